@@ -1,0 +1,35 @@
+//! The nouns that two or more crates of colophon share.
+//!
+//! Sync and pure: no I/O, no clock, no randomness. A type belongs here when two crates need it and
+//! it carries an invariant; helpers never do. Each type has one constructor that checks its
+//! invariant, and `Deserialize` goes through it.
+
+mod artifact;
+mod digest;
+mod flow;
+mod git;
+mod key;
+mod manifest;
+mod path;
+mod record;
+mod refs;
+mod target;
+mod tenant;
+mod time;
+mod tree;
+
+pub use artifact::{Artifact, FileSet};
+pub use digest::{Digest, InvalidHash, Oid, Sha256};
+pub use flow::{FlowId, FlowSource, InvalidFlowId, NativeFlowId};
+pub use git::{GitKind, LogEntry, Ordinal, TagObject};
+pub use key::{BuildInputs, BuildKey};
+pub use manifest::{EdgeManifest, EdgePointer, FlowManifest, TenantManifest};
+pub use path::{ArtifactPath, InvalidPath};
+pub use record::{
+    BuildId, BuildRecord, EdgeOutput, GateResult, GateStatus, InvalidBuildId, Output, OutputFile,
+};
+pub use refs::{BuildTag, InvalidRef, TenantBranch};
+pub use target::{EdgeRuntime, Target};
+pub use tenant::{InvalidSlug, TenantSlug, TenantUid};
+pub use time::{Stamp, UnixMillis};
+pub use tree::{FileMode, InvalidTree, Tree, TreeEntry};

@@ -1,0 +1,244 @@
+//! What is remembered of a build: facts, immutable, the source of everything that is derived.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ArtifactPath, BuildKey, BuildTag, Digest, EdgeRuntime, FileMode, FlowId, FlowSource,
+    InvalidHash, NativeFlowId, Oid, Sha256, Stamp, Target, TenantUid, UnixMillis,
+};
+
+/// A build's identifier: 32 hex digits.
+///
+/// `blake3::derive_key("colophon build id v1", tenant uid ‖ build number as u64 LE ‖ key)`, cut to
+/// 16 bytes. The tenant's uid is random, so an id cannot be guessed from outside.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BuildId([u8; 16]);
+
+impl BuildId {
+    /// The id of a tenant's build number `number` with `key`.
+    pub fn derive(tenant: TenantUid, number: u64, key: &BuildKey) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("colophon build id v1");
+        hasher.update(tenant.as_bytes()).update(&number.to_le_bytes()).update(key.as_bytes());
+        let mut id = [0; 16];
+        hasher.finalize_xof().fill(&mut id);
+        Self(id)
+    }
+
+    /// Wraps the bytes of a row.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The raw bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for BuildId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for BuildId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BuildId({self})")
+    }
+}
+
+/// A text that is not a build id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a build id: 32 lower-case hex digits")]
+pub struct InvalidBuildId(String);
+
+impl FromStr for BuildId {
+    type Err = InvalidBuildId;
+    fn from_str(text: &str) -> Result<Self, InvalidBuildId> {
+        let mut bytes = [0; 16];
+        let lower = !text.bytes().any(|b| b.is_ascii_uppercase());
+        match hex::decode_to_slice(text, &mut bytes) {
+            Ok(()) if lower => Ok(Self(bytes)),
+            _ => Err(InvalidBuildId(text.chars().take(80).collect())),
+        }
+    }
+}
+
+impl TryFrom<String> for BuildId {
+    type Error = InvalidBuildId;
+    fn try_from(text: String) -> Result<Self, InvalidBuildId> {
+        text.parse()
+    }
+}
+
+impl From<BuildId> for String {
+    fn from(id: BuildId) -> Self {
+        id.to_string()
+    }
+}
+
+/// The record of one build. Immutable once committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildRecord {
+    /// Its id.
+    pub id: BuildId,
+    /// Whose build.
+    pub tenant: TenantUid,
+    /// The tenant's count of builds, from 1.
+    pub number: u64,
+    /// Of which flow.
+    pub flow: FlowId,
+    /// The flow's display name.
+    pub name: String,
+    /// The builder it was drawn in.
+    pub source: FlowSource,
+    /// Its id there.
+    pub native: NativeFlowId,
+    /// Its revision there, when it has one.
+    pub revision: Option<u64>,
+    /// Identity of the outputs.
+    pub key: BuildKey,
+    /// Digest of the plan.
+    pub plan: Digest,
+    /// The JSON as received, a blob.
+    pub body: Digest,
+    /// Digest of the template set.
+    pub templates: Digest,
+    /// Version of the compiler.
+    pub compiler: String,
+    /// When the request was received.
+    pub received: UnixMillis,
+    /// The time in the tags and in the commit.
+    pub stamp: Stamp,
+    /// The commit on the tenant's branch.
+    pub commit: Oid,
+    /// The tags, one per target.
+    pub tags: Vec<BuildTag>,
+    /// What came out, one per target.
+    pub outputs: Vec<Output>,
+    /// Which gates ran, and what they said.
+    pub gates: Vec<GateResult>,
+}
+
+/// What a build made for one target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// For which target.
+    pub target: Target,
+    /// Digest of the tree of `files`.
+    pub tree: Digest,
+    /// The files on the tenant's branch.
+    pub files: Vec<OutputFile>,
+    /// The bundle, for target `edge`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub edge: Option<EdgeOutput>,
+}
+
+/// One file of an output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputFile {
+    /// Its path on the branch.
+    pub path: ArtifactPath,
+    /// Its mode.
+    pub mode: FileMode,
+    /// The address of its bytes.
+    pub digest: Digest,
+    /// Its size, in bytes.
+    pub size: u64,
+}
+
+/// The bundle of an edge output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeOutput {
+    /// Language of the scripts.
+    pub runtime: EdgeRuntime,
+    /// Digest of the bundle's tree (paths inside the bundle).
+    pub tree: Digest,
+    /// The zip, a blob.
+    pub zip: Digest,
+    /// SHA-256 of the zip.
+    pub sha256: Sha256,
+    /// Size of the zip, in bytes.
+    pub length: u64,
+    /// Sum of the sizes of the files in it.
+    pub unpacked: u64,
+    /// Number of files in it.
+    pub files: u64,
+    /// Which renderer made the zip: zlib output is only reproducible within one.
+    pub render: String,
+    /// Number in the version `1.0.<seq>`.
+    pub seq: u64,
+    /// The zip's name in the tenant's TUF repository.
+    pub target_name: String,
+}
+
+/// The result of one gate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateResult {
+    /// The gate's name.
+    pub name: String,
+    /// What it said.
+    pub status: GateStatus,
+}
+
+/// What a gate said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GateStatus {
+    /// It ran and found nothing wrong.
+    Passed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::BuildInputs;
+
+    fn key() -> BuildKey {
+        BuildKey::derive(&BuildInputs {
+            plan: Digest::from_bytes([1; 32]),
+            templates: Digest::from_bytes([2; 32]),
+            compiler: "1",
+            targets: &[Target::Cloud],
+            options: b"",
+        })
+    }
+
+    #[test]
+    fn ids_differ_by_tenant_and_number_and_round_trip() {
+        let tenant = TenantUid::from_bytes([7; 16]);
+        let id = BuildId::derive(tenant, 1, &key());
+        assert_ne!(id, BuildId::derive(tenant, 2, &key()));
+        assert_ne!(id, BuildId::derive(TenantUid::from_bytes([8; 16]), 1, &key()));
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert!("AB".repeat(16).parse::<BuildId>().is_err());
+        assert!("ab".repeat(15).parse::<BuildId>().is_err());
+    }
+
+    /// Stored records must keep opening: this is a record as version 1 wrote it.
+    #[test]
+    fn a_stored_record_still_parses() {
+        let id = BuildId::derive(TenantUid::from_bytes([7; 16]), 1, &key());
+        let json = format!(
+            r#"{{"id":"{id}","tenant":"{tenant}","number":1,"flow":"a","name":"A",
+            "source":"builder","native":"n1","revision":3,"key":"{key}","plan":"{d}","body":"{d}",
+            "templates":"{d}","compiler":"1","received":5,"stamp":6,"commit":"{oid}",
+            "tags":["bld/acme/19700101000000006-cloud"],
+            "outputs":[{{"target":"cloud","tree":"{d}","files":[{{"path":"a.py","mode":"regular",
+            "digest":"{d}","size":1}}]}}],"gates":[{{"name":"parse","status":"passed"}}]}}"#,
+            tenant = TenantUid::from_bytes([7; 16]),
+            key = key(),
+            d = Digest::of(b""),
+            oid = Oid::from_bytes([3; 20]),
+        );
+        let record: BuildRecord = serde_json::from_str(&json).unwrap();
+        assert_eq!(record.outputs[0].files[0].path.as_str(), "a.py");
+        let again: BuildRecord =
+            serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
+        assert_eq!(again, record);
+    }
+}
