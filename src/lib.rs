@@ -1,1 +1,16 @@
-//! placeholder
+//! The service and its command line: wiring and policy. Rules live in the crates beside this one.
+
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod feed;
+pub mod http;
+pub mod keys;
+pub mod pipeline;
+pub mod projection;
+pub mod serve;
+pub mod tasks;
+pub mod telemetry;
+pub mod tenants;
+pub mod tokens;

@@ -1,1 +1,16 @@
-fn main() {}
+//! `colophon`: parse the command line, run the command, say what went wrong.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use colophon::cli::Cli;
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", colophon::http::chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}

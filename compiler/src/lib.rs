@@ -1,1 +1,32 @@
-//! placeholder
+//! The compiler: a flow's JSON in, code for the cloud and for edge agents out.
+//!
+//! `parse → plan → split → render → gate → artifact`. Sync and pure: no I/O, no clock, no
+//! randomness; the same flow gives the same bytes on any machine and at any thread count.
+//! docs/compiler.md describes the stages, and templates/README.md the templates.
+
+mod bootstrap;
+mod builder;
+mod bundle;
+mod canonical;
+mod cloud;
+mod compiler;
+mod edge;
+mod error;
+mod gate;
+mod json;
+mod langflow;
+mod literal;
+mod module;
+pub mod plan;
+mod policy;
+mod problem;
+mod shape;
+mod templates;
+
+pub use bundle::{MAX_FILES, MAX_UNPACKED, MAX_ZIP, RENDER};
+pub use canonical::CanonicalFlow;
+pub use compiler::{Compiled, Compiler, EdgeBundle};
+pub use error::Error;
+pub use plan::Plan;
+pub use policy::{CodePolicy, Limits};
+pub use problem::{Pointer, Problem, Problems};

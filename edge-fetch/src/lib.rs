@@ -1,1 +1,31 @@
-//! placeholder
+//! The agent: fetches, verifies and unpacks a tenant's edge bundles.
+//!
+//! [`enroll()`] pins a tenant's root. An [`Agent`] then refreshes the tenant's TUF metadata,
+//! downloads bundles by hash over a [`Transport`], and unpacks them into generations of which one
+//! is current. Everything it keeps is below one folder, the [`Cache`]. Sync; the time and the
+//! platform come in as values. Formats and steps are written down in `docs/edge-protocol.md`.
+
+mod agent;
+mod cache;
+mod config;
+mod disk;
+mod download;
+mod enroll;
+mod error;
+mod generation;
+mod http;
+mod platform;
+mod refresh;
+mod transport;
+mod unpack;
+
+pub use agent::{Agent, Applied, Fetched, Offer, Outcome, Standing};
+pub use cache::{Cache, Lock};
+pub use config::{BaseUrl, Config, InvalidUrl};
+pub use enroll::{Enrolled, FlowStatus, Status, enroll, status};
+pub use error::{Error, Exit};
+pub use generation::Generation;
+pub use http::{HttpTransport, Token};
+pub use platform::Platform;
+pub use transport::{NetworkError, Response, Resume, Transport};
+pub use unpack::BundleFlaw;

@@ -1,1 +1,44 @@
-//! placeholder
+//! The Git facade: one virtual repository per tenant, projected from an object log.
+//!
+//! Two halves meet at [`ObjectLog`], the view that the caller implements over one snapshot of its
+//! store:
+//!
+//! - **Writing**: [`append()`] turns changed files into blobs, trees and one commit; [`annotate`]
+//!   makes a tag. Both are pure: they return rows for the caller to store in the transaction of the build.
+//! - **Serving**: [`UploadPack`] answers Git's smart HTTP protocol in versions 0, 1 and 2
+//!   (gitprotocol-http, gitprotocol-pack, gitprotocol-v2): bytes in, bytes out, with packs streamed
+//!   through [`PackStream`]. HTTP, credentials and gzip are the caller's.
+//!
+//! The history of a tenant is linear and its objects have dense ordinals, so what a commit reaches
+//! is every object up to its own position: reachability, negotiation and pack selection are ranges
+//! of numbers rather than walks over a graph.
+
+mod advertise;
+mod append;
+mod delta;
+mod error;
+mod log;
+mod message;
+mod negotiate;
+mod object;
+mod pack;
+mod pkt;
+mod protocol;
+mod ranges;
+mod read;
+mod select;
+mod stream;
+mod upload_pack;
+mod v0;
+mod v2;
+mod worktree;
+mod zlib;
+
+pub use append::{Appended, Change, NewCommit, NewTag, annotate, append};
+pub use error::{Error, ReadError};
+pub use log::{ObjectLog, Ref};
+pub use message::{Ident, Message, TagName};
+pub use pkt::error_packet;
+pub use protocol::{Limits, Protocol};
+pub use stream::PackStream;
+pub use upload_pack::{Response, UploadPack};

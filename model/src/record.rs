@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ArtifactPath, BuildKey, BuildTag, Digest, EdgeRuntime, FileMode, FlowId, FlowSource,
-    InvalidHash, NativeFlowId, Oid, Sha256, Stamp, Target, TenantUid, UnixMillis,
+    NativeFlowId, Oid, Sha256, Stamp, Target, TenantUid, UnixMillis,
 };
 
 /// A build's identifier: 32 hex digits.

@@ -1,1 +1,23 @@
-//! placeholder
+//! What the colophon server and its edge agents must agree on byte for byte.
+//!
+//! One TUF 1.0 repository per tenant: the keys and their derivation ([`TenantKeys`]), the metadata
+//! that the server signs ([`initial_root`], [`publish()`]), and the client workflow that an agent
+//! follows ([`RootChain`] and the stages after it). Pure and sync: no I/O, no clock, no randomness;
+//! the time comes in as a value. The layout is written down in `docs/edge-protocol.md`.
+
+mod bundle;
+mod canonical;
+mod client;
+mod envelope;
+mod error;
+mod keys;
+pub mod limits;
+mod metadata;
+mod publish;
+
+pub use bundle::{BundleFacts, Channel, FactsSchema, InvalidTargetName, TargetFile, TargetName};
+pub use client::{RootChain, TrustedRoot, TrustedSnapshot, TrustedTargets, TrustedTimestamp};
+pub use error::Error;
+pub use keys::{Seed, TenantKeys};
+pub use metadata::Role;
+pub use publish::{Published, SERVER_ROOTS, initial_root, publish};

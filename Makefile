@@ -1,0 +1,53 @@
+# Two commands matter first: `make demo` and `make test`.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+CARGO ?= cargo
+DATA ?= colophon-data
+STARTERS := .cache/langflow-1.13.0
+
+.PHONY: help demo demo-keep test test-setup test-crash check fmt clippy doc bench build-flow component-table clean-cache
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+demo: ## Build everything, then show one real flow from webhook to Git clone to edge agent
+	@tests/setup.sh langflow
+	$(CARGO) build --locked --bins --workspace
+	@rm -rf .cache/demo
+	@flow="$(STARTERS)/Basic Prompting.json"; \
+	if [ -f "$$flow" ]; then target/debug/colophon demo --dir .cache/demo --langflow "$$flow" $(DEMO_FLAGS); \
+	else target/debug/colophon demo --dir .cache/demo $(DEMO_FLAGS); fi
+
+demo-keep: DEMO_FLAGS := --keep
+demo-keep: demo ## The same, and keep the server running until Ctrl-C
+
+test: test-setup ## Set up what the tests need, then run them all
+	$(CARGO) build --locked --workspace --all-targets
+	$(CARGO) test --locked --workspace
+
+test-setup: ## Fetch what the tests need: a Python with python-tuf, the LangFlow starter projects
+	@tests/setup.sh
+
+test-crash: test-setup ## Kill the server during builds 200 times and check what was acknowledged
+	COLOPHON_CRASHES=200 $(CARGO) test --locked --test it -- crash --nocapture
+
+check: fmt clippy doc ## Format, lints and documentation, warnings denied
+
+fmt:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+bench: ## Builds per second over HTTP beside an fdatasync baseline (release build)
+	$(CARGO) bench --locked --bench http
+
+build-flow: ## Build one file: make build-flow SLUG=acme-inc JSON=flow.json [DATA=dir]
+	@[ -n "$(SLUG)" ] && [ -n "$(JSON)" ] || { echo "usage: make build-flow SLUG=<tenant> JSON=<file> [DATA=<dir>]" >&2; exit 2; }
+	$(CARGO) run --locked --quiet --bin colophon -- --data "$(DATA)" build "$(SLUG)" "$(JSON)"
+
+clean-cache: ## Remove what tests and demo fetched
+	rm -rf .cache

@@ -1,0 +1,204 @@
+//! The compiler itself: the stages in order.
+
+use std::collections::BTreeMap;
+
+use colophon_model::{
+    Artifact, ArtifactPath, BuildInputs, BuildKey, Digest, EdgeManifest, EdgeRuntime, FileMode,
+    FileSet, FlowId, GateResult, Sha256, Target, TenantSlug,
+};
+use rayon::prelude::*;
+use serde_json::Value;
+
+use crate::bundle::BundleError;
+use crate::module::{Content, Module, Names, path};
+use crate::plan::builder::BuilderGraph;
+use crate::plan::{Graph, Plan};
+use crate::policy::{CodePolicy, Limits};
+use crate::problem::{Findings, Pointer, Problems};
+use crate::templates::Templates;
+use crate::{Error, bootstrap, builder, bundle, cloud, edge, gate, json, langflow};
+
+/// Compiles flows. Holds the parsed templates and nothing else; share one between threads.
+pub struct Compiler {
+    templates: Templates,
+}
+
+/// What one flow compiles to. A function of plan, tenant and flow id.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compiled {
+    /// The flow as committed; also among the cloud files.
+    pub canonical_flow: Vec<u8>,
+    /// Files of target `cloud`, by path on the branch.
+    pub cloud: FileSet,
+    /// The edge part, for a flow that has one.
+    pub edge: Option<EdgeBundle>,
+    /// The gates that every generated module passed.
+    pub gates: Vec<GateResult>,
+}
+
+/// The edge part of a compiled flow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EdgeBundle {
+    /// Language of the scripts.
+    pub runtime: EdgeRuntime,
+    /// What the bundle says of itself; also `manifest.json` among its files.
+    pub manifest: EdgeManifest,
+    /// The files, by path inside the bundle.
+    pub files: FileSet,
+    /// The same files by path on the branch: the manifest at `edge_scripts/<flow>/manifest.json`,
+    /// the others below `edge_scripts/<flow>/<runtime>/`.
+    pub branch_files: FileSet,
+    /// The zip of `files`.
+    pub zip: Vec<u8>,
+    /// SHA-256 of `zip`.
+    pub sha256: Sha256,
+    /// Name of the renderer that made `zip` from `files`.
+    pub render: &'static str,
+}
+
+impl Compiler {
+    /// Raised whenever the same plan and templates may give other outputs.
+    pub const VERSION: &'static str = "1";
+
+    /// Parses the built-in templates.
+    pub fn new() -> Result<Self, Error> {
+        Ok(Self { templates: Templates::new()? })
+    }
+
+    /// Digest of the template set, with the runtime files.
+    pub const fn templates(&self) -> Digest {
+        self.templates.digest()
+    }
+
+    /// Reads a flow. The source shows in its shape: `schema_version` is the Builder's, `data.nodes`
+    /// LangFlow's. The policy is for code that a LangFlow export carries.
+    pub fn parse(
+        &self,
+        body: &[u8],
+        policy: CodePolicy,
+        limits: &Limits,
+    ) -> Result<Plan, Problems> {
+        let flow = json::parse(body, limits)?;
+        if flow.get("schema_version").is_some() {
+            return builder::parse(&flow, limits);
+        }
+        if flow.get("data").and_then(|data| data.get("nodes")).is_some_and(Value::is_array) {
+            return langflow::parse(flow, policy, limits);
+        }
+        let detail =
+            "neither a Builder flow (`schema_version`) nor a LangFlow export (`data.nodes`)";
+        Err(Problems::one("E_SCHEMA", Pointer::root(), detail))
+    }
+
+    /// The key of the build of `plan`: equal keys, equal outputs for one tenant and flow id.
+    pub fn key(&self, plan: &Plan) -> BuildKey {
+        BuildKey::derive(&BuildInputs {
+            plan: plan.digest(),
+            templates: self.templates(),
+            compiler: Self::VERSION,
+            targets: plan.targets(),
+            options: b"",
+        })
+    }
+
+    /// Renders `plan` as the flow `flow` of `tenant`, puts every module through the gates, and
+    /// packs the edge bundle. Problems name the file they are in, not a place in the flow.
+    pub fn compile(
+        &self,
+        plan: &Plan,
+        tenant: &TenantSlug,
+        flow: &FlowId,
+    ) -> Result<Compiled, Problems> {
+        let names = Names { tenant, flow };
+        let mut modules = match &plan.graph {
+            Graph::Builder(graph) => cloud::modules(plan, graph, names),
+            Graph::Langflow(graph) => langflow::modules(plan, graph, names),
+        };
+        modules.push(Module::verbatim(names.canonical_flow(), plan.canonical.as_bytes()));
+        modules.extend(names.packages().map(|path| Module::verbatim(path, "")));
+        let bundle = match &plan.graph {
+            Graph::Builder(graph) if graph.has_edge_part() => Some(self.bundle(graph, names)?),
+            Graph::Builder(_) | Graph::Langflow(_) => None,
+        };
+        Ok(Compiled {
+            canonical_flow: plan.canonical.as_bytes().to_vec(),
+            cloud: self.render_all(modules)?,
+            edge: bundle,
+            gates: gate::passed(),
+        })
+    }
+
+    /// The files that are planted when `tenant` is created, but for `manifest.json`.
+    pub fn bootstrap(&self, tenant: &TenantSlug) -> FileSet {
+        bootstrap::files(tenant)
+    }
+
+    fn bundle(&self, graph: &BuilderGraph, names: Names<'_>) -> Result<EdgeBundle, Problems> {
+        let manifest = edge::manifest(graph, names);
+        let mut text = serde_json::to_vec_pretty(&manifest).expect("a manifest is plain data");
+        text.push(b'\n');
+        let mut modules = edge::modules(graph);
+        modules.push(Module::verbatim(path("manifest.json"), text));
+        let files = self.render_all(modules)?;
+        let zip = bundle::zip(&files).map_err(|error| refuse_bundle(&error))?;
+        Ok(EdgeBundle {
+            runtime: manifest.runtime,
+            branch_files: on_branch(&files, names, manifest.runtime),
+            manifest,
+            sha256: Sha256::of(&zip),
+            files,
+            zip,
+            render: bundle::RENDER,
+        })
+    }
+
+    /// Renders in parallel; the result does not depend on the order of the threads.
+    fn render_all(&self, modules: Vec<Module>) -> Result<FileSet, Problems> {
+        let rendered: Vec<_> = modules.into_par_iter().map(|module| self.render(module)).collect();
+        let mut findings = Findings::default();
+        let mut files = BTreeMap::new();
+        for result in rendered {
+            match result {
+                Ok((path, artifact)) => {
+                    files.insert(path, artifact);
+                }
+                Err((code, detail)) => findings.add(code, &Pointer::root(), detail),
+            }
+        }
+        findings.finish()?;
+        FileSet::new(files).map_err(|e| Problems::one("E_RENDER", Pointer::root(), e.to_string()))
+    }
+
+    fn render(&self, module: Module) -> Result<(ArtifactPath, Artifact), (&'static str, String)> {
+        let Module { path, content } = module;
+        let bytes = match content {
+            Content::Verbatim(bytes) => bytes,
+            Content::Python { template, context, shape } => {
+                let source = self.templates.render(template, &context);
+                let source = source.map_err(|e| ("E_RENDER", format!("`{path}`: {e}")))?;
+                let formatted = gate::python(&source, shape);
+                let formatted =
+                    formatted.map_err(|e| (e.code, format!("`{path}`: {}", e.detail)))?;
+                formatted.into_bytes()
+            }
+        };
+        Ok((path, Artifact::new(FileMode::Regular, bytes)))
+    }
+}
+
+fn on_branch(files: &FileSet, names: Names<'_>, runtime: EdgeRuntime) -> FileSet {
+    let place = |at: &ArtifactPath| match at.as_str() {
+        "manifest.json" => path(format!("edge_scripts/{}/manifest.json", names.flow)),
+        other => path(format!("edge_scripts/{}/{}/{other}", names.flow, runtime.as_str())),
+    };
+    let files = files.iter().map(|(at, file)| (place(at), file.clone())).collect();
+    FileSet::new(files).expect("a common folder adds no collision")
+}
+
+fn refuse_bundle(error: &BundleError) -> Problems {
+    let code = match error {
+        BundleError::TooLarge { .. } => "E_BUNDLE_TOO_LARGE",
+        BundleError::Zip(_) | BundleError::Io(_) => "E_RENDER",
+    };
+    Problems::one(code, Pointer::root(), format!("target {}: {error}", Target::Edge))
+}

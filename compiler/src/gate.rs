@@ -1,0 +1,60 @@
+//! The gates that every generated Python module passes before it becomes an artifact.
+
+use colophon_model::{GateResult, GateStatus};
+use ruff_python_formatter::{PyFormatOptions, format_module_source};
+
+use crate::shape::Shape;
+
+/// Which gate refused a module, and why.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// The problem's code.
+    pub(crate) code: &'static str,
+    /// What the gate found.
+    pub(crate) detail: String,
+}
+
+/// Parses `source`, checks that its statements are of the kinds `shape` allows, and formats it in
+/// the style of black (which is ruff's default).
+pub(crate) fn python(source: &str, shape: &Shape) -> Result<String, Refusal> {
+    let refuse = |code, detail| Refusal { code, detail };
+    let module = ruff_python_parser::parse_module(source)
+        .map_err(|e| refuse("E_GATE_PARSE", e.to_string()))?;
+    shape.check(module.syntax()).map_err(|detail| refuse("E_GATE_SHAPE", detail))?;
+    match format_module_source(source, PyFormatOptions::default()) {
+        Ok(formatted) => Ok(formatted.into_code()),
+        Err(error) => Err(refuse("E_GATE_FORMAT", error.to_string())),
+    }
+}
+
+/// What the record of a build says of the gates in this file.
+pub(crate) fn passed() -> Vec<GateResult> {
+    let passed = |name: &str| GateResult { name: name.to_owned(), status: GateStatus::Passed };
+    ["parse", "shape", "format"].map(passed).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape;
+
+    #[test]
+    fn formats_in_blacks_style() {
+        let source = "from __future__ import annotations\nNAME = {'x':1 , \"y\" : 2}\n";
+        assert_eq!(
+            python(source, &shape::FLOW).unwrap(),
+            "from __future__ import annotations\n\nNAME = {\"x\": 1, \"y\": 2}\n"
+        );
+    }
+
+    #[test]
+    fn each_gate_refuses_with_its_own_code() {
+        for (source, code) in [
+            ("def f(:\n", "E_GATE_PARSE"),
+            ("x = \"a\nb\"\n", "E_GATE_PARSE"),
+            ("import os\n", "E_GATE_SHAPE"),
+        ] {
+            assert_eq!(python(source, &shape::FLOW).unwrap_err().code, code, "{source}");
+        }
+    }
+}

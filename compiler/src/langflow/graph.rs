@@ -1,0 +1,312 @@
+//! What of a flow runs, what runs once per item of a Loop, and in which order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::edge::{Edge, End};
+use super::export::Export;
+use super::vertex::Vertex;
+use super::{known, params};
+use crate::plan::langflow::{Component, LangflowGraph, LangflowInput, LangflowLoop, LangflowNode};
+use crate::plan::{Ident, Idents};
+use crate::problem::{Findings, Pointer};
+
+/// Builds the graph; nothing when there is a problem that leaves none.
+pub(super) fn build(
+    export: &Export,
+    vertices: Vec<Vertex<'_>>,
+    edges: &[Edge<'_>],
+    findings: &mut Findings,
+) -> Option<LangflowGraph> {
+    if vertices.is_empty() {
+        if !findings.has_errors() {
+            findings.add("E_SCHEMA", &Pointer::root().key("data").key("nodes"), "nothing to run");
+        }
+        return None;
+    }
+    let entry = entry(&vertices);
+    let running = running(&vertices, edges, entry);
+    for (index, vertex) in vertices.iter().enumerate().filter(|(i, _)| !running.contains(i)) {
+        let detail = "no path leads from the flow's input to this vertex; it does not run";
+        findings.add_at("W_UNREACHABLE", &vertices[index].at, vertex.id, detail);
+    }
+    let edges: Vec<_> = edges
+        .iter()
+        .filter(|edge| running.contains(&edge.from) && running.contains(&edge.to))
+        .copied()
+        .collect();
+    let lfx = release(export, &vertices);
+    let regions = Regions::find(&vertices, &edges, findings)?;
+    let mut idents = Idents::default();
+    let idents = vertices.iter().map(|vertex| idents.derive(vertex.id)).collect();
+    let mut builder = Builder { vertices: &vertices, edges, regions, idents, entry, findings };
+    builder.check_regions();
+    let nodes = builder.region(None, &running);
+    Some(LangflowGraph { lfx, nodes })
+}
+
+/// `find_start_component_id`: a webhook, else a chat input.
+fn entry(vertices: &[Vertex<'_>]) -> Option<usize> {
+    let first = |word: &str, class: &str| {
+        let is_entry = |v: &Vertex<'_>| v.class == class && v.id.to_lowercase().contains(word);
+        vertices.iter().position(is_entry)
+    };
+    first("webhook", "Webhook").or_else(|| first("chat", "ChatInput"))
+}
+
+/// What is reachable from the entry, and all that those vertices need. Without an entry, all.
+fn running(vertices: &[Vertex<'_>], edges: &[Edge<'_>], entry: Option<usize>) -> BTreeSet<usize> {
+    let Some(entry) = entry else { return (0..vertices.len()).collect() };
+    let next = |at: usize| edges.iter().filter(move |e| e.from == at).map(|e| e.to);
+    let before = |at: usize| edges.iter().filter(move |e| e.to == at).map(|e| e.from);
+    let reachable = walk([entry], next);
+    walk(reachable, before)
+}
+
+fn walk<I: Iterator<Item = usize>>(
+    from: impl IntoIterator<Item = usize>,
+    step: impl Fn(usize) -> I,
+) -> BTreeSet<usize> {
+    let mut open: Vec<_> = from.into_iter().collect();
+    let mut seen = BTreeSet::new();
+    while let Some(at) = open.pop() {
+        if seen.insert(at) {
+            open.extend(step(at));
+        }
+    }
+    seen
+}
+
+/// The lfx release for the flow: the newest that its sources are known from, else the newest that
+/// its vertices or the flow name, else the newest known at all.
+fn release(export: &Export, vertices: &[Vertex<'_>]) -> String {
+    let newest = |releases: &mut dyn Iterator<Item = &str>| {
+        let plain = releases.filter(|release| known::version(release).is_some());
+        plain.max_by_key(|release| known::version(release)).map(str::to_owned)
+    };
+    let named = |v: &Vertex<'_>| v.node.get("lf_version").and_then(Value::as_str).map(str::to_owned);
+    let named: Vec<_> = vertices.iter().filter_map(named).collect();
+    let tested = export.head.get("last_tested_version").and_then(Value::as_str);
+    newest(&mut vertices.iter().filter_map(|v| v.release))
+        .or_else(|| newest(&mut named.iter().map(String::as_str)))
+        .or_else(|| newest(&mut tested.into_iter()))
+        .unwrap_or_else(|| known::newest_release().to_owned())
+}
+
+/// Loop bodies.
+struct Regions {
+    /// The innermost loop around a vertex that is in a body.
+    owner: BTreeMap<usize, usize>,
+    /// The edge that ends an iteration, by loop: source vertex and output.
+    tails: BTreeMap<usize, (usize, String)>,
+}
+
+impl Regions {
+    /// A body is what can be reached from `item` without passing the vertex that feeds back
+    /// (`lfx.base.flow_controls.loop_utils.get_loop_body_vertices`).
+    fn find(vertices: &[Vertex<'_>], edges: &[Edge<'_>], findings: &mut Findings) -> Option<Self> {
+        let mut tails = BTreeMap::new();
+        let mut bodies = Vec::new();
+        let running: BTreeSet<_> = edges.iter().flat_map(|e| [e.from, e.to]).collect();
+        let loops = running.into_iter().filter(|&i| vertices[i].is_loop());
+        for index in loops {
+            match body(index, edges) {
+                Ok((tail, members)) => {
+                    tails.insert(index, tail);
+                    bodies.push((index, members));
+                }
+                Err(detail) => {
+                    findings.add_at("E_LF_LOOP", &vertices[index].at, vertices[index].id, detail);
+                }
+            }
+        }
+        // The smallest body around a vertex is the innermost.
+        bodies.sort_by_key(|(index, members)| (members.len(), *index));
+        let mut owner = BTreeMap::new();
+        for (index, members) in &bodies {
+            for member in members {
+                owner.entry(*member).or_insert(*index);
+            }
+        }
+        (!findings.has_errors()).then_some(Self { owner, tails })
+    }
+
+    /// The loops around a vertex, innermost first.
+    fn around(&self, at: usize) -> impl Iterator<Item = usize> {
+        std::iter::successors(self.owner.get(&at).copied(), |at| self.owner.get(at).copied())
+    }
+
+    /// The vertex, or the loop around it, that is a member of `region`.
+    fn member(&self, region: Option<usize>, at: usize) -> Option<usize> {
+        let mut chain = std::iter::once(at).chain(self.around(at));
+        chain.find(|at| self.owner.get(at).copied() == region)
+    }
+}
+
+type Tail = (usize, String);
+
+fn body(index: usize, edges: &[Edge<'_>]) -> Result<(Tail, BTreeSet<usize>), &'static str> {
+    let mut tails = edges.iter().filter(|edge| edge.to == index && edge.is_feedback());
+    let (Some(tail), None) = (tails.next(), tails.next()) else {
+        return Err("exactly one edge must lead back to the Loop's `item`");
+    };
+    let starts = edges.iter().filter(|edge| edge.from == index && edge.output == "item");
+    let members = walk(starts.map(|edge| edge.to), |at| {
+        let passes = move |edge: &&Edge<'_>| edge.from == at && at != tail.from && !edge.is_feedback();
+        edges.iter().filter(passes).map(|edge| edge.to)
+    });
+    if !members.contains(&tail.from) {
+        return Err("the vertex that leads back to the Loop does not depend on its `item`");
+    }
+    if members.contains(&index) {
+        return Err("the Loop's own input depends on its `item`");
+    }
+    Ok(((tail.from, tail.output.to_owned()), members))
+}
+
+struct Builder<'a, 'f> {
+    vertices: &'a [Vertex<'a>],
+    edges: Vec<Edge<'a>>,
+    regions: Regions,
+    idents: Vec<Ident>,
+    entry: Option<usize>,
+    findings: &'f mut Findings,
+}
+
+impl Builder<'_, '_> {
+    /// Values enter a body from outside, but leave it through the Loop alone.
+    fn check_regions(&mut self) {
+        for edge in self.edges.iter().filter(|edge| !edge.is_feedback()) {
+            let home = self.regions.owner.get(&edge.from);
+            if home.is_some_and(|home| !self.regions.around(edge.to).any(|at| at == *home)) {
+                let vertex = &self.vertices[edge.from];
+                let detail = "the vertex is part of a Loop's body, and feeds one that is not";
+                self.findings.add_at("E_LF_LOOP", &vertex.at, vertex.id, detail);
+            }
+        }
+    }
+
+    /// The members of `region` among `running`, in order.
+    fn region(&mut self, region: Option<usize>, running: &BTreeSet<usize>) -> Vec<LangflowNode> {
+        let is_member = |at: &&usize| self.regions.owner.get(at).copied() == region;
+        let members: Vec<usize> = running.iter().filter(is_member).copied().collect();
+        let mut nodes = Vec::new();
+        for index in self.order(region, &members) {
+            nodes.push(if self.vertices[index].is_loop() {
+                LangflowNode::Loop(self.loop_node(index, running))
+            } else {
+                LangflowNode::Component(self.component(index))
+            });
+        }
+        nodes
+    }
+
+    /// Kahn's algorithm, smallest index first. What is left over holds a cycle.
+    fn order(&mut self, region: Option<usize>, members: &[usize]) -> Vec<usize> {
+        let mut waits: BTreeMap<usize, BTreeSet<usize>> =
+            members.iter().map(|member| (*member, BTreeSet::new())).collect();
+        for edge in self.edges.iter().filter(|edge| !edge.is_feedback()) {
+            let ends = [edge.from, edge.to].map(|end| self.regions.member(region, end));
+            // An edge inside a body is none between members, unless it is the member's own.
+            if let [Some(from), Some(to)] = ends
+                && (from != to || edge.from == edge.to)
+                && let Some(waits) = waits.get_mut(&to)
+            {
+                waits.insert(from);
+            }
+        }
+        let mut order = Vec::new();
+        while let Some(ready) = waits.iter().find(|(_, w)| w.is_empty()).map(|(at, _)| *at) {
+            waits.remove(&ready);
+            waits.values_mut().for_each(|waits| {
+                waits.remove(&ready);
+            });
+            order.push(ready);
+        }
+        self.report_cycle(&waits);
+        order
+    }
+
+    fn report_cycle(&mut self, waits: &BTreeMap<usize, BTreeSet<usize>>) {
+        let Some(start) = waits.keys().next() else { return };
+        // Every vertex left waits for one that is left, so following them comes back.
+        let mut path = vec![*start];
+        let again = loop {
+            let last = path[path.len() - 1];
+            let Some(next) = waits[&last].iter().find(|at| waits.contains_key(at)) else { return };
+            if let Some(again) = path.iter().position(|at| at == next) {
+                break again;
+            }
+            path.push(*next);
+        };
+        let cycle: Vec<_> = path[again..].iter().rev().collect();
+        let vertex = &self.vertices[*cycle[0]];
+        let names = cycle.iter().chain([&cycle[0]]);
+        let names: Vec<_> = names.map(|at| self.vertices[**at].id.escape_debug().to_string()).collect();
+        let detail = format!("these vertices wait for each other: {}", names.join(" -> "));
+        self.findings.add_at("E_CYCLE", &vertex.at, vertex.id, detail);
+    }
+
+    fn component(&mut self, index: usize) -> Component {
+        let vertices = self.vertices;
+        let vertex = &vertices[index];
+        let inputs = self.inputs(index);
+        let fed = inputs.iter().map(|input| input.field.as_str()).collect();
+        let params = params::read(vertex, &fed, self.findings);
+        let outputs = self.edges.iter().filter(|edge| edge.from == index).map(|edge| edge.output);
+        let outputs: BTreeSet<_> = outputs.collect();
+        Component {
+            id: vertex.id.to_owned(),
+            ident: self.idents[index].clone(),
+            class: vertex.class.to_owned(),
+            code_sha256: vertex.code_sha256,
+            code: vertex.code.clone().into_owned(),
+            params: params.values,
+            inputs,
+            outputs: outputs.into_iter().map(str::to_owned).collect(),
+            env: params.env,
+            frames: params.frames,
+            run_input: self.run_input(index),
+        }
+    }
+
+    /// A webhook that is the entry takes the run's input; without one, chat inputs do.
+    fn run_input(&self, index: usize) -> Option<&'static str> {
+        let is_webhook = |at: usize| self.vertices[at].class == "Webhook";
+        match self.entry {
+            Some(entry) if is_webhook(entry) => (entry == index).then_some("data"),
+            _ => (self.vertices[index].class == "ChatInput").then_some("input_value"),
+        }
+    }
+
+    fn loop_node(&mut self, index: usize, running: &BTreeSet<usize>) -> LangflowLoop {
+        let body = self.region(Some(index), running);
+        let vertex = &self.vertices[index];
+        let (tail, output) = self.regions.tails[&index].clone();
+        LangflowLoop {
+            id: vertex.id.to_owned(),
+            ident: self.idents[index].clone(),
+            body,
+            tail: (self.vertices[tail].id.to_owned(), output),
+            done_as: vertex.done_as(),
+            inputs: self.inputs(index),
+        }
+    }
+
+    /// By field; edges to one field keep their order.
+    fn inputs(&self, index: usize) -> Vec<LangflowInput> {
+        let input = |edge: &Edge<'_>| match edge.end {
+            End::Field { name, list } if edge.to == index => Some(LangflowInput {
+                field: name.to_owned(),
+                from: self.vertices[edge.from].id.to_owned(),
+                output: edge.output.to_owned(),
+                list,
+            }),
+            _ => None,
+        };
+        let mut inputs: Vec<_> = self.edges.iter().filter_map(input).collect();
+        inputs.sort_by(|a, b| a.field.cmp(&b.field));
+        inputs
+    }
+}

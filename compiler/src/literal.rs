@@ -1,0 +1,107 @@
+//! Values as Python literals: the one door through which data enters generated code.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+/// Writes `value` as a Python expression: ASCII only, on one line, equal to the value when
+/// evaluated. Members of objects come in byte order of their keys.
+///
+/// Code points above the BMP are `\UHHHHHHHH`; a JSON surrogate pair would be two characters in
+/// Python. JSON has no NaN and no infinities, so every number is a literal.
+pub(crate) fn python(value: &Value) -> String {
+    let mut out = String::new();
+    write_value(value, &mut out);
+    out
+}
+
+fn write_value(value: &Value, out: &mut String) {
+    match value {
+        Value::Null => out.push_str("None"),
+        Value::Bool(true) => out.push_str("True"),
+        Value::Bool(false) => out.push_str("False"),
+        Value::Number(number) => out.push_str(&number.to_string()),
+        Value::String(text) => write_text(text, out),
+        Value::Array(items) => {
+            out.push('[');
+            for item in items {
+                write_value(item, out);
+                out.push_str(", ");
+            }
+            close(out, ']');
+        }
+        Value::Object(members) => {
+            let mut sorted: Vec<_> = members.iter().collect();
+            sorted.sort_by_key(|(key, _)| *key);
+            out.push('{');
+            for (key, member) in sorted {
+                write_text(key, out);
+                out.push_str(": ");
+                write_value(member, out);
+                out.push_str(", ");
+            }
+            close(out, '}');
+        }
+    }
+}
+
+/// Ends a list without a trailing comma: the formatter breaks lines by width alone then.
+fn close(out: &mut String, bracket: char) {
+    if out.ends_with(", ") {
+        out.truncate(out.len() - 2);
+    }
+    out.push(bracket);
+}
+
+fn write_text(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        let code = u32::from(c);
+        let written = match c {
+            '"' | '\\' => write!(out, "\\{c}"),
+            '\n' => write!(out, "\\n"),
+            ' '..='~' => write!(out, "{c}"),
+            _ if code < 0x100 => write!(out, "\\x{code:02x}"),
+            _ if code < 0x1_0000 => write!(out, "\\u{code:04x}"),
+            _ => write!(out, "\\U{code:08x}"),
+        };
+        written.expect("writing to memory does not fail");
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn known_literals() {
+        for (value, literal) in [
+            (json!(null), "None"),
+            (json!([true, false]), "[True, False]"),
+            (json!([1, -2, 1.0, 1e300]), "[1, -2, 1.0, 1e+300]"),
+            (json!([]), "[]"),
+            (json!({}), "{}"),
+            (json!({"b": 1, "a": []}), r#"{"a": [], "b": 1}"#),
+            (json!("a\"\\\n\r\t\0"), r#""a\"\\\n\x0d\x09\x00""#),
+            (json!("\u{e9}\u{2028}\u{1f366}"), r#""\xe9\u2028\U0001f366""#),
+        ] {
+            assert_eq!(python(&value), literal);
+        }
+    }
+
+    proptest! {
+        /// One line of printable ASCII that is one expression, whatever the text.
+        #[test]
+        fn any_text_is_one_string_literal(text in any::<String>()) {
+            let literal = python(&Value::String(text.clone()));
+            prop_assert!(literal.bytes().all(|b| (b' '..=b'~').contains(&b)));
+            let parsed = ruff_python_parser::parse_expression(&literal).unwrap();
+            let body = &*parsed.syntax().body;
+            let read = body.as_string_literal_expr().map(|e| e.value.to_str().to_owned());
+            prop_assert_eq!(read, Some(text));
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The template set: parsed once, deny-by-default, named by one digest.
+
+use std::borrow::Cow;
+use std::io;
+
+use colophon_model::Digest;
+use tera::{Context, Delimiters, Kwargs, State, Tera, TeraResult, Value};
+
+use crate::{cloud, edge, langflow, literal};
+
+/// A file built into the program: its name, and its text.
+pub(crate) type Source = (&'static str, &'static str);
+
+/// Templates by name.
+const TEMPLATES: &[&[Source]] = &[cloud::TEMPLATES, edge::TEMPLATES, langflow::TEMPLATES];
+
+/// Files that go into artifacts as they stand, by their path there.
+const STATIC: &[&[Source]] =
+    &[cloud::RUNTIME, edge::RUNTIME, langflow::RUNTIME, crate::bootstrap::FILES];
+
+/// Every template, ready to render from any thread.
+pub(crate) struct Templates {
+    engine: Tera,
+    digest: Digest,
+}
+
+impl Templates {
+    /// Parses the built-in templates.
+    pub(crate) fn new() -> Result<Self, tera::Error> {
+        let mut engine = engine()?;
+        engine.add_raw_templates(TEMPLATES.iter().copied().flatten().copied())?;
+        let files = [TEMPLATES, STATIC].into_iter().flatten().copied().flatten();
+        Ok(Self { engine, digest: digest(files) })
+    }
+
+    /// Digest of every template and static file.
+    pub(crate) const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Renders `template`; the message of a failure has its causes.
+    pub(crate) fn render(&self, template: &str, context: &Context) -> Result<String, String> {
+        self.engine.render(template, context).map_err(|error| {
+            let causes = std::iter::successors(std::error::Error::source(&error), |e| e.source());
+            causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+        })
+    }
+}
+
+/// BLAKE3 over the files in order of their names, each name and text preceded by its length as a
+/// little-endian `u64`.
+fn digest<'a>(files: impl Iterator<Item = &'a Source>) -> Digest {
+    let mut files: Vec<_> = files.collect();
+    files.sort();
+    let mut bytes = Vec::new();
+    for part in files.iter().flat_map(|(name, text)| [name, text]) {
+        bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(part.as_bytes());
+    }
+    Digest::of(&bytes)
+}
+
+/// An engine in which text reaches the output through `lit` or `ident` only. The delimiters differ
+/// from tera's own because flows use `{{ }}` for references.
+fn engine() -> TeraResult<Tera> {
+    let mut engine = Tera::new();
+    engine.set_delimiters(Delimiters {
+        block_start: "<%".into(),
+        block_end: "%>".into(),
+        variable_start: "<<".into(),
+        variable_end: ">>".into(),
+        comment_start: "<#".into(),
+        comment_end: "#>".into(),
+    })?;
+    engine.autoescape_on([""]);
+    engine.set_escape_fn(deny);
+    engine.register_filter::<_, &Value, _>("lit", lit);
+    engine.register_filter::<_, &Value, _>("ident", ident);
+    engine.register_filter::<_, &Value, _>("safe", no_safe);
+    Ok(engine)
+}
+
+fn deny(text: &str, _: &mut dyn io::Write) -> io::Result<()> {
+    Err(io::Error::other(format!("text reached code without a filter: {text:?}")))
+}
+
+/// Any value as a Python literal.
+fn lit(value: &Value, _: Kwargs, _: &State) -> TeraResult<Value> {
+    if value.is_undefined() {
+        return Err(tera::Error::message("`lit` of an undefined variable"));
+    }
+    let json = serde_json::to_value(value).map_err(|e| tera::Error::message(e.to_string()))?;
+    Ok(Value::safe_string(&literal::python(&json)))
+}
+
+/// A text that already is an identifier or a dotted module name, as it stands.
+fn ident(value: &Value, _: Kwargs, _: &State) -> TeraResult<Value> {
+    match value.as_str() {
+        Some(text) if text.split('.').all(is_identifier) => Ok(Value::safe_string(text)),
+        _ => Err(tera::Error::message("`ident` of something that is no identifier")),
+    }
+}
+
+fn is_identifier(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// Takes the place of tera's filter that lets text through as it stands.
+fn no_safe(_: &Value, _: Kwargs, _: &State) -> TeraResult<Value> {
+    Err(tera::Error::message("`safe` is not allowed; use `lit` or `ident`"))
+}
+
+/// A context from names and values.
+pub(crate) fn context<const N: usize>(members: [(&'static str, serde_json::Value); N]) -> Context {
+    let mut context = Context::new();
+    for (name, value) in members {
+        context.insert(Cow::Borrowed(name), &value);
+    }
+    context
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn render(template: &str, value: serde_json::Value) -> Result<String, String> {
+        let mut engine = engine().unwrap();
+        engine.add_raw_template("t.py", template).map_err(|e| e.to_string())?;
+        let templates = Templates { engine, digest: Digest::of(b"") };
+        templates.render("t.py", &context([("x", value)]))
+    }
+
+    /// The rule that keeps flows out of code: forgetting a filter is an error, not an injection.
+    #[test]
+    fn text_without_a_filter_does_not_render() {
+        for (template, value) in [
+            ("<< x >>", json!("os.system('id')")),
+            ("<< x >>", json!("harmless")),
+            ("<< x.y >>", json!({"y": "a"})),
+            ("<% for i in x %><< i >><% endfor %>", json!(["a"])),
+            ("<< x | upper >>", json!("a")),
+            ("<< x | safe >>", json!("a")),
+            ("<< y | lit >>", json!("a")),
+            ("<< x.z | lit >>", json!({"y": "a"})),
+            ("<< y >>", json!("a")),
+            ("<< x | ident >>", json!("a b")),
+            ("<< x | ident >>", json!("a()")),
+            ("<< x | ident >>", json!("a..b")),
+            ("<< x | ident >>", json!("")),
+            ("<< x | ident >>", json!(1)),
+        ] {
+            assert!(render(template, value.clone()).is_err(), "{template} {value}");
+        }
+    }
+
+    /// One filter each, so that nothing can rewrite a literal after it was made.
+    #[test]
+    fn templates_write_through_lit_or_ident_only() {
+        for (name, text) in TEMPLATES.iter().copied().flatten() {
+            for written in text.split("<<").skip(1).filter_map(|rest| rest.split(">>").next()) {
+                let filters: Vec<_> = written.split('|').skip(1).map(str::trim).collect();
+                assert!(matches!(filters.as_slice(), ["lit" | "ident"]), "{name}: <<{written}>>");
+            }
+        }
+    }
+
+    #[test]
+    fn filtered_values_render() {
+        assert_eq!(
+            render("<< x | lit >>", json!({"b": [1, "é"], "a": null})).unwrap(),
+            r#"{"a": None, "b": [1, "\xe9"]}"#
+        );
+        assert_eq!(
+            render("<< x | ident >>", json!("app.flows.acme_inc")).unwrap(),
+            "app.flows.acme_inc"
+        );
+        assert_eq!(render("{{ x }} <# << x >> #>", json!("a")).unwrap(), "{{ x }} ");
+    }
+
+    #[test]
+    fn the_digest_covers_names_and_texts_with_their_lengths() {
+        let sets: [&[Source]; 4] =
+            [&[("a", "bc")], &[("ab", "c")], &[("a", "b"), ("c", "")], &[("a", "bd")]];
+        let digests: std::collections::BTreeSet<_> =
+            sets.iter().map(|set| digest(set.iter())).collect();
+        assert_eq!(digests.len(), sets.len());
+        assert_eq!(
+            digest([("a", "1"), ("b", "2")].iter()),
+            digest([("b", "2"), ("a", "1")].iter())
+        );
+    }
+}

@@ -1,0 +1,280 @@
+//! What an enrolled agent does: check, fetch, apply.
+
+use std::path::PathBuf;
+
+use colophon_model::{FlowId, TenantSlug, UnixMillis};
+use colophon_trust::{TargetFile, TargetName};
+
+use crate::download::{Download, Progress, VerifiedZip};
+use crate::generation::Generations;
+use crate::refresh::Refresh;
+use crate::unpack::unpack;
+use crate::{Cache, Error, Generation, Lock, Platform, Transport};
+
+/// An enrolled agent at one moment, with its folder locked.
+pub struct Agent<T> {
+    cache: Cache,
+    transport: T,
+    tenant: TenantSlug,
+    platform: Platform,
+    now: UnixMillis,
+    _lock: Lock,
+}
+
+/// A bundle that the tenant offers.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// Its name.
+    pub name: TargetName,
+    /// What is signed about it.
+    pub file: TargetFile,
+    /// The generation of the same flow that is active here.
+    pub active: Option<Generation>,
+    /// How the two compare.
+    pub standing: Standing,
+}
+
+/// How an offered bundle compares with the active one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is the active one.
+    Current,
+    /// It is newer, or none is active.
+    Update,
+    /// It does not run on this machine.
+    Unsupported,
+}
+
+/// What became of one bundle. One that fails does not hold up the others.
+#[derive(Debug)]
+pub struct Outcome<R> {
+    /// The bundle.
+    pub offer: Offer,
+    /// What was done.
+    pub result: Result<R, Error>,
+}
+
+/// A downloaded and verified zip.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Bytes that an earlier run had left of it.
+    pub resumed_from: u64,
+    /// Bytes that came over the network now.
+    pub downloaded: u64,
+}
+
+/// An active generation.
+#[derive(Debug)]
+pub struct Applied {
+    /// Its name.
+    pub generation: Generation,
+    /// The folder that holds its files.
+    pub path: PathBuf,
+    /// Whether another one, or none, was active before.
+    pub changed: bool,
+}
+
+impl<T: Transport> Agent<T> {
+    /// Opens an enrolled folder. `now` decides what has expired; the transport is made for the
+    /// tenant's URL.
+    ///
+    /// # Errors
+    /// [`Error::NotEnrolled`], and [`Error::Locked`] when another process works there.
+    pub fn open(
+        cache: Cache,
+        transport: T,
+        platform: Platform,
+        now: UnixMillis,
+    ) -> Result<Self, Error> {
+        let tenant = cache.config()?.tenant;
+        let lock = cache.lock()?;
+        Ok(Self { cache, transport, tenant, platform, now, _lock: lock })
+    }
+
+    /// Refreshes the metadata and compares; changes nothing else. Sorted by name.
+    ///
+    /// # Errors
+    /// Also [`Error::Rollback`] and [`Error::Fork`] when one offer contradicts what is active: then
+    /// none of the metadata is believed.
+    pub fn check(&self) -> Result<Vec<Offer>, Error> {
+        let Self { cache, transport, tenant, now, .. } = self;
+        let targets = Refresh { cache, transport, tenant, now: *now }.run()?;
+        targets.bundles().iter().map(|(name, file)| self.compare(name, file)).collect()
+    }
+
+    fn compare(&self, name: &TargetName, file: &TargetFile) -> Result<Offer, Error> {
+        let active = Generations::of(&self.cache, name.flow()).active()?;
+        let standing = if self.platform.runs(&file.custom) {
+            standing(name, active.as_ref(), &Generation::of(&file.custom))?
+        } else {
+            Standing::Unsupported
+        };
+        Ok(Offer { name: name.clone(), file: file.clone(), active, standing })
+    }
+
+    /// Downloads and verifies bundles without unpacking them: of one flow, or all that run here.
+    /// `progress` is told the bytes that are here and those there will be.
+    ///
+    /// # Errors
+    /// What concerns all bundles; what concerns one is in its outcome.
+    pub fn fetch(
+        &self,
+        flow: Option<&FlowId>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Vec<Outcome<Fetched>>, Error> {
+        self.each(flow, |offer| {
+            let VerifiedZip { resumed_from, downloaded, .. } = self.download(offer, progress)?;
+            let path = self.cache.object(&offer.file.sha256);
+            Ok(Fetched { path, resumed_from, downloaded })
+        })
+    }
+
+    /// Downloads, verifies, unpacks and activates bundles: of one flow, or all that run here.
+    ///
+    /// # Errors
+    /// As for [`Self::fetch`].
+    pub fn apply(
+        &self,
+        flow: Option<&FlowId>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Vec<Outcome<Applied>>, Error> {
+        self.each(flow, |offer| {
+            let zip = self.download(offer, progress)?;
+            let facts = &offer.file.custom;
+            let files = unpack(&zip.bytes, facts)
+                .map_err(|flaw| Error::Bundle { name: offer.name.clone(), source: flaw.into() })?;
+            let generation = Generation::of(facts);
+            let generations = Generations::of(&self.cache, &facts.flow);
+            generations.activate(&generation, &files)?;
+            let path = generations.path(&generation);
+            Ok(Applied { path, changed: offer.standing != Standing::Current, generation })
+        })
+    }
+
+    fn download(&self, offer: &Offer, progress: &mut Progress<'_>) -> Result<VerifiedZip, Error> {
+        offer.file.check_limits()?;
+        let Self { cache, transport, .. } = self;
+        Download { cache, transport, name: &offer.name, file: &offer.file }.run(progress)
+    }
+
+    /// Runs `work` on the wanted bundles that run here. None of them running here is an error.
+    fn each<R>(
+        &self,
+        flow: Option<&FlowId>,
+        mut work: impl FnMut(&Offer) -> Result<R, Error>,
+    ) -> Result<Vec<Outcome<R>>, Error> {
+        let (offers, unsupported) = self.wanted(flow)?;
+        if let (true, Some(offer)) = (offers.is_empty(), unsupported.first()) {
+            return Err(self.unsupported(offer));
+        }
+        let mut outcomes = Vec::new();
+        for offer in offers {
+            let result = work(&offer);
+            let stop = result.as_ref().is_err_and(Error::concerns_all_bundles);
+            outcomes.push(Outcome { offer, result });
+            if stop {
+                break;
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// The offers of `flow`, or all: those that run here, and the others.
+    fn wanted(&self, flow: Option<&FlowId>) -> Result<(Vec<Offer>, Vec<Offer>), Error> {
+        let mut offers = self.check()?;
+        if let Some(flow) = flow {
+            offers.retain(|offer| offer.name.flow() == flow);
+            if offers.is_empty() {
+                return Err(Error::NoSuchFlow { flow: flow.clone() });
+            }
+        }
+        Ok(offers.into_iter().partition(|offer| offer.standing != Standing::Unsupported))
+    }
+
+    fn unsupported(&self, offer: &Offer) -> Error {
+        let facts = &offer.file.custom;
+        let wants = format!("{}/{}", facts.os.join(","), facts.cpu_arch.join(","));
+        Error::Unsupported { name: offer.name.clone(), wants, here: self.platform.to_string() }
+    }
+}
+
+/// Compares sequence numbers; a higher version string does not make up for a lower number.
+fn standing(
+    name: &TargetName,
+    active: Option<&Generation>,
+    offered: &Generation,
+) -> Result<Standing, Error> {
+    let Some(active) = active else { return Ok(Standing::Update) };
+    let name = name.clone();
+    match offered.seq().cmp(&active.seq()) {
+        std::cmp::Ordering::Greater => Ok(Standing::Update),
+        std::cmp::Ordering::Equal if active == offered => Ok(Standing::Current),
+        std::cmp::Ordering::Equal => Err(Error::Fork { name, seq: offered.seq() }),
+        std::cmp::Ordering::Less => {
+            Err(Error::Rollback { name, active: active.seq(), offered: offered.seq() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use colophon_model::{Digest, EdgeRuntime, Sha256};
+    use colophon_trust::limits::{MAX_FILES, MAX_UNPACKED, MAX_ZIP};
+    use colophon_trust::{BundleFacts, Channel, FactsSchema};
+
+    use super::*;
+    use crate::{Config, Exit, NetworkError, Response, Resume};
+
+    /// A network that must not be used.
+    struct NoNetwork;
+
+    impl Transport for NoNetwork {
+        fn get(&self, path: &str, _: Option<&Resume>) -> Result<Response, NetworkError> {
+            panic!("asked for {path}");
+        }
+    }
+
+    fn agent(dir: &std::path::Path) -> Agent<NoNetwork> {
+        let cache = Cache::new(dir);
+        let (url, tenant) = ("http://localhost".parse().unwrap(), "acme".parse().unwrap());
+        std::fs::create_dir_all(dir).unwrap();
+        cache.write_config(&Config { url, tenant, token_file: None }).unwrap();
+        Agent::open(cache, NoNetwork, Platform::current(), UnixMillis::new(0)).unwrap()
+    }
+
+    fn offer(length: u64, unpacked: u64, files: u64) -> Offer {
+        let custom = BundleFacts {
+            schema: FactsSchema,
+            slug: "acme".parse().unwrap(),
+            flow: "order".parse().unwrap(),
+            channel: Channel::Stable,
+            version: "1.0.1".to_owned(),
+            seq: 1,
+            runtime: EdgeRuntime::Python,
+            os: vec![],
+            cpu_arch: vec![],
+            requirements: vec![],
+            tree: Digest::of(b""),
+            unpacked,
+            files,
+        };
+        let name = custom.target_name();
+        let file = TargetFile { length, sha256: Sha256::of(b""), custom };
+        Offer { name, file, active: None, standing: Standing::Update }
+    }
+
+    /// The limits hold even for what is correctly signed, and before the first request.
+    #[test]
+    fn bundles_over_a_limit_are_not_downloaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let agent = agent(dir.path());
+        for offer in
+            [offer(MAX_ZIP + 1, 1, 1), offer(1, MAX_UNPACKED + 1, 1), offer(1, 1, MAX_FILES + 1)]
+        {
+            let error = agent.download(&offer, &mut |_, _| {}).unwrap_err();
+            assert_eq!(error.exit(), Exit::TooLarge, "{error}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The command line: arguments, folder and token, dispatch.
+
+mod output;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use colophon_edge_fetch::{
+    Agent, BaseUrl, Cache, Config, Error, Exit, HttpTransport, Platform, Standing, Token, enroll,
+    status,
+};
+use colophon_model::{FlowId, TenantSlug, UnixMillis};
+
+use output::Output;
+
+/// Fetches, verifies and unpacks the signed bundles of a colophon tenant.
+#[derive(Debug, Parser)]
+#[command(name = "edge-fetch", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// The agent's folder [default: edge-fetch in the platform's data folder]
+    #[arg(long, global = true, env = "EDGE_FETCH_DIR", value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// File with the tenant's token; EDGE_FETCH_TOKEN holds the token itself
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Print one JSON object per line
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done or up to date, 1 disk error, 2 usage, 3 network (try again), 4 not found, 5 token \
+refused, 6 verification failed, 7 metadata expired or clock wrong, 8 going back refused, 9 wrong \
+architecture or system, 10 update available (check), 11 too large, 12 locked, 14 disk full";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Pin a tenant's root and remember the server
+    Enroll {
+        /// The server, such as http://127.0.0.1:8080
+        #[arg(long)]
+        url: BaseUrl,
+        /// The tenant's slug
+        #[arg(long)]
+        tenant: TenantSlug,
+        /// The tenant's 1.root.json, received by a way you trust
+        #[arg(long, value_name = "FILE")]
+        root: PathBuf,
+    },
+    /// Say what is new; 10 when there is an update
+    Check,
+    /// Download and verify bundles without activating them
+    Fetch {
+        /// Only this flow's
+        flow: Option<FlowId>,
+    },
+    /// Download, verify, unpack and activate bundles
+    Apply {
+        /// Only this flow's
+        flow: Option<FlowId>,
+    },
+    /// Say what is active, without asking the server
+    Status,
+}
+
+/// Runs the command line of this process.
+pub(crate) fn run(now: UnixMillis) -> ExitCode {
+    let cli = Cli::parse();
+    let mut output = Output::new(cli.json);
+    let exit = dispatch(&cli, now, &mut output).unwrap_or_else(|error| {
+        output.error(&error);
+        error.exit()
+    });
+    ExitCode::from(exit as u8)
+}
+
+fn dispatch(cli: &Cli, now: UnixMillis, output: &mut Output) -> Result<Exit, Error> {
+    let cache = Cache::new(folder(cli.dir.as_deref())?);
+    match &cli.command {
+        Command::Enroll { url, tenant, root } => {
+            let token_file = cli.token_file.as_deref().map(absolute).transpose()?;
+            let config = Config { url: url.clone(), tenant: tenant.clone(), token_file };
+            output.enrolled(&cache, &enroll(&cache, config, &input(root)?)?);
+            Ok(Exit::Ok)
+        }
+        Command::Check => {
+            let offers = agent(cli, cache, now)?.check()?;
+            for offer in &offers {
+                output.offer(offer);
+            }
+            let update = offers.iter().any(|offer| offer.standing == Standing::Update);
+            Ok(if update { Exit::UpdateAvailable } else { Exit::Ok })
+        }
+        Command::Fetch { flow } => {
+            let agent = agent(cli, cache, now)?;
+            let outcomes = agent.fetch(flow.as_ref(), &mut output.progress())?;
+            Ok(output.outcomes(&outcomes, Output::fetched))
+        }
+        Command::Apply { flow } => {
+            let agent = agent(cli, cache, now)?;
+            let outcomes = agent.apply(flow.as_ref(), &mut output.progress())?;
+            Ok(output.outcomes(&outcomes, Output::applied))
+        }
+        Command::Status => {
+            output.status(&status(&cache)?);
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn agent(cli: &Cli, cache: Cache, now: UnixMillis) -> Result<Agent<HttpTransport>, Error> {
+    let config = cache.config()?;
+    let token = token(cli.token_file.as_deref(), config.token_file.as_deref())?;
+    let transport = HttpTransport::new(config.tenant_url(), token);
+    Agent::open(cache, transport, Platform::current(), now)
+}
+
+/// The token of the file on the command line, else of the environment, else of the file that
+/// enrolment remembered.
+fn token(named: Option<&Path>, remembered: Option<&Path>) -> Result<Option<Token>, Error> {
+    let environment = || std::env::var("EDGE_FETCH_TOKEN").ok().as_deref().and_then(Token::new);
+    match (named, environment()) {
+        (Some(file), _) => read_token(file).map(Some),
+        (None, Some(token)) => Ok(Some(token)),
+        (None, None) => remembered.map(read_token).transpose(),
+    }
+}
+
+fn read_token(file: &Path) -> Result<Token, Error> {
+    let text = input(file)?;
+    Token::new(&String::from_utf8_lossy(&text))
+        .ok_or_else(|| unusable(file, "the file holds no token"))
+}
+
+fn input(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|source| Error::Input { path: path.to_owned(), source })
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    std::path::absolute(path).map_err(|source| Error::Input { path: path.to_owned(), source })
+}
+
+fn unusable(path: &Path, why: &str) -> Error {
+    Error::Input { path: path.to_owned(), source: std::io::Error::other(why) }
+}
+
+/// The folder that was named, else the platform's folder for data of a user's programs.
+fn folder(named: Option<&Path>) -> Result<PathBuf, Error> {
+    if let Some(dir) = named {
+        return absolute(dir);
+    }
+    let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let base = if cfg!(windows) {
+        variable("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        variable("HOME").map(|home| home.join("Library/Application Support"))
+    } else {
+        variable("XDG_DATA_HOME").or_else(|| variable("HOME").map(|h| h.join(".local/share")))
+    };
+    base.map(|base| base.join("edge-fetch"))
+        .ok_or_else(|| unusable(Path::new("--dir"), "there is no home folder to fall back to"))
+}

@@ -1,0 +1,170 @@
+//! What the user sees: text for people or JSON lines on stdout, problems on stderr.
+
+use std::error::Error as _;
+use std::io::Write;
+
+use colophon_edge_fetch::{
+    Applied, Cache, Enrolled, Error, Exit, Fetched, Offer, Outcome, Standing, Status,
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+/// Writes results in the form that was asked for.
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(crate) const fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// A bar on stderr, when that is a terminal and people read it.
+    pub(crate) fn progress(&self) -> impl FnMut(u64, u64) + use<> {
+        let hidden = self.json;
+        let mut current: Option<ProgressBar> = None;
+        move |have, total| {
+            let bar = current.get_or_insert_with(|| new_bar(total, hidden));
+            bar.set_position(have);
+            if have == total {
+                bar.finish_and_clear();
+                current = None;
+            }
+        }
+    }
+
+    pub(crate) fn enrolled(&self, cache: &Cache, enrolled: &Enrolled) {
+        let Enrolled { config, roots } = enrolled;
+        let (tenant, url, dir) = (&config.tenant, &config.url, cache.dir().display());
+        let text = format!("enrolled for tenant {tenant} at {url} in {dir}{}", root_note(roots));
+        let json = json!({"event": "enrolled", "tenant": tenant, "url": url, "roots": roots,
+            "dir": cache.dir()});
+        self.line(&text, &json);
+    }
+
+    pub(crate) fn offer(&self, offer: &Offer) {
+        let (facts, name) = (&offer.file.custom, &offer.name);
+        let (word, state) = match offer.standing {
+            Standing::Current => ("current", "up to date".to_owned()),
+            Standing::Update => {
+                ("update", format!("update available ({} bytes)", offer.file.length))
+            }
+            Standing::Unsupported => ("unsupported", "does not run on this machine".to_owned()),
+        };
+        let mut json = describe("bundle", offer);
+        json["standing"] = word.into();
+        json["active_seq"] = offer.active.as_ref().map(colophon_edge_fetch::Generation::seq).into();
+        self.line(&format!("{name} {}: {state}", facts.version), &json);
+    }
+
+    pub(crate) fn fetched(&self, offer: &Offer, fetched: &Fetched) {
+        let path = fetched.path.display();
+        let text = format!("{} {}: verified, in {path}", offer.name, offer.file.custom.version);
+        let mut json = describe("fetched", offer);
+        json["path"] = json!(fetched.path);
+        json["downloaded"] = fetched.downloaded.into();
+        json["resumed_from"] = fetched.resumed_from.into();
+        self.line(&text, &json);
+    }
+
+    pub(crate) fn applied(&self, offer: &Offer, applied: &Applied) {
+        let word = if applied.changed { "now active" } else { "already active" };
+        let (version, path) = (&offer.file.custom.version, applied.path.display());
+        let text = format!("{} {version}: {word}, in {path}", offer.name);
+        let mut json = describe("applied", offer);
+        json["generation"] = applied.generation.to_string().into();
+        json["path"] = json!(applied.path);
+        json["changed"] = applied.changed.into();
+        self.line(&text, &json);
+    }
+
+    /// Reports every outcome; the exit code of the first that failed.
+    pub(crate) fn outcomes<R>(
+        &self,
+        outcomes: &[Outcome<R>],
+        done: impl Fn(&Self, &Offer, &R),
+    ) -> Exit {
+        let mut exit = Exit::Ok;
+        for Outcome { offer, result } in outcomes {
+            match result {
+                Ok(result) => done(self, offer, result),
+                Err(error) => {
+                    self.error(error);
+                    exit = if exit == Exit::Ok { error.exit() } else { exit };
+                }
+            }
+        }
+        if outcomes.is_empty() && !self.json {
+            self.line("the tenant offers no bundle", &Value::Null);
+        }
+        exit
+    }
+
+    pub(crate) fn status(&self, status: &Status) {
+        let (config, roots) = (&status.config, &status.roots);
+        let text = format!("tenant {} at {}{}", config.tenant, config.url, root_note(roots));
+        let json = json!({"event": "status", "tenant": config.tenant, "url": config.url,
+            "roots": roots});
+        self.line(&text, &json);
+        for flow in &status.flows {
+            let text = format!("{}: {}, in {}", flow.flow, flow.generation, flow.path.display());
+            let json = json!({"event": "active", "flow": flow.flow, "seq": flow.generation.seq(),
+                "generation": flow.generation.to_string(), "path": flow.path});
+            self.line(&text, &json);
+        }
+    }
+
+    /// The error with its causes, and a hint, on stderr; with `--json` also as an object on stdout.
+    pub(crate) fn error(&self, error: &Error) {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(source) = cause {
+            message.push_str(": ");
+            message.push_str(&source.to_string());
+            cause = source.source();
+        }
+        // A reader of stderr who is gone must not turn one failure into another.
+        let mut stderr = std::io::stderr().lock();
+        let _ = writeln!(stderr, "error: {message}");
+        if let Some(hint) = error.hint() {
+            let _ = writeln!(stderr, "hint: {hint}");
+        }
+        if self.json {
+            let exit = error.exit() as u8;
+            self.line("", &json!({"event": "error", "exit": exit, "message": message}));
+        }
+    }
+
+    fn line(&self, text: &str, json: &Value) {
+        let mut stdout = std::io::stdout().lock();
+        // As above: the work is done, whoever reads.
+        let _ = if self.json { writeln!(stdout, "{json}") } else { writeln!(stdout, "{text}") };
+    }
+}
+
+fn new_bar(total: u64, hidden: bool) -> ProgressBar {
+    let bar = if hidden { ProgressBar::hidden() } else { ProgressBar::new(total) };
+    match ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// A server that holds the root keys can replace them; whoever relies on the bundles should know.
+fn root_note(roots: &str) -> String {
+    if roots == colophon_trust::SERVER_ROOTS {
+        " (root keys made on the server)".to_owned()
+    } else {
+        String::new()
+    }
+}
+
+/// What every line about a bundle has.
+fn describe(event: &str, offer: &Offer) -> Value {
+    let facts = &offer.file.custom;
+    json!({
+        "event": event, "target": offer.name, "flow": facts.flow, "runtime": facts.runtime,
+        "version": facts.version, "seq": facts.seq, "length": offer.file.length,
+        "sha256": offer.file.sha256,
+    })
+}

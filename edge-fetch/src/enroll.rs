@@ -1,0 +1,74 @@
+//! Enrolment and status: what needs no server.
+
+use colophon_model::FlowId;
+use colophon_trust::{Role, RootChain};
+
+use crate::generation::Generations;
+use crate::{Cache, Config, Error, Generation};
+
+/// What enrolment did.
+#[derive(Debug)]
+pub struct Enrolled {
+    /// What was written down.
+    pub config: Config,
+    /// Where the tenant's root keys were made; `server` is worth telling the user.
+    pub roots: String,
+}
+
+/// Pins `root` for the tenant of `config`. Trust starts here: the file must come from somewhere
+/// else than the network path that it is to protect.
+///
+/// # Errors
+/// When the folder is enrolled already, or `root` is not a root of this tenant.
+pub fn enroll(cache: &Cache, config: Config, root: &[u8]) -> Result<Enrolled, Error> {
+    let _lock = cache.lock()?;
+    if let Some(Config { tenant, .. }) = cache.find_config()? {
+        return Err(Error::AlreadyEnrolled { dir: cache.dir().to_owned(), tenant });
+    }
+    let roots = RootChain::pinned(root, &config.tenant)?.made_on().to_owned();
+    cache.store_metadata(Role::Root, root)?;
+    cache.write_config(&config)?;
+    Ok(Enrolled { config, roots })
+}
+
+/// What is known without asking the server.
+#[derive(Debug)]
+pub struct Status {
+    /// Server and tenant.
+    pub config: Config,
+    /// Where the tenant's root keys were made.
+    pub roots: String,
+    /// The flows that have an active bundle, by name.
+    pub flows: Vec<FlowStatus>,
+}
+
+/// One flow's active bundle.
+#[derive(Debug)]
+pub struct FlowStatus {
+    /// The flow.
+    pub flow: FlowId,
+    /// Its active generation.
+    pub generation: Generation,
+    /// The folder that holds its files.
+    pub path: std::path::PathBuf,
+}
+
+/// Reads the folder. Takes no lock: everything it reads is replaced as a whole.
+///
+/// # Errors
+/// [`Error::NotEnrolled`], or when the folder cannot be read.
+pub fn status(cache: &Cache) -> Result<Status, Error> {
+    let config = cache.config()?;
+    let root = cache.metadata(Role::Root)?;
+    let root = root.ok_or_else(|| Error::NotEnrolled { dir: cache.dir().to_owned() })?;
+    let roots = RootChain::pinned(&root, &config.tenant)?.made_on().to_owned();
+    let mut flows = Vec::new();
+    for flow in cache.flows()? {
+        let generations = Generations::of(cache, &flow);
+        if let Some(generation) = generations.active()? {
+            let path = generations.path(&generation);
+            flows.push(FlowStatus { flow, generation, path });
+        }
+    }
+    Ok(Status { config, roots, flows })
+}

@@ -1,0 +1,107 @@
+//! The seam to the network: one verb, answers with a body that is read as it arrives.
+
+use std::io::{self, Read};
+
+use crate::Error;
+
+/// Gets files of one tenant. Nothing that comes through it is trusted.
+pub trait Transport {
+    /// Asks for `path`, relative to the tenant's URL; with `resume`, for the rest of a file of which
+    /// the beginning is already here. Every status is an answer, not an error.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    fn get(&self, path: &str, resume: Option<&Resume>) -> Result<Response, NetworkError>;
+}
+
+/// Where a cut download stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// How many bytes are here.
+    pub offset: u64,
+    /// The strong ETag that the file had (RFC 9110 §13.1.5): the rest is only wanted if it still
+    /// has it.
+    pub etag: String,
+}
+
+/// An answer, with what of its headers matters.
+pub struct Response {
+    /// HTTP status.
+    pub status: u16,
+    /// `ETag`, as it was sent.
+    pub etag: Option<String>,
+    /// `Content-Type`, as it was sent.
+    pub content_type: Option<String>,
+    /// `Content-Length`: how many bytes the body is announced to have.
+    pub content_length: Option<u64>,
+    /// The first byte's position from `Content-Range`.
+    pub range_start: Option<u64>,
+    /// The body. A connection that breaks gives an error, never an early end.
+    pub body: Box<dyn Read>,
+}
+
+/// Why there is no answer, or no usable one.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// No connection, or it broke.
+    #[error("the connection failed")]
+    Connection(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The body broke off or stalled.
+    #[error("the transfer broke off after {received} bytes")]
+    Cut {
+        /// Bytes received by this request.
+        received: u64,
+        /// What happened, when the connection said.
+        source: Option<io::Error>,
+    },
+    /// A status that means neither success nor anything final.
+    #[error("the server answered with status {0}")]
+    Status(u16),
+    /// A web page where a file was expected: some network wants a sign-in first.
+    #[error("the answer is a web page; a sign-in page or proxy is in the way")]
+    WebPage,
+    /// The body is announced with another length than is signed.
+    #[error("the server announces {announced} bytes where {expected} are missing")]
+    Length {
+        /// What the server announces.
+        announced: u64,
+        /// What is missing.
+        expected: u64,
+    },
+    /// The rest of a file was asked for and another part was sent.
+    #[error("the server sent another part of the file than was asked for")]
+    Range,
+}
+
+impl NetworkError {
+    pub(crate) fn at(self, path: &str) -> Error {
+        Error::Network { path: path.to_owned(), source: self }
+    }
+}
+
+impl Response {
+    /// Lets through what `accepted` lists; turns everything else into the error it means.
+    pub(crate) fn expect(self, path: &str, accepted: &[u16]) -> Result<Self, Error> {
+        let page = self.content_type.as_deref().is_some_and(|t| t.starts_with("text/html"));
+        match self.status {
+            401 | 403 => Err(Error::Auth { status: self.status }),
+            status if accepted.contains(&status) && page => Err(NetworkError::WebPage.at(path)),
+            status if accepted.contains(&status) => Ok(self),
+            404 | 410 => Err(Error::NotFound { path: path.to_owned() }),
+            status => Err(NetworkError::Status(status).at(path)),
+        }
+    }
+
+    /// Reads at most one byte past `limit`, so that the reader of the bytes sees that there is more
+    /// without anyone having to hold it.
+    pub(crate) fn read_up_to(self, path: &str, limit: u64) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        match self.body.take(limit.saturating_add(1)).read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            Err(error) => {
+                let received = bytes.len() as u64;
+                Err(NetworkError::Cut { received, source: Some(error) }.at(path))
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The real `edge-fetch` program against a server in the test that can misbehave.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
+
+mod agent;
+mod atomic;
+mod bundles;
+#[path = "../../../trust/tests/it/forge.rs"]
+#[expect(dead_code, reason = "the forger knows more tricks than these tests need")]
+mod forge;
+mod refusals;
+mod resume;
+mod rotation;
+mod server;
+mod zips;

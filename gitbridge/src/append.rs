@@ -1,0 +1,235 @@
+//! Changed files in, log entries out: one commit on the tip of a linear history.
+
+use std::collections::HashSet;
+
+use colophon_model::{
+    ArtifactPath, Digest, FileMode, GitKind, LogEntry, Oid, Ordinal, TagObject, UnixMillis,
+};
+
+use crate::object::{Object, commit_tree};
+use crate::read::MAX_DEPTH;
+use crate::worktree::{Dir, check_distinct};
+use crate::zlib::Deflater;
+use crate::{Error, Ident, Message, ObjectLog, TagName, delta, read};
+
+/// A commit to be.
+#[derive(Debug)]
+pub struct NewCommit<'a> {
+    /// The tip of the log; `None` for the first commit.
+    pub parent: Option<Oid>,
+    /// How the tree differs from the parent's, in any order, each path once.
+    pub changes: &'a [Change<'a>],
+    /// Subject and trailers.
+    pub message: &'a Message,
+    /// Author and committer.
+    pub author: &'a Ident,
+    /// When; kept in whole seconds, UTC.
+    pub time: UnixMillis,
+    /// Annotated tags of this commit.
+    pub tags: &'a [NewTag],
+}
+
+/// One file that differs from the parent commit.
+#[derive(Debug, Clone, Copy)]
+pub enum Change<'a> {
+    /// The file is there, with these bytes.
+    Put {
+        /// Where.
+        path: &'a ArtifactPath,
+        /// Regular or executable.
+        mode: FileMode,
+        /// The content.
+        bytes: &'a [u8],
+        /// The store's address of the content. The caller vouches that it is.
+        digest: Digest,
+    },
+    /// The file of the parent is gone. Folders that become empty go with it.
+    Remove {
+        /// Which.
+        path: &'a ArtifactPath,
+    },
+}
+
+impl Change<'_> {
+    const fn path(&self) -> &ArtifactPath {
+        match self {
+            Self::Put { path, .. } | Self::Remove { path } => path,
+        }
+    }
+}
+
+/// An annotated tag to be.
+#[derive(Debug)]
+pub struct NewTag {
+    /// The name below `refs/tags/`.
+    pub name: TagName,
+    /// Subject and trailers.
+    pub message: Message,
+}
+
+/// Rows for the transaction that makes a commit visible.
+#[derive(Debug)]
+pub struct Appended {
+    /// The new tip.
+    pub commit: Oid,
+    /// New entries in order, dense from the log's length on; the commit is the last.
+    pub entries: Vec<(Ordinal, LogEntry)>,
+    /// The tags, in the order in which they were asked for.
+    pub tags: Vec<TagObject>,
+}
+
+/// Makes a commit on the tip of `log`.
+///
+/// Reads the parent's trees along the changed paths only. An object that the log already holds is
+/// not added again. The same log and the same commit give the same ids and the same entries.
+///
+/// Fails with [`Error::NotTip`] when the parent is not the log's last entry, which keeps history
+/// linear and lets an ordinal stand for everything that a commit reaches.
+pub fn append(log: &dyn ObjectLog, new: &NewCommit<'_>) -> Result<Appended, Error> {
+    check_tip(log, new.parent)?;
+    check_distinct(new.changes.iter().map(Change::path))?;
+    let mut writer = Writer::new(log)?;
+    let mut root = open_root(log, new.parent)?;
+    writer.apply(&mut root, new.changes)?;
+    let tree = writer.close(root)?;
+    let commit = Object::commit(tree, new.parent, new.author, new.time, new.message)?;
+    let oid = commit.oid;
+    writer.put(commit, None, None)?;
+    let tags = new.tags.iter().map(|tag| annotate(oid, tag, new.author, new.time));
+    Ok(Appended { commit: oid, tags: tags.collect::<Result<_, _>>()?, entries: writer.entries })
+}
+
+/// Makes an annotated tag of the commit `target`. [`append()`] does so for a new commit; on its own
+/// this marks a commit that exists, such as the unchanged tip after a failed build.
+pub fn annotate(
+    target: Oid,
+    tag: &NewTag,
+    tagger: &Ident,
+    time: UnixMillis,
+) -> Result<TagObject, Error> {
+    let object = Object::tag(target, &tag.name, tagger, time, &tag.message)?;
+    Ok(TagObject { oid: object.oid, target, bytes: object.bytes })
+}
+
+fn check_tip(log: &dyn ObjectLog, parent: Option<Oid>) -> Result<(), Error> {
+    let next = log.len().map_err(Error::Read)?;
+    let at = match parent {
+        Some(oid) => log.ordinal(&oid).map_err(Error::Read)?,
+        None => None,
+    };
+    let follows = at.map_or(0, |at| u64::from(at.get()) + 1);
+    let found = parent.is_some() == at.is_some();
+    if found && follows == u64::from(next) { Ok(()) } else { Err(Error::NotTip) }
+}
+
+fn open_root(log: &dyn ObjectLog, parent: Option<Oid>) -> Result<Dir, Error> {
+    let Some(parent) = parent else { return Ok(Dir::default()) };
+    let at = read::locate(log, parent)?;
+    let (kind, bytes) = read::object(log, at)?;
+    if kind != GitKind::Commit {
+        return Err(Error::NotTip);
+    }
+    Dir::open(log, commit_tree(&bytes).ok_or(Error::damaged(at, "it names no tree"))?)
+}
+
+/// Collects new entries, each at the next ordinal.
+struct Writer<'a> {
+    log: &'a dyn ObjectLog,
+    first: u32,
+    entries: Vec<(Ordinal, LogEntry)>,
+    fresh: HashSet<Oid>,
+    deflater: Deflater,
+}
+
+impl<'a> Writer<'a> {
+    fn new(log: &'a dyn ObjectLog) -> Result<Self, Error> {
+        let first = log.len().map_err(Error::Read)?;
+        let deflater = Deflater::new();
+        Ok(Self { log, first, entries: Vec::new(), fresh: HashSet::new(), deflater })
+    }
+
+    /// Removals go first, so that a folder can take the place of a file and the other way round;
+    /// both in order of the paths, so that ordinals do not depend on the order of the list.
+    fn apply(&mut self, root: &mut Dir, changes: &[Change<'_>]) -> Result<(), Error> {
+        let mut changes: Vec<_> = changes.iter().collect();
+        changes.sort_by_key(|change| (matches!(change, Change::Put { .. }), change.path()));
+        for change in changes {
+            match *change {
+                Change::Remove { path } => root.remove(self.log, path)?,
+                Change::Put { path, mode, bytes, digest } => {
+                    let blob = Object::new(GitKind::Blob, bytes.to_vec())?;
+                    let old = root.put(self.log, path, mode, blob.oid)?;
+                    self.put(blob, old, Some(digest))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, root: Dir) -> Result<Oid, Error> {
+        let mut trees = Vec::new();
+        let oid = root.close(&mut trees)?;
+        for tree in trees {
+            self.put(tree.object, tree.old, None)?;
+        }
+        Ok(oid)
+    }
+
+    /// Adds `object` unless it is there; as a delta against `old`, the object at the same path in
+    /// the parent, when that is smaller.
+    fn put(&mut self, object: Object, old: Option<Oid>, blob: Option<Digest>) -> Result<(), Error> {
+        let Object { oid, kind, bytes } = object;
+        if self.fresh.contains(&oid) || self.log.ordinal(&oid).map_err(Error::Read)?.is_some() {
+            return Ok(());
+        }
+        let size = bytes.len() as u64;
+        let whole = Payload {
+            base: None,
+            depth: 0,
+            inflated: size,
+            deflated: self.deflater.deflate(&bytes),
+        };
+        let chosen = match self.delta(old, &bytes)? {
+            Some(delta) if delta.deflated.len() < whole.deflated.len() => delta,
+            _ => whole,
+        };
+        let Payload { base, depth, inflated, deflated } = chosen;
+        let at = self.next()?;
+        self.fresh.insert(oid);
+        self.entries
+            .push((at, LogEntry { oid, kind, size, base, depth, inflated, deflated, blob }));
+        Ok(())
+    }
+
+    /// The delta against an object of the log, unless its chain is as long as chains get.
+    fn delta(&mut self, old: Option<Oid>, bytes: &[u8]) -> Result<Option<Payload>, Error> {
+        let Some(old) = old else { return Ok(None) };
+        let base = read::locate(self.log, old)?;
+        let depth = read::entry(self.log, base)?.depth;
+        if depth >= MAX_DEPTH {
+            return Ok(None);
+        }
+        let (_, old) = read::object(self.log, base)?;
+        Ok(delta::encode(&old, bytes).map(|delta| Payload {
+            base: Some(base),
+            depth: depth + 1,
+            inflated: delta.len() as u64,
+            deflated: self.deflater.deflate(&delta),
+        }))
+    }
+
+    fn next(&self) -> Result<Ordinal, Error> {
+        let added = u32::try_from(self.entries.len()).map_err(|_| Error::Full)?;
+        // The last ordinal stays free, so that a log's length is always a `u32`.
+        let at = self.first.checked_add(added).filter(|at| *at < u32::MAX).ok_or(Error::Full)?;
+        Ok(Ordinal::new(at))
+    }
+}
+
+/// One of the two forms in which an object can be stored.
+struct Payload {
+    base: Option<Ordinal>,
+    depth: u8,
+    inflated: u64,
+    deflated: Vec<u8>,
+}

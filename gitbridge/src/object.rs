@@ -1,0 +1,118 @@
+//! Git objects: their bytes and their ids.
+
+use colophon_model::{GitKind, Oid, UnixMillis};
+use gix_object::WriteTo;
+
+use crate::{Error, Ident, Message, TagName};
+
+/// An object with its id.
+pub(crate) struct Object {
+    pub(crate) oid: Oid,
+    pub(crate) kind: GitKind,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Object {
+    /// Hashes `<kind> <size>\0<bytes>`. Tenants choose the bytes, so the hash detects collision
+    /// attacks.
+    pub(crate) fn new(kind: GitKind, bytes: Vec<u8>) -> Result<Self, Error> {
+        let mut hasher = sha1dc::Hasher::new();
+        hasher.update(format!("{} {}\0", kind.as_str(), bytes.len()).as_bytes());
+        hasher.update(&bytes);
+        let digest = hasher.finalize().map_err(|_| Error::Collision)?;
+        Ok(Self { oid: Oid::from_bytes(digest.to_bytes()), kind, bytes })
+    }
+
+    fn encode(kind: GitKind, object: &impl WriteTo) -> Result<Self, Error> {
+        let mut bytes = Vec::new();
+        object.write_to(&mut bytes).map_err(Error::Encoding)?;
+        Self::new(kind, bytes)
+    }
+
+    pub(crate) fn tree(mut entries: Vec<gix_object::tree::Entry>) -> Result<Self, Error> {
+        entries.sort();
+        Self::encode(GitKind::Tree, &gix_object::Tree { entries })
+    }
+
+    /// A commit whose author is also its committer. A signature goes into `extra_headers` as
+    /// `gpgsig`.
+    pub(crate) fn commit(
+        tree: Oid,
+        parent: Option<Oid>,
+        author: &Ident,
+        time: UnixMillis,
+        message: &Message,
+    ) -> Result<Self, Error> {
+        let commit = gix_object::Commit {
+            tree: to_gix(tree),
+            parents: parent.map(to_gix).into_iter().collect(),
+            author: author.signature(time),
+            committer: author.signature(time),
+            encoding: None,
+            message: message.render().into(),
+            extra_headers: Vec::new(),
+        };
+        Self::encode(GitKind::Commit, &commit)
+    }
+
+    /// An annotated tag of a commit.
+    pub(crate) fn tag(
+        target: Oid,
+        name: &TagName,
+        tagger: &Ident,
+        time: UnixMillis,
+        message: &Message,
+    ) -> Result<Self, Error> {
+        let tag = gix_object::Tag {
+            target: to_gix(target),
+            target_kind: gix_object::Kind::Commit,
+            name: name.as_str().into(),
+            tagger: Some(tagger.signature(time)),
+            message: message.render().into(),
+            signature: None,
+        };
+        Self::encode(GitKind::Tag, &tag)
+    }
+}
+
+/// The tree of a commit: the first line of its bytes.
+pub(crate) fn commit_tree(bytes: &[u8]) -> Option<Oid> {
+    let hex = bytes.strip_prefix(b"tree ")?.split(|b| *b == b'\n').next()?;
+    std::str::from_utf8(hex).ok()?.parse().ok()
+}
+
+pub(crate) const fn to_gix(oid: Oid) -> gix_hash::ObjectId {
+    gix_hash::ObjectId::Sha1(*oid.as_bytes())
+}
+
+/// The id in a SHA-1 tree entry.
+pub(crate) fn from_gix(oid: &gix_hash::oid) -> Option<Oid> {
+    Oid::from_slice(oid.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `git hash-object` of the same bytes.
+    #[test]
+    fn ids_are_those_of_git() {
+        let blob = Object::new(GitKind::Blob, b"hello\n".to_vec()).unwrap();
+        assert_eq!(blob.oid.to_string(), "ce013625030ba8dba906f756967f9e9ca394464a");
+        let tree = Object::tree(vec![]).unwrap();
+        assert_eq!(tree.oid.to_string(), "4b825dc642cb6eb9a060e54bf8d69288fbee4904");
+    }
+
+    #[test]
+    fn a_commit_names_its_tree() {
+        let tree = Object::tree(vec![]).unwrap().oid;
+        let who = Ident::new("colophon", "colophon@example.com").unwrap();
+        let message = Message::new("a", vec![]).unwrap();
+        let time = UnixMillis::new(1_500);
+        let commit = Object::commit(tree, Some(tree), &who, time, &message).unwrap();
+        assert_eq!(commit_tree(&commit.bytes), Some(tree));
+        let text = String::from_utf8(commit.bytes).unwrap();
+        assert!(text.contains("\nauthor colophon <colophon@example.com> 1 +0000\n"), "{text}");
+        assert_eq!(commit_tree(b"blob"), None);
+    }
+}

@@ -1,0 +1,124 @@
+//! pkt-lines (gitprotocol-common): four hex digits of length, then that many bytes less four.
+
+use gix_packetline::PacketLineRef;
+use gix_packetline::decode::{Stream, streaming};
+
+use crate::Error;
+
+/// Longest packet, with its length.
+pub(crate) const MAX_PACKET: usize = 65_520;
+
+/// One packet of a request. Text comes without its line feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packet<'a> {
+    Text(&'a str),
+    Flush,
+    Delimiter,
+}
+
+/// Splits a request body. Everything that a client sends to upload-pack is text.
+pub(crate) fn decode(mut body: &[u8], most: usize) -> Result<Vec<Packet<'_>>, Error> {
+    let mut packets = Vec::new();
+    while !body.is_empty() {
+        if packets.len() == most {
+            return Err(Error::Limit { what: "packets", most });
+        }
+        let malformed = || Error::Protocol(format!("packet {} is malformed", packets.len() + 1));
+        let Ok(Stream::Complete { line, bytes_consumed }) = streaming(body) else {
+            return Err(malformed());
+        };
+        let packet = to_packet(line).ok_or_else(malformed)?;
+        packets.push(packet);
+        body = &body[bytes_consumed..];
+    }
+    Ok(packets)
+}
+
+fn to_packet(line: PacketLineRef<'_>) -> Option<Packet<'_>> {
+    match line {
+        PacketLineRef::Data(bytes) => {
+            let text = std::str::from_utf8(bytes).ok()?;
+            Some(Packet::Text(text.strip_suffix('\n').unwrap_or(text)))
+        }
+        PacketLineRef::Flush => Some(Packet::Flush),
+        PacketLineRef::Delimiter => Some(Packet::Delimiter),
+        PacketLineRef::ResponseEnd => None,
+    }
+}
+
+/// Appends one packet. Callers keep `bytes` below [`MAX_PACKET`] less four.
+pub(crate) fn put(out: &mut Vec<u8>, bytes: impl AsRef<[u8]>) {
+    let bytes = bytes.as_ref();
+    debug_assert!(bytes.len() + 4 <= MAX_PACKET, "packets have a four-digit length");
+    out.extend_from_slice(format!("{:04x}", bytes.len() + 4).as_bytes());
+    out.extend_from_slice(bytes);
+}
+
+pub(crate) const FLUSH: &[u8] = b"0000";
+pub(crate) const DELIMITER: &[u8] = b"0001";
+
+/// An `ERR` packet, which may stand in the place of any other packet of an answer. Control characters
+/// are replaced, so that a message cannot drive a terminal, and it is cut to 1,000 bytes or so.
+pub fn error_packet(message: &str) -> Vec<u8> {
+    let clean = message.chars().take(250).map(|c| if c.is_control() { '?' } else { c });
+    let mut out = Vec::new();
+    put(&mut out, format!("ERR {}", clean.collect::<String>()));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn packets_are_told_apart() {
+        let body = b"0009done\n0008done00010000";
+        let expected =
+            [Packet::Text("done"), Packet::Text("done"), Packet::Delimiter, Packet::Flush];
+        assert_eq!(decode(body, 4).unwrap(), expected);
+        assert!(matches!(decode(body, 3), Err(Error::Limit { most: 3, .. })));
+    }
+
+    #[test]
+    fn malformed_packets_are_refused() {
+        for bad in [
+            &b"0"[..],
+            b"000",
+            b"0003",
+            b"0004",
+            b"0002",
+            b"00zz",
+            b"0009don",
+            b"+005a",
+            b"0005\xff",
+        ] {
+            assert!(matches!(decode(bad, 9), Err(Error::Protocol(_))), "{bad:?}");
+        }
+    }
+
+    /// A message of any kind stays one packet, free of terminal escapes.
+    #[test]
+    fn error_packets_are_tame() {
+        assert_eq!(error_packet("no"), b"000aERR no");
+        assert_eq!(error_packet("\u{1b}[2J\n"), b"000dERR ?[2J?");
+        assert!(error_packet(&"é".repeat(100_000)).len() < 1_100);
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_never_panics(body: Vec<u8>) {
+            let _ = decode(&body, 10);
+        }
+
+        #[test]
+        fn what_is_put_decodes(lines in proptest::collection::vec("[a-z ]{1,50}", 0..8)) {
+            let mut body = Vec::new();
+            for line in &lines {
+                put(&mut body, line);
+            }
+            let expected: Vec<_> = lines.iter().map(|line| Packet::Text(line)).collect();
+            prop_assert_eq!(decode(&body, 8).unwrap(), expected);
+        }
+    }
+}

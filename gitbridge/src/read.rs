@@ -1,0 +1,53 @@
+//! Whole objects out of the log: delta chains resolved.
+
+use colophon_model::{GitKind, LogEntry, Oid, Ordinal};
+
+use crate::{Error, ObjectLog, delta, zlib};
+
+/// Longest delta chain: what a reader of the newest version of a file pays at most.
+pub(crate) const MAX_DEPTH: u8 = 50;
+
+pub(crate) fn entry(log: &dyn ObjectLog, at: Ordinal) -> Result<LogEntry, Error> {
+    log.entry(at).map_err(Error::Read)?.ok_or(Error::damaged(at, "there is none"))
+}
+
+/// Where an object stands that a ref or another object says is there.
+pub(crate) fn locate(log: &dyn ObjectLog, oid: Oid) -> Result<Ordinal, Error> {
+    log.ordinal(&oid).map_err(Error::Read)?.ok_or(Error::Missing(oid))
+}
+
+/// The kind and bytes of the object at `at`. Reads at most [`MAX_DEPTH`] + 1 entries.
+pub(crate) fn object(log: &dyn ObjectLog, at: Ordinal) -> Result<(GitKind, Vec<u8>), Error> {
+    let top = entry(log, at)?;
+    let kind = top.kind;
+    let mut deltas = Vec::new();
+    let (mut here, mut current) = (at, top);
+    while let Some(base) = current.base {
+        if base >= here || deltas.len() >= usize::from(MAX_DEPTH) {
+            return Err(Error::damaged(here, "its delta chain does not end"));
+        }
+        let next = entry(log, base)?;
+        deltas.push((here, current));
+        (here, current) = (base, next);
+    }
+    let mut bytes = payload(here, &current)?;
+    for (here, entry) in deltas.iter().rev() {
+        bytes = delta::apply(&bytes, &payload(*here, entry)?, entry.size)
+            .ok_or(Error::damaged(*here, "its delta does not fit its base"))?;
+    }
+    Ok((kind, bytes))
+}
+
+/// The bytes of an object that must be a tree.
+pub(crate) fn tree(log: &dyn ObjectLog, oid: Oid) -> Result<Vec<u8>, Error> {
+    let at = locate(log, oid)?;
+    match object(log, at)? {
+        (GitKind::Tree, bytes) => Ok(bytes),
+        _ => Err(Error::damaged(at, "it is not a tree")),
+    }
+}
+
+fn payload(at: Ordinal, entry: &LogEntry) -> Result<Vec<u8>, Error> {
+    zlib::inflate(&entry.deflated, entry.inflated)
+        .ok_or(Error::damaged(at, "its bytes are not what was recorded"))
+}

@@ -1,0 +1,57 @@
+//! The door: one request in, one answer out.
+
+use colophon_model::TenantBranch;
+
+use crate::{Error, Limits, ObjectLog, PackStream, Protocol, advertise, v0, v2};
+
+/// Answers for one tenant's repository. Read-only: there is no receive-pack.
+#[derive(Debug, Clone)]
+pub struct UploadPack {
+    /// What `HEAD` points to.
+    pub branch: TenantBranch,
+    /// How the server names itself, such as `colophon/0.1.0`. Printable, without spaces.
+    pub agent: &'static str,
+    /// What a request may ask for.
+    pub limits: Limits,
+}
+
+/// An answer: `head` first, then the pieces of `pack`, when there is one.
+#[derive(Debug)]
+pub struct Response {
+    /// The first bytes of the body.
+    pub head: Vec<u8>,
+    /// The rest of the body.
+    pub pack: Option<PackStream>,
+}
+
+impl UploadPack {
+    /// The body for `GET info/refs?service=git-upload-pack`
+    /// (`application/x-git-upload-pack-advertisement`).
+    pub fn advertise(&self, log: &dyn ObjectLog, protocol: Protocol) -> Result<Vec<u8>, Error> {
+        advertise::advertise(self, log, protocol)
+    }
+
+    /// Answers `POST git-upload-pack` (`application/x-git-upload-pack-result`). `body` is
+    /// decompressed. The whole answer is decided from `log`; only pack bytes are left to stream.
+    ///
+    /// An error becomes [`Error::to_packet`] in an answer with status 200, which is where Git
+    /// clients look for it.
+    pub fn answer(
+        &self,
+        log: &dyn ObjectLog,
+        protocol: Protocol,
+        body: &[u8],
+    ) -> Result<Response, Error> {
+        let packets = self.limits.decode(body)?;
+        match protocol {
+            Protocol::V0 | Protocol::V1 => v0::answer(self, log, &packets),
+            Protocol::V2 => v2::answer(self, log, &packets),
+        }
+    }
+}
+
+impl Response {
+    pub(crate) const fn without_pack(head: Vec<u8>) -> Self {
+        Self { head, pack: None }
+    }
+}

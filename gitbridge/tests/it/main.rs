@@ -1,0 +1,9 @@
+//! The crate from outside: alone, and against stock Git.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod append;
+mod clients;
+mod oracle;
+mod packs;
+mod protocol;
+mod support;

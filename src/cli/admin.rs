@@ -1,0 +1,96 @@
+//! Administration of a data directory: directly, or through the server that holds it.
+
+use anyhow::{Context as _, anyhow, bail};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::app::{open_press, owner_url};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::keys::MasterKey;
+use crate::pipeline::Press;
+
+/// How to reach the data.
+pub(super) enum Access {
+    /// No server runs: the data directory is open here.
+    Direct(Box<Press>),
+    /// A server holds it: ask there, with the operator's token.
+    Server(Client),
+}
+
+/// Opens the data directory, or finds the server that holds it.
+pub(super) fn open(config: &Config) -> anyhow::Result<Access> {
+    match open_press(config, std::sync::Arc::new(SystemClock)) {
+        Ok(press) => Ok(Access::Direct(Box::new(press))),
+        Err(error) => match holder(&error) {
+            Some(url) => Ok(Access::Server(Client::new(url, config)?)),
+            None => Err(error),
+        },
+    }
+}
+
+/// The URL of the server that holds the data directory, if that is what went wrong.
+fn holder(error: &anyhow::Error) -> Option<String> {
+    match error.downcast_ref::<colophon_store::Error>() {
+        Some(colophon_store::Error::Locked { owner, .. }) => owner_url(owner),
+        _ => None,
+    }
+}
+
+/// Speaks to a running server on this machine as its operator.
+pub(super) struct Client {
+    url: String,
+    token: String,
+    agent: ureq::Agent,
+}
+
+impl Client {
+    fn new(url: String, config: &Config) -> anyhow::Result<Self> {
+        let key = MasterKey::load_or_create(&config.data)?;
+        let token = key.operator_token().reveal().to_owned();
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        Ok(Self { url, token, agent })
+    }
+
+    /// Posts `request` as JSON and reads the answer, or the problem it tells.
+    pub(super) fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+    ) -> anyhow::Result<T> {
+        let url = format!("{}{path}", self.url);
+        let mut response = self
+            .agent
+            .post(&url)
+            .header("authorization", format!("Bearer {}", self.token))
+            .header("content-type", "application/json")
+            .send(serde_json::to_vec(request)?)
+            .with_context(|| format!("the server at {} did not answer", self.url))?;
+        let body = response.body_mut().read_to_vec()?;
+        if !response.status().is_success() {
+            return Err(problem(&body));
+        }
+        serde_json::from_slice(&body).context("the server's answer was not understood")
+    }
+}
+
+/// The detail of a problem answer.
+fn problem(body: &[u8]) -> anyhow::Error {
+    let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    match value["detail"].as_str() {
+        Some(detail) => anyhow!("{detail}"),
+        None => anyhow!("the server refused the request"),
+    }
+}
+
+/// The opened data directory; a clear refusal when a server holds it.
+pub(super) fn direct(config: &Config) -> anyhow::Result<Press> {
+    match open(config)? {
+        Access::Direct(press) => Ok(*press),
+        Access::Server(client) => bail!(
+            "data directory `{}` is held by the server at {}; post the flow there: \
+             `curl {}/build -H 'X-Tenant-Slug: …' -H 'Authorization: Bearer …' --data-binary @flow.json`",
+            config.data.display(), client.url, client.url
+        ),
+    }
+}

@@ -1,0 +1,70 @@
+//! `colophon build`: one flow from a file, without a server.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use colophon_model::{BuildRecord, TenantSlug};
+use serde::Serialize;
+
+use super::admin;
+use super::out::Out;
+use crate::config::{Config, Overrides};
+use crate::pipeline::{BuildError, Delivery, Outcome};
+use crate::tenants;
+
+/// Builds one flow.
+#[derive(Debug, Args)]
+pub(super) struct Build {
+    /// The tenant
+    slug: TenantSlug,
+    /// The flow's JSON; `-` for standard input
+    file: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Built<'a> {
+    outcome: &'static str,
+    build: &'a BuildRecord,
+}
+
+impl Build {
+    pub(super) fn run(self, overrides: &Overrides, out: Out) -> anyhow::Result<()> {
+        let body = read(&self.file)?;
+        let press = admin::direct(&Config::load(overrides)?)?;
+        let tenant = tenants::find(&press.store.view()?, &self.slug)?;
+        let received = press.clock.now();
+        let (outcome, _) =
+            press.run(Delivery { tenant, body, received }).map_err(|e| explain(e, &self.file))?;
+        let word = if matches!(outcome, Outcome::Built(_)) { "built" } else { "noop" };
+        out.data(&Built { outcome: word, build: outcome.record() }, text)
+    }
+}
+
+fn read(file: &std::path::Path) -> anyhow::Result<Vec<u8>> {
+    if file.as_os_str() == "-" {
+        let mut body = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut body)?;
+        return Ok(body);
+    }
+    std::fs::read(file).with_context(|| format!("cannot read flow `{}`", file.display()))
+}
+
+/// A flow's problems, each on a line of its own.
+fn explain(error: BuildError, file: &std::path::Path) -> anyhow::Error {
+    let BuildError::Flow(problems) = &error else { return error.into() };
+    let lines: Vec<String> = problems.as_slice().iter().map(|p| format!("  {p}")).collect();
+    anyhow::anyhow!("flow `{}` is not valid:\n{}", file.display(), lines.join("\n"))
+}
+
+fn text(built: &Built<'_>) -> String {
+    let record = built.build;
+    if built.outcome == "noop" {
+        return format!("unchanged: flow {} stands at commit {}", record.flow, record.commit);
+    }
+    let mut lines = vec![format!("built {} at commit {}", record.flow, record.commit)];
+    lines.extend(record.tags.iter().map(|t| format!("  tag   {t}")));
+    let files = record.outputs.iter().flat_map(|o| &o.files);
+    lines.extend(files.map(|f| format!("  file  {}", f.path)));
+    lines.join("\n")
+}

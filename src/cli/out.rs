@@ -1,0 +1,40 @@
+//! Data on stdout, as text or JSON lines.
+
+use std::io::Write as _;
+
+use serde::Serialize;
+
+/// Where a command's data goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Out {
+    json: bool,
+}
+
+impl Out {
+    /// Text for people, or JSON lines.
+    pub(super) const fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Prints `value` as one line of JSON, or as `text` gives it.
+    pub(super) fn data<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        let line = if self.json { serde_json::to_string(value)? } else { text(value) };
+        self.line(&line)
+    }
+
+    /// Prints one line for people; nothing when JSON was asked for.
+    pub(super) fn say(self, line: &str) -> anyhow::Result<()> {
+        if self.json { Ok(()) } else { self.line(line) }
+    }
+
+    fn line(self, line: &str) -> anyhow::Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        writeln!(stdout, "{line}")?;
+        stdout.flush()?;
+        Ok(())
+    }
+}

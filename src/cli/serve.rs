@@ -1,0 +1,31 @@
+//! `colophon serve`.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::out::Out;
+use crate::clock::SystemClock;
+use crate::config::{Config, Overrides};
+use crate::serve::{Server, stop_signal};
+use crate::telemetry;
+
+#[derive(Serialize)]
+struct Listening {
+    listening: String,
+    data: String,
+}
+
+/// Serves until SIGINT or SIGTERM. The first line on stdout says that it is ready.
+pub(super) fn run(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
+    let config = Config::load(overrides)?;
+    let _telemetry = telemetry::start(&config.telemetry)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let data = config.data.display().to_string();
+        let server = Server::start(config, Arc::new(SystemClock)).await?;
+        let ready = Listening { listening: format!("http://{}", server.address()), data };
+        out.data(&ready, |r| format!("listening on {} with data in {}", r.listening, r.data))?;
+        server.run(stop_signal()).await
+    })
+}

@@ -1,0 +1,245 @@
+//! Configuration: a TOML file, then `COLOPHON_*` variables, then flags; the later wins.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+
+/// Everything an operator can set. Unknown keys are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The data directory.
+    pub data: PathBuf,
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// URL under which clients reach the server; default `http://<listen>`.
+    pub public_url: Option<String>,
+    /// Bounds on requests.
+    pub limits: Limits,
+    /// Builds a tenant may make.
+    pub quota: Quota,
+    /// How the store writes.
+    pub store: StoreConfig,
+    /// Where traces go.
+    pub telemetry: Telemetry,
+}
+
+/// Bounds on requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Largest flow, in bytes. Over it: 413.
+    pub body_bytes: usize,
+    /// Builds that run at a time.
+    pub builds: usize,
+    /// Reads and Git requests that run at a time.
+    pub reads: usize,
+    /// Requests of one kind that may wait for their turn. Over it: 503.
+    pub waiting: usize,
+    /// How long a signed download URL is valid, in seconds; at most 900.
+    pub edge_url_seconds: u64,
+}
+
+/// Builds a tenant may make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quota {
+    /// Builds per tenant and target in any 24 hours. A no-op is free. Over it: 429.
+    pub builds_per_day: NonZeroU64,
+}
+
+/// How the store writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// `full` or `fast`; both survive power loss, see docs/store-format.md.
+    pub durability: Durability,
+    /// Cache of the metadata file, in bytes.
+    pub cache_bytes: usize,
+}
+
+/// How much a commit does beyond being durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Two-phase commit and quick repair: a crash is followed by a start without a scan.
+    Full,
+    /// One sync per commit; after a crash the start checks the whole metadata file.
+    Fast,
+}
+
+/// Where traces go.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`. None: no export.
+    pub otlp_endpoint: Option<String>,
+    /// Filter of what is logged to stderr, in `tracing`'s syntax; default `info`.
+    pub log: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("colophon-data"),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8787)),
+            public_url: None,
+            limits: Limits::default(),
+            quota: Quota::default(),
+            store: StoreConfig::default(),
+            telemetry: Telemetry::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 1024 * 1024,
+            builds: 64,
+            reads: 64,
+            waiting: 1024,
+            edge_url_seconds: 900,
+        }
+    }
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self { builds_per_day: NonZeroU64::new(100).expect("a hundred is not zero") }
+    }
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { durability: Durability::Full, cache_bytes: 256 * 1024 * 1024 }
+    }
+}
+
+/// What flags and environment variables say; `None` leaves the file's word.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Overrides {
+    /// Configuration file (TOML)
+    #[arg(long, env = "COLOPHON_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Data directory
+    #[arg(long, env = "COLOPHON_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Address to listen on
+    #[arg(long, env = "COLOPHON_LISTEN", value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// URL under which clients reach the server
+    #[arg(long, env = "COLOPHON_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+    /// Builds per tenant and target in any 24 hours
+    #[arg(long, env = "COLOPHON_QUOTA_BUILDS_PER_DAY", value_name = "N")]
+    pub builds_per_day: Option<NonZeroU64>,
+    /// Send traces to this OTLP/HTTP endpoint
+    #[arg(long, env = "COLOPHON_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// What to log to stderr, such as `info` or `colophon=debug`
+    #[arg(long, env = "COLOPHON_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+impl Config {
+    /// Reads the file that `overrides` names, if any, and lays the overrides over it.
+    pub fn load(overrides: &Overrides) -> anyhow::Result<Self> {
+        let mut config = match &overrides.config {
+            Some(path) => Self::read(path)?,
+            None => Self::default(),
+        };
+        config.apply(overrides);
+        config.check()?;
+        Ok(config)
+    }
+
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read configuration `{}`", path.display()))?;
+        toml::from_str(&text)
+            .with_context(|| format!("configuration `{}` is not valid", path.display()))
+    }
+
+    fn apply(&mut self, overrides: &Overrides) {
+        fn lay<T: Clone>(over: Option<&T>, onto: &mut T) {
+            if let Some(value) = over {
+                onto.clone_from(value);
+            }
+        }
+        lay(overrides.data.as_ref(), &mut self.data);
+        lay(overrides.listen.as_ref(), &mut self.listen);
+        lay(overrides.builds_per_day.as_ref(), &mut self.quota.builds_per_day);
+        for (over, onto) in [
+            (&overrides.public_url, &mut self.public_url),
+            (&overrides.otlp_endpoint, &mut self.telemetry.otlp_endpoint),
+            (&overrides.log, &mut self.telemetry.log),
+        ] {
+            if over.is_some() {
+                onto.clone_from(over);
+            }
+        }
+    }
+
+    /// Checks what types cannot say, and names every problem at once.
+    fn check(&self) -> anyhow::Result<()> {
+        let mut problems = Vec::new();
+        if !(1..=900).contains(&self.limits.edge_url_seconds) {
+            problems.push("`limits.edge_url_seconds` must be 1 to 900".to_owned());
+        }
+        if self.limits.body_bytes < 1024 {
+            problems.push("`limits.body_bytes` must be at least 1024".to_owned());
+        }
+        for (name, url) in [
+            ("public_url", &self.public_url),
+            ("telemetry.otlp_endpoint", &self.telemetry.otlp_endpoint),
+        ] {
+            if url.as_deref().is_some_and(|u| !is_http_url(u)) {
+                problems.push(format!("`{name}` must begin with http:// or https://"));
+            }
+        }
+        if !problems.is_empty() {
+            bail!("{}", problems.join("; "));
+        }
+        Ok(())
+    }
+}
+
+fn is_http_url(text: &str) -> bool {
+    ["http://", "https://"].iter().any(|s| text.strip_prefix(s).is_some_and(|r| !r.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: &str, overrides: Overrides) -> anyhow::Result<Config> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        std::fs::write(&path, file).unwrap();
+        Config::load(&Overrides { config: Some(path), ..overrides })
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let file = "listen = \"127.0.0.1:1\"\n[quota]\nbuilds_per_day = 5\n";
+        let flags = Overrides { builds_per_day: NonZeroU64::new(7), ..Overrides::default() };
+        let config = load(file, flags).unwrap();
+        assert_eq!(config.listen.port(), 1);
+        assert_eq!(config.quota.builds_per_day.get(), 7);
+        assert_eq!(config.limits, Limits::default());
+    }
+
+    #[test]
+    fn mistakes_are_named_all_at_once() {
+        assert!(load("lisen = \"x\"", Overrides::default()).is_err(), "unknown key");
+        let bad = "public_url = \"ftp://x\"\n[limits]\nedge_url_seconds = 0\nbody_bytes = 1\n";
+        let text = load(bad, Overrides::default()).unwrap_err().to_string();
+        for word in ["public_url", "edge_url_seconds", "body_bytes"] {
+            assert!(text.contains(word), "{text}");
+        }
+    }
+}

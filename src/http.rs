@@ -1,0 +1,18 @@
+//! The HTTP surface.
+
+mod auth;
+mod blobs;
+mod build_view;
+mod builds;
+mod bundles;
+mod edge_url;
+mod error;
+mod git;
+mod health;
+mod metadata;
+mod router;
+pub mod tenants;
+
+pub use auth::webhook_signature;
+pub use error::{ApiError, chain};
+pub use router::router;

@@ -1,0 +1,127 @@
+//! A build as clients see it.
+
+use std::time::Duration;
+
+use colophon_model::{
+    BuildId, BuildKey, BuildRecord, BuildTag, Digest, EdgeOutput, FlowId, GateResult, Oid, Output,
+    OutputFile, Sha256, Target, TenantBranch, TenantSlug, UnixMillis,
+};
+use colophon_store::rows::TenantRow;
+use serde::Serialize;
+
+use super::edge_url;
+use crate::app::App;
+use crate::feed;
+use crate::pipeline::Timing;
+
+/// The body of an answer about a build.
+#[derive(Debug, Serialize)]
+pub(super) struct BuildView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+    id: BuildId,
+    tenant: TenantSlug,
+    flow: FlowId,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    key: BuildKey,
+    branch: String,
+    commit: Oid,
+    tags: Vec<BuildTag>,
+    built_at: String,
+    outputs: Vec<OutputView>,
+    gates: Vec<GateResult>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timing_ms: Option<TimingView>,
+}
+
+#[derive(Debug, Serialize)]
+struct OutputView {
+    target: Target,
+    tree: Digest,
+    files: Vec<OutputFile>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edge: Option<EdgeView>,
+}
+
+/// The edge part, with the names that the builder's own agents know.
+#[derive(Debug, Serialize)]
+struct EdgeView {
+    version: String,
+    edge_sha256: Sha256,
+    length: u64,
+    target: String,
+    edge_url: String,
+    edge_url_expires: String,
+}
+
+/// Where the time of a request went, in milliseconds.
+#[derive(Debug, Serialize)]
+pub(super) struct TimingView {
+    receive: f64,
+    render: f64,
+    commit: f64,
+    total: f64,
+}
+
+impl TimingView {
+    /// The stages, and the whole from the first byte of the request.
+    pub(super) fn new(timing: Timing, total: Duration) -> Self {
+        Self {
+            receive: timing.receive.millis(),
+            render: timing.render.millis(),
+            commit: timing.commit.millis(),
+            total: (total.as_secs_f64() * 1e6).round() / 1e3,
+        }
+    }
+}
+
+impl BuildView {
+    /// What `record` says, with a download URL that is valid for a while from now.
+    pub(super) fn new(app: &App, tenant: &TenantRow, record: &BuildRecord) -> Self {
+        Self {
+            outcome: None,
+            id: record.id,
+            tenant: tenant.slug.clone(),
+            flow: record.flow.clone(),
+            name: record.name.clone(),
+            revision: record.revision,
+            key: record.key,
+            branch: TenantBranch::new(tenant.slug.clone()).to_string(),
+            commit: record.commit,
+            tags: record.tags.clone(),
+            built_at: record.stamp.time().rfc3339(),
+            outputs: record.outputs.iter().map(|o| output(app, tenant, o)).collect(),
+            gates: record.gates.clone(),
+            timing_ms: None,
+        }
+    }
+
+    /// Adds what became of the delivery.
+    pub(super) fn with_outcome(self, outcome: &'static str, timing: TimingView) -> Self {
+        Self { outcome: Some(outcome), timing_ms: Some(timing), ..self }
+    }
+}
+
+fn output(app: &App, tenant: &TenantRow, output: &Output) -> OutputView {
+    OutputView {
+        target: output.target,
+        tree: output.tree,
+        files: output.files.clone(),
+        edge: output.edge.as_ref().map(|e| edge(app, tenant, e)),
+    }
+}
+
+fn edge(app: &App, tenant: &TenantRow, edge: &EdgeOutput) -> EdgeView {
+    let lifetime = app.config.limits.edge_url_seconds * 1000;
+    let expires: UnixMillis = app.press.clock.now().plus(lifetime);
+    EdgeView {
+        version: feed::version(edge.seq),
+        edge_sha256: edge.sha256,
+        length: edge.length,
+        target: edge.target_name.clone(),
+        edge_url: edge_url::sign(app, tenant, edge, expires),
+        edge_url_expires: expires.rfc3339_seconds(),
+    }
+}

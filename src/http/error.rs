@@ -1,0 +1,247 @@
+//! The one place that turns errors into answers: RFC 9457 problem details with a stable code.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use colophon_compiler::Problems;
+use serde::Serialize;
+
+use crate::pipeline::BuildError;
+use crate::tasks::TaskError;
+use crate::tenants::TenantError;
+
+/// An answer that says why a request was refused.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    hint: Option<String>,
+    errors: Vec<FlowError>,
+    retry_after: Option<u64>,
+    challenge: Option<&'static str>,
+}
+
+/// One problem of a flow, as clients see it.
+#[derive(Debug, Clone, Serialize)]
+struct FlowError {
+    code: &'static str,
+    pointer: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+    detail: String,
+}
+
+/// The body of an answer with `Content-Type: application/problem+json` (RFC 9457 §3).
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FlowError],
+}
+
+impl ApiError {
+    /// An error with a stable code and a text for people.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            hint: None,
+            errors: Vec::new(),
+            retry_after: None,
+            challenge: None,
+        }
+    }
+
+    /// Adds what the client can do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Asks for credentials in the given scheme (RFC 9110 §11.6.1).
+    #[must_use]
+    pub const fn challenge(mut self, scheme: &'static str) -> Self {
+        self.challenge = Some(scheme);
+        self
+    }
+
+    const fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// 404, the same for what does not exist and for what belongs to another tenant.
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "there is no such thing here")
+    }
+
+    /// 401 for a missing, unknown or expired token.
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid token is required")
+            .challenge("Bearer realm=\"colophon\"")
+    }
+
+    /// 403 for a credential that is good for something else.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    /// 400 for a request that cannot be understood.
+    pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// 500: logged with its cause here, told to the client without it.
+    pub fn internal(cause: &dyn std::error::Error) -> Self {
+        tracing::error!(error = %chain(cause), "request failed");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the server could not complete the request; its log says why",
+        )
+    }
+
+    fn stopped(cause: &dyn std::error::Error) -> Self {
+        tracing::error!(error = %chain(cause), "the store has stopped");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "store-stopped",
+            "the store stopped after a failed write; the server must be restarted",
+        )
+        .retry_after(30)
+    }
+
+    fn flow(problems: &Problems) -> Self {
+        let errors: Vec<FlowError> = problems
+            .as_slice()
+            .iter()
+            .map(|p| FlowError {
+                code: p.code,
+                pointer: p.pointer.to_string(),
+                node: p.node.clone(),
+                detail: p.detail.clone(),
+            })
+            .collect();
+        let malformed = errors.iter().any(|e| e.code == "E_JSON");
+        let (status, code, detail) = if malformed {
+            (StatusCode::BAD_REQUEST, "malformed-json", "the body is not well-formed JSON".to_owned())
+        } else {
+            let detail = format!("the flow has {} problem(s)", errors.len());
+            (StatusCode::UNPROCESSABLE_ENTITY, "invalid-flow", detail)
+        };
+        Self { errors, ..Self::new(status, code, detail) }
+    }
+}
+
+/// An error and its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
+
+impl From<BuildError> for ApiError {
+    fn from(error: BuildError) -> Self {
+        match &error {
+            BuildError::Flow(problems) => Self::flow(problems),
+            BuildError::Stale { .. } => {
+                Self::new(StatusCode::CONFLICT, "stale-revision", error.to_string())
+                    .hint("send a revision above the current one")
+            }
+            BuildError::SeenBefore { .. } => {
+                Self::new(StatusCode::CONFLICT, "seen-before", error.to_string()).hint(
+                    "a delivery that repeats older content is refused as a replay; \
+                     change the flow, or send a `revision`",
+                )
+            }
+            BuildError::Quota { retry_after, .. } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "quota-exceeded", error.to_string())
+                    .retry_after(*retry_after)
+            }
+            BuildError::Contended => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "contended", error.to_string())
+                    .retry_after(1)
+            }
+            BuildError::TenantGone => Self::not_found(),
+            BuildError::Stopped(cause) => Self::stopped(cause),
+            BuildError::Store(cause) => Self::internal(cause),
+            BuildError::Git(cause) => Self::internal(cause),
+            BuildError::Feed(_) | BuildError::Encoding(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<TenantError> for ApiError {
+    fn from(error: TenantError) -> Self {
+        match &error {
+            TenantError::Exists(_) => {
+                Self::new(StatusCode::CONFLICT, "tenant-exists", error.to_string())
+            }
+            TenantError::Unknown(_) => Self::not_found(),
+            TenantError::Stopped(cause) => Self::stopped(cause),
+            TenantError::Store(_)
+            | TenantError::Git(_)
+            | TenantError::Feed(_)
+            | TenantError::Files(_)
+            | TenantError::Random(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<colophon_store::Error> for ApiError {
+    fn from(error: colophon_store::Error) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<TaskError> for ApiError {
+    fn from(error: TaskError) -> Self {
+        match error {
+            TaskError::Busy => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", error.to_string()).retry_after(1)
+            }
+            TaskError::Panicked => Self::internal(&error),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = Body {
+            r#type: format!("urn:colophon:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+            hint: self.hint.as_deref(),
+            errors: &self.errors,
+        };
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(scheme) = self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+        }
+        response
+    }
+}

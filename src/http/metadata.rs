@@ -1,0 +1,98 @@
+//! Manifests and TUF metadata.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use colophon_model::{FlowId, TenantManifest};
+use colophon_store::rows::{FlowHead, TufFile};
+use serde_json::json;
+
+use super::{ApiError, auth, edge_url};
+use crate::app::{App, SharedApp};
+use crate::feed;
+use crate::tokens::Scope;
+
+/// `GET /v1/t/{slug}/tuf/{file}`: a metadata file exactly as it was signed.
+pub(super) async fn tuf(
+    State(app): State<SharedApp>,
+    Path((slug, file)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let reader = app.clone();
+    app.reads.run(move || tuf_file(&reader, &slug, file, &headers)).await?
+}
+
+fn tuf_file(
+    app: &App,
+    slug: &str,
+    file: String,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let view = app.press.store.view()?;
+    let uid = auth::path_tenant(app, &view, headers, slug, Scope::Edge)?.uid;
+    // Only timestamp.json ever changes; every other name carries its version.
+    let caching = if file == "timestamp.json" { "no-cache" } else { "private, max-age=31536000, immutable" };
+    let TufFile { digest } = view.get::<TufFile>(&(uid, file))?.ok_or_else(ApiError::not_found)?;
+    let bytes = view.read_blob(uid, &digest)?.ok_or_else(ApiError::not_found)?;
+    let described = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, caching)];
+    Ok((described, bytes).into_response())
+}
+
+/// `GET /v1/t/{slug}/manifest.json`: every flow's current outputs.
+pub(super) async fn tenant_manifest(
+    State(app): State<SharedApp>,
+    Path(slug): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<TenantManifest>, ApiError> {
+    let reader = app.clone();
+    app.reads.run(move || load_tenant_manifest(&reader, &slug, &headers)).await?.map(Json)
+}
+
+fn load_tenant_manifest(
+    app: &App,
+    slug: &str,
+    headers: &HeaderMap,
+) -> Result<TenantManifest, ApiError> {
+    let view = app.press.store.view()?;
+    let tenant = auth::path_tenant(app, &view, headers, slug, Scope::Read)?;
+    let mut flows = std::collections::BTreeMap::new();
+    for row in view.scan::<FlowHead>(&tenant.uid) {
+        let ((_, flow), head) = row?;
+        flows.insert(flow, head.manifest);
+    }
+    Ok(TenantManifest { schema: 1, tenant: tenant.slug, flows })
+}
+
+/// `GET /v1/t/{slug}/edge/{flow}/manifest.json`: what an agent that does not speak TUF needs.
+pub(super) async fn edge_manifest(
+    State(app): State<SharedApp>,
+    Path((slug, flow)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Json<serde_json::Value>, ApiError> {
+    let reader = app.clone();
+    app.reads.run(move || load_edge_manifest(&reader, &slug, &flow, &headers)).await?.map(Json)
+}
+
+fn load_edge_manifest(
+    app: &App,
+    slug: &str,
+    flow: &str,
+    headers: &HeaderMap,
+) -> Result<serde_json::Value, ApiError> {
+    let view = app.press.store.view()?;
+    let tenant = auth::path_tenant(app, &view, headers, slug, Scope::Edge)?;
+    let flow: FlowId = flow.parse().map_err(|_| ApiError::not_found())?;
+    let head = view.get::<FlowHead>(&(tenant.uid, flow))?.ok_or_else(ApiError::not_found)?;
+    let (Some(edge), Some(manifest)) = (head.edge, head.edge_manifest) else {
+        return Err(ApiError::not_found());
+    };
+    let expires = app.press.clock.now().plus(app.config.limits.edge_url_seconds * 1000);
+    Ok(json!({
+        "slug": manifest.slug, "flow": manifest.flow, "version": feed::version(edge.seq),
+        "runtime": manifest.runtime, "requirements": manifest.requirements,
+        "cpu_arch": manifest.cpu_arch, "os": manifest.os, "sha256": edge.sha256,
+        "length": edge.length, "url": edge_url::sign(app, &tenant, &edge, expires),
+        "url_expires": expires.rfc3339_seconds(),
+    }))
+}

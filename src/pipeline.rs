@@ -1,0 +1,224 @@
+//! The use case: a delivered flow becomes a build, or turns out to be one already.
+//!
+//! 1. [`receive`]: parse, plan, key. A body seen a moment ago skips this.
+//! 2. [`decide`](order::decide): no-op, stale, over quota, or a build to make.
+//! 3. compile: pure, in parallel, outside the tenant's lane.
+//! 4. [`assemble`]: in the lane, everything that the build changes, in one transaction.
+//! 5. wait until that transaction is durable.
+
+mod assemble;
+mod error;
+mod files;
+mod memo;
+mod naming;
+mod order;
+mod timing;
+
+use colophon_compiler::{CodePolicy, Compiled, Compiler, Limits, Plan};
+use colophon_model::{BuildKey, BuildRecord, Digest, FlowId, UnixMillis};
+use colophon_store::quota::Rule;
+use colophon_store::rows::TenantRow;
+use colophon_store::{CommitError, Store, View};
+
+pub use error::BuildError;
+pub use files::{FilesError, puts, with_manifest};
+use memo::{Known, Memo};
+use order::Decision;
+pub use timing::Timing;
+
+use crate::clock::SharedClock;
+use crate::keys::MasterKey;
+
+/// What a build needs: the store, the compiler, keys, and the time.
+pub struct Press {
+    /// The store.
+    pub store: Store,
+    /// The compiler, its templates parsed once.
+    pub compiler: Compiler,
+    /// The server's secrets.
+    pub keys: MasterKey,
+    /// The time.
+    pub clock: SharedClock,
+    /// How many builds a tenant may make, per target.
+    pub quota: Rule,
+    /// How large a flow may be.
+    pub limits: Limits,
+    memo: Memo,
+}
+
+/// A flow as delivered, from a tenant whose credential has been checked.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Whose flow.
+    pub tenant: TenantRow,
+    /// The JSON as received.
+    pub body: Vec<u8>,
+    /// When.
+    pub received: UnixMillis,
+}
+
+/// What became of a delivery.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A new build, durable.
+    Built(Box<BuildRecord>),
+    /// The flow's current build has the same key; nothing was written.
+    NoOp(Box<BuildRecord>),
+}
+
+impl Outcome {
+    /// The build that now stands for the flow.
+    pub fn record(&self) -> &BuildRecord {
+        match self {
+            Self::Built(record) | Self::NoOp(record) => record,
+        }
+    }
+}
+
+/// How often a build is prepared again when another changed the tenant in between. Only a second
+/// server on the same store, or a failed commit before this one, can make that happen.
+const ATTEMPTS: usize = 8;
+
+/// A plan with the names and keys that follow from it.
+struct Job {
+    delivery: Delivery,
+    body: Digest,
+    plan: Plan,
+    key: BuildKey,
+}
+
+impl Press {
+    /// A press over `store`.
+    pub fn new(
+        store: Store,
+        compiler: Compiler,
+        keys: MasterKey,
+        clock: SharedClock,
+        quota: Rule,
+        limits: Limits,
+    ) -> Self {
+        Self { store, compiler, keys, clock, quota, limits, memo: Memo::default() }
+    }
+
+    /// Takes a delivery through every step. Blocks until the build is durable.
+    pub fn run(&self, delivery: Delivery) -> Result<(Outcome, Timing), BuildError> {
+        let span = tracing::info_span!(
+            "build",
+            tenant.slug = %delivery.tenant.slug,
+            flow.id = tracing::field::Empty,
+            build.id = tracing::field::Empty,
+            outcome = tracing::field::Empty,
+        );
+        let _entered = span.enter();
+        let mut timing = Timing::default();
+        let outcome = self.build(delivery, &mut timing)?;
+        let record = outcome.record();
+        span.record("flow.id", record.flow.as_str());
+        span.record("build.id", record.id.to_string());
+        span.record("outcome", if matches!(outcome, Outcome::Built(_)) { "built" } else { "noop" });
+        Ok((outcome, timing))
+    }
+
+    fn build(&self, delivery: Delivery, timing: &mut Timing) -> Result<Outcome, BuildError> {
+        let body = Digest::of(&delivery.body);
+        if let Some(record) = self.recognise(&delivery, body)? {
+            return Ok(Outcome::NoOp(record));
+        }
+        let job = timing.receive.time(|| self.receive(delivery, body))?;
+        let outcome = self.make(&job, timing)?;
+        self.memo.remember(
+            (job.delivery.tenant.uid, body),
+            Known { flow: outcome.record().flow.clone(), key: job.key },
+        );
+        Ok(outcome)
+    }
+
+    /// A body that was compiled a moment ago and is still its flow's current build needs no
+    /// parsing: its key is known.
+    fn recognise(
+        &self,
+        delivery: &Delivery,
+        body: Digest,
+    ) -> Result<Option<Box<BuildRecord>>, BuildError> {
+        let uid = delivery.tenant.uid;
+        let Some(known) = self.memo.recall(&(uid, body)) else { return Ok(None) };
+        order::current(&self.store.view()?, uid, &known.flow, &known.key)
+    }
+
+    #[tracing::instrument(name = "received", skip_all, fields(size_bytes = delivery.body.len()))]
+    fn receive(&self, delivery: Delivery, body: Digest) -> Result<Job, BuildError> {
+        let policy = if delivery.tenant.allow_custom_components {
+            CodePolicy::AllowCustom
+        } else {
+            CodePolicy::KnownOnly
+        };
+        let plan = self.compiler.parse(&delivery.body, policy, &self.limits)?;
+        let key = self.compiler.key(&plan);
+        Ok(Job { delivery, body, plan, key })
+    }
+
+    fn make(&self, job: &Job, timing: &mut Timing) -> Result<Outcome, BuildError> {
+        let uid = job.delivery.tenant.uid;
+        let mut compiled: Option<(FlowId, Compiled)> = None;
+        for _ in 0..ATTEMPTS {
+            let flow = naming::flow_id(&self.store.view()?, uid, &job.plan)?;
+            if compiled.as_ref().is_none_or(|(id, _)| *id != flow) {
+                if let Some(done) = self.settled(&self.store.view()?, job, &flow)? {
+                    return Ok(done);
+                }
+                let output = timing.render.time(|| self.compile(job, &flow))?;
+                compiled = Some((flow.clone(), output));
+            }
+            let Some((_, output)) = &compiled else { continue };
+            if let Some(outcome) = timing.commit.time(|| self.attempt(job, &flow, output))? {
+                return Ok(outcome);
+            }
+        }
+        Err(BuildError::Contended)
+    }
+
+    /// The answer that durable facts already give, before any work is done: a no-op or a refusal.
+    fn settled(&self, view: &View, job: &Job, flow: &FlowId) -> Result<Option<Outcome>, BuildError> {
+        match order::decide(view, job, flow, self.quota, self.clock.now())? {
+            Decision::NoOp(record) => Ok(Some(Outcome::NoOp(record))),
+            Decision::Build => Ok(None),
+        }
+    }
+
+    #[tracing::instrument(name = "render", skip_all)]
+    fn compile(&self, job: &Job, flow: &FlowId) -> Result<Compiled, BuildError> {
+        Ok(self.compiler.compile(&job.plan, &job.delivery.tenant.slug, flow)?)
+    }
+
+    /// One try in the lane. `None`: the tenant changed in between; try again.
+    #[tracing::instrument(name = "commit", skip_all)]
+    fn attempt(
+        &self,
+        job: &Job,
+        flow: &FlowId,
+        compiled: &Compiled,
+    ) -> Result<Option<Outcome>, BuildError> {
+        let lane = self.store.lane(job.delivery.tenant.uid);
+        let view = lane.view()?;
+        if naming::flow_id(&view, job.delivery.tenant.uid, &job.plan)? != *flow {
+            return Ok(None);
+        }
+        let now = self.clock.now();
+        match order::decide(&view, job, flow, self.quota, now)? {
+            Decision::NoOp(record) => {
+                // The build it rests on may not be durable yet: answer only once it is.
+                let view = lane.settled()?;
+                let current = order::current(&view, record.tenant, flow, &job.key)?;
+                Ok(current.map(Outcome::NoOp))
+            }
+            Decision::Build => {
+                let (change, record) = assemble::assemble(self, &view, job, flow, compiled, now)?;
+                match lane.submit(change).wait() {
+                    Ok(()) => Ok(Some(Outcome::Built(Box::new(record)))),
+                    Err(CommitError::Conflict(_)) => Ok(None),
+                    Err(stopped) => Err(BuildError::Stopped(stopped)),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! Everything that one build changes, put together in the tenant's lane.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
+
+use colophon_compiler::{Compiled, Compiler, EdgeBundle};
+use colophon_gitbridge::{Change as GitChange, Message, NewCommit, NewTag, TagName};
+use colophon_model::{
+    Artifact, ArtifactPath, BuildId, BuildRecord, BuildTag, Digest, EdgeOutput, EdgePointer,
+    FileSet, FlowId, FlowManifest, Oid, Output, OutputFile, Stamp, Target, TenantBranch, TenantManifest,
+    TenantUid, UnixMillis,
+};
+use colophon_store::rows::{
+    BuildNumber, FlowClaim, FlowHead, FlowOwner, RefRow, SeenBody, TenantHead,
+};
+use colophon_store::{Change, PreparedBlob, View, quota};
+use colophon_trust::{TargetName, TenantKeys};
+
+use super::files::{manifest_file, manifest_path, put};
+use super::{BuildError, Job, Press};
+use crate::feed::{self, Bundle};
+use crate::projection::{TenantLog, record_objects};
+use crate::tenants::committer;
+
+/// The facts of a build, settled before anything is derived from them.
+struct Facts<'a> {
+    job: &'a Job,
+    flow: &'a FlowId,
+    compiled: &'a Compiled,
+    head: TenantHead,
+    /// Every flow's head, the one being built not among them.
+    others: BTreeMap<FlowId, FlowHead>,
+    previous: Option<FlowHead>,
+    id: BuildId,
+    number: u64,
+    stamp: Stamp,
+}
+
+/// The change that makes the build, and its record.
+pub(super) fn assemble(
+    press: &Press,
+    view: &View,
+    job: &Job,
+    flow: &FlowId,
+    compiled: &Compiled,
+    now: UnixMillis,
+) -> Result<(Change, BuildRecord), BuildError> {
+    let uid = job.delivery.tenant.uid;
+    let facts = Facts::settle(view, job, flow, compiled, now)?;
+    let edge = compiled.edge.as_ref().map(|bundle| facts.edge_output(bundle));
+    let head = facts.flow_head(edge.as_ref());
+    let mut change = Change::new();
+    let (commit, next_ordinal) = commit(view, &mut change, &facts, &head)?;
+    let record = facts.record(press, commit, edge.clone());
+    put_blobs(&mut change, &facts)?;
+    if let (Some(output), Some(bundle)) = (&edge, &compiled.edge) {
+        feed::put_bundle(&mut change, uid, output, &bundle.zip)?;
+    }
+    let tuf_version = publish(press, &mut change, &facts, &head, now)?;
+    let mut tenant = TenantHead {
+        builds: facts.number,
+        stamp: Some(facts.stamp),
+        tip: Some(commit),
+        next_ordinal,
+        tuf_version,
+        quota: facts.head.quota.clone(),
+    };
+    for target in job.plan.targets() {
+        quota::charge(&mut change, uid, &mut tenant, *target, facts.stamp.time());
+    }
+    put_rows(&mut change, &facts, &head, &record, &tenant);
+    Ok((change, record))
+}
+
+impl<'a> Facts<'a> {
+    fn settle(
+        view: &View,
+        job: &'a Job,
+        flow: &'a FlowId,
+        compiled: &'a Compiled,
+        now: UnixMillis,
+    ) -> Result<Self, BuildError> {
+        let uid = job.delivery.tenant.uid;
+        let head = view.get::<TenantHead>(&uid)?.ok_or(BuildError::TenantGone)?;
+        let mut others = BTreeMap::new();
+        for row in view.scan::<FlowHead>(&uid) {
+            let ((_, id), head) = row?;
+            others.insert(id, head);
+        }
+        let previous = others.remove(flow);
+        let number = head.builds + 1;
+        Ok(Self {
+            job,
+            flow,
+            compiled,
+            others,
+            previous,
+            id: BuildId::derive(uid, number, &job.key),
+            number,
+            stamp: Stamp::after(head.stamp, now),
+            head,
+        })
+    }
+
+    fn uid(&self) -> TenantUid {
+        self.job.delivery.tenant.uid
+    }
+
+    fn edge_output(&self, bundle: &EdgeBundle) -> EdgeOutput {
+        let tree = bundle.files.tree().digest();
+        let before = self.previous.as_ref().and_then(|h| h.edge.as_ref());
+        let seq = match before {
+            Some(edge) if edge.tree == tree => edge.seq,
+            Some(edge) => edge.seq + 1,
+            None => 1,
+        };
+        let slug = &self.job.delivery.tenant.slug;
+        EdgeOutput {
+            runtime: bundle.runtime,
+            tree,
+            zip: Digest::of(&bundle.zip),
+            sha256: bundle.sha256,
+            length: bundle.zip.len() as u64,
+            unpacked: bundle.files.total_size(),
+            files: bundle.files.len() as u64,
+            render: bundle.render.to_owned(),
+            seq,
+            target_name: TargetName::new(slug.clone(), self.flow.clone(), bundle.runtime)
+                .to_string(),
+        }
+    }
+
+    fn files(&self) -> impl Iterator<Item = (&ArtifactPath, &Artifact)> {
+        let edge = self.compiled.edge.iter().flat_map(|e| e.branch_files.iter());
+        self.compiled.cloud.iter().chain(edge)
+    }
+
+    fn flow_head(&self, edge: Option<&EdgeOutput>) -> FlowHead {
+        let plan = &self.job.plan;
+        let mut files: Vec<ArtifactPath> = self.files().map(|(path, _)| path.clone()).collect();
+        files.sort();
+        FlowHead {
+            build: self.id,
+            key: self.job.key,
+            plan: plan.digest(),
+            body: self.job.body,
+            revision: plan.revision,
+            manifest: FlowManifest {
+                name: plan.name.to_string(),
+                source: plan.source(),
+                revision: plan.revision,
+                build: self.id,
+                key: self.job.key,
+                files,
+                edge: edge.map(pointer),
+            },
+            edge: edge.cloned(),
+            edge_manifest: self.compiled.edge.as_ref().map(|e| e.manifest.clone()),
+        }
+    }
+
+    fn tags(&self) -> Vec<BuildTag> {
+        let slug = &self.job.delivery.tenant.slug;
+        let tag = |target| BuildTag::new(slug.clone(), self.stamp, target);
+        self.job.plan.targets().iter().copied().map(tag).collect()
+    }
+
+    fn record(
+        &self,
+        press: &Press,
+        commit: Oid,
+        edge: Option<EdgeOutput>,
+    ) -> BuildRecord {
+        let plan = &self.job.plan;
+        BuildRecord {
+            id: self.id,
+            tenant: self.uid(),
+            number: self.number,
+            flow: self.flow.clone(),
+            name: plan.name.to_string(),
+            source: plan.source(),
+            native: plan.native.clone(),
+            revision: plan.revision,
+            key: self.job.key,
+            plan: plan.digest(),
+            body: self.job.body,
+            templates: press.compiler.templates(),
+            compiler: Compiler::VERSION.to_owned(),
+            received: self.job.delivery.received,
+            stamp: self.stamp,
+            commit,
+            tags: self.tags(),
+            outputs: self.outputs(edge),
+            gates: self.compiled.gates.clone(),
+        }
+    }
+
+    fn outputs(&self, edge: Option<EdgeOutput>) -> Vec<Output> {
+        let cloud = output(Target::Cloud, &self.compiled.cloud, None);
+        let edge = self.compiled.edge.as_ref().map(|e| output(Target::Edge, &e.branch_files, edge));
+        [(!self.compiled.cloud.is_empty()).then_some(cloud), edge].into_iter().flatten().collect()
+    }
+
+    /// The manifest of the branch with this build in it.
+    fn tenant_manifest(&self, head: &FlowHead) -> TenantManifest {
+        let others = self.others.iter().map(|(id, h)| (id.clone(), h.manifest.clone()));
+        TenantManifest {
+            schema: 1,
+            tenant: self.job.delivery.tenant.slug.clone(),
+            flows: others.chain([(self.flow.clone(), head.manifest.clone())]).collect(),
+        }
+    }
+
+    /// Files that the flow's last build put on the branch and that nothing holds any more.
+    fn orphans(&self, head: &FlowHead) -> Vec<ArtifactPath> {
+        let Some(previous) = &self.previous else { return Vec::new() };
+        let kept: BTreeSet<&ArtifactPath> = head.manifest.files.iter().collect();
+        let gone = previous.manifest.files.iter().filter(|path| !kept.contains(path));
+        let elsewhere = |path: &&ArtifactPath| {
+            self.others.values().any(|h| h.manifest.files.binary_search(path).is_ok())
+        };
+        gone.filter(|path| !elsewhere(path)).cloned().collect()
+    }
+}
+
+fn pointer(edge: &EdgeOutput) -> EdgePointer {
+    EdgePointer {
+        runtime: edge.runtime,
+        version: feed::version(edge.seq),
+        seq: edge.seq,
+        tree: edge.tree,
+        sha256: edge.sha256,
+        length: edge.length,
+        target: edge.target_name.clone(),
+        url: format!("targets/{}.{}", edge.sha256, edge.target_name),
+    }
+}
+
+fn output(target: Target, files: &FileSet, edge: Option<EdgeOutput>) -> Output {
+    let file = |(path, file): (&ArtifactPath, &Artifact)| OutputFile {
+        path: path.clone(),
+        mode: file.mode(),
+        digest: file.digest(),
+        size: file.bytes().len() as u64,
+    };
+    Output { target, tree: files.tree().digest(), files: files.iter().map(file).collect(), edge }
+}
+
+/// The commit on the tenant's branch and its tags; returns the commit and the log's new length.
+fn commit(
+    view: &View,
+    change: &mut Change,
+    facts: &Facts<'_>,
+    head: &FlowHead,
+) -> Result<(Oid, u32), BuildError> {
+    let (uid, slug) = (facts.uid(), &facts.job.delivery.tenant.slug);
+    let manifest = manifest_file(&facts.tenant_manifest(head))?;
+    let orphans = facts.orphans(head);
+    let path = manifest_path();
+    let mut changes: Vec<GitChange<'_>> = facts.files().map(put).collect();
+    changes.push(put((&path, &manifest)));
+    changes.extend(orphans.iter().map(|path| GitChange::Remove { path }));
+    let tags = facts.tags();
+    let new_tags: Vec<NewTag> = tags
+        .iter()
+        .map(|tag| {
+            let message = Message::new(format!("build {}", facts.id), Vec::new())?;
+            Ok(NewTag { name: TagName::new(tag.to_string())?, message })
+        })
+        .collect::<Result<_, colophon_gitbridge::Error>>()?;
+    let message = message(facts, &manifest)?;
+    let author = committer()?;
+    let new = NewCommit {
+        parent: facts.head.tip,
+        changes: &changes,
+        message: &message,
+        author: &author,
+        time: facts.stamp.time(),
+        tags: &new_tags,
+    };
+    let appended = colophon_gitbridge::append(&TenantLog::new(view, uid), &new)?;
+    record_objects(change, uid, &appended);
+    let branch = TenantBranch::new(slug.clone()).full_name();
+    change.put::<RefRow>(&(uid, branch), &RefRow { oid: appended.commit, peeled: None });
+    for (tag, object) in tags.iter().zip(&appended.tags) {
+        let row = RefRow { oid: object.oid, peeled: Some(object.target) };
+        change.put::<RefRow>(&(uid, tag.full_name()), &row);
+    }
+    Ok((appended.commit, facts.head.next_ordinal + appended.entries.len() as u32))
+}
+
+fn message(
+    facts: &Facts<'_>,
+    manifest: &Artifact,
+) -> Result<Message, colophon_gitbridge::Error> {
+    let targets: Vec<&str> = facts.job.plan.targets().iter().map(|t| t.as_str()).collect();
+    let mut trailers = vec![
+        ("Build-Id", facts.id.to_string()),
+        ("Build-Key", facts.job.key.to_string()),
+        ("Flow", facts.flow.to_string()),
+    ];
+    if let Some(revision) = facts.job.plan.revision {
+        trailers.push(("Revision", revision.to_string()));
+    }
+    trailers.push(("Target", targets.join(",")));
+    trailers.push(("Manifest", manifest.digest().to_string()));
+    Message::new(format!("feat(flow): build {}", facts.flow), trailers)
+}
+
+/// Every blob of the build: what came in, what came out, and the trees that name them.
+fn put_blobs(change: &mut Change, facts: &Facts<'_>) -> Result<(), BuildError> {
+    let uid = facts.uid();
+    let bundle = facts.compiled.edge.as_ref();
+    let bundled = bundle.iter().flat_map(|b| b.files.iter());
+    let mut trees = vec![facts.compiled.cloud.tree().encode()];
+    trees.extend(bundle.iter().flat_map(|b| [&b.files, &b.branch_files]).map(|f| f.tree().encode()));
+    let bytes = [facts.job.delivery.body.as_slice()]
+        .into_iter()
+        .chain(facts.files().chain(bundled).map(|(_, file)| file.bytes()))
+        .chain(trees.iter().map(Vec::as_slice));
+    for bytes in bytes {
+        change.blob(uid, PreparedBlob::new(bytes)?);
+    }
+    Ok(())
+}
+
+/// New TUF metadata when the set of bundles changed; returns the version that now stands.
+fn publish(
+    press: &Press,
+    change: &mut Change,
+    facts: &Facts<'_>,
+    head: &FlowHead,
+    now: UnixMillis,
+) -> Result<u64, BuildError> {
+    let before = facts.previous.as_ref().and_then(|h| h.edge.as_ref());
+    if before == head.edge.as_ref() {
+        return Ok(facts.head.tuf_version);
+    }
+    let heads = facts.others.values().chain([head]);
+    let bundles = heads.filter_map(|h| {
+        Some(Bundle { output: h.edge.as_ref()?, manifest: h.edge_manifest.as_ref()? })
+    });
+    let version = NonZeroU64::MIN.saturating_add(facts.head.tuf_version);
+    let keys = TenantKeys::derive(&press.keys.trust_seed(), facts.uid());
+    feed::publish(change, &keys, facts.uid(), version, &feed::targets(bundles), now)?;
+    Ok(version.get())
+}
+
+/// The rows of the build. The check on the tenant's head is the one that two racing builds of a
+/// tenant meet at.
+fn put_rows(
+    change: &mut Change,
+    facts: &Facts<'_>,
+    head: &FlowHead,
+    record: &BuildRecord,
+    tenant: &TenantHead,
+) {
+    let (uid, flow, plan) = (facts.uid(), facts.flow, &facts.job.plan);
+    change.expect::<TenantHead>(&uid, Some(&facts.head)).put::<TenantHead>(&uid, tenant);
+    if facts.previous.is_none() {
+        let origin = (uid, plan.source(), plan.native.clone());
+        let owner = FlowOwner { source: plan.source(), native: plan.native.clone() };
+        change.expect::<FlowClaim>(&origin, None);
+        change.put::<FlowClaim>(&origin, &FlowClaim { flow: flow.clone() });
+        change.expect::<FlowOwner>(&(uid, flow.clone()), None);
+        change.put::<FlowOwner>(&(uid, flow.clone()), &owner);
+    }
+    change.put::<FlowHead>(&(uid, flow.clone()), head);
+    change.put::<SeenBody>(&(uid, flow.clone(), facts.job.body), &SeenBody);
+    change.put::<BuildRecord>(&(uid, facts.id), record);
+    change.put::<BuildNumber>(&(uid, facts.number), &BuildNumber { build: facts.id });
+}

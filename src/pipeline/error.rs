@@ -1,0 +1,59 @@
+//! Why a delivery became no build.
+
+use colophon_compiler::Problems;
+use colophon_model::FlowId;
+
+/// Every way in which a delivery can fail. Nothing is stored in any of them.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The flow is not valid: every problem found.
+    #[error("the flow is not valid")]
+    Flow(#[from] Problems),
+    /// The revision is not above the current one.
+    #[error("flow `{flow}` stands at revision {current}; revision {sent} would take it back")]
+    Stale {
+        /// The flow.
+        flow: FlowId,
+        /// The revision sent.
+        sent: u64,
+        /// The revision of the flow's head.
+        current: u64,
+    },
+    /// The same body was built before, is not current, and carries no revision.
+    #[error("this content of flow `{flow}` was built before and has been replaced since")]
+    SeenBefore {
+        /// The flow.
+        flow: FlowId,
+    },
+    /// The tenant has made its builds for now.
+    #[error("the quota of {limit} builds in 24 hours for target `{target}` is used up")]
+    Quota {
+        /// Which target's quota.
+        target: colophon_model::Target,
+        /// How many builds.
+        limit: u64,
+        /// Seconds until a build is allowed again.
+        retry_after: u64,
+    },
+    /// Other writers changed the tenant each time the build was ready.
+    #[error("the tenant changed too often while the build was made")]
+    Contended,
+    /// The tenant was removed in between.
+    #[error("the tenant is gone")]
+    TenantGone,
+    /// The store has stopped after a failed write.
+    #[error("the store has stopped")]
+    Stopped(#[source] colophon_store::CommitError),
+    /// Reading the store failed.
+    #[error("the store could not be read")]
+    Store(#[from] colophon_store::Error),
+    /// The Git objects could not be made.
+    #[error("the commit could not be made")]
+    Git(#[from] colophon_gitbridge::Error),
+    /// The TUF metadata could not be made.
+    #[error("the edge metadata could not be made")]
+    Feed(#[from] crate::feed::FeedError),
+    /// A manifest could not be written as JSON.
+    #[error("a manifest could not be encoded")]
+    Encoding(#[from] serde_json::Error),
+}

@@ -1,0 +1,33 @@
+//! How long the stages of a build took.
+
+use std::time::{Duration, Instant};
+
+/// Time spent in each stage. A stage that ran twice counts twice.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Timing {
+    /// Parsing and planning.
+    pub receive: Stage,
+    /// Rendering, in-process gates and bundling.
+    pub render: Stage,
+    /// The lane, and waiting until the transaction is durable.
+    pub commit: Stage,
+}
+
+/// Time spent in one stage.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stage(Duration);
+
+impl Stage {
+    /// Runs `work` and adds the time it took.
+    pub fn time<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        self.0 += start.elapsed();
+        result
+    }
+
+    /// Milliseconds, with microseconds behind the point.
+    pub fn millis(self) -> f64 {
+        (self.0.as_secs_f64() * 1e6).round() / 1e3
+    }
+}

@@ -1,0 +1,71 @@
+//! What is to be written together.
+
+use colophon_model::{Digest, TenantUid};
+
+use crate::blob::Member;
+use crate::row::key_bytes;
+use crate::{Batch, Check, KeyPart, PreparedBlob, Row};
+
+/// Rows, blobs and expectations that are committed together or not at all.
+///
+/// Rows of a tenant go through its [`crate::Lane`]; [`crate::Store::commit`] is for the rest.
+#[derive(Debug, Default)]
+pub struct Change {
+    pub(crate) batch: Batch,
+    pub(crate) blobs: Vec<PreparedBlob>,
+}
+
+impl Change {
+    /// Changes nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Writes a row. The last write to a key wins.
+    pub fn put<R: Row>(&mut self, key: &R::Key, row: &R) -> &mut Self {
+        self.batch.writes.insert((R::TABLE, R::encode_key(key)), Some(row.encode()));
+        self
+    }
+
+    /// Deletes a row, if there is one.
+    pub fn delete<R: Row>(&mut self, key: &R::Key) -> &mut Self {
+        self.batch.writes.insert((R::TABLE, R::encode_key(key)), None);
+        self
+    }
+
+    /// Lets the change fail with a conflict unless the row is exactly `row`, or absent for `None`,
+    /// when it is committed.
+    pub fn expect<R: Row>(&mut self, key: &R::Key, row: Option<&R>) -> &mut Self {
+        let (table, key) = (R::TABLE, R::encode_key(key));
+        self.batch.checks.push(match row {
+            Some(row) => Check::Equals { table, key, value: row.encode() },
+            None => Check::Absent { table, key },
+        });
+        self
+    }
+
+    /// Lets the change fail with a conflict if any key of the table begins with `prefix` when it is
+    /// committed.
+    pub fn expect_none<R: Row>(&mut self, prefix: &impl KeyPart) -> &mut Self {
+        let check = Check::PrefixEmpty { table: R::TABLE, prefix: key_bytes(prefix) };
+        self.batch.checks.push(check);
+        self
+    }
+
+    /// Stores a blob, if it is new, and lets `tenant` read it. A change that meets a conflict may
+    /// leave the bytes behind, visible to nobody.
+    pub fn blob(&mut self, tenant: TenantUid, blob: PreparedBlob) -> &mut Self {
+        self.put(&(blob.digest(), tenant), &Member);
+        self.blobs.push(blob);
+        self
+    }
+
+    pub(crate) fn find_blob(&self, digest: &Digest) -> Option<&PreparedBlob> {
+        self.blobs.iter().find(|blob| blob.digest() == *digest)
+    }
+
+    /// What the change adds to a group, in bytes of blobs.
+    pub(crate) fn blob_bytes(&self) -> usize {
+        self.blobs.iter().map(|blob| blob.frame().as_bytes().len()).sum()
+    }
+}

@@ -1,0 +1,30 @@
+//! What edge agents fetch by name.
+
+use colophon_model::{Digest, Sha256, TenantUid};
+use serde::{Deserialize, Serialize};
+
+use super::json_row;
+
+/// A file of the tenant's TUF repository, by its name there, such as `3.targets.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TufFile {
+    /// The file, a blob of the tenant.
+    pub digest: Digest,
+}
+
+json_row!(TufFile, TufFile, (TenantUid, String));
+
+/// A bundle by its SHA-256, the checksum that agents know it by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundleAlias {
+    /// The zip, a blob of the tenant.
+    pub zip: Digest,
+    /// Its size, in bytes.
+    pub length: u64,
+    /// Its file name.
+    pub name: String,
+}
+
+json_row!(BundleAlias, BundleAlias, (TenantUid, Sha256));

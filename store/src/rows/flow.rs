@@ -1,0 +1,96 @@
+//! Flows and their builds.
+
+use colophon_model::{
+    BuildId, BuildKey, BuildRecord, Digest, EdgeManifest, EdgeOutput, FlowId, FlowManifest,
+    FlowSource, NativeFlowId, TenantUid,
+};
+use serde::{Deserialize, Serialize};
+
+use super::json_row;
+use crate::{InvalidRow, Row, Table};
+
+/// The current build of a flow: what decides a no-op, and what the tenant's manifest shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlowHead {
+    /// The build.
+    pub build: BuildId,
+    /// Identity of its outputs.
+    pub key: BuildKey,
+    /// Digest of its plan.
+    pub plan: Digest,
+    /// The JSON as received, a blob.
+    pub body: Digest,
+    /// The flow's revision in its builder, when it has one.
+    pub revision: Option<u64>,
+    /// The flow's entry in the tenant's manifest.
+    pub manifest: FlowManifest,
+    /// Its bundle, when it has an edge part.
+    pub edge: Option<EdgeOutput>,
+    /// The manifest inside the bundle.
+    pub edge_manifest: Option<EdgeManifest>,
+}
+
+json_row!(FlowHead, FlowHead, (TenantUid, FlowId));
+
+/// The flow id that a builder's flow has claimed. Never given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlowClaim {
+    /// The claimed id.
+    pub flow: FlowId,
+}
+
+json_row!(FlowClaim, FlowClaim, (TenantUid, FlowSource, NativeFlowId));
+
+/// Who has claimed a flow id: the inverse of [`FlowClaim`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlowOwner {
+    /// The builder.
+    pub source: FlowSource,
+    /// The flow's id there.
+    pub native: NativeFlowId,
+}
+
+json_row!(FlowOwner, FlowOwner, (TenantUid, FlowId));
+
+/// Marks that a body (its digest is in the key) was built for a flow before. The value is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeenBody;
+
+impl Row for SeenBody {
+    const TABLE: Table = Table::SeenBody;
+    type Key = (TenantUid, FlowId, Digest);
+
+    fn encode(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, InvalidRow> {
+        if bytes.is_empty() { Ok(Self) } else { Err(InvalidRow::Binary("mark")) }
+    }
+}
+
+json_row!(BuildRecord, Build, (TenantUid, BuildId));
+
+/// The id of the build with a number, from 1. The value is the id's 16 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BuildNumber {
+    /// The id.
+    pub build: BuildId,
+}
+
+impl Row for BuildNumber {
+    const TABLE: Table = Table::BuildNumber;
+    type Key = (TenantUid, u64);
+
+    fn encode(&self) -> Vec<u8> {
+        self.build.as_bytes().to_vec()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, InvalidRow> {
+        let build = bytes.try_into().map(BuildId::from_bytes);
+        Ok(Self { build: build.map_err(|_| InvalidRow::Binary("build id"))? })
+    }
+}

@@ -1,0 +1,94 @@
+//! Who may do what, and the head that serialises a tenant's builds.
+
+use std::collections::BTreeMap;
+
+use colophon_model::{Oid, Sha256, Stamp, Target, TenantSlug, TenantUid, UnixMillis};
+use serde::{Deserialize, Serialize};
+
+use super::json_row;
+
+/// A tenant, by slug.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantRow {
+    /// What its rows hang on.
+    pub uid: TenantUid,
+    /// Its name, as in the key.
+    pub slug: TenantSlug,
+    /// When it was created.
+    pub created: UnixMillis,
+    /// Whether its flows may carry component code that is not in the table of known sources.
+    pub allow_custom_components: bool,
+    /// Where its TUF root keys were made.
+    pub roots: RootsOrigin,
+}
+
+/// Where a tenant's TUF root keys were made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RootsOrigin {
+    /// On the server itself.
+    Server,
+}
+
+json_row!(TenantRow, Tenant, TenantSlug);
+
+/// A tenant's slug, by uid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlugOf {
+    /// Its name.
+    pub slug: TenantSlug,
+}
+
+json_row!(SlugOf, Slug, TenantUid);
+
+/// What a token grants. The key is the token's SHA-256; the token itself is not stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRow {
+    /// A name for it that may be logged.
+    pub id: String,
+    /// The tenant it is limited to, if it is.
+    pub tenant: Option<TenantUid>,
+    /// What it may be used for.
+    pub scopes: Vec<String>,
+    /// What its maker called it.
+    pub label: String,
+    /// When it was made.
+    pub created: UnixMillis,
+    /// When it ends, if it does.
+    pub expires: Option<UnixMillis>,
+}
+
+json_row!(TokenRow, Token, Sha256);
+
+/// The one row that every build of a tenant expects and replaces.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantHead {
+    /// How many builds there are; the last one's number.
+    pub builds: u64,
+    /// The stamp of the last build.
+    pub stamp: Option<Stamp>,
+    /// The commit at the tip of the tenant's branch.
+    pub tip: Option<Oid>,
+    /// Where the next object of the Git log goes.
+    pub next_ordinal: u32,
+    /// Version of the newest TUF snapshot.
+    pub tuf_version: u64,
+    /// Builds counted so far, by target.
+    pub quota: BTreeMap<Target, u64>,
+}
+
+json_row!(TenantHead, TenantHead, TenantUid);
+
+/// When the build with a number (from 0, per target) was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuotaStamp {
+    /// The time.
+    pub at: UnixMillis,
+}
+
+json_row!(QuotaStamp, QuotaStamp, (TenantUid, Target, u64));

@@ -1,0 +1,93 @@
+//! Every table of the metadata, and nothing else.
+//!
+//! The number in a name is the version of the table's encoding. Rows are compared byte for byte when
+//! a change states what it expects, so an encoding never changes under a name: a new encoding is a
+//! new table.
+
+use std::fmt;
+
+/// Declares the enum, the list of all tables and their names in one place.
+macro_rules! tables {
+    ($($(#[$doc:meta])* $table:ident = $name:literal,)*) => {
+        /// A table of ordered rows.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Table {
+            $($(#[$doc])* $table,)*
+        }
+
+        impl Table {
+            /// Every table.
+            pub const ALL: &[Self] = &[$(Self::$table,)*];
+
+            /// The name on disk.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$table => $name,)*
+                }
+            }
+        }
+    };
+}
+
+tables! {
+    /// Digest → where a blob's bytes are and how they are encoded.
+    Blob = "blob-1",
+    /// Sequence number → encoded bytes of a small blob.
+    Inline = "inline-1",
+    /// (digest, tenant) → nothing: the tenant may read the blob.
+    Member = "member-1",
+    /// Name of a sequence → first number that is not leased yet.
+    Sequence = "sequence-1",
+    /// Tenant slug → tenant.
+    Tenant = "tenant-1",
+    /// Tenant uid → slug.
+    Slug = "slug-1",
+    /// SHA-256 of a token → what it grants.
+    Token = "token-1",
+    /// Tenant uid → the row that every build of the tenant checks and replaces.
+    TenantHead = "tenant-head-1",
+    /// (uid, flow) → the flow's current build.
+    FlowHead = "flow-head-1",
+    /// (uid, builder, native id) → the flow id claimed for it.
+    FlowClaim = "flow-claim-1",
+    /// (uid, flow) → which builder and native id own the flow id.
+    FlowOwner = "flow-owner-1",
+    /// (uid, flow, digest of a body) → nothing: the body was built before.
+    SeenBody = "seen-body-1",
+    /// (uid, build id) → build record.
+    Build = "build-1",
+    /// (uid, build number) → build id.
+    BuildNumber = "build-number-1",
+    /// (uid, full ref name) → object ids.
+    Ref = "ref-1",
+    /// (uid, ordinal) → object of the Git log.
+    GitLog = "git-log-1",
+    /// (uid, object id) → ordinal in the Git log.
+    GitOid = "git-oid-1",
+    /// (uid, object id) → annotated tag.
+    GitTag = "git-tag-1",
+    /// (uid, file name) → digest of a TUF metadata file.
+    TufFile = "tuf-file-1",
+    /// (uid, SHA-256) → the bundle with that checksum.
+    BundleAlias = "bundle-alias-1",
+    /// (uid, target, count) → when that build was made.
+    QuotaStamp = "quota-stamp-1",
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_carry_a_version() {
+        let names: std::collections::BTreeSet<_> = Table::ALL.iter().map(|t| t.name()).collect();
+        assert_eq!(names.len(), Table::ALL.len());
+        assert!(names.iter().all(|n| n.rsplit_once('-').unwrap().1.parse::<u32>().is_ok()));
+    }
+}

@@ -1,0 +1,137 @@
+//! Typed reads from one state of the store.
+
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use colophon_model::{Digest, TenantUid};
+
+use crate::blob::{self, Member};
+use crate::layered::Layered;
+use crate::row::key_bytes;
+use crate::{Change, Entry, Error, InvalidRow, KeyPart, KeyRange, Order, Row, Segments, Snapshot};
+
+/// One consistent state: everything committed when it was taken and, for a lane's view, the changes
+/// of the tenant that are still on their way.
+///
+/// It pins storage while it lives, so it is meant for one request and not for a slow reader.
+pub struct View {
+    snapshot: Layered,
+    segments: Arc<dyn Segments>,
+}
+
+impl View {
+    pub(crate) fn new(
+        below: Box<dyn Snapshot>,
+        above: Vec<Arc<Change>>,
+        segments: Arc<dyn Segments>,
+    ) -> Self {
+        Self { snapshot: Layered { below, above }, segments }
+    }
+
+    /// The row at `key`.
+    pub fn get<R: Row>(&self, key: &R::Key) -> Result<Option<R>, Error> {
+        let bytes = self.snapshot.get(R::TABLE, &R::encode_key(key)).map_err(Error::Read)?;
+        bytes.map(|bytes| R::decode(&bytes)).transpose().map_err(|e| e.of(R::TABLE))
+    }
+
+    /// The rows whose keys begin with `prefix`, by ascending key.
+    ///
+    /// `prefix` is the leading part of the table's key, such as a tenant's uid.
+    pub fn scan<R: Row>(&self, prefix: &impl KeyPart) -> Scan<'_, R> {
+        Scan {
+            view: self,
+            range: KeyRange::prefix(&key_bytes(prefix)),
+            order: Order::Ascending,
+            page: VecDeque::new(),
+            ended: false,
+            row: PhantomData,
+        }
+    }
+
+    /// Whether `tenant` has the blob.
+    pub fn has_blob(&self, tenant: TenantUid, digest: &Digest) -> Result<bool, Error> {
+        Ok(self.get::<Member>(&(*digest, tenant))?.is_some())
+    }
+
+    /// The bytes of a blob, checked against its digest. A blob that only other tenants have is
+    /// answered like one that does not exist.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when the bytes are lost or damaged.
+    pub fn read_blob(&self, tenant: TenantUid, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
+        if !self.has_blob(tenant, digest)? {
+            return Ok(None);
+        }
+        let pending = self.snapshot.above.iter().find_map(|change| change.find_blob(digest));
+        match pending {
+            Some(blob) => {
+                Ok(Some(blob.frame().unpack().ok_or(Error::Corrupt { digest: *digest })?))
+            }
+            None => blob::read(&*self.snapshot.below, &*self.segments, digest).map(Some),
+        }
+    }
+}
+
+/// Rows read at a time. Small, because a row may hold a whole Git object.
+const PAGE: usize = 64;
+
+/// An iterator over the keys and rows of a prefix. After an error it ends.
+pub struct Scan<'v, R> {
+    view: &'v View,
+    range: KeyRange,
+    order: Order,
+    page: VecDeque<Entry>,
+    ended: bool,
+    row: PhantomData<R>,
+}
+
+impl<R: Row> Scan<'_, R> {
+    /// By descending key.
+    #[must_use]
+    pub fn descending(mut self) -> Self {
+        self.order = Order::Descending;
+        self
+    }
+
+    /// From `key` (inclusive) on, in the order chosen before.
+    #[must_use]
+    pub fn starting_at(mut self, key: &R::Key) -> Self {
+        self.range = self.range.starting_at(&R::encode_key(key), self.order);
+        self
+    }
+
+    fn next_entry(&mut self) -> Result<Option<Entry>, Error> {
+        if self.page.is_empty() && !self.ended {
+            let range = self.range.clone();
+            let page = self.view.snapshot.range(R::TABLE, &range, self.order, PAGE);
+            let page = page.map_err(Error::Read)?;
+            self.ended = page.len() < PAGE;
+            if let Some((last, _)) = page.last() {
+                self.range = range.after(last, self.order);
+            }
+            self.page = page.into();
+        }
+        Ok(self.page.pop_front())
+    }
+}
+
+impl<R: Row> Iterator for Scan<'_, R> {
+    type Item = Result<(R::Key, R), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = match self.next_entry() {
+            Ok(entry) => parse::<R>(entry?).map_err(|e| e.of(R::TABLE)),
+            Err(error) => Err(error),
+        };
+        if row.is_err() {
+            self.page.clear();
+            self.ended = true;
+        }
+        Some(row)
+    }
+}
+
+fn parse<R: Row>((key, value): Entry) -> Result<(R::Key, R), InvalidRow> {
+    Ok((R::decode_key(&key)?, R::decode(&value)?))
+}

@@ -1,0 +1,307 @@
+//! Rows as bytes: what was written must stay readable, and junk is refused.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use colophon_model::{
+    ArtifactPath, BuildId, BuildInputs, BuildKey, BuildRecord, Digest, EdgeManifest, EdgeOutput,
+    EdgePointer, EdgeRuntime, FlowId, FlowManifest, FlowSource, GateResult, GateStatus, GitKind,
+    LogEntry, NativeFlowId, Oid, Ordinal, Sha256, Stamp, TagObject, Target, TenantSlug, UnixMillis,
+};
+use colophon_store::rows::{
+    BuildNumber, BundleAlias, FlowClaim, FlowHead, FlowOwner, GitOid, QuotaStamp, RefRow,
+    RootsOrigin, SeenBody, SlugOf, TenantHead, TenantRow, TokenRow, TufFile,
+};
+use colophon_store::{Row, Table};
+use proptest::prelude::*;
+
+use crate::support::uid;
+
+const TIME: UnixMillis = UnixMillis::new(1_795_262_400_007);
+
+fn digest(n: u8) -> Digest {
+    Digest::from_bytes([n; 32])
+}
+
+fn oid(n: u8) -> Oid {
+    Oid::from_bytes([n; 20])
+}
+
+fn sha(n: u8) -> Sha256 {
+    Sha256::from_bytes([n; 32])
+}
+
+fn slug() -> TenantSlug {
+    TenantSlug::new("acme-inc").unwrap()
+}
+
+fn flow() -> FlowId {
+    FlowId::new("intake").unwrap()
+}
+
+fn native() -> NativeFlowId {
+    NativeFlowId::new("f-1").unwrap()
+}
+
+fn path(text: &str) -> ArtifactPath {
+    ArtifactPath::new(text).unwrap()
+}
+
+fn key() -> BuildKey {
+    BuildKey::derive(&BuildInputs {
+        plan: digest(1),
+        templates: digest(2),
+        compiler: "1",
+        targets: &[Target::Cloud],
+        options: b"",
+    })
+}
+
+fn build_id() -> BuildId {
+    BuildId::from_bytes([6; 16])
+}
+
+fn edge_output() -> EdgeOutput {
+    EdgeOutput {
+        runtime: EdgeRuntime::Python,
+        tree: digest(3),
+        zip: digest(4),
+        sha256: sha(5),
+        length: 10,
+        unpacked: 20,
+        files: 2,
+        render: "zip-1".to_owned(),
+        seq: 1,
+        target_name: "edge_intake_1.0.1.zip".to_owned(),
+    }
+}
+
+fn flow_head() -> FlowHead {
+    FlowHead {
+        build: build_id(),
+        key: key(),
+        plan: digest(1),
+        body: digest(2),
+        revision: Some(3),
+        manifest: FlowManifest {
+            name: "Intake".to_owned(),
+            source: FlowSource::Builder,
+            revision: Some(3),
+            build: build_id(),
+            key: key(),
+            files: vec![path("app/flows/acme_inc/flow_intake.py")],
+            edge: Some(EdgePointer {
+                runtime: EdgeRuntime::Python,
+                version: "1.0.1".to_owned(),
+                seq: 1,
+                tree: digest(3),
+                sha256: sha(5),
+                length: 10,
+                target: "edge_intake_1.0.1.zip".to_owned(),
+                url: "bundles/05".to_owned(),
+            }),
+        },
+        edge: Some(edge_output()),
+        edge_manifest: Some(EdgeManifest {
+            schema: 1,
+            slug: slug(),
+            flow: flow(),
+            runtime: EdgeRuntime::Python,
+            cpu_arch: vec!["x86_64".to_owned()],
+            os: vec!["linux".to_owned()],
+            requirements: vec!["playwright==1.50.0".to_owned()],
+            env: BTreeMap::from([("TOKEN".to_owned(), "cred".to_owned())]),
+            entrypoints: BTreeMap::from([("login".to_owned(), path("login.py"))]),
+        }),
+    }
+}
+
+fn record() -> BuildRecord {
+    BuildRecord {
+        id: build_id(),
+        tenant: uid(1),
+        number: 1,
+        flow: flow(),
+        name: "Intake".to_owned(),
+        source: FlowSource::Builder,
+        native: native(),
+        revision: None,
+        key: key(),
+        plan: digest(1),
+        body: digest(2),
+        templates: digest(3),
+        compiler: "1".to_owned(),
+        received: TIME,
+        stamp: Stamp::after(None, TIME),
+        commit: oid(1),
+        tags: Vec::new(),
+        outputs: Vec::new(),
+        gates: vec![GateResult { name: "parse".to_owned(), status: GateStatus::Passed }],
+    }
+}
+
+fn tenant_head() -> TenantHead {
+    TenantHead {
+        builds: 2,
+        stamp: Some(Stamp::after(None, TIME)),
+        tip: Some(oid(1)),
+        next_ordinal: 9,
+        tuf_version: 2,
+        quota: BTreeMap::from([(Target::Cloud, 2), (Target::Edge, 1)]),
+    }
+}
+
+fn log_entry(base: Option<Ordinal>, blob: Option<Digest>) -> LogEntry {
+    LogEntry {
+        oid: oid(1),
+        kind: GitKind::Blob,
+        size: 300,
+        base,
+        depth: u8::from(base.is_some()),
+        inflated: 20,
+        deflated: b"zlib".to_vec(),
+        blob,
+    }
+}
+
+/// Key and value parse back to what they were, and to nothing else: changed lengths are refused.
+fn round_trip<R: Row + PartialEq + Debug>(key: &R::Key, row: &R)
+where
+    R::Key: PartialEq + Debug,
+{
+    let (key_bytes, bytes) = (R::encode_key(key), row.encode());
+    assert_eq!(&R::decode_key(&key_bytes).unwrap(), key);
+    assert_eq!(&R::decode(&bytes).unwrap(), row);
+    assert_eq!(R::decode(&bytes).unwrap().encode(), bytes);
+    assert!(R::decode_key(&key_bytes[..10]).is_err());
+}
+
+/// As [`round_trip`], for rows whose whole value is checked.
+fn strict<R: Row + PartialEq + Debug>(key: &R::Key, row: &R)
+where
+    R::Key: PartialEq + Debug,
+{
+    round_trip(key, row);
+    let bytes = row.encode();
+    for cut in 0..bytes.len() {
+        assert!(R::decode(&bytes[..cut]).is_err(), "{row:?} cut to {cut} bytes");
+    }
+    assert!(R::decode(&[bytes.as_slice(), b"x"].concat()).is_err());
+    assert!(R::decode(b"{\"unknown\":1}").is_err());
+}
+
+#[test]
+fn every_row_round_trips_and_refuses_junk() {
+    let tenant = TenantRow {
+        uid: uid(1),
+        slug: slug(),
+        created: TIME,
+        allow_custom_components: false,
+        roots: RootsOrigin::Server,
+    };
+    let token = TokenRow {
+        id: "tok1".to_owned(),
+        tenant: Some(uid(1)),
+        scopes: vec!["build".to_owned()],
+        label: "ci".to_owned(),
+        created: TIME,
+        expires: None,
+    };
+    let slug_key = TenantSlug::new("a-slug-of-length").unwrap();
+    strict(&slug_key, &tenant);
+    strict(&uid(1), &SlugOf { slug: slug() });
+    strict(&sha(1), &token);
+    strict(&uid(1), &tenant_head());
+    strict(&uid(1), &TenantHead::default());
+    strict(&(uid(1), flow()), &flow_head());
+    strict(&(uid(1), FlowSource::Langflow, native()), &FlowClaim { flow: flow() });
+    strict(&(uid(1), flow()), &FlowOwner { source: FlowSource::Builder, native: native() });
+    strict(&(uid(1), flow(), digest(1)), &SeenBody);
+    strict(&(uid(1), build_id()), &record());
+    strict(&(uid(1), 7), &BuildNumber { build: build_id() });
+    strict(&(uid(1), "refs/heads/x".to_owned()), &RefRow { oid: oid(1), peeled: None });
+    strict(&(uid(1), oid(1)), &GitOid { ordinal: Ordinal::new(7) });
+    strict(&(uid(1), "3.targets.json".to_owned()), &TufFile { digest: digest(1) });
+    let bundle = BundleAlias { zip: digest(1), length: 10, name: "edge.zip".to_owned() };
+    strict(&(uid(1), sha(1)), &bundle);
+    strict(&(uid(1), Target::Edge, 99), &QuotaStamp { at: TIME });
+    let tag = TagObject { oid: oid(1), target: oid(2), bytes: b"object 0".to_vec() };
+    round_trip(&(uid(1), oid(1)), &tag);
+    assert!(TagObject::decode(&tag.encode()[..39]).is_err());
+}
+
+/// Expectations compare bytes, so an encoding must never change under its table's name.
+#[test]
+fn encodings_are_pinned() {
+    let json = |row: Vec<u8>| String::from_utf8(row).unwrap();
+    assert_eq!(
+        json(tenant_head().encode()),
+        format!(
+            r#"{{"builds":2,"stamp":1795262400007,"tip":"{}","next_ordinal":9,"tuf_version":2,"quota":{{"cloud":2,"edge":1}}}}"#,
+            oid(1)
+        )
+    );
+    assert_eq!(
+        json(RefRow { oid: oid(1), peeled: None }.encode()),
+        format!(r#"{{"oid":"{}","peeled":null}}"#, oid(1))
+    );
+    let key = FlowClaim::encode_key(&(uid(7), FlowSource::Langflow, native()));
+    assert_eq!(key, [[7; 16].as_slice(), &[2], b"f-1\0"].concat());
+    let key = QuotaStamp::encode_key(&(uid(7), Target::Edge, 258));
+    assert_eq!(key, [[7; 16].as_slice(), &[2], &258_u64.to_be_bytes()].concat());
+    assert_eq!(RefRow::encode_key(&(uid(7), "refs/x".to_owned()))[16..], *b"refs/x");
+
+    let mut expected = vec![3, 1];
+    expected.extend_from_slice(&[1; 20]);
+    expected.extend_from_slice(&300_u64.to_be_bytes());
+    expected.extend_from_slice(&20_u64.to_be_bytes());
+    expected.extend_from_slice(&[1, 0, 0, 0, 5, 1]);
+    expected.extend_from_slice(&[9; 32]);
+    expected.extend_from_slice(b"zlib");
+    assert_eq!(log_entry(Some(Ordinal::new(5)), Some(digest(9))).encode(), expected);
+    assert_eq!(log_entry(None, None).encode()[38..], *b"\0\0zlib");
+}
+
+#[test]
+fn log_entries_with_a_broken_head_are_refused() {
+    let bytes = log_entry(Some(Ordinal::new(5)), Some(digest(9))).encode();
+    for cut in 0..bytes.len() - 4 {
+        assert!(LogEntry::decode(&bytes[..cut]).is_err(), "cut to {cut} bytes");
+    }
+    for (at, value) in [(0, 0), (0, 6), (38, 2), (43, 2)] {
+        let mut broken = bytes.clone();
+        broken[at] = value;
+        assert!(LogEntry::decode(&broken).is_err(), "byte {at} set to {value}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn log_entries_round_trip(
+        base in proptest::option::of(any::<u32>().prop_map(Ordinal::new)),
+        blob in proptest::option::of(any::<[u8; 32]>().prop_map(Digest::from_bytes)),
+        (size, inflated, depth) in any::<(u64, u64, u8)>(),
+        deflated in proptest::collection::vec(any::<u8>(), 0..50),
+        ordinal in any::<u32>(),
+    ) {
+        let entry = LogEntry { size, inflated, depth, deflated, ..log_entry(base, blob) };
+        round_trip(&(uid(1), Ordinal::new(ordinal)), &entry);
+    }
+}
+
+/// A prefix of a flow's rows never takes in another flow whose id begins the same.
+#[test]
+fn flow_prefixes_are_exact() {
+    let rows = [("flow", 1), ("flow_2", 2)].map(|(id, n)| (FlowId::new(id).unwrap(), digest(n)));
+    let store = colophon_store::Store::in_memory().unwrap();
+    let mut change = colophon_store::Change::new();
+    for (id, body) in &rows {
+        change.put(&(uid(1), id.clone(), *body), &SeenBody);
+    }
+    store.commit(change).unwrap();
+    let view = store.view().unwrap();
+    let seen: Vec<_> = view.scan::<SeenBody>(&(uid(1), rows[0].0.clone())).collect();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(view.scan::<SeenBody>(&uid(1)).count(), 2);
+    assert_eq!(SeenBody::TABLE, Table::SeenBody);
+}

@@ -1,0 +1,1 @@
+"""Runtime of generated flows: the same files in every artifact."""

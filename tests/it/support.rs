@@ -1,0 +1,226 @@
+//! A server in this process on a free port, and the requests tests make of it.
+
+pub(crate) mod process;
+pub(crate) mod programs;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use colophon::app::App;
+use colophon::clock::Clock;
+use colophon::config::Config;
+use colophon::http::webhook_signature;
+use colophon::serve::Server;
+use colophon::tenants;
+use colophon::tokens::TokenKind;
+use colophon_model::{TenantSlug, UnixMillis};
+use serde_json::Value;
+
+/// A clock that stands at 2026-11-21T12:00:00Z until a test moves it.
+#[derive(Debug)]
+pub(crate) struct TestClock(AtomicU64);
+
+impl TestClock {
+    fn new() -> Self {
+        Self(AtomicU64::new(1_795_262_400_000))
+    }
+
+    pub(crate) fn advance(&self, millis: u64) {
+        self.0.fetch_add(millis, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> UnixMillis {
+        UnixMillis::new(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// A running server; stopped and removed when dropped.
+pub(crate) struct TestServer {
+    pub(crate) app: Arc<App>,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) url: String,
+    pub(crate) dir: tempfile::TempDir,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// A tenant and what its people hold.
+pub(crate) struct TestTenant {
+    pub(crate) slug: String,
+    pub(crate) secret: String,
+    pub(crate) root: Vec<u8>,
+    pub(crate) api: String,
+    pub(crate) git: String,
+    pub(crate) edge: String,
+}
+
+/// A status, headers, and the body as bytes.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: ureq::http::HeaderMap,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes)
+            .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&self.bytes)))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |v| v.to_str().unwrap())
+    }
+
+    /// The problem's code, for an error.
+    pub(crate) fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl TestServer {
+    pub(crate) fn start() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// A server whose configuration `change` has changed.
+    pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config {
+            data: dir.path().join("data"),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            ..Config::default()
+        };
+        change(&mut config);
+        let clock = Arc::new(TestClock::new());
+        let (ready, started) = std::sync::mpsc::channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let server_clock = clock.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let server = Server::start(config, server_clock).await.unwrap();
+                ready.send((server.app(), server.address())).unwrap();
+                let stop = async move { drop(stopped.await) };
+                server.run(stop).await.unwrap();
+            });
+        });
+        let (app, address) = started.recv().unwrap();
+        let url = format!("http://{address}");
+        Self { app, clock, url, dir, stop: Some(stop), thread: Some(thread) }
+    }
+
+    pub(crate) fn tenant(&self, slug: &str) -> TestTenant {
+        let slug: TenantSlug = slug.parse().unwrap();
+        let made = tenants::create(&self.app.press, &slug, true).unwrap();
+        let token = |kind| {
+            let now = self.clock.now();
+            let store = &self.app.press.store;
+            let made = tenants::create_token(store, &slug, kind, "test", 30, now).unwrap();
+            made.token.reveal().to_owned()
+        };
+        TestTenant {
+            secret: made.webhook_secret,
+            root: made.root,
+            api: token(TokenKind::Api),
+            git: token(TokenKind::Git),
+            edge: token(TokenKind::Edge),
+            slug: slug.to_string(),
+        }
+    }
+
+    /// Posts a flow, signed as the builder signs.
+    pub(crate) fn build(&self, tenant: &TestTenant, body: &[u8]) -> Answer {
+        let signature = webhook_signature(&tenant.secret, body);
+        let headers = [("x-tenant-slug", tenant.slug.as_str()), ("x-ap-signature", &signature)];
+        self.post("/build", &headers, body)
+    }
+
+    pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut request = agent().post(format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(request.send(body).unwrap())
+    }
+
+    pub(crate) fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let url = if path.starts_with("http") { path.to_owned() } else { self.url.clone() + path };
+        let mut request = agent().get(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(request.call().unwrap())
+    }
+
+    pub(crate) fn get_with(&self, path: &str, token: &str) -> Answer {
+        self.get(path, &[("authorization", &format!("Bearer {token}"))])
+    }
+
+    pub(crate) fn git_url(&self, tenant: &TestTenant) -> String {
+        format!("{}/git/{}.git", self.url, tenant.slug)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+            && !std::thread::panicking()
+        {
+            panic!("the server panicked");
+        }
+    }
+}
+
+pub(crate) fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).build().into()
+}
+
+pub(crate) fn read(mut response: ureq::http::Response<ureq::Body>) -> Answer {
+    let bytes = response.body_mut().with_config().limit(64 << 20).read_to_vec().unwrap();
+    let status = response.status().as_u16();
+    Answer { status, headers: response.headers().clone(), bytes }
+}
+
+/// The demonstration's flows.
+pub(crate) const ORDER_INTAKE: &[u8] = include_bytes!("../fixtures/flows/order_intake.json");
+pub(crate) const HELLO_LANGFLOW: &[u8] = include_bytes!("../fixtures/flows/hello_langflow.json");
+
+/// A small Builder flow, different for each `text`.
+pub(crate) fn small_flow(slug: &str, revision: Option<u64>, text: &str) -> Vec<u8> {
+    let mut flow = serde_json::json!({
+        "schema_version": "1.0", "id": format!("native-{slug}"), "slug": slug, "name": slug,
+        "nodes": [
+            {"id": "start", "kind": "trigger.manual"},
+            {"id": "greet", "kind": "data.map", "fields": {"text": text}}
+        ],
+        "edges": [{"from": "start", "to": "greet"}]
+    });
+    if let Some(revision) = revision {
+        flow["revision"] = revision.into();
+    }
+    serde_json::to_vec(&flow).unwrap()
+}
+
+/// A real LangFlow export when it could be fetched, else ours; and which.
+pub(crate) fn langflow_export() -> (Vec<u8>, &'static str) {
+    let path = programs::cache().join("langflow-1.13.0").join("Basic Prompting.json");
+    match std::fs::read(&path) {
+        Ok(body) => (body, "LangFlow 1.13.0 starter project `Basic Prompting`"),
+        Err(_) => {
+            programs::must_be_marked_unavailable("langflow-1.13.0");
+            (HELLO_LANGFLOW.to_vec(), "a flow of ours in LangFlow's format")
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! `colophon serve` as a process of its own, to be killed.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use super::programs::program;
+
+/// A server process; killed when dropped.
+pub(crate) struct ServerProcess {
+    child: Child,
+    pub(crate) url: String,
+}
+
+impl ServerProcess {
+    /// Starts on a free port and waits for the line that says it listens.
+    pub(crate) fn start(data: &Path) -> Self {
+        let mut child = Command::new(program("colophon"))
+            .args(["--json", "--listen", "127.0.0.1:0", "--builds-per-day", "1000000"])
+            .args(["--log", "warn", "--data"])
+            .arg(data)
+            .arg("serve")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready: serde_json::Value = serde_json::from_str(&line).expect("the server starts");
+        let url = ready["listening"].as_str().unwrap().to_owned();
+        Self { child, url }
+    }
+
+    /// SIGKILL: the process gets no chance to do anything.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs `colophon` against a data directory and returns the JSON it prints.
+pub(crate) fn colophon(data: &Path, args: &[&str]) -> serde_json::Value {
+    let output =
+        Command::new(program("colophon")).args(["--json", "--data"]).arg(data).args(args).output();
+    let output = output.unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "colophon {args:?}: {stderr}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Fetches what the tests and the demo need into .cache/, which git ignores. Runs again at no cost.
+#
+#   tests/setup.sh            all of it
+#   tests/setup.sh langflow   the LangFlow starter projects alone
+#
+# What cannot be fetched is said, and marked by a file `<name>.unavailable`; the tests that need it
+# then say loudly that they did not run.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cache=.cache
+mkdir -p "$cache"
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+need() {
+  command -v "$1" >/dev/null || { say "$1 is needed: $2"; exit 1; }
+}
+
+# The starter projects of a pinned LangFlow release, from its wheel.
+langflow() {
+  local version=1.13.0 out="$cache/langflow-1.13.0" work
+  [ -d "$out" ] && return 0
+  rm -f "$out.unavailable"
+  say "fetching the starter projects of langflow-base $version"
+  work=$(mktemp -d)
+  if ! python3 -m pip download --quiet --no-deps --dest "$work" "langflow-base==$version"; then
+    say "langflow-base $version could not be fetched: flows of our own are used instead"
+    touch "$out.unavailable"
+    rm -rf "$work"
+    return 0
+  fi
+  python3 - "$work" "$out" <<'PY'
+import pathlib, sys, zipfile
+work, out = map(pathlib.Path, sys.argv[1:])
+part = out.with_suffix(".part")
+part.mkdir(exist_ok=True)
+for wheel in work.glob("langflow_base-*.whl"):
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            if "/starter_projects/" in name and name.endswith(".json"):
+                (part / pathlib.PurePosixPath(name).name).write_bytes(archive.read(name))
+part.rename(out)
+print(f"setup: {len(list(out.glob('*.json')))} flows in {out}", file=sys.stderr)
+PY
+  rm -rf "$work"
+}
+
+# A Python environment with the peers that tests talk to, at pinned versions.
+python_peers() {
+  local venv="$cache/venv" stamp="$cache/venv/.requirements"
+  cmp -s tests/requirements.txt "$stamp" && return 0
+  say "making a Python environment with $(grep -cv '^#' tests/requirements.txt) pinned packages"
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+  cp tests/requirements.txt "$stamp"
+}
+
+need git "install it from your distribution"
+need python3 "version 3.10 or later, with pip and venv"
+langflow
+[ "${1:-all}" = langflow ] || python_peers

@@ -1,0 +1,291 @@
+//! The four metadata files of a TUF 1.0 repository (specification §4), in colophon's profile:
+//! consistent snapshots, no delegations, lengths and SHA-256 always present.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::num::{NonZeroU32, NonZeroU64};
+
+use colophon_model::{Sha256, TenantSlug, TenantUid, UnixMillis};
+use ed25519_dalek::VerifyingKey;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+/// The version of the TUF specification that the files declare.
+pub(crate) const SPEC_VERSION: &str = "1.0.31";
+
+/// A top-level role, and the file it signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Names the keys of all roles, its own included.
+    Root,
+    /// Lists the bundles.
+    Targets,
+    /// Names the current targets file.
+    Snapshot,
+    /// Names the current snapshot; the only file that changes in place.
+    Timestamp,
+}
+
+impl Role {
+    /// The word used in file names and in the `_type` field.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Targets => "targets",
+            Self::Snapshot => "snapshot",
+            Self::Timestamp => "timestamp",
+        }
+    }
+
+    /// The name of version `version` of this role's file, relative to `…/tuf/`.
+    pub(crate) fn file_name(self, version: NonZeroU64) -> String {
+        match self {
+            Self::Timestamp => "timestamp.json".to_owned(),
+            Self::Root | Self::Targets | Self::Snapshot => format!("{version}.{self}.json"),
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What all four files have in common, around what each has of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Signed<T> {
+    #[serde(rename = "_type")]
+    pub(crate) role: Role,
+    pub(crate) spec_version: String,
+    pub(crate) version: NonZeroU64,
+    pub(crate) expires: Expires,
+    #[serde(flatten)]
+    pub(crate) body: T,
+}
+
+/// Ties the contents of a file to its role, so that one cannot be read as another.
+pub(crate) trait Body: Serialize + for<'de> Deserialize<'de> {
+    const ROLE: Role;
+}
+
+/// The keys of every role, and whose repository this is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Root {
+    pub(crate) consistent_snapshot: Always,
+    pub(crate) keys: BTreeMap<KeyId, Key>,
+    pub(crate) roles: Grants,
+    #[serde(rename = "x-colophon-roots")]
+    pub(crate) made_on: String,
+    #[serde(rename = "x-colophon-tenant")]
+    pub(crate) tenant: TenantSlug,
+    #[serde(rename = "x-colophon-uid")]
+    pub(crate) uid: TenantUid,
+}
+
+impl Body for Root {
+    const ROLE: Role = Role::Root;
+}
+
+/// The current targets file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Snapshot {
+    pub(crate) meta: SnapshotMeta,
+}
+
+impl Body for Snapshot {
+    const ROLE: Role = Role::Snapshot;
+}
+
+/// The one file that a snapshot of this profile lists.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SnapshotMeta {
+    #[serde(rename = "targets.json")]
+    pub(crate) targets: MetaFile,
+}
+
+/// The current snapshot file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Timestamp {
+    pub(crate) meta: TimestampMeta,
+}
+
+impl Body for Timestamp {
+    const ROLE: Role = Role::Timestamp;
+}
+
+/// The one file that a timestamp lists.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TimestampMeta {
+    #[serde(rename = "snapshot.json")]
+    pub(crate) snapshot: MetaFile,
+}
+
+/// The bundles, by name. They are read as untyped entries, so that one of a kind that an older agent
+/// does not know leaves the others readable.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Targets<E> {
+    pub(crate) targets: BTreeMap<String, E>,
+}
+
+impl<E: Serialize + for<'de> Deserialize<'de>> Body for Targets<E> {
+    const ROLE: Role = Role::Targets;
+}
+
+/// What one file says about the next: version, length in bytes and hash.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct MetaFile {
+    pub(crate) version: NonZeroU64,
+    pub(crate) length: u64,
+    pub(crate) hashes: Hashes,
+}
+
+/// The hashes of a file. Only SHA-256: python-tuf refuses algorithms that it does not know.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Hashes {
+    pub(crate) sha256: Sha256,
+}
+
+/// Which keys sign for each role.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Grants {
+    pub(crate) root: RoleKeys,
+    pub(crate) targets: RoleKeys,
+    pub(crate) snapshot: RoleKeys,
+    pub(crate) timestamp: RoleKeys,
+}
+
+impl Grants {
+    pub(crate) fn of(&self, role: Role) -> &RoleKeys {
+        match role {
+            Role::Root => &self.root,
+            Role::Targets => &self.targets,
+            Role::Snapshot => &self.snapshot,
+            Role::Timestamp => &self.timestamp,
+        }
+    }
+}
+
+/// The keys of one role and how many of them must sign.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RoleKeys {
+    pub(crate) keyids: BTreeSet<KeyId>,
+    pub(crate) threshold: NonZeroU32,
+}
+
+/// The name of a key in a root.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct KeyId(pub(crate) String);
+
+/// A public key of any kind; only Ed25519 ones are ever used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Key {
+    keytype: String,
+    keyval: Value,
+    scheme: String,
+}
+
+const ED25519: &str = "ed25519";
+
+impl Key {
+    pub(crate) fn ed25519(key: &VerifyingKey) -> Self {
+        Self {
+            keytype: ED25519.to_owned(),
+            keyval: serde_json::json!({ "public": hex::encode(key.as_bytes()) }),
+            scheme: ED25519.to_owned(),
+        }
+    }
+
+    /// The key to verify with; `None` for another kind of key or one that is no point on the curve.
+    pub(crate) fn verifying_key(&self) -> Option<VerifyingKey> {
+        if self.keytype != ED25519 || self.scheme != ED25519 {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(self.keyval.get("public")?.as_str()?, &mut bytes).ok()?;
+        VerifyingKey::from_bytes(&bytes).ok()
+    }
+}
+
+/// The JSON value `true`: a repository without consistent snapshots is not one of ours.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(try_from = "bool", into = "bool")]
+pub(crate) struct Always;
+
+impl TryFrom<bool> for Always {
+    type Error = &'static str;
+    fn try_from(value: bool) -> Result<Self, Self::Error> {
+        if value { Ok(Self) } else { Err("`consistent_snapshot` must be true") }
+    }
+}
+
+impl From<Always> for bool {
+    fn from(_: Always) -> Self {
+        true
+    }
+}
+
+/// When a file stops being valid: RFC 3339 in UTC with whole seconds (specification §4.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Expires(pub(crate) UnixMillis);
+
+impl Serialize for Expires {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.rfc3339_seconds())
+    }
+}
+
+impl<'de> Deserialize<'de> for Expires {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_expires(&text).ok_or_else(|| {
+            serde::de::Error::custom(format_args!("`{text}` is not a time `yyyy-mm-ddThh:mm:ssZ`"))
+        })
+    }
+}
+
+fn parse_expires(text: &str) -> Option<Expires> {
+    let civil = jiff::civil::DateTime::strptime("%Y-%m-%dT%H:%M:%SZ", text).ok()?;
+    let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    let expires = UnixMillis::new(zoned.timestamp().as_millisecond().try_into().ok()?);
+    // One spelling per instant: the parser above also takes one-digit months and the like.
+    (expires.rfc3339_seconds() == text).then_some(Expires(expires))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_tuf_spelling_of_a_time_is_read() {
+        let good = parse_expires("2026-11-21T12:00:00Z").unwrap();
+        assert_eq!(good.0.get(), 1_795_262_400_000);
+        for bad in [
+            "",
+            "2026-11-21",
+            "2026-11-21T12:00:00",
+            "2026-11-21T12:00:00+00:00",
+            "2026-11-21T12:00:00.5Z",
+            "2026-1-21T12:00:00Z",
+            "2026-13-21T12:00:00Z",
+            "1969-12-31T23:59:59Z",
+            " 2026-11-21T12:00:00Z",
+        ] {
+            assert!(parse_expires(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_of_other_kinds_are_read_and_never_used() {
+        for json in [
+            r#"{"keytype":"rsa","scheme":"rsassa-pss-sha256","keyval":{"public":"x"}}"#,
+            r#"{"keytype":"ed25519","scheme":"ed25519ph","keyval":{"public":""}}"#,
+            r#"{"keytype":"ed25519","scheme":"ed25519","keyval":{}}"#,
+            r#"{"keytype":"ed25519","scheme":"ed25519","keyval":{"public":"00"}}"#,
+        ] {
+            assert!(serde_json::from_str::<Key>(json).unwrap().verifying_key().is_none(), "{json}");
+        }
+    }
+}
