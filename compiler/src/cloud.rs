@@ -6,7 +6,7 @@ use tera::Context;
 use crate::module::{Module, Names, path};
 use crate::plan::Plan;
 use crate::plan::builder::{
-    After, BuilderGraph, Condition, HttpRequest, LlmChat, Loop, Node, CloudKind, OnError, Part,
+    After, BuilderGraph, CloudKind, Condition, HttpRequest, LlmChat, Loop, Node, OnError, Part,
     Reference, Region, Router, Segment, Step, Template, Trigger, When, Work,
 };
 use crate::shape;
@@ -180,7 +180,7 @@ fn node_fields(node: &Node<CloudKind>) -> (&'static str, Fields) {
         }
         CloudKind::Router(router) => ("Router", router_fields(router)),
         CloudKind::Loop(repeat) => ("Loop", loop_fields(repeat)),
-            };
+    };
     let mut fields = vec![("id", json!(node.id.as_str()))];
     fields.extend(own);
     if node.on_error == OnError::Continue {

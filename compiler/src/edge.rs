@@ -9,8 +9,8 @@ use crate::cloud::{encode, payload_name, reference_path};
 use crate::module::{Module, Names, path};
 use crate::plan::Ident;
 use crate::plan::builder::{
-    BrowserAction, BrowserStep, BuilderGraph, CredentialRef, Node, NodeKind, OnError, Reference,
-    Segment, Template,
+    BrowserAction, BuilderGraph, CredentialRef, EdgeKind, Node, OnError, Reference, Segment,
+    Template,
 };
 use crate::shape;
 use crate::templates::{Source, context};
@@ -69,14 +69,17 @@ pub(crate) fn modules(graph: &BuilderGraph) -> Vec<Module> {
     scripts.chain(runtime).collect()
 }
 
-fn node_value(node: &Node, segment: &Segment, env: &BTreeMap<String, CredentialRef>) -> Value {
+fn node_value(
+    node: &Node<EdgeKind>,
+    segment: &Segment,
+    env: &BTreeMap<String, CredentialRef>,
+) -> Value {
     let template = |value: &Template| encode(value, &|reference| local(reference, segment, env));
     let (fields, steps) = match &node.kind {
-        NodeKind::DataMap(fields) => (template(&Template::Object(fields.clone())), Vec::new()),
-        NodeKind::Browser(steps) => {
+        EdgeKind::DataMap(fields) => (template(&Template::Object(fields.clone())), Vec::new()),
+        EdgeKind::Browser(steps) => {
             (Value::Null, steps.iter().map(|step| step_value(step, &template)).collect())
         }
-        _ => unreachable!("the split lets no other kind run at the edge"),
     };
     json!({
         "ident": node.id.as_str(),
@@ -88,8 +91,8 @@ fn node_value(node: &Node, segment: &Segment, env: &BTreeMap<String, CredentialR
     })
 }
 
-fn step_value(step: &BrowserStep, template: &impl Fn(&Template) -> Value) -> Value {
-    match &step.action {
+fn step_value(step: &BrowserAction, template: &impl Fn(&Template) -> Value) -> Value {
+    match step {
         BrowserAction::Goto { url } => json!({"op": "goto", "url": template(url)}),
         BrowserAction::Touch { op, selector } => json!({"op": op, "selector": template(selector)}),
         BrowserAction::Set { op, selector, value } => {

@@ -79,7 +79,7 @@ impl FileSet {
             mode: file.mode,
             digest: file.digest,
         };
-        Tree::new(self.0.iter().map(entry).collect()).expect("a file set has no collisions")
+        Tree::of_distinct(self.0.iter().map(entry).collect())
     }
 
     /// Takes the files out.

@@ -78,6 +78,11 @@ impl Tree {
         Ok(Self(entries))
     }
 
+    /// A tree of entries that are known not to collide, in order.
+    pub(crate) const fn of_distinct(entries: Vec<TreeEntry>) -> Self {
+        Self(entries)
+    }
+
     /// The files, in order.
     pub fn entries(&self) -> &[TreeEntry] {
         &self.0
@@ -85,11 +90,9 @@ impl Tree {
 
     /// The canonical bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = format!("{HEADER}\n");
-        for TreeEntry { path, mode, digest } in &self.0 {
-            out.push_str(&format!("{mode} {digest} {path}\n"));
-        }
-        out.into_bytes()
+        let line = |TreeEntry { path, mode, digest }: &TreeEntry| format!("{mode} {digest} {path}\n");
+        let lines: String = self.0.iter().map(line).collect();
+        format!("{HEADER}\n{lines}").into_bytes()
     }
 
     /// Reads the canonical bytes; anything else is refused, so a tree has one encoding.
@@ -140,10 +143,10 @@ pub(crate) fn check_collisions<'a>(
     for path in paths {
         for (at, _) in path.as_str().match_indices('/') {
             let folder = &path.as_str()[..at];
-            let folded = folder.to_ascii_lowercase();
+            let key = folder.to_ascii_lowercase();
             // A folder must not be a file too, and is spelled one way only.
-            let spelled = folders.entry(folded.clone()).or_insert(folder);
-            if files.contains(&folded) || *spelled != folder {
+            let is_file = files.contains(&key);
+            if is_file || *folders.entry(key).or_insert(folder) != folder {
                 return Err(InvalidTree::Collision(path.clone()));
             }
         }

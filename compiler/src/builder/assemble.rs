@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use colophon_model::Target;
 
 use super::graph::{Graph, sort};
+use super::node::Kind;
 use super::split::is_entry;
 use crate::plan::Ident;
-use crate::plan::builder::{After, Node, NodeKind, Reference, Region, Segment, Step, Work};
+use crate::plan::builder::{
+    After, CloudKind, EdgeKind, Node, Reference, Region, Segment, Step, Work,
+};
 
 /// A graph that passed every check.
 pub(super) struct Checked<'a> {
@@ -58,7 +61,7 @@ impl Checked<'_> {
         let work = if self.targets[first] == Target::Edge {
             Work::Segment(self.segment(nodes)?)
         } else {
-            Work::Node(self.node(first)?)
+            Work::Node(self.cloud_node(first)?)
         };
         Some(Step { after, work })
     }
@@ -79,17 +82,30 @@ impl Checked<'_> {
         Some(after.into_iter().collect())
     }
 
-    fn node(&self, number: usize) -> Option<Node> {
-        let mut node = self.graph.nodes[number].node.clone()?;
-        if let NodeKind::Loop(repeat) = &mut node.kind {
-            repeat.body = self.region(Some(number))?;
-        }
-        Some(node)
+    fn cloud_node(&self, number: usize) -> Option<Node<CloudKind>> {
+        let node = self.graph.nodes[number].node.clone()?;
+        node.convert(|kind| match kind {
+            Kind::Cloud(CloudKind::Loop(mut repeat)) => {
+                repeat.body = self.region(Some(number))?;
+                Some(CloudKind::Loop(repeat))
+            }
+            Kind::Cloud(kind) => Some(kind),
+            Kind::Browser(_) => None,
+        })
+    }
+
+    fn edge_node(&self, number: usize) -> Option<Node<EdgeKind>> {
+        let node = self.graph.nodes[number].node.clone()?;
+        node.convert(|kind| match kind {
+            Kind::Browser(steps) => Some(EdgeKind::Browser(steps)),
+            Kind::Cloud(CloudKind::DataMap(fields)) => Some(EdgeKind::DataMap(fields)),
+            Kind::Cloud(_) => None,
+        })
     }
 
     fn segment(&self, numbers: &[usize]) -> Option<Segment> {
         let id = Ident::new(self.step_name(numbers[0]))?;
-        let nodes: Vec<Node> = numbers.iter().map(|n| self.node(*n)).collect::<Option<_>>()?;
+        let nodes = numbers.iter().map(|n| self.edge_node(*n)).collect::<Option<Vec<_>>>()?;
         let inside = |id: &Ident| nodes.iter().any(|node| node.id == *id);
         let uses = numbers.iter().flat_map(|number| &self.graph.nodes[*number].uses);
         let outer = uses.map(|one| &one.reference).filter(|reference| match reference {

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::expr::{Expressions, credential_only};
-use super::node::RawNode;
+use super::node::{Kind, RawNode};
 use super::object::Object;
 use super::{router, secrets, steps};
 use crate::plan::Ident;
 use crate::plan::builder::{
-    CredentialRef, HttpRequest, LlmChat, Loop, NodeKind, Part, Region, Template, Trigger,
+    CloudKind, CredentialRef, HttpRequest, LlmChat, Loop, Part, Region, Template, Trigger,
 };
 use crate::problem::Pointer;
 
@@ -29,18 +29,19 @@ pub(super) const WORDS: [&str; 9] = [
 
 /// Reads the members of the node's kind. None when something necessary is missing or malformed,
 /// which then is among the findings.
-pub(super) fn read(object: &mut Object<'_, '_>, raw: &mut RawNode) -> Option<NodeKind> {
-    match raw.word? {
-        "trigger.manual" => Some(NodeKind::Trigger(Trigger::Manual)),
-        "trigger.webhook" => Some(NodeKind::Trigger(Trigger::Webhook)),
-        "trigger.schedule" => read_schedule(object).map(NodeKind::Trigger),
-        "llm.chat" => read_llm(object, raw).map(NodeKind::LlmChat),
-        "http.request" => read_http(object, raw).map(NodeKind::HttpRequest),
-        "data.map" => read_map(object, raw).map(NodeKind::DataMap),
-        "logic.router" => router::read(object, raw).map(NodeKind::Router),
-        "logic.loop" => read_loop(object, raw).map(NodeKind::Loop),
-        _ => steps::read(object, raw).map(NodeKind::Browser),
-    }
+pub(super) fn read(object: &mut Object<'_, '_>, raw: &mut RawNode) -> Option<Kind> {
+    let kind = match raw.word? {
+        "trigger.manual" => CloudKind::Trigger(Trigger::Manual),
+        "trigger.webhook" => CloudKind::Trigger(Trigger::Webhook),
+        "trigger.schedule" => CloudKind::Trigger(read_schedule(object)?),
+        "llm.chat" => CloudKind::LlmChat(read_llm(object, raw)?),
+        "http.request" => CloudKind::HttpRequest(read_http(object, raw)?),
+        "data.map" => CloudKind::DataMap(read_map(object, raw)?),
+        "logic.router" => CloudKind::Router(router::read(object, raw)?),
+        "logic.loop" => CloudKind::Loop(read_loop(object, raw)?),
+        _ => return steps::read(object, raw).map(Kind::Browser),
+    };
+    Some(Kind::Cloud(kind))
 }
 
 /// A reader of templates for the node that `object` is.

@@ -9,8 +9,17 @@ use super::expr::Use;
 use super::object::Object;
 use super::{kinds, steps};
 use crate::plan::Ident;
-use crate::plan::builder::{Node, NodeKind, OnError};
+use crate::plan::builder::{BrowserAction, CloudKind, Node, OnError};
 use crate::problem::{Findings, Pointer};
+
+/// What a node does, before it is known where it runs.
+#[derive(Clone)]
+pub(super) enum Kind {
+    /// Something that the cloud can do.
+    Cloud(CloudKind),
+    /// Something that only the edge can do.
+    Browser(Vec<BrowserAction>),
+}
 
 /// A node as read, before its place in the graph is known.
 pub(super) struct RawNode {
@@ -23,7 +32,7 @@ pub(super) struct RawNode {
     /// Its kind's word, when it is a known one.
     pub(super) word: Option<&'static str>,
     /// The typed node, when nothing is wrong with it.
-    pub(super) node: Option<Node>,
+    pub(super) node: Option<Node<Kind>>,
     /// What it refers to.
     pub(super) uses: Vec<Use>,
     /// Ids of the nodes of a loop's body.
@@ -50,14 +59,17 @@ impl RawNode {
 
     /// Names of its outputs, for kinds whose outputs are fixed.
     pub(super) fn outputs(&self) -> Option<BTreeSet<&str>> {
-        match &self.node.as_ref()?.kind {
-            NodeKind::DataMap(fields) => Some(fields.keys().map(String::as_str).collect()),
-            NodeKind::Browser(steps) => Some(steps::outputs(steps).collect()),
-            NodeKind::Router(_) => Some(BTreeSet::from(["branches"])),
-            NodeKind::LlmChat(_) => Some(BTreeSet::from(["text", "model", "usage"])),
-            NodeKind::HttpRequest(_) => Some(BTreeSet::from(["status", "headers", "body"])),
-            NodeKind::Loop(_) => Some(BTreeSet::from(["results", "count"])),
-            NodeKind::Trigger(_) => None,
+        let kind = match &self.node.as_ref()?.kind {
+            Kind::Browser(steps) => return Some(steps::outputs(steps).collect()),
+            Kind::Cloud(kind) => kind,
+        };
+        match kind {
+            CloudKind::DataMap(fields) => Some(fields.keys().map(String::as_str).collect()),
+            CloudKind::Router(_) => Some(BTreeSet::from(["branches"])),
+            CloudKind::LlmChat(_) => Some(BTreeSet::from(["text", "model", "usage"])),
+            CloudKind::HttpRequest(_) => Some(BTreeSet::from(["status", "headers", "body"])),
+            CloudKind::Loop(_) => Some(BTreeSet::from(["results", "count"])),
+            CloudKind::Trigger(_) => None,
         }
     }
 }

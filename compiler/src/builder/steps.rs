@@ -8,7 +8,7 @@ use super::node::RawNode;
 use super::object::Object;
 use super::secrets;
 use crate::plan::Ident;
-use crate::plan::builder::{BrowserAction, BrowserStep, Template};
+use crate::plan::builder::{BrowserAction, Template};
 use crate::problem::{Findings, Pointer};
 
 const TOUCH: [&str; 3] = ["click", "wait", "check"];
@@ -27,15 +27,15 @@ const OPS: [&str; 10] = [
 ];
 
 /// Names of the results of `steps`.
-pub(super) fn outputs(steps: &[BrowserStep]) -> impl Iterator<Item = &str> {
-    steps.iter().filter_map(|step| match &step.action {
+pub(super) fn outputs(steps: &[BrowserAction]) -> impl Iterator<Item = &str> {
+    steps.iter().filter_map(|step| match step {
         BrowserAction::Read { name, .. } => Some(name.as_str()),
         _ => None,
     })
 }
 
 /// Reads `steps`.
-pub(super) fn read(object: &mut Object<'_, '_>, raw: &mut RawNode) -> Option<Vec<BrowserStep>> {
+pub(super) fn read(object: &mut Object<'_, '_>, raw: &mut RawNode) -> Option<Vec<BrowserAction>> {
     let place = object.place().key("steps");
     let values = object.list("steps");
     if !(1..=256).contains(&values.len()) {
@@ -43,8 +43,7 @@ pub(super) fn read(object: &mut Object<'_, '_>, raw: &mut RawNode) -> Option<Vec
     }
     let mut steps = Vec::new();
     for (index, value) in values.iter().enumerate() {
-        let action = read_step(value, &place.index(index), raw, object.findings());
-        steps.extend(action.map(|action| BrowserStep { action, index }));
+        steps.extend(read_step(value, &place.index(index), raw, object.findings()));
     }
     (steps.len() == values.len()).then_some(steps)
 }
