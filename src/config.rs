@@ -123,25 +123,25 @@ impl Default for StoreConfig {
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Overrides {
     /// Configuration file (TOML)
-    #[arg(long, env = "COLOPHON_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "COLOPHON_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Data directory
-    #[arg(long, env = "COLOPHON_DATA", value_name = "DIR")]
+    #[arg(long, global = true, env = "COLOPHON_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Address to listen on
-    #[arg(long, env = "COLOPHON_LISTEN", value_name = "ADDR")]
+    #[arg(long, global = true, env = "COLOPHON_LISTEN", value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
     /// URL under which clients reach the server
-    #[arg(long, env = "COLOPHON_PUBLIC_URL", value_name = "URL")]
+    #[arg(long, global = true, env = "COLOPHON_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
     /// Builds per tenant and target in any 24 hours
-    #[arg(long, env = "COLOPHON_QUOTA_BUILDS_PER_DAY", value_name = "N")]
+    #[arg(long, global = true, env = "COLOPHON_QUOTA_BUILDS_PER_DAY", value_name = "N")]
     pub builds_per_day: Option<NonZeroU64>,
     /// Send traces to this OTLP/HTTP endpoint
-    #[arg(long, env = "COLOPHON_OTLP_ENDPOINT", value_name = "URL")]
+    #[arg(long, global = true, env = "COLOPHON_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
     /// What to log to stderr, such as `info` or `colophon=debug`
-    #[arg(long, env = "COLOPHON_LOG", value_name = "FILTER")]
+    #[arg(long, global = true, env = "COLOPHON_LOG", value_name = "FILTER")]
     pub log: Option<String>,
 }
 

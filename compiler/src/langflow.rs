@@ -63,7 +63,7 @@ pub(crate) fn parse(flow: Value, policy: CodePolicy, limits: &Limits) -> Result<
     let export = Export::read(flow, limits, &mut findings);
     let vertices = vertex::read_all(&export, policy, &mut findings);
     let edges = edge::read_all(&export, &vertices, &mut findings);
-    let graph = graph::build(&export, vertices, &edges, &mut findings);
+    let graph = graph::build(&export, &vertices, &edges, &mut findings);
     let warnings = findings.finish()?;
     Ok(Plan {
         native: native.expect("a flow without a usable id has a problem"),

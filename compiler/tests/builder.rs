@@ -37,7 +37,7 @@ fn python_compiles_every_module() {
             let at = dir.path().join(path.as_str());
             std::fs::create_dir_all(at.parent().unwrap()).unwrap();
             std::fs::write(&at, file.bytes()).unwrap();
-            if path.as_str().ends_with(".py") {
+            if at.extension().is_some_and(|extension| extension == "py") {
                 modules.push(at.to_str().unwrap().to_owned());
             }
         }
@@ -107,13 +107,29 @@ fn the_plan_is_a_function_of_the_canonical_flow() {
     }
 }
 
+/// One compiler serves every thread, and the number of threads changes nothing.
 #[test]
 fn the_number_of_threads_changes_nothing() {
+    fn is_shareable<T: Send + Sync>(_: &T) {}
+    is_shareable(compiler());
     let outputs = [1, 4].map(|threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| compile(&fixture("order_intake")))
     });
     assert_eq!(outputs[0], outputs[1]);
+}
+
+/// Two branches to one node are one edge of the graph and two ways to be live.
+#[test]
+fn branches_that_meet_are_joined_once() {
+    let mut flow = fixture("price_list");
+    let edges = flow["edges"].as_array_mut().unwrap();
+    edges.push(serde_json::json!({"from": "how_priced", "to": "line", "branch": "low"}));
+    edges.push(serde_json::json!({"from": "how_priced", "to": "line", "branch": "high"}));
+    let module = text(&compile(&flow).cloud, "app/flows/acme_inc/flow_price_list.py");
+    assert!(module.contains(r#"add_edge(["n_cheap", "n_dear", "n_how_priced"], "n_line")"#));
+    assert!(module.contains(r#"["how_priced", "high"]"#));
+    assert!(module.contains(r#"["how_priced", "low"]"#));
 }
 
 /// A node that the trigger does not reach is left out, and said to be.

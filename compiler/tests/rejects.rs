@@ -122,7 +122,6 @@ fn every_rule_of_the_head_has_a_code_and_a_place() {
 
 #[test]
 fn every_rule_of_a_node_has_a_code_and_a_place() {
-    let key = format!("sk-{}", "a1".repeat(20));
     check(vec![
         ("/nodes/0/kind", json!("data.map"), "E_NO_TRIGGER", "/nodes"),
         (
@@ -193,6 +192,13 @@ fn every_rule_of_a_node_has_a_code_and_a_place() {
             "E_PLAINTEXT_SECRET",
             "/nodes/1/json/client_secret",
         ),
+    ]);
+}
+
+#[test]
+fn every_rule_of_a_reference_and_a_step_has_a_code_and_a_place() {
+    let key = format!("sk-{}", "a1".repeat(20));
+    check(vec![
         ("/nodes/2/prompt", json!(key), "E_PLAINTEXT_SECRET", "/nodes/2/prompt"),
         ("/nodes/2/api_key", json!("abc"), "E_PLAINTEXT_SECRET", "/nodes/2/api_key"),
         ("/nodes/2/prompt", json!("{{ 7*7 }}"), "E_EXPR", "/nodes/2/prompt"),

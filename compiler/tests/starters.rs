@@ -47,7 +47,10 @@ fn all_27_starters_compile_to_python() {
     for (name, body) in &starters {
         let plan = parse(body, CodePolicy::KnownOnly).or_else(|problems| {
             for problem in problems.as_slice() {
-                assert!(matches!(problem.code, "E_LF_UNTRUSTED_CODE" | "W_UNREACHABLE"), "{name}: {problem}");
+                assert!(
+                    matches!(problem.code, "E_LF_UNTRUSTED_CODE" | "W_UNREACHABLE"),
+                    "{name}: {problem}"
+                );
             }
             eprintln!("{name}: needs `allow-custom`: {problems}");
             parse(body, CodePolicy::AllowCustom)

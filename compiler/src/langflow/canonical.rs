@@ -8,8 +8,18 @@ use crate::canonical::CanonicalFlow;
 /// Members of the export that say where it is kept and how it is shown. As
 /// `langflow_sdk.serialization.normalize_flow`, and the flow's look and id.
 const HEAD: [&str; 12] = [
-    "id", "user_id", "folder_id", "created_at", "updated_at", "access_type", "gradient", "icon",
-    "icon_bg_color", "locked", "mcp_enabled", "fs_path",
+    "id",
+    "user_id",
+    "folder_id",
+    "created_at",
+    "updated_at",
+    "access_type",
+    "gradient",
+    "icon",
+    "icon_bg_color",
+    "locked",
+    "mcp_enabled",
+    "fs_path",
 ];
 
 /// Members of a vertex's `data` that only the canvas reads.

@@ -111,15 +111,15 @@ fn resolve<'a>(
             findings.add_at("E_LF_LOOP", &placed.at, target.id, detail);
             return None;
         }
-        Some(name) => match target.template.get(name) {
-            Some(field) => End::Field { name, list: super::vertex::flag(field, "list") },
-            None => {
+        Some(name) => {
+            let Some(field) = target.template.get(name) else {
                 let detail = format!("{} has no field {}", short(ends.target), short(name));
                 let at = placed.at.key("data").key("targetHandle").key("fieldName");
                 findings.add_at("E_UNKNOWN_FIELD", &at, target.id, detail);
                 return None;
-            }
-        },
+            };
+            End::Field { name, list: super::vertex::flag(field, "list") }
+        }
     };
     Some(Edge { from, output: ends.output, to, end })
 }

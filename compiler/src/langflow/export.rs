@@ -69,12 +69,11 @@ impl Parts {
     pub(super) fn take(data: &mut Value, at: &Pointer, findings: &mut Findings) -> Self {
         let mut list = |name: &str| {
             let at = at.key(name);
-            let items = match data.get_mut(name).map(Value::take) {
-                Some(Value::Array(items)) => items,
-                _ => {
-                    findings.add("E_SCHEMA", &at, "a list is needed");
-                    Vec::new()
-                }
+            let items = if let Some(Value::Array(items)) = data.get_mut(name).map(Value::take) {
+                items
+            } else {
+                findings.add("E_SCHEMA", &at, "a list is needed");
+                Vec::new()
             };
             let placed = |(index, value)| Placed { at: at.index(index), value };
             items.into_iter().enumerate().map(placed).collect::<Vec<_>>()

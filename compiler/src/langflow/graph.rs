@@ -15,7 +15,7 @@ use crate::problem::{Findings, Pointer};
 /// Builds the graph; nothing when there is a problem that leaves none.
 pub(super) fn build(
     export: &Export,
-    vertices: Vec<Vertex<'_>>,
+    vertices: &[Vertex<'_>],
     edges: &[Edge<'_>],
     findings: &mut Findings,
 ) -> Option<LangflowGraph> {
@@ -25,22 +25,21 @@ pub(super) fn build(
         }
         return None;
     }
-    let entry = entry(&vertices);
-    let running = running(&vertices, edges, entry);
-    for (index, vertex) in vertices.iter().enumerate().filter(|(i, _)| !running.contains(i)) {
-        let detail = "no path leads from the flow's input to this vertex; it does not run";
-        findings.add_at("W_UNREACHABLE", &vertices[index].at, vertex.id, detail);
-    }
+    let entry = entry(vertices);
+    // A vertex or an edge that was refused may have been the only path to others, so in a flow with
+    // problems everything is looked at.
+    let running = running(vertices, edges, entry.filter(|_| !findings.has_errors()));
+    warn_of_idle(vertices, &running, findings);
     let edges: Vec<_> = edges
         .iter()
         .filter(|edge| running.contains(&edge.from) && running.contains(&edge.to))
         .copied()
         .collect();
-    let lfx = release(export, &vertices);
-    let regions = Regions::find(&vertices, &edges, findings)?;
+    let lfx = release(export, vertices);
+    let regions = Regions::find(vertices, &edges, &running, findings)?;
     let mut idents = Idents::default();
     let idents = vertices.iter().map(|vertex| idents.derive(vertex.id)).collect();
-    let mut builder = Builder { vertices: &vertices, edges, regions, idents, entry, findings };
+    let mut builder = Builder { vertices, edges, regions, idents, entry, findings };
     builder.check_regions();
     let nodes = builder.region(None, &running);
     Some(LangflowGraph { lfx, nodes })
@@ -64,6 +63,13 @@ fn running(vertices: &[Vertex<'_>], edges: &[Edge<'_>], entry: Option<usize>) ->
     walk(reachable, before)
 }
 
+fn warn_of_idle(vertices: &[Vertex<'_>], running: &BTreeSet<usize>, findings: &mut Findings) {
+    for (_, vertex) in vertices.iter().enumerate().filter(|(index, _)| !running.contains(index)) {
+        let detail = "no path leads from the flow's input to this vertex; it does not run";
+        findings.add_at("W_UNREACHABLE", &vertex.at, vertex.id, detail);
+    }
+}
+
 fn walk<I: Iterator<Item = usize>>(
     from: impl IntoIterator<Item = usize>,
     step: impl Fn(usize) -> I,
@@ -85,7 +91,8 @@ fn release(export: &Export, vertices: &[Vertex<'_>]) -> String {
         let plain = releases.filter(|release| known::version(release).is_some());
         plain.max_by_key(|release| known::version(release)).map(str::to_owned)
     };
-    let named = |v: &Vertex<'_>| v.node.get("lf_version").and_then(Value::as_str).map(str::to_owned);
+    let named =
+        |v: &Vertex<'_>| v.node.get("lf_version").and_then(Value::as_str).map(str::to_owned);
     let named: Vec<_> = vertices.iter().filter_map(named).collect();
     let tested = export.head.get("last_tested_version").and_then(Value::as_str);
     newest(&mut vertices.iter().filter_map(|v| v.release))
@@ -105,12 +112,17 @@ struct Regions {
 impl Regions {
     /// A body is what can be reached from `item` without passing the vertex that feeds back
     /// (`lfx.base.flow_controls.loop_utils.get_loop_body_vertices`).
-    fn find(vertices: &[Vertex<'_>], edges: &[Edge<'_>], findings: &mut Findings) -> Option<Self> {
+    fn find(
+        vertices: &[Vertex<'_>],
+        edges: &[Edge<'_>],
+        running: &BTreeSet<usize>,
+        findings: &mut Findings,
+    ) -> Option<Self> {
         let mut tails = BTreeMap::new();
         let mut bodies = Vec::new();
-        let running: BTreeSet<_> = edges.iter().flat_map(|e| [e.from, e.to]).collect();
-        let loops = running.into_iter().filter(|&i| vertices[i].is_loop());
-        for index in loops {
+        let loops: Vec<_> =
+            running.iter().copied().filter(|&index| vertices[index].is_loop()).collect();
+        for &index in &loops {
             match body(index, edges) {
                 Ok((tail, members)) => {
                     tails.insert(index, tail);
@@ -129,7 +141,7 @@ impl Regions {
                 owner.entry(*member).or_insert(*index);
             }
         }
-        (!findings.has_errors()).then_some(Self { owner, tails })
+        (bodies.len() == loops.len()).then_some(Self { owner, tails })
     }
 
     /// The loops around a vertex, innermost first.
@@ -153,7 +165,8 @@ fn body(index: usize, edges: &[Edge<'_>]) -> Result<(Tail, BTreeSet<usize>), &'s
     };
     let starts = edges.iter().filter(|edge| edge.from == index && edge.output == "item");
     let members = walk(starts.map(|edge| edge.to), |at| {
-        let passes = move |edge: &&Edge<'_>| edge.from == at && at != tail.from && !edge.is_feedback();
+        let passes =
+            move |edge: &&Edge<'_>| edge.from == at && at != tail.from && !edge.is_feedback();
         edges.iter().filter(passes).map(|edge| edge.to)
     });
     if !members.contains(&tail.from) {
@@ -219,9 +232,9 @@ impl Builder<'_, '_> {
         let mut order = Vec::new();
         while let Some(ready) = waits.iter().find(|(_, w)| w.is_empty()).map(|(at, _)| *at) {
             waits.remove(&ready);
-            waits.values_mut().for_each(|waits| {
-                waits.remove(&ready);
-            });
+            for others in waits.values_mut() {
+                others.remove(&ready);
+            }
             order.push(ready);
         }
         self.report_cycle(&waits);
@@ -243,7 +256,8 @@ impl Builder<'_, '_> {
         let cycle: Vec<_> = path[again..].iter().rev().collect();
         let vertex = &self.vertices[*cycle[0]];
         let names = cycle.iter().chain([&cycle[0]]);
-        let names: Vec<_> = names.map(|at| self.vertices[**at].id.escape_debug().to_string()).collect();
+        let names: Vec<_> =
+            names.map(|at| self.vertices[**at].id.escape_debug().to_string()).collect();
         let detail = format!("these vertices wait for each other: {}", names.join(" -> "));
         self.findings.add_at("E_CYCLE", &vertex.at, vertex.id, detail);
     }

@@ -21,8 +21,22 @@ pub(super) struct Params {
 /// Types of fields that hold a value of their own (`lfx.utils.constants.DIRECT_TYPES`), beside
 /// those that [`direct`] names. `other` is fed by edges only.
 const PLAIN_TYPES: [&str; 16] = [
-    "Any", "prompt", "mustache", "code", "tab", "sortableList", "actionPicker", "duration", "auth",
-    "connect", "connection_ref", "query", "mcp", "model", "data_display", "other",
+    "Any",
+    "prompt",
+    "mustache",
+    "code",
+    "tab",
+    "sortableList",
+    "actionPicker",
+    "duration",
+    "auth",
+    "connect",
+    "connection_ref",
+    "query",
+    "mcp",
+    "model",
+    "data_display",
+    "other",
 ];
 
 /// Reads the fields of `vertex` but those in `fed`.
@@ -124,7 +138,8 @@ fn file(field: &Value) -> Value {
 /// Cells that name variables would need the runtime to look into tables, which it does not.
 fn table(field: &Value, rows: &Value) -> Result<Value, &'static str> {
     let schema = field.get("table_schema").and_then(Value::as_array);
-    let from_variables = schema.is_some_and(|columns| columns.iter().any(|c| flag(c, "load_from_db")));
+    let from_variables =
+        schema.is_some_and(|columns| columns.iter().any(|c| flag(c, "load_from_db")));
     if !is_rows(rows) {
         return Err("a list of objects is needed");
     }
@@ -141,7 +156,8 @@ fn is_rows(value: &Value) -> bool {
 /// `[{"key": k, "value": v}]` becomes `{k: v}`; other lists of objects are merged.
 fn object(value: Option<&Value>) -> Value {
     let Some(Value::Array(items)) = value else { return value.cloned().unwrap_or_default() };
-    let pair = |item: &Value| Some((item.get("key")?.as_str()?.to_owned(), item.get("value")?.clone()));
+    let pair =
+        |item: &Value| Some((item.get("key")?.as_str()?.to_owned(), item.get("value")?.clone()));
     let pairs: Option<Map<_, _>> = items.iter().map(pair).collect();
     let merged = || items.iter().filter_map(Value::as_object).flatten();
     Value::Object(match pairs {
@@ -227,8 +243,11 @@ mod tests {
             ("float", json!("0.5"), json!(0.5)),
             ("slider", json!(1), json!(1.0)),
             ("str", json!("a\\nb"), json!("a\nb")),
-            ("str", json!(["a\\n", 1, {"text": "t"}, {"data": {"text": "u"}}]),
-                json!(["a\n", "1", "t", "u"])),
+            (
+                "str",
+                json!(["a\\n", 1, {"text": "t"}, {"data": {"text": "u"}}]),
+                json!(["a\n", "1", "t", "u"]),
+            ),
             ("bool", json!("no"), json!(true)),
             ("bool", json!(false), json!(false)),
             ("dict", json!([{"key": "h", "value": 1}]), json!({"h": 1})),

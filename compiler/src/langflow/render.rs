@@ -30,18 +30,8 @@ pub(crate) fn modules(plan: &Plan, graph: &LangflowGraph, names: Names<'_>) -> V
             flow_context(plan, graph),
             &shape::FLOW,
         ),
-        Module::python(
-            names.runner(),
-            "cloud/langflow_runner.py.tera",
-            of_flow(),
-            &shape::RUNNER,
-        ),
-        Module::python(
-            names.smoke_test(),
-            "cloud/langflow_smoke.py.tera",
-            smoke,
-            &shape::SMOKE,
-        ),
+        Module::python(names.runner(), "cloud/langflow_runner.py.tera", of_flow(), &shape::RUNNER),
+        Module::python(names.smoke_test(), "cloud/langflow_smoke.py.tera", smoke, &shape::SMOKE),
     ];
     modules.extend(RUNTIME.iter().map(|(at, text)| Module::verbatim(path(*at), *text)));
     // Code carriers: taken as they stand, for their name is the hash of their bytes.
@@ -52,11 +42,16 @@ pub(crate) fn modules(plan: &Plan, graph: &LangflowGraph, names: Names<'_>) -> V
 }
 
 fn sources(nodes: &[LangflowNode]) -> BTreeMap<Sha256, &str> {
-    let of_node = |node| match node {
-        &LangflowNode::Component(ref c) => BTreeMap::from([(c.code_sha256, c.code.as_str())]),
-        LangflowNode::Loop(repeat) => sources(&repeat.body),
-    };
-    nodes.iter().flat_map(of_node).collect()
+    let mut found = BTreeMap::new();
+    for node in nodes {
+        match node {
+            LangflowNode::Component(component) => {
+                found.insert(component.code_sha256, component.code.as_str());
+            }
+            LangflowNode::Loop(repeat) => found.extend(sources(&repeat.body)),
+        }
+    }
+    found
 }
 
 /// A node's name in its graph. Never the id: that is data, and LangGraph gives some texts a meaning.
@@ -102,10 +97,10 @@ impl Listing {
 
 fn component_entry(component: &Component) -> Value {
     let mut fields = vec![
-        field("id", json!(component.id)),
-        field("name", json!(component.class)),
-        field("source", json!(component.code_sha256)),
-        field("params", json!(component.params)),
+        field("id", &json!(component.id)),
+        field("name", &json!(component.class)),
+        field("source", &json!(component.code_sha256)),
+        field("params", &json!(component.params)),
     ];
     let optional = [
         ("outputs", json!(component.outputs)),
@@ -114,8 +109,8 @@ fn component_entry(component: &Component) -> Value {
         ("run_input", json!(component.run_input)),
     ];
     let given = optional.into_iter().filter(|(_, v)| !(v.is_null() || *v == json!([])));
-    fields.extend(given.map(|(name, value)| field(name, value)));
-    entry("Component", component.ident.as_str(), fields, &component.inputs)
+    fields.extend(given.map(|(name, value)| field(name, &value)));
+    entry("Component", component.ident.as_str(), &fields, &component.inputs)
 }
 
 fn loop_entry(repeat: &LangflowLoop) -> Value {
@@ -124,21 +119,19 @@ fn loop_entry(repeat: &LangflowLoop) -> Value {
         DoneAs::DataFrame => "DataFrame",
     };
     let fields = vec![
-        field("id", json!(repeat.id)),
-        field("tail", json!([repeat.tail.0, repeat.tail.1])),
-        field("done_as", json!(done_as)),
+        field("id", &json!(repeat.id)),
+        field("tail", &json!([repeat.tail.0, repeat.tail.1])),
+        field("done_as", &json!(done_as)),
     ];
-    entry("Loop", repeat.ident.as_str(), fields, &repeat.inputs)
+    entry("Loop", repeat.ident.as_str(), &fields, &repeat.inputs)
 }
 
-fn field(name: &str, value: Value) -> Value {
+fn field(name: &str, value: &Value) -> Value {
     json!({"name": name, "value": value})
 }
 
-fn entry(class: &str, ident: &str, fields: Vec<Value>, inputs: &[LangflowInput]) -> Value {
-    let input = |i: &LangflowInput| {
-        json!({"field": i.field, "from": i.from, "output": i.output, "list": i.list})
-    };
+fn entry(class: &str, ident: &str, fields: &[Value], inputs: &[LangflowInput]) -> Value {
+    let input = |i: &LangflowInput| json!({"field": i.field, "from": i.from, "output": i.output, "list": i.list});
     let inputs: Vec<_> = inputs.iter().map(input).collect();
     json!({"class": class, "ident": ident, "fields": fields, "inputs": inputs})
 }

@@ -51,7 +51,8 @@ impl<'a> Vertex<'a> {
 
     /// What a Loop's `done` is: exports up to LangFlow 1.4 declare it as `Data`.
     pub(super) fn done_as(&self) -> DoneAs {
-        let types = self.output("done").and_then(|done| done.get("types")).and_then(Value::as_array);
+        let types =
+            self.output("done").and_then(|done| done.get("types")).and_then(Value::as_array);
         let frame = types.is_some_and(|t| t.iter().any(|t| t == "DataFrame" || t == "Table"));
         if frame { DoneAs::DataFrame } else { DoneAs::List }
     }
@@ -128,11 +129,8 @@ fn check_policy(vertex: &Vertex<'_>, policy: CodePolicy, findings: &mut Findings
         CodePolicy::None => "is not allowed: the tenant's code policy is `none`",
     };
     let class: String = vertex.class.chars().take(80).collect();
-    let detail = format!(
-        "the source of `{}` (sha256 {}) {rule}",
-        class.escape_debug(),
-        vertex.code_sha256
-    );
+    let detail =
+        format!("the source of `{}` (sha256 {}) {rule}", class.escape_debug(), vertex.code_sha256);
     let at = vertex.place("code", "value");
     findings.add_at("E_LF_UNTRUSTED_CODE", &at, vertex.id, detail);
 }

@@ -59,7 +59,11 @@ def main(flow: Any, argv: list[str] | None = None) -> int:
         flow.build()
         return 0
     data = json.load(sys.stdin) if args.input == "-" else json.loads(args.input or "{}")
-    result = asyncio.run(invoke(flow, data, json.loads(args.answers)))
+    try:
+        result = asyncio.run(invoke(flow, data, json.loads(args.answers)))
+    except (builder.InvalidInput, builder.NodeFailed) as error:
+        print(error, file=sys.stderr)
+        return 1
     json.dump(result, sys.stdout, ensure_ascii=False)
     print()
     return 0
