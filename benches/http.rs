@@ -70,8 +70,16 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "GET /healthz, 32 clients", clients: 32, work: Work::Health },
     Scenario { name: "no-op, 8 KB flow, 1 client", clients: 1, work: Work::NoOp(Body::Builder) },
     Scenario { name: "no-op, 8 KB flow, 32 clients", clients: 32, work: Work::NoOp(Body::Builder) },
-    Scenario { name: "no-op, LangFlow export, 1 client", clients: 1, work: Work::NoOp(Body::Langflow) },
-    Scenario { name: "no-op, LangFlow export, 32 clients", clients: 32, work: Work::NoOp(Body::Langflow) },
+    Scenario {
+        name: "no-op, LangFlow export, 1 client",
+        clients: 1,
+        work: Work::NoOp(Body::Langflow),
+    },
+    Scenario {
+        name: "no-op, LangFlow export, 32 clients",
+        clients: 32,
+        work: Work::NoOp(Body::Langflow),
+    },
     Scenario { name: "cold, 20 nodes, 1 client", clients: 1, work: Work::Cold },
     Scenario { name: "cold, 20 nodes, 32 clients, 32 tenants", clients: 32, work: Work::Cold },
 ];
@@ -235,7 +243,8 @@ fn flow(slug: &str, number: u64) -> Vec<u8> {
     let mut before = "start".to_owned();
     for n in 1..20 {
         let id = format!("step_{n}");
-        let text = format!("number {number}, step {n}: {}", "the quick brown fox jumps. ".repeat(11));
+        let text =
+            format!("number {number}, step {n}: {}", "the quick brown fox jumps. ".repeat(11));
         nodes.push(json!({"id": id, "kind": "data.map", "fields": {"text": text}}));
         edges.push(json!({"from": before, "to": id}));
         before = id;
@@ -249,15 +258,13 @@ fn flow(slug: &str, number: u64) -> Vec<u8> {
 
 fn summary(mut times: Vec<Duration>, elapsed: Duration) -> Measured {
     times.sort();
-    let at = |share: f64| {
-        let index = ((times.len() as f64 - 1.0) * share) as usize;
+    let at = |percent: usize| {
+        let index = times.len().saturating_sub(1) * percent / 100;
         times.get(index).copied().unwrap_or_default()
     };
-    Measured {
-        per_second: times.len() as f64 / elapsed.as_secs_f64(),
-        p50: at(0.5),
-        p99: at(0.99),
-    }
+    let count = u32::try_from(times.len()).expect("a round has fewer than 2^32 requests");
+    let per_second = f64::from(count) / elapsed.as_secs_f64();
+    Measured { per_second, p50: at(50), p99: at(99) }
 }
 
 /// The median round of each scenario, as a Markdown table.

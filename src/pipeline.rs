@@ -178,7 +178,12 @@ impl Press {
     }
 
     /// The answer that durable facts already give, before any work is done: a no-op or a refusal.
-    fn settled(&self, view: &View, job: &Job, flow: &FlowId) -> Result<Option<Outcome>, BuildError> {
+    fn settled(
+        &self,
+        view: &View,
+        job: &Job,
+        flow: &FlowId,
+    ) -> Result<Option<Outcome>, BuildError> {
         match order::decide(view, job, flow, self.quota, self.clock.now())? {
             Decision::NoOp(record) => Ok(Some(Outcome::NoOp(record))),
             Decision::Build => Ok(None),

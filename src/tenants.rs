@@ -159,11 +159,7 @@ fn first_commit(
 
 /// The files every tenant's branch begins with, and an empty manifest.
 fn planted(press: &Press, slug: &TenantSlug) -> Result<FileSet, TenantError> {
-    let manifest = TenantManifest {
-        schema: 1,
-        tenant: slug.clone(),
-        flows: BTreeMap::new(),
-    };
+    let manifest = TenantManifest { schema: 1, tenant: slug.clone(), flows: BTreeMap::new() };
     let files = press.compiler.bootstrap(slug);
     Ok(with_manifest(files, &manifest)?)
 }

@@ -90,7 +90,8 @@ impl Tree {
 
     /// The canonical bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let line = |TreeEntry { path, mode, digest }: &TreeEntry| format!("{mode} {digest} {path}\n");
+        let line =
+            |TreeEntry { path, mode, digest }: &TreeEntry| format!("{mode} {digest} {path}\n");
         let lines: String = self.0.iter().map(line).collect();
         format!("{HEADER}\n{lines}").into_bytes()
     }

@@ -90,7 +90,9 @@ pub(super) fn direct(config: &Config) -> anyhow::Result<Press> {
         Access::Server(client) => bail!(
             "data directory `{}` is held by the server at {}; post the flow there: \
              `curl {}/build -H 'X-Tenant-Slug: …' -H 'Authorization: Bearer …' --data-binary @flow.json`",
-            config.data.display(), client.url, client.url
+            config.data.display(),
+            client.url,
+            client.url
         ),
     }
 }

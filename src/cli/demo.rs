@@ -85,7 +85,10 @@ fn show(out: Out, answer: &Answer, expected: u16) -> anyhow::Result<()> {
     let millis = body["timing_ms"]["total"].as_f64().unwrap_or_default();
     out.say(&format!(
         "   {} {:<6} flow {}  commit {:.12}  {millis:.1} ms",
-        answer.status, text("outcome"), text("flow"), text("commit")
+        answer.status,
+        text("outcome"),
+        text("flow"),
+        text("commit")
     ))?;
     if answer.status != 201 {
         return Ok(());
@@ -123,13 +126,22 @@ fn finish(out: Out, dir: &std::path::Path, server: Running, keep: bool) -> anyho
         out.say(&format!("   the server stays at {} until Ctrl-C", server.url()))?;
     } else {
         out.say("   keep the server running with")?;
-        out.say(&format!("     {} serve --data {}", program.display(), dir.join("data").display()))?;
+        out.say(&format!(
+            "     {} serve --data {}",
+            program.display(),
+            dir.join("data").display()
+        ))?;
     }
     out.say("   and try next")?;
     let data = dir.join("data");
-    for command in ["tenant create my-company", "token create acme-inc --kind git", "serve --help"] {
+    for command in ["tenant create my-company", "token create acme-inc --kind git", "serve --help"]
+    {
         let line = format!("     {} {command} --data {}", program.display(), data.display());
-        out.say(if command.ends_with("--help") { line.split(" --data").next().unwrap_or(&line) } else { &line })?;
+        out.say(if command.ends_with("--help") {
+            line.split(" --data").next().unwrap_or(&line)
+        } else {
+            &line
+        })?;
     }
     if keep { server.wait() } else { server.stop() }
 }

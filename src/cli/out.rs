@@ -23,18 +23,18 @@ impl Out {
         text: impl FnOnce(&T) -> String,
     ) -> anyhow::Result<()> {
         let line = if self.json { serde_json::to_string(value)? } else { text(value) };
-        self.line(&line)
+        print(&line)
     }
 
     /// Prints one line for people; nothing when JSON was asked for.
     pub(super) fn say(self, line: &str) -> anyhow::Result<()> {
-        if self.json { Ok(()) } else { self.line(line) }
+        if self.json { Ok(()) } else { print(line) }
     }
+}
 
-    fn line(self, line: &str) -> anyhow::Result<()> {
-        let mut stdout = std::io::stdout().lock();
-        writeln!(stdout, "{line}")?;
-        stdout.flush()?;
-        Ok(())
-    }
+fn print(line: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()?;
+    Ok(())
 }

@@ -55,11 +55,17 @@ impl Token {
         let config = Config::load(overrides)?;
         let wanted = CreateToken { kind: kind.into(), label, days };
         let made = create(&config, &slug, &wanted)?;
-        out.data(&made, |m| format!("{}\nvalid until {}; it is not shown again", m.token, m.expires))
+        out.data(&made, |m| {
+            format!("{}\nvalid until {}; it is not shown again", m.token, m.expires)
+        })
     }
 }
 
-fn create(config: &Config, slug: &TenantSlug, wanted: &CreateToken) -> anyhow::Result<CreatedToken> {
+fn create(
+    config: &Config,
+    slug: &TenantSlug,
+    wanted: &CreateToken,
+) -> anyhow::Result<CreatedToken> {
     match admin::open(config)? {
         Access::Direct(press) => {
             let now = press.clock.now();

@@ -21,8 +21,8 @@ pub fn webhook_signature(secret: &str, body: &[u8]) -> String {
 }
 
 fn hmac(secret: &str, body: &[u8]) -> Hmac<Sha256> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
-        .expect("HMAC takes a key of any length");
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
     mac.update(body);
     mac
 }

@@ -39,11 +39,8 @@ fn deliver(
     body: &Bytes,
 ) -> Result<(TenantRow, Outcome, Timing), ApiError> {
     let tenant = auth::deliverer(app, headers, body)?;
-    let delivery = Delivery {
-        tenant: tenant.clone(),
-        body: body.to_vec(),
-        received: app.press.clock.now(),
-    };
+    let delivery =
+        Delivery { tenant: tenant.clone(), body: body.to_vec(), received: app.press.clock.now() };
     let (outcome, timing) = app.press.run(delivery)?;
     Ok((tenant, outcome, timing))
 }

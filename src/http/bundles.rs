@@ -71,7 +71,8 @@ fn granted(
 /// strong tags.
 fn respond(sha256: &Sha256, zip: Vec<u8>, headers: &HeaderMap) -> Result<Response, ApiError> {
     let etag = format!("\"sha256:{sha256}\"");
-    let same = |name| headers.get(name).is_some_and(|v: &HeaderValue| v.as_bytes() == etag.as_bytes());
+    let same =
+        |name| headers.get(name).is_some_and(|v: &HeaderValue| v.as_bytes() == etag.as_bytes());
     let base = Response::builder()
         .header(header::CONTENT_TYPE, "application/zip")
         .header(header::ETAG, &etag)
@@ -100,10 +101,7 @@ fn respond(sha256: &Sha256, zip: Vec<u8>, headers: &HeaderMap) -> Result<Respons
     }
 }
 
-fn finish(
-    builder: axum::http::response::Builder,
-    bytes: Vec<u8>,
-) -> Result<Response, ApiError> {
+fn finish(builder: axum::http::response::Builder, bytes: Vec<u8>) -> Result<Response, ApiError> {
     builder.body(Body::from(bytes)).map_err(|e| ApiError::internal(&e))
 }
 
@@ -118,7 +116,8 @@ enum Range {
 
 impl Range {
     fn parse(text: &str, total: usize) -> Self {
-        let Some((first, last)) = text.strip_prefix("bytes=").and_then(|r| r.split_once('-')) else {
+        let Some((first, last)) = text.strip_prefix("bytes=").and_then(|r| r.split_once('-'))
+        else {
             return Self::Whole;
         };
         match (first.parse::<usize>(), last.parse::<usize>()) {
@@ -126,7 +125,9 @@ impl Range {
             (Ok(from), Ok(to)) if to >= from => Self::Part(from, to.saturating_add(1).min(total)),
             (Ok(from), Err(_)) if last.is_empty() => Self::Part(from, total),
             (Err(_), Ok(0)) if first.is_empty() => Self::Outside,
-            (Err(_), Ok(count)) if first.is_empty() => Self::Part(total.saturating_sub(count), total),
+            (Err(_), Ok(count)) if first.is_empty() => {
+                Self::Part(total.saturating_sub(count), total)
+            }
             _ => Self::Whole,
         }
     }

@@ -10,9 +10,12 @@ use crate::pipeline::BuildError;
 use crate::tasks::TaskError;
 use crate::tenants::TenantError;
 
-/// An answer that says why a request was refused.
+/// An answer that says why a request was refused. One pointer, so that results stay small.
 #[derive(Debug)]
-pub struct ApiError {
+pub struct ApiError(Box<Refusal>);
+
+#[derive(Debug)]
+struct Refusal {
     status: StatusCode,
     code: &'static str,
     detail: String,
@@ -49,7 +52,7 @@ struct Body<'a> {
 impl ApiError {
     /// An error with a stable code and a text for people.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Refusal {
             status,
             code,
             detail: detail.into(),
@@ -57,25 +60,25 @@ impl ApiError {
             errors: Vec::new(),
             retry_after: None,
             challenge: None,
-        }
+        }))
     }
 
     /// Adds what the client can do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
     /// Asks for credentials in the given scheme (RFC 9110 §11.6.1).
     #[must_use]
-    pub const fn challenge(mut self, scheme: &'static str) -> Self {
-        self.challenge = Some(scheme);
+    pub fn challenge(mut self, scheme: &'static str) -> Self {
+        self.0.challenge = Some(scheme);
         self
     }
 
-    const fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(seconds);
+    fn retry_after(mut self, seconds: u64) -> Self {
+        self.0.retry_after = Some(seconds);
         self
     }
 
@@ -133,12 +136,18 @@ impl ApiError {
             .collect();
         let malformed = errors.iter().any(|e| e.code == "E_JSON");
         let (status, code, detail) = if malformed {
-            (StatusCode::BAD_REQUEST, "malformed-json", "the body is not well-formed JSON".to_owned())
+            (
+                StatusCode::BAD_REQUEST,
+                "malformed-json",
+                "the body is not well-formed JSON".to_owned(),
+            )
         } else {
             let detail = format!("the flow has {} problem(s)", errors.len());
             (StatusCode::UNPROCESSABLE_ENTITY, "invalid-flow", detail)
         };
-        Self { errors, ..Self::new(status, code, detail) }
+        let mut error = Self::new(status, code, detail);
+        error.0.errors = errors;
+        error
     }
 }
 
@@ -221,25 +230,23 @@ impl From<TaskError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        let refusal = *self.0;
         let body = Body {
-            r#type: format!("urn:colophon:problem:{}", self.code),
-            title: self.status.canonical_reason().unwrap_or("Error"),
-            status: self.status.as_u16(),
-            code: self.code,
-            detail: &self.detail,
-            hint: self.hint.as_deref(),
-            errors: &self.errors,
+            r#type: format!("urn:colophon:problem:{}", refusal.code),
+            title: refusal.status.canonical_reason().unwrap_or("Error"),
+            status: refusal.status.as_u16(),
+            code: refusal.code,
+            detail: &refusal.detail,
+            hint: refusal.hint.as_deref(),
+            errors: &refusal.errors,
         };
-        let mut response = (self.status, Json(body)).into_response();
+        let mut response = (refusal.status, Json(body)).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
-        if let Some(seconds) = self.retry_after {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = refusal.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(scheme) = self.challenge {
+        if let Some(scheme) = refusal.challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
         }
         response

@@ -54,9 +54,8 @@ fn advertisement(app: &App, repo: &str, headers: &HeaderMap) -> Result<Response,
     let tenant = tenant(app, repo, headers)?;
     let view = app.press.store.view()?;
     let log = TenantLog::new(&view, tenant.uid);
-    let body = door(&tenant)
-        .advertise(&log, protocol(headers))
-        .map_err(|e| ApiError::internal(&e))?;
+    let body =
+        door(&tenant).advertise(&log, protocol(headers)).map_err(|e| ApiError::internal(&e))?;
     answer("application/x-git-upload-pack-advertisement", Body::from(body))
 }
 

@@ -32,7 +32,8 @@ fn tuf_file(
     let view = app.press.store.view()?;
     let uid = auth::path_tenant(app, &view, headers, slug, Scope::Edge)?.uid;
     // Only timestamp.json ever changes; every other name carries its version.
-    let caching = if file == "timestamp.json" { "no-cache" } else { "private, max-age=31536000, immutable" };
+    let caching =
+        if file == "timestamp.json" { "no-cache" } else { "private, max-age=31536000, immutable" };
     let TufFile { digest } = view.get::<TufFile>(&(uid, file))?.ok_or_else(ApiError::not_found)?;
     let bytes = view.read_blob(uid, &digest)?.ok_or_else(ApiError::not_found)?;
     let described = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, caching)];

@@ -7,8 +7,8 @@ use colophon_compiler::{Compiled, Compiler, EdgeBundle};
 use colophon_gitbridge::{Change as GitChange, Message, NewCommit, NewTag, TagName};
 use colophon_model::{
     Artifact, ArtifactPath, BuildId, BuildRecord, BuildTag, Digest, EdgeOutput, EdgePointer,
-    FileSet, FlowId, FlowManifest, Oid, Output, OutputFile, Stamp, Target, TenantBranch, TenantManifest,
-    TenantUid, UnixMillis,
+    FileSet, FlowId, FlowManifest, Oid, Output, OutputFile, Stamp, Target, TenantBranch,
+    TenantManifest, TenantUid, UnixMillis,
 };
 use colophon_store::rows::{
     BuildNumber, FlowClaim, FlowHead, FlowOwner, RefRow, SeenBody, TenantHead,
@@ -165,12 +165,7 @@ impl<'a> Facts<'a> {
         self.job.plan.targets().iter().copied().map(tag).collect()
     }
 
-    fn record(
-        &self,
-        press: &Press,
-        commit: Oid,
-        edge: Option<EdgeOutput>,
-    ) -> BuildRecord {
+    fn record(&self, press: &Press, commit: Oid, edge: Option<EdgeOutput>) -> BuildRecord {
         let plan = &self.job.plan;
         BuildRecord {
             id: self.id,
@@ -289,10 +284,7 @@ fn commit(
     Ok((appended.commit, facts.head.next_ordinal + appended.entries.len() as u32))
 }
 
-fn message(
-    facts: &Facts<'_>,
-    manifest: &Artifact,
-) -> Result<Message, colophon_gitbridge::Error> {
+fn message(facts: &Facts<'_>, manifest: &Artifact) -> Result<Message, colophon_gitbridge::Error> {
     let targets: Vec<&str> = facts.job.plan.targets().iter().map(|t| t.as_str()).collect();
     let mut trailers = vec![
         ("Build-Id", facts.id.to_string()),
@@ -313,7 +305,8 @@ fn put_blobs(change: &mut Change, facts: &Facts<'_>) -> Result<(), BuildError> {
     let bundle = facts.compiled.edge.as_ref();
     let bundled = bundle.iter().flat_map(|b| b.files.iter());
     let mut trees = vec![facts.compiled.cloud.tree().encode()];
-    trees.extend(bundle.iter().flat_map(|b| [&b.files, &b.branch_files]).map(|f| f.tree().encode()));
+    trees
+        .extend(bundle.iter().flat_map(|b| [&b.files, &b.branch_files]).map(|f| f.tree().encode()));
     let bytes = [facts.job.delivery.body.as_slice()]
         .into_iter()
         .chain(facts.files().chain(bundled).map(|(_, file)| file.bytes()))

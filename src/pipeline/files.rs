@@ -1,9 +1,7 @@
 //! Generated files on their way into a commit.
 
 use colophon_gitbridge::Change;
-use colophon_model::{
-    Artifact, ArtifactPath, FileMode, FileSet, InvalidTree, TenantManifest,
-};
+use colophon_model::{Artifact, ArtifactPath, FileMode, FileSet, InvalidTree, TenantManifest};
 
 /// Why the files of a commit could not be put together.
 #[derive(Debug, thiserror::Error)]

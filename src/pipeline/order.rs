@@ -1,9 +1,9 @@
 //! Whether a delivery is a no-op, comes too late, is one too many, or is a build to make.
 
 use colophon_model::{BuildKey, BuildRecord, FlowId, Stamp, TenantUid, UnixMillis};
+use colophon_store::View;
 use colophon_store::quota::{self, Rule, Verdict};
 use colophon_store::rows::{FlowHead, SeenBody, TenantHead};
-use colophon_store::View;
 
 use super::{BuildError, Job};
 

@@ -80,7 +80,8 @@ fn a_bad_flow_is_told_all_its_problems() {
 
     let unknown = server.build(&tenant, br#"{"hello": "world"}"#);
     assert_problem(&unknown, 422, "invalid-flow");
-    let newer = String::from_utf8(small_flow("one", None, "x")).unwrap().replace("\"1.0\"", "\"9.9\"");
+    let newer =
+        String::from_utf8(small_flow("one", None, "x")).unwrap().replace("\"1.0\"", "\"9.9\"");
     let newer = server.build(&tenant, newer.as_bytes());
     assert_eq!((newer.status, codes(&newer)), (422, vec!["E_SCHEMA_VERSION".to_owned()]));
 

@@ -43,7 +43,8 @@ struct Numbers(u64);
 impl Numbers {
     /// Knuth's MMIX generator; the high bits are good enough to spread kills.
     fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % bound
     }
 }
@@ -113,9 +114,13 @@ impl World {
             let dir = self.dir.path().join(format!("clone-{round}-{at}"));
             clone(&format!("{url}/git/{}.git", tenant.slug), &tenant.git, &dir);
             git_in(&dir, &["fsck", "--strict", "--full"]);
-            let log = git_in(&dir, &["log", "--format=%H %(trailers:key=Build-Id,valueonly,separator=)"]);
-            let commits: Vec<(&str, &str)> =
-                log.lines().filter_map(|l| l.split_once(' ')).filter(|(_, id)| !id.is_empty()).collect();
+            let log =
+                git_in(&dir, &["log", "--format=%H %(trailers:key=Build-Id,valueonly,separator=)"]);
+            let commits: Vec<(&str, &str)> = log
+                .lines()
+                .filter_map(|l| l.split_once(' '))
+                .filter(|(_, id)| !id.is_empty())
+                .collect();
             for ack in acknowledged.iter().filter(|a| a.tenant == at) {
                 assert!(
                     commits.contains(&(ack.commit.as_str(), ack.id.as_str())),

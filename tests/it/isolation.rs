@@ -22,7 +22,10 @@ fn foreign_and_absent_look_the_same_over_http() {
     let zeros = "0".repeat(64);
 
     let get = |path: &str, token: &str| server.get_with(path, token);
-    same(&get(&format!("/v1/builds/{id}"), &thief.api), &get(&format!("/v1/builds/{}", &zeros[..32]), &thief.api));
+    same(
+        &get(&format!("/v1/builds/{id}"), &thief.api),
+        &get(&format!("/v1/builds/{}", &zeros[..32]), &thief.api),
+    );
     for slug in ["thief", "victim", "nobody"] {
         let absent = get(&format!("/v1/t/{slug}/blob/{zeros}"), &thief.api);
         same(&get(&format!("/v1/t/{slug}/blob/{digest}"), &thief.api), &absent);

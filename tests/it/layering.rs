@@ -56,7 +56,8 @@ fn crates_depend_on_each_other_only_as_designed() {
     for package in &packages {
         let name = package["name"].as_str().unwrap();
         let ours = dependencies(package, &Value::Null);
-        let ours: BTreeSet<String> = ours.into_iter().filter(|d| d.starts_with("colophon")).collect();
+        let ours: BTreeSet<String> =
+            ours.into_iter().filter(|d| d.starts_with("colophon")).collect();
         assert_eq!(ours, allowed[name], "edges of {name}");
         let dev = dependencies(package, &"dev".into());
         for dependency in dev.iter().filter(|d| d.starts_with("colophon")) {

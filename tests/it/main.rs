@@ -1,13 +1,16 @@
 //! The service from outside: HTTP, stock git, the real edge-fetch binary, python-tuf.
 
-#![allow(missing_docs, reason = "tests document themselves where it matters")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod bad_input;
+mod cli;
 mod crash;
 mod demo;
 mod isolation;
 mod layering;
+mod limits;
 mod press_runs;
 mod python_tuf;
 mod quota;
 mod support;
+mod telemetry;

@@ -15,7 +15,9 @@ fn python_tuf_refreshes_and_downloads() {
         let mut flow: serde_json::Value = serde_json::from_slice(ORDER_INTAKE).unwrap();
         flow["revision"] = (expected.len() + name.len()).into();
         // The bundle changes only when its scripts do.
-        let text = serde_json::to_string(&flow).unwrap().replace("#order", &format!("#order-{}", name.len()));
+        let text = serde_json::to_string(&flow)
+            .unwrap()
+            .replace("#order", &format!("#order-{}", name.len()));
         let built = server.build(&tenant, text.as_bytes());
         assert_eq!(built.status, 201, "{:#}", built.json());
         let edge = built.json()["outputs"][1]["edge"].clone();

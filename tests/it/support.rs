@@ -101,8 +101,7 @@ impl TestServer {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let server_clock = clock.clone();
         let thread = std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let server = Server::start(config, server_clock).await.unwrap();
                 ready.send((server.app(), server.address())).unwrap();
@@ -216,11 +215,9 @@ pub(crate) fn small_flow(slug: &str, revision: Option<u64>, text: &str) -> Vec<u
 /// A real LangFlow export when it could be fetched, else ours; and which.
 pub(crate) fn langflow_export() -> (Vec<u8>, &'static str) {
     let path = programs::cache().join("langflow-1.13.0").join("Basic Prompting.json");
-    match std::fs::read(&path) {
-        Ok(body) => (body, "LangFlow 1.13.0 starter project `Basic Prompting`"),
-        Err(_) => {
-            programs::must_be_marked_unavailable("langflow-1.13.0");
-            (HELLO_LANGFLOW.to_vec(), "a flow of ours in LangFlow's format")
-        }
+    if let Ok(body) = std::fs::read(&path) {
+        return (body, "LangFlow 1.13.0 starter project `Basic Prompting`");
     }
+    programs::must_be_marked_unavailable("langflow-1.13.0");
+    (HELLO_LANGFLOW.to_vec(), "a flow of ours in LangFlow's format")
 }

@@ -8,7 +8,13 @@ use anyhow::{Context as _, bail};
 use super::super::out::Out;
 
 /// Enrols an agent, lets it fetch and unpack, and lists what it unpacked.
-pub(super) fn tour(out: Out, url: &str, tenant: &str, token: &str, dir: &Path) -> anyhow::Result<()> {
+pub(super) fn tour(
+    out: Out,
+    url: &str,
+    tenant: &str,
+    token: &str,
+    dir: &Path,
+) -> anyhow::Result<()> {
     let agent = dir.join("agent");
     let root = dir.join("root.json").display().to_string();
     for args in [

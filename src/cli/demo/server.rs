@@ -35,8 +35,8 @@ impl Running {
         let stdout = child.stdout.take().context("the server has no output")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
-        let ready: serde_json::Value =
-            serde_json::from_str(&line).context("the server did not start; its message is above")?;
+        let ready: serde_json::Value = serde_json::from_str(&line)
+            .context("the server did not start; its message is above")?;
         let url = ready["listening"].as_str().unwrap_or_default().to_owned();
         Ok(Self { child, url, data: data.to_owned() })
     }

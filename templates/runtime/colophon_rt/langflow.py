@@ -180,10 +180,11 @@ def _restrict(instance: Any, outputs: list[str]) -> set[str]:
     """Limits a component to outputs that something reads; returns where it notes those it stops.
 
     An output without a reader would still call a model or a service. A router stops outputs by
-    `stop`, which needs a graph of lfx; here the graph reads what was stopped.
+    `stop`, If-Else by `iterate_and_stop_once`; both need a graph of lfx, which is not there.
     """
     stopped: set[str] = set()
-    object.__setattr__(instance, "stop", stopped.add)
+    for method in ("stop", "iterate_and_stop_once"):
+        object.__setattr__(instance, method, stopped.add)
     if outputs:
         object.__setattr__(instance, "_should_process_output", lambda o: o.name in outputs)
     return stopped

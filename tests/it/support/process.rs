@@ -15,11 +15,17 @@ pub(crate) struct ServerProcess {
 impl ServerProcess {
     /// Starts on a free port and waits for the line that says it listens.
     pub(crate) fn start(data: &Path) -> Self {
+        Self::with(data, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn with(data: &Path, args: &[&str]) -> Self {
         let mut child = Command::new(program("colophon"))
             .args(["--json", "--listen", "127.0.0.1:0", "--builds-per-day", "1000000"])
-            .args(["--log", "warn", "--data"])
+            .arg("--data")
             .arg(data)
-            .arg("serve")
+            .args(["serve", "--log", "info"])
+            .args(args)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -28,6 +34,13 @@ impl ServerProcess {
         let ready: serde_json::Value = serde_json::from_str(&line).expect("the server starts");
         let url = ready["listening"].as_str().unwrap().to_owned();
         Self { child, url }
+    }
+
+    /// SIGTERM: the process ends its work and says how it ended.
+    pub(crate) fn terminate(&mut self) -> std::process::ExitStatus {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.child.wait().unwrap()
     }
 
     /// SIGKILL: the process gets no chance to do anything.

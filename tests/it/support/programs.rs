@@ -55,7 +55,13 @@ pub(crate) fn git(args: &[&str]) -> String {
 pub(crate) fn clone(url: &str, token: &str, to: &Path) {
     let header = format!("http.extraHeader=Authorization: Bearer {token}");
     git(&["-c", &header, "clone", "--quiet", url, &to.display().to_string()]);
-    git(&["-C", &to.display().to_string(), "config", "http.extraHeader", &header["http.extraHeader=".len()..]]);
+    git(&[
+        "-C",
+        &to.display().to_string(),
+        "config",
+        "http.extraHeader",
+        &header["http.extraHeader=".len()..],
+    ]);
 }
 
 /// Runs git in a clone.
