@@ -1,9 +1,9 @@
 //! The use case: a delivered flow becomes a build, or turns out to be one already.
 //!
-//! 1. [`receive`]: parse, plan, key. A body seen a moment ago skips this.
-//! 2. [`decide`](order::decide): no-op, stale, over quota, or a build to make.
+//! 1. receive: parse, plan, key. A body seen a moment ago skips this.
+//! 2. decide (`order.rs`): no-op, stale, over quota, or a build to make.
 //! 3. compile: pure, in parallel, outside the tenant's lane.
-//! 4. [`assemble`]: in the lane, everything that the build changes, in one transaction.
+//! 4. assemble (`assemble.rs`): in the lane, everything that the build changes, in one transaction.
 //! 5. wait until that transaction is durable.
 
 mod assemble;
@@ -67,6 +67,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The word for it in answers, logs and traces.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Built(_) => "built",
+            Self::NoOp(_) => "noop",
+        }
+    }
+
     /// The build that now stands for the flow.
     pub fn record(&self) -> &BuildRecord {
         match self {
@@ -115,7 +123,8 @@ impl Press {
         let record = outcome.record();
         span.record("flow.id", record.flow.as_str());
         span.record("build.id", record.id.to_string());
-        span.record("outcome", if matches!(outcome, Outcome::Built(_)) { "built" } else { "noop" });
+        span.record("outcome", outcome.word());
+        tracing::info!(commit = %record.commit, "{}", outcome.word());
         Ok((outcome, timing))
     }
 

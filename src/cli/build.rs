@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::admin;
 use super::out::Out;
 use crate::config::{Config, Overrides};
-use crate::pipeline::{BuildError, Delivery, Outcome};
+use crate::pipeline::{BuildError, Delivery};
 use crate::tenants;
 
 /// Builds one flow.
@@ -36,8 +36,7 @@ impl Build {
         let received = press.clock.now();
         let (outcome, _) =
             press.run(Delivery { tenant, body, received }).map_err(|e| explain(e, &self.file))?;
-        let word = if matches!(outcome, Outcome::Built(_)) { "built" } else { "noop" };
-        out.data(&Built { outcome: word, build: outcome.record() }, text)
+        out.data(&Built { outcome: outcome.word(), build: outcome.record() }, text)
     }
 }
 

@@ -36,12 +36,14 @@ impl Demo {
         out.say("colophon demo: one real flow, from webhook to Git clone to edge agent")?;
         let server = Running::start(&dir.join("data"))?;
         title(out, &format!("1. a server on a fresh data directory: {}", server.url()))?;
-        let tenant = server.create_tenant(TENANT, &dir.join("root.json"))?;
+        let (langflow, origin) = flows::langflow(self.langflow.as_deref())?;
+        // Released exports hold known component sources only; our own flow's are our own.
+        let policy = if self.langflow.is_some() { &[][..] } else { &["--allow-custom-components"] };
+        let tenant = server.create_tenant(TENANT, &dir.join("root.json"), policy)?;
         title(out, &format!("2. tenant {TENANT}"))?;
         out.say(&format!("   git      {}", tenant.git_url))?;
         out.say(&format!("   signing  root keys made on this {}", tenant.roots))?;
 
-        let (langflow, origin) = flows::langflow(self.langflow.as_deref())?;
         let builder = flows::builder();
         title(out, &format!("3. a LangFlow export ({origin}), {} bytes, signed", langflow.len()))?;
         show(out, &server.post(&tenant, &langflow)?, 201)?;

@@ -1,6 +1,6 @@
 //! `POST /build` (`/v1/builds`) and `GET /v1/builds/{id}`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -47,11 +47,11 @@ fn deliver(
 
 fn answer(app: &App, tenant: &TenantRow, outcome: &Outcome, timing: TimingView) -> Response {
     let record = outcome.record();
-    let (status, word) = match outcome {
-        Outcome::Built(_) => (StatusCode::CREATED, "built"),
-        Outcome::NoOp(_) => (StatusCode::OK, "noop"),
+    let status = match outcome {
+        Outcome::Built(_) => StatusCode::CREATED,
+        Outcome::NoOp(_) => StatusCode::OK,
     };
-    let view = BuildView::new(app, tenant, record).with_outcome(word, timing);
+    let view = BuildView::new(app, tenant, record).with_outcome(outcome.word(), timing);
     let mut response = (status, Json(view)).into_response();
     let location = format!("/v1/builds/{}", record.id);
     if let Ok(value) = HeaderValue::from_str(&location) {
@@ -60,9 +60,17 @@ fn answer(app: &App, tenant: &TenantRow, outcome: &Outcome, timing: TimingView) 
     response
 }
 
-/// Reads a request's body up to `limit` bytes; 413 over it.
+/// How long a client may take to send a body.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// Reads a request's body up to `limit` bytes; 413 over it, 408 when it takes too long.
 pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    axum::body::to_bytes(body, limit).await.map_err(|error| {
+    let reading = tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, limit));
+    let Ok(read) = reading.await else {
+        let text = format!("the body took longer than {} s", BODY_TIME.as_secs());
+        return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", text));
+    };
+    read.map_err(|error| {
         let over = std::error::Error::source(&error)
             .is_some_and(|e| e.downcast_ref::<http_body_util::LengthLimitError>().is_some());
         if over {

@@ -52,7 +52,7 @@ pub(super) fn assemble(
     let mut change = Change::new();
     let (commit, next_ordinal) = commit(view, &mut change, &facts, &head)?;
     let record = facts.record(press, commit, edge.clone());
-    put_blobs(&mut change, &facts)?;
+    put_blobs(view, &mut change, &facts)?;
     if let (Some(output), Some(bundle)) = (&edge, &compiled.edge) {
         feed::put_bundle(&mut change, uid, output, &bundle.zip)?;
     }
@@ -299,19 +299,21 @@ fn message(facts: &Facts<'_>, manifest: &Artifact) -> Result<Message, colophon_g
     Message::new(format!("feat(flow): build {}", facts.flow), trailers)
 }
 
-/// Every blob of the build: what came in, what came out, and the trees that name them.
-fn put_blobs(change: &mut Change, facts: &Facts<'_>) -> Result<(), BuildError> {
+/// Every blob of the build: what came in, what came out, and the trees that name them. What the
+/// tenant has already is left out before it costs anything.
+fn put_blobs(view: &View, change: &mut Change, facts: &Facts<'_>) -> Result<(), BuildError> {
     let uid = facts.uid();
     let bundle = facts.compiled.edge.as_ref();
     let bundled = bundle.iter().flat_map(|b| b.files.iter());
-    let mut trees = vec![facts.compiled.cloud.tree().encode()];
-    trees
+    for (_, file) in facts.files().chain(bundled) {
+        if !view.has_blob(uid, &file.digest())? {
+            change.blob(uid, PreparedBlob::of_artifact(file)?);
+        }
+    }
+    let mut others = vec![facts.compiled.cloud.tree().encode()];
+    others
         .extend(bundle.iter().flat_map(|b| [&b.files, &b.branch_files]).map(|f| f.tree().encode()));
-    let bytes = [facts.job.delivery.body.as_slice()]
-        .into_iter()
-        .chain(facts.files().chain(bundled).map(|(_, file)| file.bytes()))
-        .chain(trees.iter().map(Vec::as_slice));
-    for bytes in bytes {
+    for bytes in others.iter().map(Vec::as_slice).chain([facts.job.delivery.body.as_slice()]) {
         change.blob(uid, PreparedBlob::new(bytes)?);
     }
     Ok(())

@@ -46,9 +46,14 @@ impl Running {
     }
 
     /// `colophon tenant create`, as an operator would run it beside the server.
-    pub(super) fn create_tenant(&self, slug: &str, root: &Path) -> anyhow::Result<CreatedTenant> {
+    pub(super) fn create_tenant(
+        &self,
+        slug: &str,
+        root: &Path,
+        policy: &[&str],
+    ) -> anyhow::Result<CreatedTenant> {
         let root = root.display().to_string();
-        self.colophon(&["tenant", "create", slug, "--allow-custom-components", "--root-out", &root])
+        self.colophon(&[&["tenant", "create", slug, "--root-out", &root], policy].concat())
     }
 
     /// `colophon token create`.
