@@ -1,10 +1,12 @@
 //! What requests and jobs share.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use colophon_compiler::{Compiler, Limits};
 use colophon_store::quota::Rule;
+use colophon_store::rows::TenantRow;
 use colophon_store::{Options, Store};
 
 use crate::clock::SharedClock;
@@ -33,7 +35,7 @@ pub type SharedApp = Arc<App>;
 impl App {
     /// Opens the data directory and makes the handles. Fails when another process holds it.
     pub fn open(config: Config, clock: SharedClock) -> anyhow::Result<Self> {
-        let press = Arc::new(open_press(&config, clock)?);
+        let press = Arc::new(open_press(&config, clock, &Owner::Server(config.listen))?);
         Ok(Self::over(press, config))
     }
 
@@ -55,31 +57,60 @@ impl App {
 const QUOTA_WINDOW: u64 = 24 * 60 * 60 * 1000;
 
 /// Opens the store below `config.data`, the keys, and the compiler.
-pub fn open_press(config: &Config, clock: SharedClock) -> anyhow::Result<Press> {
-    let store = Store::open(&config.data, &store_options(config))
+pub fn open_press(config: &Config, clock: SharedClock, owner: &Owner) -> anyhow::Result<Press> {
+    let store = Store::open(&config.data, &store_options(config, owner))
         .with_context(|| format!("cannot open data directory `{}`", config.data.display()))?;
-    let keys = MasterKey::load_or_create(&config.data)?;
+    let keys = open_keys(config, &store)?;
     let compiler = Compiler::new().context("the built-in templates are broken")?;
     let quota = Rule { limit: config.quota.builds_per_day, window_millis: QUOTA_WINDOW };
     let limits = Limits { body: config.limits.body_bytes, ..Limits::default() };
     Ok(Press::new(store, compiler, keys, clock, quota, limits))
 }
 
-/// The text in the lock file tells a second process, and a person, who holds the directory.
-fn store_options(config: &Config) -> Options {
+/// The key is made with the first tenant's store and never again: a new one would silently void
+/// every webhook secret and every root that agents have pinned.
+fn open_keys(config: &Config, store: &Store) -> anyhow::Result<MasterKey> {
+    if let Some(key) = MasterKey::load(&config.data)? {
+        return Ok(key);
+    }
+    if store.view()?.scan::<TenantRow>(&String::new()).next().is_some() {
+        bail!(
+            "`{}` holds tenants but no `keys/master.key`; restore that file from its backup",
+            config.data.display()
+        );
+    }
+    MasterKey::create(&config.data)
+}
+
+/// What holds a data directory. The text in the lock file tells a second process, and a person.
+#[derive(Debug, Clone, Copy)]
+pub enum Owner {
+    /// A server at an address.
+    Server(SocketAddr),
+    /// A command that ends by itself.
+    Command,
+}
+
+impl Owner {
+    fn text(self) -> String {
+        let pid = std::process::id();
+        match self {
+            Self::Server(address) => format!("pid {pid} at http://{address}"),
+            Self::Command => format!("pid {pid}, a colophon command"),
+        }
+    }
+}
+
+fn store_options(config: &Config, owner: &Owner) -> Options {
     Options {
         durability: match config.store.durability {
             Durability::Full => colophon_store::Durability::Full,
             Durability::Fast => colophon_store::Durability::Fast,
         },
         cache_bytes: config.store.cache_bytes,
-        owner: owner_text(config),
+        owner: owner.text(),
         ..Options::default()
     }
-}
-
-fn owner_text(config: &Config) -> String {
-    format!("pid {} at http://{}", std::process::id(), config.listen)
 }
 
 /// The URL in what the process that holds a data directory says of itself.

@@ -10,6 +10,8 @@ mod error;
 mod git;
 mod health;
 mod metadata;
+mod operator;
+mod path;
 mod router;
 pub mod tenants;
 

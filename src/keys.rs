@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use colophon_model::TenantUid;
@@ -28,14 +28,24 @@ impl std::fmt::Debug for MasterKey {
 }
 
 impl MasterKey {
-    /// Reads the key below `data`, or makes one when there is none yet.
-    pub fn load_or_create(data: &Path) -> anyhow::Result<Self> {
-        let path = data.join("keys").join("master.key");
+    /// Reads the key below `data`; `None` when there is none yet.
+    pub fn load(data: &Path) -> anyhow::Result<Option<Self>> {
+        let path = path(data);
         match fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&text).with_context(|| format!("`{}`", path.display())),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Self::create(&path),
+            Ok(text) => {
+                Self::parse(&text).map(Some).with_context(|| format!("`{}`", path.display()))
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e).with_context(|| format!("cannot read `{}`", path.display())),
         }
+    }
+
+    /// Makes the key of a data directory that has none. Never replaces one.
+    pub fn create(data: &Path) -> anyhow::Result<Self> {
+        let (path, key) = (path(data), Self(random_bytes()?));
+        write_secret(&path, &format!("{}\n", hex::encode(key.0)))
+            .with_context(|| format!("cannot write `{}`", path.display()))?;
+        Ok(key)
     }
 
     /// A key from given bytes, for tests and for programs that keep it elsewhere.
@@ -49,13 +59,6 @@ impl MasterKey {
             bail!("the master key must be 64 hex digits");
         }
         Ok(Self(key))
-    }
-
-    fn create(path: &Path) -> anyhow::Result<Self> {
-        let key = Self(random_bytes()?);
-        write_secret(path, &format!("{}\n", hex::encode(key.0)))
-            .with_context(|| format!("cannot write `{}`", path.display()))?;
-        Ok(key)
     }
 
     /// The HMAC secret with which a tenant's builder signs its webhooks. `generation` rises when
@@ -75,6 +78,11 @@ impl MasterKey {
         Seed::new(self.derive("tuf/1"))
     }
 
+    /// Proof that a server holds the key: an answer to `nonce` that nobody else can give.
+    pub fn proof(&self, nonce: &Nonce) -> String {
+        hex::encode(self.derive::<32>(&format!("operator-proof/{}", hex::encode(nonce.0))))
+    }
+
     /// The token with which the command line administers a running server on the same machine.
     pub fn operator_token(&self) -> Token {
         Token::from_random(TokenKind::Operator, &self.derive("operator/1"))
@@ -89,6 +97,32 @@ impl MasterKey {
     }
 }
 
+/// Random bytes with which the command line asks a server for proof.
+#[derive(Debug, Clone, Copy)]
+pub struct Nonce([u8; 32]);
+
+impl Nonce {
+    /// Draws one.
+    pub fn random() -> anyhow::Result<Self> {
+        random_bytes().map(Self)
+    }
+
+    /// Parses 64 hex digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).ok().map(|()| Self(bytes))
+    }
+
+    /// The nonce in hex.
+    pub fn to_hex(self) -> String {
+        hex::encode(self.0)
+    }
+}
+
+fn path(data: &Path) -> PathBuf {
+    data.join("keys").join("master.key")
+}
+
 /// Bytes from the operating system's generator.
 pub fn random_bytes<const N: usize>() -> anyhow::Result<[u8; N]> {
     let mut bytes = [0; N];
@@ -96,19 +130,26 @@ pub fn random_bytes<const N: usize>() -> anyhow::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// Writes a new file that only its owner may read, durably. Refuses to overwrite.
+/// Writes a new file that only its owner may read. A crash leaves the whole file or none; a file
+/// that is there already is not replaced.
 fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
+    let aside = path.with_extension("new");
     let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = options.open(&aside)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
+    // A link, unlike a rename, fails when the name is taken.
+    fs::hard_link(&aside, path)?;
+    fs::remove_file(&aside)?;
     #[cfg(unix)]
-    fs::File::open(folder)?.sync_all()?;
+    for folder in [Some(folder), folder.parent()].into_iter().flatten() {
+        fs::File::open(folder)?.sync_all()?;
+    }
     Ok(())
 }
 
@@ -119,9 +160,11 @@ mod tests {
     #[test]
     fn the_key_is_made_once_and_kept_private() {
         let data = tempfile::tempdir().unwrap();
-        let first = MasterKey::load_or_create(data.path()).unwrap();
-        let again = MasterKey::load_or_create(data.path()).unwrap();
-        assert_eq!(first.0, again.0);
+        assert!(MasterKey::load(data.path()).unwrap().is_none());
+        let made = MasterKey::create(data.path()).unwrap();
+        assert!(MasterKey::create(data.path()).is_err(), "never replaced");
+        assert_eq!(MasterKey::load(data.path()).unwrap().unwrap().0, made.0);
+        assert_eq!(fs::read_dir(data.path().join("keys")).unwrap().count(), 1);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
@@ -135,7 +178,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         fs::create_dir(data.path().join("keys")).unwrap();
         fs::write(data.path().join("keys/master.key"), "abc").unwrap();
-        assert!(MasterKey::load_or_create(data.path()).is_err());
+        assert!(MasterKey::load(data.path()).is_err());
     }
 
     #[test]

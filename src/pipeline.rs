@@ -186,13 +186,17 @@ impl Press {
         Err(BuildError::Contended)
     }
 
-    /// The answer that durable facts already give, before any work is done: a no-op or a refusal.
+    /// The answer that durable facts already give: a no-op or a refusal. `None`: there is a build to
+    /// make, or the flow has another name by now.
     fn settled(
         &self,
         view: &View,
         job: &Job,
         flow: &FlowId,
     ) -> Result<Option<Outcome>, BuildError> {
+        if naming::flow_id(view, job.delivery.tenant.uid, &job.plan)? != *flow {
+            return Ok(None);
+        }
         match order::decide(view, job, flow, self.quota, self.clock.now())? {
             Decision::NoOp(record) => Ok(Some(Outcome::NoOp(record))),
             Decision::Build => Ok(None),
@@ -214,25 +218,20 @@ impl Press {
     ) -> Result<Option<Outcome>, BuildError> {
         let lane = self.store.lane(job.delivery.tenant.uid);
         let view = lane.view()?;
-        if naming::flow_id(&view, job.delivery.tenant.uid, &job.plan)? != *flow {
-            return Ok(None);
-        }
         let now = self.clock.now();
-        match order::decide(&view, job, flow, self.quota, now)? {
-            Decision::NoOp(record) => {
-                // The build it rests on may not be durable yet: answer only once it is.
-                let view = lane.settled()?;
-                let current = order::current(&view, record.tenant, flow, &job.key)?;
-                Ok(current.map(Outcome::NoOp))
-            }
-            Decision::Build => {
-                let (change, record) = assemble::assemble(self, &view, job, flow, compiled, now)?;
-                match lane.submit(change).wait() {
-                    Ok(()) => Ok(Some(Outcome::Built(Box::new(record)))),
-                    Err(CommitError::Conflict(_)) => Ok(None),
-                    Err(stopped) => Err(BuildError::Stopped(stopped)),
-                }
-            }
+        let named = naming::flow_id(&view, job.delivery.tenant.uid, &job.plan)? == *flow;
+        if !named
+            || !matches!(order::decide(&view, job, flow, self.quota, now), Ok(Decision::Build))
+        {
+            // What speaks against the build may not be durable yet, and an answer must rest on what
+            // is: wait, then look again.
+            return self.settled(&lane.settled()?, job, flow);
+        }
+        let (change, record) = assemble::assemble(self, &view, job, flow, compiled, now)?;
+        match lane.submit(change).wait() {
+            Ok(()) => Ok(Some(Outcome::Built(Box::new(record)))),
+            Err(CommitError::Conflict(_)) => Ok(None),
+            Err(stopped) => Err(BuildError::Stopped(stopped)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Runs blocking work of one kind, at most so much at a time, with a bounded queue before it.
 #[derive(Debug)]
@@ -11,42 +11,82 @@ pub struct Tasks {
     admitted: Arc<Semaphore>,
 }
 
+/// A place in the queue, held from before a request's body is read until its work is done.
+#[derive(Debug)]
+pub struct Place {
+    running: Arc<Semaphore>,
+    admitted: OwnedSemaphorePermit,
+}
+
 /// Why work did not run to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
     /// The queue is full: try again shortly.
     #[error("too many requests are waiting")]
     Busy,
-    /// The work panicked.
+    /// The work panicked, or the program is stopping.
     #[error("the task stopped unexpectedly")]
-    Panicked,
+    Stopped,
 }
 
 impl Tasks {
     /// Runs up to `running` at a time and lets `waiting` more queue.
     pub fn new(running: usize, waiting: usize) -> Self {
+        let running = running.max(1);
         Self {
-            running: Arc::new(Semaphore::new(running.max(1))),
-            admitted: Arc::new(Semaphore::new(running.max(1).saturating_add(waiting))),
+            running: Arc::new(Semaphore::new(running)),
+            admitted: Arc::new(Semaphore::new(running.saturating_add(waiting))),
         }
     }
 
-    /// Runs `work` on a blocking thread within the current span. When the caller goes away, work
-    /// that has begun runs to its end all the same, and keeps its place until then.
-    #[expect(clippy::disallowed_methods, reason = "this is the door that all others go through")]
+    /// Takes a place in the queue, or says that there is none.
+    pub fn admit(&self) -> Result<Place, TaskError> {
+        let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| TaskError::Busy)?;
+        Ok(Place { running: self.running.clone(), admitted })
+    }
+
+    /// Takes a place and runs `work` in it.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, TaskError> {
-        let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| TaskError::Busy)?;
-        let running = self.running.clone().acquire_owned().await.map_err(|_| TaskError::Busy)?;
-        let span = tracing::Span::current();
-        let task = move || {
-            let _place = (admitted, running);
-            span.in_scope(work)
-        };
-        tokio::task::spawn_blocking(task).await.map_err(|_| TaskError::Panicked)
+        self.admit()?.run(work).await
     }
+
+    /// Runs the next piece of work that was admitted before, such as a chunk of a stream: it waits
+    /// for its turn and is never turned away.
+    pub async fn resume<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, TaskError> {
+        spawn(&self.running, (), work).await
+    }
+}
+
+impl Place {
+    /// Runs `work` on a blocking thread within the current span. When the caller goes away, work
+    /// that has begun runs to its end all the same, and keeps its place until then.
+    pub async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, TaskError> {
+        spawn(&self.running, self.admitted, work).await
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the door that all others go through")]
+async fn spawn<T: Send + 'static>(
+    running: &Arc<Semaphore>,
+    admitted: impl Send + 'static,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, TaskError> {
+    let running = running.clone().acquire_owned().await.map_err(|_| TaskError::Stopped)?;
+    let span = tracing::Span::current();
+    let task = move || {
+        let _place = (admitted, running);
+        span.in_scope(work)
+    };
+    tokio::task::spawn_blocking(task).await.map_err(|_| TaskError::Stopped)
 }
 
 #[cfg(test)]
@@ -54,26 +94,32 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
-    #[tokio::test]
-    async fn a_full_queue_turns_work_away() {
-        let tasks = Arc::new(Tasks::new(1, 0));
+    /// Starts work that holds the only thread until the sender is used.
+    async fn occupy(tasks: &Arc<Tasks>) -> (mpsc::Sender<()>, tokio::task::JoinHandle<()>) {
         let (release, wait) = mpsc::channel::<()>();
         let (started, running) = tokio::sync::oneshot::channel();
-        let busy = tokio::spawn({
-            let tasks = tasks.clone();
-            async move {
-                tasks
-                    .run(move || {
-                        let _ = started.send(());
-                        wait.recv()
-                    })
-                    .await
-            }
-        });
+        let tasks = tasks.clone();
+        let work = move || {
+            let _ = started.send(());
+            wait.recv().unwrap();
+        };
+        let handle = tokio::spawn(async move { tasks.run(work).await.unwrap() });
         running.await.unwrap();
+        (release, handle)
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_turns_new_work_away_and_lets_admitted_work_wait() {
+        let tasks = Arc::new(Tasks::new(1, 0));
+        let (release, busy) = occupy(&tasks).await;
         assert!(matches!(tasks.run(|| ()).await, Err(TaskError::Busy)));
+        let next = tokio::spawn({
+            let tasks = tasks.clone();
+            async move { tasks.resume(|| 7).await }
+        });
         release.send(()).unwrap();
-        busy.await.unwrap().unwrap().unwrap();
+        busy.await.unwrap();
+        assert!(matches!(next.await.unwrap(), Ok(7)));
         assert!(tasks.run(|| ()).await.is_ok(), "room again");
     }
 
@@ -81,6 +127,7 @@ mod tests {
     async fn a_panic_is_an_error_of_its_own() {
         let tasks = Tasks::new(1, 1);
         let result = tasks.run(|| panic!("on purpose")).await;
-        assert!(matches!(result, Err(TaskError::Panicked)));
+        assert!(matches!(result, Err(TaskError::Stopped)));
+        assert!(tasks.run(|| ()).await.is_ok(), "its place is free again");
     }
 }

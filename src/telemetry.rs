@@ -1,14 +1,17 @@
 //! Logs to stderr, and traces to an OTLP collector when one is configured.
 
+use std::io::IsTerminal as _;
+
 use anyhow::Context as _;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{Protocol, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::config::Telemetry;
 
@@ -30,7 +33,12 @@ impl Drop for Guard {
 pub fn start(config: &Telemetry) -> anyhow::Result<Guard> {
     let filter = EnvFilter::try_new(config.log.as_deref().unwrap_or("info"))
         .context("the log filter is not valid")?;
-    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    // Each has a filter of its own: a quiet log must not silence the traces.
+    let log = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .with_filter(filter);
     let provider = config.otlp_endpoint.as_deref().map(provider).transpose()?;
     let traces = provider.as_ref().map(|p| {
         tracing_opentelemetry::layer()
@@ -39,9 +47,9 @@ pub fn start(config: &Telemetry) -> anyhow::Result<Guard> {
             .with_threads(false)
             .with_tracked_inactivity(false)
             .with_target(false)
+            .with_filter(LevelFilter::INFO)
     });
     tracing_subscriber::registry()
-        .with(filter)
         .with(log)
         .with(traces)
         .try_init()

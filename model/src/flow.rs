@@ -63,11 +63,11 @@ impl FlowId {
         if is_reserved(id) { Self(format!("{id}_flow")) } else { Self(id.to_owned()) }
     }
 
-    /// The identifier for a flow whose name is already taken by another: a short hash of where the
-    /// flow comes from is appended, so the answer does not depend on the order of arrival twice.
+    /// The identifier for a flow whose name is taken by another: a short hash of where the flow comes
+    /// from is appended. `attempt` is 0 at first and counts up while the answer is taken too.
     #[must_use]
-    pub fn disambiguated(&self, source: FlowSource, native: &NativeFlowId) -> Self {
-        let origin = Digest::of(format!("{source}\0{native}").as_bytes()).to_string();
+    pub fn disambiguated(&self, source: FlowSource, native: &NativeFlowId, attempt: u32) -> Self {
+        let origin = Digest::of(format!("{source}\0{native}\0{attempt}").as_bytes()).to_string();
         let base: String = self.0.chars().take(MAX_FLOW_ID - 9).collect();
         Self(format!("{}_{}", base.trim_end_matches('_'), &origin[..8]))
     }
@@ -200,9 +200,10 @@ mod tests {
     fn a_taken_name_is_made_unique_by_its_origin() {
         let id = FlowId::from_name("x".repeat(60).as_str());
         let native = NativeFlowId::new("f1").unwrap();
-        let unique = id.disambiguated(FlowSource::Langflow, &native);
+        let unique = id.disambiguated(FlowSource::Langflow, &native, 0);
         assert_eq!(unique.as_str().len(), 48);
-        assert_ne!(unique, id.disambiguated(FlowSource::Builder, &native));
+        assert_ne!(unique, id.disambiguated(FlowSource::Builder, &native, 0));
+        assert_ne!(unique, id.disambiguated(FlowSource::Langflow, &native, 1));
         assert!(FlowId::new(unique.as_str()).is_ok());
     }
 

@@ -4,10 +4,10 @@ use anyhow::{Context as _, anyhow, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::app::{open_press, owner_url};
+use crate::app::{Owner, open_press, owner_url};
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::keys::MasterKey;
+use crate::keys::{MasterKey, Nonce};
 use crate::pipeline::Press;
 
 /// How to reach the data.
@@ -20,7 +20,7 @@ pub(super) enum Access {
 
 /// Opens the data directory, or finds the server that holds it.
 pub(super) fn open(config: &Config) -> anyhow::Result<Access> {
-    match open_press(config, std::sync::Arc::new(SystemClock)) {
+    match open_press(config, std::sync::Arc::new(SystemClock), &Owner::Command) {
         Ok(press) => Ok(Access::Direct(Box::new(press))),
         Err(error) => match holder(&error) {
             Some(url) => Ok(Access::Server(Client::new(url, config)?)),
@@ -45,10 +45,23 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// Connects to the server at `url`, and makes sure that it holds the master key of this data
+    /// directory before it is told the operator's token.
     fn new(url: String, config: &Config) -> anyhow::Result<Self> {
-        let key = MasterKey::load_or_create(&config.data)?;
+        let key = MasterKey::load(&config.data)?
+            .with_context(|| format!("`{}` has no master key", config.data.display()))?;
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let nonce = Nonce::random()?;
+        let proof = agent
+            .get(format!("{url}/v1/operator/proof/{}", nonce.to_hex()))
+            .call()
+            .and_then(|mut answer| answer.body_mut().read_to_string())
+            .with_context(|| format!("the server at {url} did not answer"))?;
+        if proof != key.proof(&nonce) {
+            bail!("what listens at {url} is not the server of `{}`", config.data.display());
+        }
         let token = key.operator_token().reveal().to_owned();
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         Ok(Self { url, token, agent })
     }
 

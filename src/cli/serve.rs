@@ -1,6 +1,7 @@
 //! `colophon serve`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -9,6 +10,9 @@ use crate::clock::SystemClock;
 use crate::config::{Config, Overrides};
 use crate::serve::{Server, stop_signal};
 use crate::telemetry;
+
+/// How long blocking work may go on after the last connection is closed.
+const LAST_WORK: Duration = Duration::from_secs(10);
 
 #[derive(Serialize)]
 struct Listening {
@@ -21,11 +25,14 @@ pub(super) fn run(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
     let config = Config::load(overrides)?;
     let _telemetry = telemetry::start(&config.telemetry)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let data = config.data.display().to_string();
         let server = Server::start(config, Arc::new(SystemClock)).await?;
         let ready = Listening { listening: format!("http://{}", server.address()), data };
         out.data(&ready, |r| format!("listening on {} with data in {}", r.listening, r.data))?;
         server.run(stop_signal()).await
-    })
+    });
+    // Work that hangs must not keep the process: what it had acknowledged is durable.
+    runtime.shutdown_timeout(LAST_WORK);
+    result
 }

@@ -1,10 +1,11 @@
 //! `GET /v1/t/{slug}/blob/{digest}`: a blob of the tenant by its address.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use colophon_model::Digest;
 
+use super::path::Segments;
 use super::{ApiError, auth};
 use crate::app::{App, SharedApp};
 use crate::tokens::Scope;
@@ -12,7 +13,7 @@ use crate::tokens::Scope;
 /// The bytes of a blob that a build of the tenant refers to, checked before the first one leaves.
 pub(super) async fn show(
     State(app): State<SharedApp>,
-    Path((slug, digest)): Path<(String, String)>,
+    Segments((slug, digest)): Segments<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let reader = app.clone();

@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use colophon_model::{BuildId, BuildRecord};
 use colophon_store::rows::TenantRow;
 
 use super::build_view::{BuildView, TimingView};
+use super::path::Segments;
 use super::{ApiError, auth};
 use crate::app::{App, SharedApp};
 use crate::pipeline::{Delivery, Outcome, Timing};
@@ -23,11 +24,12 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Response, ApiError> {
     let start = Instant::now();
-    // A missing header is told before the body is read.
+    // What can be refused without the body is refused before it is read.
     auth::tenant_header(&headers)?;
+    let place = app.builds.admit()?;
     let body = read_body(body, app.config.limits.body_bytes).await?;
     let press_app = app.clone();
-    let built = app.builds.run(move || deliver(&press_app, &headers, &body)).await??;
+    let built = place.run(move || deliver(&press_app, &headers, &body)).await??;
     let (tenant, outcome, timing) = built;
     let timing = TimingView::new(timing, start.elapsed());
     Ok(answer(&app, &tenant, &outcome, timing))
@@ -85,7 +87,7 @@ pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, ApiErro
 /// A build's record.
 pub(super) async fn show(
     State(app): State<SharedApp>,
-    Path(id): Path<String>,
+    Segments(id): Segments<String>,
     headers: HeaderMap,
 ) -> Result<Json<BuildView>, ApiError> {
     let reader = app.clone();

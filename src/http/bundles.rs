@@ -1,7 +1,7 @@
 //! `GET /v1/t/{slug}/targets/{sha256}.{name}`: a bundle by hash, whole or in part.
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use colophon_model::{Sha256, TenantUid};
@@ -9,6 +9,7 @@ use colophon_store::View;
 use colophon_store::rows::{BundleAlias, TenantRow};
 
 use super::edge_url::{self, Grant};
+use super::path::Segments;
 use super::{ApiError, auth};
 use crate::app::{App, SharedApp};
 use crate::tokens::Scope;
@@ -16,7 +17,7 @@ use crate::tokens::Scope;
 /// A bundle to whoever has a token of the tenant or a signed URL for it.
 pub(super) async fn show(
     State(app): State<SharedApp>,
-    Path((slug, name)): Path<(String, String)>,
+    Segments((slug, name)): Segments<(String, String)>,
     grant: Result<Query<Grant>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use colophon_compiler::Problems;
+use colophon_gitbridge::Error as GitError;
 use serde::Serialize;
 
 use crate::pipeline::BuildError;
@@ -188,6 +189,13 @@ impl From<BuildError> for ApiError {
             BuildError::TenantGone => Self::not_found(),
             BuildError::Stopped(cause) => Self::stopped(cause),
             BuildError::Store(cause) => Self::internal(cause),
+            BuildError::NoFreeName { .. } => {
+                Self::new(StatusCode::CONFLICT, "no-free-name", error.to_string())
+                    .hint("rename the flow in its builder")
+            }
+            BuildError::Git(cause @ (GitError::Collision | GitError::Path { .. })) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused-content", cause.to_string())
+            }
             BuildError::Git(cause) => Self::internal(cause),
             BuildError::Feed(_) | BuildError::Encoding(_) => Self::internal(&error),
         }
@@ -223,7 +231,7 @@ impl From<TaskError> for ApiError {
             TaskError::Busy => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", error.to_string()).retry_after(1)
             }
-            TaskError::Panicked => Self::internal(&error),
+            TaskError::Stopped => Self::internal(&error),
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::io::Read as _;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use colophon_gitbridge::{Limits, PackStream, Protocol, UploadPack};
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::builds::read_body;
+use super::path::Segments;
 use super::{ApiError, auth, chain};
 use crate::app::{App, SharedApp};
 use crate::projection::TenantLog;
@@ -34,10 +36,11 @@ pub(super) struct Service {
 /// `GET /git/<slug>.git/info/refs?service=git-upload-pack`.
 pub(super) async fn advertise(
     State(app): State<SharedApp>,
-    Path(repo): Path<String>,
-    Query(Service { service }): Query<Service>,
+    Segments(repo): Segments<String>,
+    query: Result<Query<Service>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let service = query.ok().and_then(|Query(Service { service })| service);
     match service.as_deref() {
         Some("git-upload-pack") => {}
         Some("git-receive-pack") => return refuse_push().await,
@@ -63,13 +66,16 @@ fn advertisement(app: &App, repo: &str, headers: &HeaderMap) -> Result<Response,
 /// by short reads, so that a slow reader pins nothing.
 pub(super) async fn upload_pack(
     State(app): State<SharedApp>,
-    Path(repo): Path<String>,
+    Segments(repo): Segments<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
+    let place = app.reads.admit()?;
+    let (reader, repo_name, credentials) = (app.clone(), repo.clone(), headers.clone());
+    app.reads.resume(move || tenant(&reader, &repo_name, &credentials)).await??;
     let body = read_body(body, REQUEST_LIMIT).await?;
     let reader = app.clone();
-    let planned = app.reads.run(move || plan(&reader, &repo, &headers, &body)).await??;
+    let planned = place.run(move || plan(&reader, &repo, &headers, &body)).await??;
     let (uid, head, pack) = planned;
     let body = match pack {
         None => Body::from(head),
@@ -111,7 +117,7 @@ fn stream(app: SharedApp, uid: TenantUid, head: Vec<u8>, pack: PackStream) -> Bo
                 return; // the client is gone
             }
             let reader = app.clone();
-            let read = app.reads.run(move || {
+            let read = app.reads.resume(move || {
                 let chunk = next_chunk(&reader, uid, &mut pack);
                 (pack, chunk)
             });

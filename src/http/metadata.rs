@@ -1,13 +1,14 @@
 //! Manifests and TUF metadata.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use colophon_model::{FlowId, TenantManifest};
 use colophon_store::rows::{FlowHead, TufFile};
 use serde_json::json;
 
+use super::path::Segments;
 use super::{ApiError, auth, edge_url};
 use crate::app::{App, SharedApp};
 use crate::feed;
@@ -16,7 +17,7 @@ use crate::tokens::Scope;
 /// `GET /v1/t/{slug}/tuf/{file}`: a metadata file exactly as it was signed.
 pub(super) async fn tuf(
     State(app): State<SharedApp>,
-    Path((slug, file)): Path<(String, String)>,
+    Segments((slug, file)): Segments<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let reader = app.clone();
@@ -43,7 +44,7 @@ fn tuf_file(
 /// `GET /v1/t/{slug}/manifest.json`: every flow's current outputs.
 pub(super) async fn tenant_manifest(
     State(app): State<SharedApp>,
-    Path(slug): Path<String>,
+    Segments(slug): Segments<String>,
     headers: HeaderMap,
 ) -> Result<Json<TenantManifest>, ApiError> {
     let reader = app.clone();
@@ -68,7 +69,7 @@ fn load_tenant_manifest(
 /// `GET /v1/t/{slug}/edge/{flow}/manifest.json`: what an agent that does not speak TUF needs.
 pub(super) async fn edge_manifest(
     State(app): State<SharedApp>,
-    Path((slug, flow)): Path<(String, String)>,
+    Segments((slug, flow)): Segments<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Json<serde_json::Value>, ApiError> {
     let reader = app.clone();

@@ -1,11 +1,13 @@
 //! Every route.
 
 use axum::Router;
+use axum::http::{Method, Request, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
-use super::{blobs, builds, bundles, git, health, metadata, tenants};
+use super::{ApiError, blobs, builds, bundles, git, health, metadata, operator, tenants};
 use crate::app::SharedApp;
 
 /// The service. Bodies are bounded by the handlers that read them.
@@ -15,6 +17,7 @@ pub fn router(app: SharedApp) -> Router {
         .route("/build", post(builds::create))
         .route("/v1/builds", post(builds::create))
         .route("/v1/builds/{id}", get(builds::show))
+        .route("/v1/operator/proof/{nonce}", get(operator::proof))
         .route("/v1/tenants", post(tenants::create))
         .route("/v1/tenants/{slug}/tokens", post(tenants::create_token))
         .route("/v1/t/{slug}/blob/{digest}", get(blobs::show))
@@ -25,7 +28,26 @@ pub fn router(app: SharedApp) -> Router {
         .route("/git/{repo}/info/refs", get(git::advertise))
         .route("/git/{repo}/git-upload-pack", post(git::upload_pack))
         .route("/git/{repo}/git-receive-pack", post(git::refuse_push))
-        .layer(CatchPanicLayer::new())
-        .layer(TraceLayer::new_for_http())
+        .fallback(async || ApiError::not_found())
+        .method_not_allowed_fallback(wrong_method)
+        .layer(CatchPanicLayer::custom(panicked))
+        // The path alone: a query may hold a signature, which is as good as a password.
+        .layer(TraceLayer::new_for_http().make_span_with(|request: &Request<_>| {
+            tracing::debug_span!("http", method = %request.method(), path = request.uri().path())
+        }))
         .with_state(app)
 }
+
+async fn wrong_method(method: Method) -> ApiError {
+    let text = format!("{method} is not possible here");
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", text)
+}
+
+/// A panic is a defect of the server; the client is told no more than that.
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    ApiError::internal(&Panicked).into_response()
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("a handler panicked")]
+struct Panicked;

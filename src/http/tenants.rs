@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use colophon_model::TenantSlug;
 use serde::{Deserialize, Serialize};
 
 use super::builds::read_body;
+use super::path::Segments;
 use super::{ApiError, auth};
 use crate::app::SharedApp;
 use crate::tenants;
@@ -99,7 +100,7 @@ pub struct CreatedToken {
 /// Creates a token of a tenant.
 pub(super) async fn create_token(
     State(app): State<SharedApp>,
-    Path(slug): Path<String>,
+    Segments(slug): Segments<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<CreatedToken>), ApiError> {

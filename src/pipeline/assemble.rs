@@ -11,7 +11,7 @@ use colophon_model::{
     TenantManifest, TenantUid, UnixMillis,
 };
 use colophon_store::rows::{
-    BuildNumber, FlowClaim, FlowHead, FlowOwner, RefRow, SeenBody, TenantHead,
+    BuildNumber, FlowClaim, FlowHead, FlowOwner, RefRow, SeenPlan, TenantHead,
 };
 use colophon_store::{Change, PreparedBlob, View, quota};
 use colophon_trust::{TargetName, TenantKeys};
@@ -111,8 +111,7 @@ impl<'a> Facts<'a> {
         let before = self.previous.as_ref().and_then(|h| h.edge.as_ref());
         let seq = match before {
             Some(edge) if edge.tree == tree => edge.seq,
-            Some(edge) => edge.seq + 1,
-            None => 1,
+            _ => self.previous.as_ref().map_or(0, |h| h.edge_seq) + 1,
         };
         let slug = &self.job.delivery.tenant.slug;
         EdgeOutput {
@@ -144,7 +143,7 @@ impl<'a> Facts<'a> {
             key: self.job.key,
             plan: plan.digest(),
             body: self.job.body,
-            revision: plan.revision,
+            revision: plan.revision.max(self.previous.as_ref().and_then(|h| h.revision)),
             manifest: FlowManifest {
                 name: plan.name.to_string(),
                 source: plan.source(),
@@ -156,6 +155,10 @@ impl<'a> Facts<'a> {
             },
             edge: edge.cloned(),
             edge_manifest: self.compiled.edge.as_ref().map(|e| e.manifest.clone()),
+            edge_seq: edge
+                .map(|e| e.seq)
+                .max(self.previous.as_ref().map(|h| h.edge_seq))
+                .unwrap_or_default(),
         }
     }
 
@@ -352,16 +355,17 @@ fn put_rows(
 ) {
     let (uid, flow, plan) = (facts.uid(), facts.flow, &facts.job.plan);
     change.expect::<TenantHead>(&uid, Some(&facts.head)).put::<TenantHead>(&uid, tenant);
+    let origin = (uid, plan.source(), plan.native.clone());
+    let owner = FlowOwner { source: plan.source(), native: plan.native.clone() };
+    let claim = FlowClaim { flow: flow.clone() };
     if facts.previous.is_none() {
-        let origin = (uid, plan.source(), plan.native.clone());
-        let owner = FlowOwner { source: plan.source(), native: plan.native.clone() };
-        change.expect::<FlowClaim>(&origin, None);
-        change.put::<FlowClaim>(&origin, &FlowClaim { flow: flow.clone() });
-        change.expect::<FlowOwner>(&(uid, flow.clone()), None);
-        change.put::<FlowOwner>(&(uid, flow.clone()), &owner);
+        change.expect::<FlowClaim>(&origin, None).put(&origin, &claim);
+        change.expect::<FlowOwner>(&(uid, flow.clone()), None).put(&(uid, flow.clone()), &owner);
+    } else {
+        change.expect(&origin, Some(&claim)).expect(&(uid, flow.clone()), Some(&owner));
     }
     change.put::<FlowHead>(&(uid, flow.clone()), head);
-    change.put::<SeenBody>(&(uid, flow.clone(), facts.job.body), &SeenBody);
+    change.put(&(uid, flow.clone(), plan.digest()), &SeenPlan);
     change.put::<BuildRecord>(&(uid, facts.id), record);
     change.put::<BuildNumber>(&(uid, facts.number), &BuildNumber { build: facts.id });
 }

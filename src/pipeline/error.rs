@@ -25,6 +25,12 @@ pub enum BuildError {
         /// The flow.
         flow: FlowId,
     },
+    /// The flow's name and every variant of it belong to other flows.
+    #[error("`{wanted}` and every variant of it are names of other flows")]
+    NoFreeName {
+        /// The name it would have had.
+        wanted: FlowId,
+    },
     /// The tenant has made its builds for now.
     #[error("the quota of {limit} builds in 24 hours for target `{target}` is used up")]
     Quota {

@@ -3,7 +3,7 @@
 use colophon_model::{BuildKey, BuildRecord, FlowId, Stamp, TenantUid, UnixMillis};
 use colophon_store::View;
 use colophon_store::quota::{self, Rule, Verdict};
-use colophon_store::rows::{FlowHead, SeenBody, TenantHead};
+use colophon_store::rows::{FlowHead, SeenPlan, TenantHead};
 
 use super::{BuildError, Job};
 
@@ -44,17 +44,22 @@ pub(super) fn current(
     Ok(view.get::<BuildRecord>(&(uid, head.build))?.map(Box::new))
 }
 
-/// A delivery must not take a flow back: its revision must be above the head's. Without a
-/// revision, content that was current once and is no longer is taken for a replay.
+/// A delivery must not take a flow back: its revision must be above every one built. Without a
+/// revision, content that was current once and is no longer is taken for a replay. Content means
+/// the plan, so that moving a node does not make an old flow new.
 fn check_order(view: &View, job: &Job, flow: &FlowId) -> Result<(), BuildError> {
     let uid = job.delivery.tenant.uid;
     let Some(head) = view.get::<FlowHead>(&(uid, flow.clone()))? else { return Ok(()) };
+    let plan = job.plan.digest();
+    if plan == head.plan {
+        return Ok(()); // the same flow, compiled anew: the templates or the compiler have changed
+    }
     match (job.plan.revision, head.revision) {
         (Some(sent), Some(current)) if sent <= current => {
             Err(BuildError::Stale { flow: flow.clone(), sent, current })
         }
         (Some(_), _) => Ok(()),
-        (None, _) => match view.get::<SeenBody>(&(uid, flow.clone(), job.body))? {
+        (None, _) => match view.get::<SeenPlan>(&(uid, flow.clone(), plan))? {
             Some(_) => Err(BuildError::SeenBefore { flow: flow.clone() }),
             None => Ok(()),
         },

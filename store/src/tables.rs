@@ -53,7 +53,7 @@ tables! {
     /// (uid, flow) → which builder and native id own the flow id.
     FlowOwner = "flow-owner-1",
     /// (uid, flow, digest of a body) → nothing: the body was built before.
-    SeenBody = "seen-body-1",
+    SeenPlan = "seen-plan-1",
     /// (uid, build id) → build record.
     Build = "build-1",
     /// (uid, build number) → build id.

@@ -132,3 +132,14 @@ fn administration_is_the_operators() {
         assert_eq!(server.post(tokens, &operator, bad).status, 400);
     }
 }
+
+/// What no handler sees is refused in the same form.
+#[test]
+fn every_refusal_is_problem_details() {
+    let server = TestServer::start();
+    let unknown = server.get("/nowhere", &[]);
+    assert_problem(&unknown, 404, "not-found");
+    assert_problem(&server.get("/build", &[]), 405, "method-not-allowed");
+    assert_problem(&server.get("/v1/t/%ff/manifest.json", &[]), 404, "not-found");
+    assert_problem(&server.get("/git/x.git/info/refs?service=%ff", &[]), 403, "forbidden");
+}

@@ -59,3 +59,41 @@ fn the_configuration_that_holds_is_shown() {
     assert!(!refused.status.success());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("builds_per_week"));
 }
+
+/// A new key would void every secret and every pinned root without a word.
+#[test]
+fn a_lost_master_key_is_not_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    colophon(dir.path(), &["tenant", "create", "acme-inc"]);
+    std::fs::remove_dir_all(dir.path().join("keys")).unwrap();
+    let output = run(&["tenant", "create", "another"], dir.path());
+    assert!(!output.status.success());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("restore that file"), "{stderr}");
+    assert!(!dir.path().join("keys/master.key").exists());
+}
+
+/// Whatever listens where a server should be is asked for proof before it is told the token.
+#[test]
+fn an_impostor_is_told_nothing() {
+    use std::io::{Read as _, Write as _};
+    let dir = tempfile::tempdir().unwrap();
+    colophon(dir.path(), &["tenant", "create", "acme-inc"]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let owner = format!("pid 1 at http://{}", listener.local_addr().unwrap());
+    let options = colophon_store::Options { owner, ..colophon_store::Options::default() };
+    let held = colophon_store::Store::open(dir.path(), &options).unwrap();
+    let impostor = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 4096];
+        let length = stream.read(&mut request).unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nsure";
+        stream.write_all(answer).unwrap();
+        String::from_utf8_lossy(&request[..length]).into_owned()
+    });
+    let output = run(&["token", "create", "acme-inc", "--kind", "api"], dir.path());
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is not the server of"));
+    assert!(!impostor.join().unwrap().contains("clp_"), "no token was sent");
+    drop(held);
+}

@@ -9,6 +9,7 @@ mod demo;
 mod isolation;
 mod layering;
 mod limits;
+mod order;
 mod press_runs;
 mod python_tuf;
 mod quota;

@@ -228,22 +228,41 @@ fn a_rebuild_of_the_same_flow_elsewhere_is_a_build_of_its_own() {
     assert_ne!(a.json()["id"], b.json()["id"]);
 }
 
-/// Going back without a revision is taken for a replay; a revision must rise.
+/// Agents never go back to a lower number, so a bundle that goes and comes back continues.
 #[test]
-fn stale_deliveries_are_refused() {
+fn a_bundle_that_comes_back_continues_its_numbers() {
     let server = TestServer::start();
     let tenant = server.tenant("acme-inc");
-    let (old, new) = (small_flow("one", None, "old"), small_flow("one", None, "new"));
-    assert_eq!(server.build(&tenant, &old).status, 201);
-    assert_eq!(server.build(&tenant, &new).status, 201);
-    let replay = server.build(&tenant, &old);
-    assert_eq!((replay.status, replay.code().as_str()), (409, "seen-before"));
-
-    assert_eq!(server.build(&tenant, &small_flow("two", Some(5), "a")).status, 201);
-    for (revision, status) in [(5, 409), (4, 409), (6, 201)] {
-        let answer = server.build(&tenant, &small_flow("two", Some(revision), "b"));
-        assert_eq!(answer.status, status, "revision {revision}");
+    let root = server.path("root.json");
+    std::fs::write(&root, &tenant.root).unwrap();
+    let root = root.display().to_string();
+    let enroll = ["enroll", "--url", &server.url, "--tenant", &tenant.slug, "--root", &root];
+    edge_ok(&server, &tenant, &enroll);
+    for (revision, url, version) in [
+        (1, Some("https://example.com/a"), Some("1.0.1")),
+        (2, Some("https://example.com/b"), Some("1.0.2")),
+        (3, None, None),
+        (4, Some("https://example.com/b"), Some("1.0.3")),
+    ] {
+        let built = server.build(&tenant, &bot(revision, url));
+        assert_eq!(built.status, 201, "{:#}", built.json());
+        let outputs = &built.json()["outputs"];
+        assert_eq!(outputs[1]["edge"]["version"].as_str(), version);
+        edge_ok(&server, &tenant, &["apply"]);
     }
-    let same = server.build(&tenant, &small_flow("two", Some(6), "b"));
-    assert_eq!(same.status, 200, "a no-op is no matter of order");
+}
+
+/// A flow that opens a page at the edge, or does nothing there.
+fn bot(revision: u64, url: Option<&str>) -> Vec<u8> {
+    let mut flow: Value = serde_json::from_slice(&small_flow("bot", Some(revision), "x")).unwrap();
+    if let Some(url) = url {
+        flow["target"] = "dual".into();
+        let open = serde_json::json!({
+            "id": "open", "kind": "browser.run", "steps": [{"op": "goto", "url": url}]
+        });
+        flow["nodes"].as_array_mut().unwrap().push(open);
+        let edge = serde_json::json!({"from": "greet", "to": "open"});
+        flow["edges"].as_array_mut().unwrap().push(edge);
+    }
+    serde_json::to_vec(&flow).unwrap()
 }

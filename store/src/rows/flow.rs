@@ -21,7 +21,7 @@ pub struct FlowHead {
     pub plan: Digest,
     /// The JSON as received, a blob.
     pub body: Digest,
-    /// The flow's revision in its builder, when it has one.
+    /// The highest revision built so far, when any had one. It never falls.
     pub revision: Option<u64>,
     /// The flow's entry in the tenant's manifest.
     pub manifest: FlowManifest,
@@ -29,6 +29,9 @@ pub struct FlowHead {
     pub edge: Option<EdgeOutput>,
     /// The manifest inside the bundle.
     pub edge_manifest: Option<EdgeManifest>,
+    /// The highest number of a bundle so far; it stays when the edge part goes, since agents never
+    /// go back.
+    pub edge_seq: u64,
 }
 
 json_row!(FlowHead, FlowHead, (TenantUid, FlowId));
@@ -55,12 +58,12 @@ pub struct FlowOwner {
 
 json_row!(FlowOwner, FlowOwner, (TenantUid, FlowId));
 
-/// Marks that a body (its digest is in the key) was built for a flow before. The value is empty.
+/// Marks that a plan (its digest is in the key) was built for a flow before. The value is empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SeenBody;
+pub struct SeenPlan;
 
-impl Row for SeenBody {
-    const TABLE: Table = Table::SeenBody;
+impl Row for SeenPlan {
+    const TABLE: Table = Table::SeenPlan;
     type Key = (TenantUid, FlowId, Digest);
 
     fn encode(&self) -> Vec<u8> {

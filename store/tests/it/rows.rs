@@ -10,7 +10,7 @@ use colophon_model::{
 };
 use colophon_store::rows::{
     BuildNumber, BundleAlias, FlowClaim, FlowHead, FlowOwner, GitOid, QuotaStamp, RefRow,
-    RootsOrigin, SeenBody, SlugOf, TenantHead, TenantRow, TokenRow, TufFile,
+    RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TufFile,
 };
 use colophon_store::{Row, Table};
 use proptest::prelude::*;
@@ -113,6 +113,7 @@ fn flow_head() -> FlowHead {
             env: BTreeMap::from([("TOKEN".to_owned(), "cred".to_owned())]),
             entrypoints: BTreeMap::from([("login".to_owned(), path("login.py"))]),
         }),
+        edge_seq: 3,
     }
 }
 
@@ -216,7 +217,7 @@ fn every_row_round_trips_and_refuses_junk() {
     strict(&(uid(1), flow()), &flow_head());
     strict(&(uid(1), FlowSource::Langflow, native()), &FlowClaim { flow: flow() });
     strict(&(uid(1), flow()), &FlowOwner { source: FlowSource::Builder, native: native() });
-    strict(&(uid(1), flow(), digest(1)), &SeenBody);
+    strict(&(uid(1), flow(), digest(1)), &SeenPlan);
     strict(&(uid(1), build_id()), &record());
     strict(&(uid(1), 7), &BuildNumber { build: build_id() });
     strict(&(uid(1), "refs/heads/x".to_owned()), &RefRow { oid: oid(1), peeled: None });
@@ -296,12 +297,12 @@ fn flow_prefixes_are_exact() {
     let store = colophon_store::Store::in_memory().unwrap();
     let mut change = colophon_store::Change::new();
     for (id, body) in &rows {
-        change.put(&(uid(1), id.clone(), *body), &SeenBody);
+        change.put(&(uid(1), id.clone(), *body), &SeenPlan);
     }
     store.commit(change).unwrap();
     let view = store.view().unwrap();
-    let seen: Vec<_> = view.scan::<SeenBody>(&(uid(1), rows[0].0.clone())).collect();
+    let seen: Vec<_> = view.scan::<SeenPlan>(&(uid(1), rows[0].0.clone())).collect();
     assert_eq!(seen.len(), 1);
-    assert_eq!(view.scan::<SeenBody>(&uid(1)).count(), 2);
-    assert_eq!(SeenBody::TABLE, Table::SeenBody);
+    assert_eq!(view.scan::<SeenPlan>(&uid(1)).count(), 2);
+    assert_eq!(SeenPlan::TABLE, Table::SeenPlan);
 }

@@ -24,7 +24,7 @@ impl ServerProcess {
             .args(["--json", "--listen", "127.0.0.1:0", "--builds-per-day", "1000000"])
             .arg("--data")
             .arg(data)
-            .args(["serve", "--log", "info"])
+            .args(["serve", "--log", "warn"])
             .args(args)
             .stdout(Stdio::piped())
             .spawn()
