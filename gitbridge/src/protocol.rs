@@ -28,7 +28,8 @@ impl Protocol {
     }
 }
 
-/// What one request may ask for. Over a limit it gets [`Error::Limit`] and costs nothing more.
+/// What one request may ask for. Over a limit it gets [`Error::Limit`] and costs nothing more, except
+/// where a field says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of the body, after decompression.
@@ -39,13 +40,17 @@ pub struct Limits {
     pub wants: usize,
     /// `have` lines.
     pub haves: usize,
+    /// `ref-prefix` lines. With more of them all refs are listed: they only ever were a hint
+    /// (gitprotocol-v2), and Git does the same past 65,536.
+    pub ref_prefixes: usize,
 }
 
 impl Default for Limits {
     /// 10 MiB, 300,000 packets, 16,384 wants and 200,000 haves: what the largest real clients
-    /// were seen to send, with room.
+    /// were seen to send, with room. 256 prefixes: Git sends up to seven for each name that its user
+    /// asks for.
     fn default() -> Self {
-        Self { body: 10 << 20, packets: 300_000, wants: 16_384, haves: 200_000 }
+        Self { body: 10 << 20, packets: 300_000, wants: 16_384, haves: 200_000, ref_prefixes: 256 }
     }
 }
 

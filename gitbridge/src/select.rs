@@ -1,6 +1,6 @@
 //! Which objects answer a request.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use colophon_model::{GitKind, Oid, Ordinal, TagObject};
 
@@ -30,10 +30,11 @@ pub(crate) struct Plan {
 
 impl Wanted {
     /// Finds every wanted object, or refuses the request. An object of another tenant is refused in
-    /// the same words as one that does not exist.
+    /// the same words as one that does not exist. An object that is named twice is read once.
     pub(crate) fn find(log: &dyn ObjectLog, wants: &[Oid]) -> Result<Self, Error> {
         let mut wanted = Self::default();
-        for want in wants {
+        let mut seen = HashSet::new();
+        for want in wants.iter().filter(|want| seen.insert(**want)) {
             wanted.add(log, *want)?;
         }
         Ok(wanted)

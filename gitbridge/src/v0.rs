@@ -2,7 +2,7 @@
 
 use colophon_model::Oid;
 
-use crate::negotiate::Common;
+use crate::negotiate::Hearing;
 use crate::pkt::{self, Packet};
 use crate::protocol::{PackOptions, parse_oid, unexpected};
 use crate::select::Wanted;
@@ -24,7 +24,7 @@ pub(crate) fn answer(
     if !talk.hear_all(rest, server.limits.haves)? {
         return Ok(Response::without_pack(talk.out));
     }
-    let plan = wanted.plan(log, talk.common, request.options.include_tag)?;
+    let plan = wanted.plan(log, talk.hearing.common(), request.options.include_tag)?;
     let pack = PackStream::new(plan, request.options, request.framing)?;
     Ok(Response { head: talk.out, pack: Some(pack) })
 }
@@ -113,9 +113,8 @@ impl Request {
 
 /// The exchange of `have` and `ACK`, answered line by line as Git's own server does.
 struct Negotiation<'a> {
-    log: &'a dyn ObjectLog,
+    hearing: Hearing<'a>,
     request: &'a Request,
-    common: Common,
     /// The last object found to be in common.
     last: Option<Oid>,
     batch: Batch,
@@ -133,9 +132,8 @@ struct Batch {
 impl<'a> Negotiation<'a> {
     fn new(log: &'a dyn ObjectLog, request: &'a Request) -> Self {
         Self {
-            log,
+            hearing: Hearing::new(log),
             request,
-            common: Common::default(),
             last: None,
             batch: Batch::default(),
             said_ready: false,
@@ -167,7 +165,7 @@ impl<'a> Negotiation<'a> {
     }
 
     fn have(&mut self, oid: Oid) -> Result<(), Error> {
-        if self.common.add(self.log, oid)? {
+        if self.hearing.have(oid)? {
             self.batch.known = true;
             let first = self.last.replace(oid).is_none();
             match self.request.acks {
@@ -179,12 +177,12 @@ impl<'a> Negotiation<'a> {
         } else {
             self.batch.unknown = true;
             match self.request.acks {
-                Acks::Detailed if self.common.is_enough() => {
+                Acks::Detailed if self.hearing.common().is_enough() => {
                     self.said_ready = true;
                     self.ack(oid, " ready");
                 }
                 // Stops the client from listing more of what it alone has.
-                Acks::Multi if self.common.is_enough() => self.ack(oid, " continue"),
+                Acks::Multi if self.hearing.common().is_enough() => self.ack(oid, " continue"),
                 Acks::Detailed | Acks::Multi | Acks::Single => {}
             }
         }

@@ -1,10 +1,8 @@
 //! Protocol version 2 (gitprotocol-v2): the commands `ls-refs` and `fetch`.
 
-use std::collections::BTreeMap;
-
 use colophon_model::Oid;
 
-use crate::negotiate::Common;
+use crate::negotiate::Hearing;
 use crate::pkt::{self, Packet};
 use crate::protocol::{PackOptions, unexpected};
 use crate::select::Wanted;
@@ -19,7 +17,7 @@ pub(crate) fn answer(
     match Request::parse(packets)? {
         None => Ok(Response::without_pack(Vec::new())),
         Some(Request { command: "ls-refs", arguments }) => {
-            ls_refs(server, log, &LsRefs::parse(&arguments)?)
+            ls_refs(server, log, &LsRefs::parse(&arguments, &server.limits)?)
         }
         Some(Request { command: "fetch", arguments }) => {
             fetch(log, &Fetch::parse(&arguments, &server.limits)?)
@@ -84,11 +82,12 @@ struct LsRefs<'a> {
     symrefs: bool,
     peel: bool,
     unborn: bool,
+    /// Which refs to list; all of them when there is none. Sorted, and none starts with another.
     prefixes: Vec<&'a str>,
 }
 
 impl<'a> LsRefs<'a> {
-    fn parse(arguments: &[&'a str]) -> Result<Self, Error> {
+    fn parse(arguments: &[&'a str], limits: &Limits) -> Result<Self, Error> {
         let mut request = Self::default();
         for argument in arguments {
             match *argument {
@@ -101,24 +100,34 @@ impl<'a> LsRefs<'a> {
                 },
             }
         }
+        request.tidy_prefixes(limits.ref_prefixes);
         Ok(request)
+    }
+
+    /// Too many prefixes count as none. Of two that overlap the shorter one says it all; without the
+    /// other no ref is found twice.
+    fn tidy_prefixes(&mut self, most: usize) {
+        if self.prefixes.len() > most {
+            self.prefixes.clear();
+        }
+        self.prefixes.sort_unstable();
+        self.prefixes.dedup_by(|longer, kept| longer.starts_with(*kept));
     }
 
     fn wants(&self, name: &str) -> bool {
         self.prefixes.is_empty() || self.prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
 
-    /// The refs under any of the prefixes, each once, sorted.
+    /// The refs under any of the prefixes, sorted, since the prefixes are. Each is read once.
     fn select(&self, log: &dyn ObjectLog) -> Result<Vec<Ref>, Error> {
         if self.prefixes.is_empty() {
             return log.refs("").map_err(Error::Read);
         }
-        let mut found = BTreeMap::new();
+        let mut found = Vec::new();
         for prefix in &self.prefixes {
-            let refs = log.refs(prefix).map_err(Error::Read)?;
-            found.extend(refs.into_iter().map(|r| (r.name.clone(), r)));
+            found.extend(log.refs(prefix).map_err(Error::Read)?);
         }
-        Ok(found.into_values().collect())
+        Ok(found)
     }
 }
 
@@ -206,13 +215,14 @@ fn fetch(log: &dyn ObjectLog, fetch: &Fetch) -> Result<Response, Error> {
         return Ok(Response::without_pack(out));
     }
     let wanted = Wanted::find(log, &fetch.wants)?;
-    let mut common = Common::default();
+    let mut hearing = Hearing::new(log);
     let mut known = Vec::new();
     for have in &fetch.haves {
-        if common.add(log, *have)? {
+        if hearing.have(*have)? {
             known.push(*have);
         }
     }
+    let common = hearing.common();
     if !fetch.haves.is_empty() && !fetch.done {
         let ready = common.is_enough() && !fetch.wait_for_done;
         put_acknowledgments(&known, ready, &mut out);

@@ -13,8 +13,19 @@ const FIRST_METADATA: &str = "meta.1.redb";
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
-    /// Held open: the lock lasts as long as the file.
-    lock: File,
+    lock: DirectoryLock,
+}
+
+/// Keeps other processes out while it lives.
+#[derive(Debug)]
+pub(crate) struct DirectoryLock(File);
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that is being forked on another thread holds a copy of
+        // the open file, and with it the lock, until it runs its own program.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Directory {
@@ -56,7 +67,7 @@ impl Directory {
     }
 
     /// The lock, to be kept by whoever uses the store last.
-    pub(crate) fn into_lock(self) -> File {
+    pub(crate) fn into_lock(self) -> DirectoryLock {
         self.lock
     }
 }
@@ -67,7 +78,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> Error {
     |source| Error::File { path, source }
 }
 
-fn lock(dir: &Path, owner: &str) -> Result<File, Error> {
+fn lock(dir: &Path, owner: &str) -> Result<DirectoryLock, Error> {
     let path = dir.join("LOCK");
     let options =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
@@ -80,7 +91,7 @@ fn lock(dir: &Path, owner: &str) -> Result<File, Error> {
         Err(TryLockError::Error(error)) => return Err(at(&path)(error)),
     }
     write_owner(&mut file, owner).map_err(at(&path))?;
-    Ok(file)
+    Ok(DirectoryLock(file))
 }
 
 /// What the holder wrote about itself: one line, at most 200 characters, `unknown` if unreadable.

@@ -3,6 +3,7 @@
 
 mod append;
 mod clients;
+mod cost;
 mod oracle;
 mod packs;
 mod protocol;

@@ -218,7 +218,7 @@ fn malformed_requests_are_refused() {
 fn requests_over_a_limit_are_refused() {
     let tenant = Tenant::with_builds(0);
     let mut server = upload_pack();
-    server.limits = Limits { body: 1_000, packets: 9, wants: 2, haves: 2 };
+    server.limits = Limits { body: 1_000, packets: 9, wants: 2, haves: 2, ref_prefixes: 2 };
     let want = format!("want {}", tenant.tip());
     let have = format!("have {UNKNOWN}");
     let refused = |protocol, lines: &[&str]| {

@@ -1,10 +1,12 @@
 //! A tenant in memory, a server for it, and Git to talk to that server.
 
+mod counting;
 mod git;
 mod memory;
 mod server;
 pub(crate) mod tenant;
 
+pub(crate) use counting::CountingLog;
 pub(crate) use git::Git;
 pub(crate) use memory::MemoryLog;
 pub(crate) use server::Server;

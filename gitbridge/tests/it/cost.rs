@@ -1,0 +1,122 @@
+//! What a request may cost the server: no more reads for saying the same thing many times.
+
+use colophon_gitbridge::{Error, Protocol, Response};
+use colophon_model::GitKind;
+use proptest::prelude::*;
+
+use crate::support::{CountingLog, Tenant, body, upload_pack};
+
+const PROTOCOLS: [Protocol; 2] = [Protocol::V0, Protocol::V2];
+
+fn ls_refs(log: &CountingLog<'_>, prefixes: &[String]) -> String {
+    let prefixes: Vec<_> = prefixes.iter().map(|prefix| format!("ref-prefix {prefix}")).collect();
+    let mut lines = vec!["command=ls-refs", "0001"];
+    lines.extend(prefixes.iter().map(String::as_str));
+    lines.push("0000");
+    let response = upload_pack().answer(log, Protocol::V2, &body(&lines)).unwrap();
+    String::from_utf8(response.head).unwrap()
+}
+
+/// A fetch of `wants` by a client that has `haves`, answered up to the pack.
+fn fetch(
+    log: &CountingLog<'_>,
+    protocol: Protocol,
+    wants: &[String],
+    haves: &[String],
+) -> Result<Response, Error> {
+    let wants = wants.iter().map(|line| format!("want {line}"));
+    let haves = haves.iter().map(|oid| format!("have {oid}"));
+    let (flush, end) = (["0000".to_owned()], "done".to_owned());
+    let lines: Vec<_> = match protocol {
+        Protocol::V2 => {
+            let head = ["command=fetch", "0001"].map(str::to_owned);
+            head.into_iter().chain(wants).chain(haves).chain([end]).chain(flush).collect()
+        }
+        Protocol::V0 | Protocol::V1 => wants.chain(flush).chain(haves).chain([end]).collect(),
+    };
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    upload_pack().answer(log, protocol, &body(&lines))
+}
+
+/// As many prefixes as are honoured, all of them saying the same, cost one scan.
+#[test]
+fn overlapping_prefixes_read_each_ref_once() {
+    let tenant = Tenant::with_builds(30);
+    let log = CountingLog::new(&tenant.log);
+    let same: Vec<_> = (0..256).map(|n| format!("refs/{}", &"tags/bld"[..n % 8])).collect();
+    assert_eq!(ls_refs(&log, &same).lines().count(), 32 + 1, "every ref, and the flush");
+    assert_eq!((log.scans.get(), log.refs.get()), (1, 32));
+}
+
+/// More prefixes than are honoured ask for everything, as they do of Git.
+#[test]
+fn too_many_prefixes_are_none() {
+    let tenant = Tenant::with_builds(30);
+    let different: Vec<_> = (0..100_000).map(|n| format!("refs/{n}")).collect();
+    let log = CountingLog::new(&tenant.log);
+    assert_eq!(ls_refs(&log, &different), ls_refs(&CountingLog::new(&tenant.log), &[]));
+    assert_eq!(log.scans.get(), 2, "one of them for HEAD");
+    assert_eq!(ls_refs(&log, &different[..256]), "0000", "these are honoured, and match nothing");
+    assert!(ls_refs(&log, &different[..257]).contains(" HEAD\n"));
+}
+
+proptest! {
+    /// Leaving prefixes out changes nothing in the answer: every ref that one of them matches, once,
+    /// in order.
+    #[test]
+    fn prefixes_select_what_they_say(
+        prefixes in proptest::collection::vec("(refs/?|HEAD?)?(t|tags/bld/acme/0{16}[01]?|heads/)?", 0..6)
+    ) {
+        let tenant = Tenant::with_builds(12);
+        let log = CountingLog::new(&tenant.log);
+        let all = ls_refs(&log, &[]);
+        let wanted = |line: &&str| {
+            let name = line.split_once(' ').map(|(_, name)| name.trim_end());
+            name.is_none_or(|name| {
+                prefixes.is_empty() || prefixes.iter().any(|prefix| name.starts_with(prefix))
+            })
+        };
+        let expected: String = all.split_inclusive('\n').filter(wanted).collect();
+        prop_assert_eq!(ls_refs(&log, &prefixes), expected);
+    }
+}
+
+/// Entries are read with all their bytes: a blob that is named a thousand times must not be read a
+/// thousand times.
+#[test]
+fn objects_named_twice_are_read_once() {
+    let tenant = Tenant::with_builds(3);
+    let oid = |kind| tenant.log.entries.iter().find(|e| e.kind == kind).unwrap().oid;
+    let tag = tenant.log.tag_oids().next().unwrap();
+    let tip = tenant.tip().to_string();
+    for named in [oid(GitKind::Blob), oid(GitKind::Tree), oid(GitKind::Commit), tag] {
+        for protocol in PROTOCOLS {
+            let cost = |times: usize, want: bool| {
+                let log = CountingLog::new(&tenant.log);
+                let (tip, many) = (vec![tip.clone()], vec![named.to_string(); times]);
+                let (wants, haves) = if want { (many, tip) } else { (tip, many) };
+                fetch(&log, protocol, &wants, &haves).unwrap();
+                log.entries.get() + log.tags.get()
+            };
+            assert_eq!(cost(1, true), cost(1_000, true), "wants of {named}");
+            assert_eq!(cost(1, false), cost(1_000, false), "haves of {named}");
+        }
+    }
+}
+
+/// A client that asks for no tags makes the server read none, and one that follows tags those that it
+/// is sent.
+#[test]
+fn only_tags_that_are_sent_are_read() {
+    let tenant = Tenant::with_builds(40);
+    let (tip, have) = (tenant.tip(), [tenant.commits[37].to_string()]);
+    let log = CountingLog::new(&tenant.log);
+    let response = fetch(&log, Protocol::V0, &[tip.to_string()], &have).unwrap();
+    let objects = response.pack.unwrap().objects();
+    assert_eq!((log.tags.get(), log.scans.get()), (0, 0));
+    let follow = format!("{tip} include-tag");
+    let response = fetch(&log, Protocol::V0, &[follow], &have).unwrap();
+    assert_eq!(response.pack.unwrap().objects(), objects + 3);
+    assert_eq!(log.tags.get(), 3);
+    assert_eq!(log.entries.get(), 4, "the tip and what the client has, twice");
+}
