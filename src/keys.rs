@@ -144,8 +144,9 @@ fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     // A link, unlike a rename, fails when the name is taken.
-    fs::hard_link(&aside, path)?;
+    let linked = fs::hard_link(&aside, path);
     fs::remove_file(&aside)?;
+    linked?;
     #[cfg(unix)]
     for folder in [Some(folder), folder.parent()].into_iter().flatten() {
         fs::File::open(folder)?.sync_all()?;

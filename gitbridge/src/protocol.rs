@@ -47,7 +47,7 @@ pub struct Limits {
 
 impl Default for Limits {
     /// 10 MiB, 300,000 packets, 16,384 wants and 200,000 haves: what the largest real clients
-    /// were seen to send, with room. 256 prefixes: Git sends up to seven for each name that its user
+    /// were seen to send, with room. 256 prefixes: Git sends up to six for each name that its user
     /// asks for.
     fn default() -> Self {
         Self { body: 10 << 20, packets: 300_000, wants: 16_384, haves: 200_000, ref_prefixes: 256 }

@@ -13,7 +13,7 @@ use colophon_model::{Sha256, TenantSlug, UnixMillis};
 use serde_json::Value;
 
 use crate::envelope::{Document, check_expiry};
-use crate::limits::{MAX_METADATA, MAX_ROOT, MAX_ROOT_UPDATES, MAX_TIMESTAMP};
+use crate::limits::MAX_ROOT_UPDATES;
 use crate::metadata::{Body, MetaFile, Root, Signed, Snapshot, Targets, Timestamp};
 use crate::{Error, FactsSchema, Role, TargetFile, TargetName};
 
@@ -32,7 +32,7 @@ impl RootChain {
     /// # Errors
     /// When the bytes are no root of `tenant` that its own keys signed.
     pub fn pinned(bytes: &[u8], tenant: &TenantSlug) -> Result<Self, Error> {
-        let root = Document::<Root>::parse(bytes, MAX_ROOT)?;
+        let root = Document::<Root>::parse(bytes)?;
         root.verify_root(&root.signed.body)?;
         let chain = Self { root: root.signed, followed: 0, reset: false };
         chain.check_tenant(tenant)?;
@@ -53,7 +53,7 @@ impl RootChain {
         if self.followed == MAX_ROOT_UPDATES {
             return Err(Error::TooManyRoots);
         }
-        let next = Document::<Root>::parse(bytes, MAX_ROOT)?;
+        let next = Document::<Root>::parse(bytes)?;
         next.verify_root(&self.root.body)?;
         next.verify_root(&next.signed.body)?;
         check_version(&next.signed, self.root.version.saturating_add(1))?;
@@ -139,9 +139,9 @@ impl TrustedRoot {
         trusted: Option<&[u8]>,
         now: UnixMillis,
     ) -> Result<TrustedTimestamp, Error> {
-        let offered = self.signed_by_role::<Timestamp>(bytes, MAX_TIMESTAMP)?;
+        let offered = self.signed_by_role::<Timestamp>(bytes)?;
         let trusted = trusted.and_then(|old| {
-            Some((old, self.signed_by_role::<Timestamp>(old, MAX_TIMESTAMP).ok()?))
+            Some((old, self.signed_by_role::<Timestamp>(old).ok()?))
         });
         let (bytes, timestamp) = match trusted {
             None => (bytes, offered),
@@ -162,8 +162,8 @@ impl TrustedRoot {
     }
 
     /// Reads a file and checks the signatures of its role.
-    fn signed_by_role<T: Body>(&self, bytes: &[u8], limit: u64) -> Result<Document<T>, Error> {
-        let document = Document::<T>::parse(bytes, limit)?;
+    fn signed_by_role<T: Body>(&self, bytes: &[u8]) -> Result<Document<T>, Error> {
+        let document = Document::<T>::parse(bytes)?;
         document.verify(&self.root.body.keys, self.root.body.roles.of(T::ROLE))?;
         Ok(document)
     }
@@ -179,7 +179,7 @@ impl TrustedRoot {
         if bytes.len() as u64 != meta.length || Sha256::of(bytes) != meta.hashes.sha256 {
             return Err(Error::HashMismatch { role: T::ROLE });
         }
-        let document = self.signed_by_role::<T>(bytes, MAX_METADATA)?;
+        let document = self.signed_by_role::<T>(bytes)?;
         check_version(&document.signed, meta.version)?;
         document.check_expiry(now)?;
         Ok(document)
@@ -205,7 +205,7 @@ impl TrustedTimestamp {
         Role::Snapshot.file_name(self.snapshot.version)
     }
 
-    /// The signed length of that file, in bytes; never more than [`MAX_METADATA`].
+    /// The signed length of that file, in bytes; never more than [`crate::limits::MAX_METADATA`].
     ///
     /// # Errors
     /// [`Error::TooLarge`] when it is signed, but past the bound.
@@ -226,7 +226,7 @@ impl TrustedTimestamp {
         let offered = self.root.announced::<Snapshot>(bytes, &self.snapshot, now)?;
         let targets = offered.signed.body.meta.targets;
         let old =
-            trusted.and_then(|old| self.root.signed_by_role::<Snapshot>(old, MAX_METADATA).ok());
+            trusted.and_then(|old| self.root.signed_by_role::<Snapshot>(old).ok());
         if let Some(old) = old {
             let old = old.signed.body.meta.targets.version;
             check_not_older(Role::Targets, old, targets.version)?;
@@ -254,7 +254,7 @@ impl TrustedSnapshot {
         Role::Targets.file_name(self.targets.version)
     }
 
-    /// The signed length of that file, in bytes; never more than [`MAX_METADATA`].
+    /// The signed length of that file, in bytes; never more than [`crate::limits::MAX_METADATA`].
     ///
     /// # Errors
     /// [`Error::TooLarge`] when it is signed, but past the bound.
@@ -333,8 +333,9 @@ impl TrustedTargets {
 }
 
 fn bounded(role: Role, length: u64) -> Result<u64, Error> {
-    if length > MAX_METADATA {
-        return Err(Error::TooLarge { role, limit: MAX_METADATA });
+    let limit = role.max_bytes();
+    if length > limit {
+        return Err(Error::TooLarge { role, limit });
     }
     Ok(length)
 }

@@ -51,9 +51,10 @@ pub(crate) struct Document<T> {
 }
 
 impl<T: Body> Document<T> {
-    /// Reads at most `limit` bytes. The message to verify is the canonical form of what was parsed,
+    /// Reads at most what the role's bound allows. The message to verify is the canonical form of what was parsed,
     /// so that nothing is used that was not signed.
-    pub(crate) fn parse(bytes: &[u8], limit: u64) -> Result<Self, Error> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let limit = T::ROLE.max_bytes();
         if bytes.len() as u64 > limit {
             return Err(Error::TooLarge { role: T::ROLE, limit });
         }

@@ -52,6 +52,17 @@ pub enum Error {
         /// The bound, in bytes.
         limit: u64,
     },
+    /// Published metadata would be past the bound that agents hold. A tenant has too many bundles, or
+    /// they have too much to say: take some away.
+    #[error("the {role} metadata would have {size} bytes; agents take at most {limit}")]
+    Unpublishable {
+        /// Which file.
+        role: Role,
+        /// The size it would have, in bytes.
+        size: u64,
+        /// The bound, in bytes.
+        limit: u64,
+    },
     /// Not the bytes that the next higher role signed for.
     #[error("the {role} metadata does not have the signed length and hash")]
     HashMismatch {

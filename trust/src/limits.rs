@@ -1,6 +1,6 @@
 //! Bounds that both sides hold: the server refuses to publish past them, the agent to accept.
 
-use crate::{Error, TargetFile};
+use crate::{Error, Role, TargetFile};
 
 /// Largest zip of a bundle, in bytes: 10 MB.
 pub const MAX_ZIP: u64 = 10_000_000;
@@ -17,6 +17,17 @@ pub const MAX_TIMESTAMP: u64 = 16 * 1024;
 pub const MAX_METADATA: u64 = 4 * 1024 * 1024;
 /// Most root versions that one run of the client follows.
 pub const MAX_ROOT_UPDATES: u32 = 256;
+
+impl Role {
+    /// The most bytes that a file of this role may have, whatever was signed about it.
+    pub(crate) const fn max_bytes(self) -> u64 {
+        match self {
+            Self::Root => MAX_ROOT,
+            Self::Timestamp => MAX_TIMESTAMP,
+            Self::Snapshot | Self::Targets => MAX_METADATA,
+        }
+    }
+}
 
 impl TargetFile {
     /// Checks the three bundle limits.

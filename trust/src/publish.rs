@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use colophon_model::{Sha256, TenantSlug, UnixMillis};
 
 use crate::metadata::{
-    Always, Grants, Hashes, MetaFile, Root, Signed, Snapshot, SnapshotMeta, Targets, Timestamp,
+    Always, Body, Grants, Hashes, MetaFile, Root, Signed, Snapshot, SnapshotMeta, Targets, Timestamp,
     TimestampMeta,
 };
 use crate::{Error, Role, TargetFile, TargetName, TenantKeys};
@@ -63,7 +63,8 @@ pub struct Published {
 /// one before for every role. The same arguments give the same bytes.
 ///
 /// # Errors
-/// [`Error::BundleTooLarge`] and [`Error::Misnamed`] for a target that agents would refuse.
+/// [`Error::BundleTooLarge`] and [`Error::Misnamed`] for a target that agents would refuse, and
+/// [`Error::Unpublishable`] for so many of them that a file would be past its bound.
 pub fn publish(
     keys: &TenantKeys,
     version: NonZeroU64,
@@ -75,16 +76,11 @@ pub fn publish(
         file.check_name(name)?;
     }
     let entries = targets.iter().map(|(name, file)| (name.to_string(), file.to_entry()));
-    let targets = Targets { targets: entries.collect() };
-    let expires = |role| now.plus(lifetime(role));
-    let targets =
-        Signed::new(version, expires(Role::Targets), targets).sign(keys.of(Role::Targets));
+    let targets = make(keys, version, now, Targets { targets: entries.collect() })?;
     let snapshot = Snapshot { meta: SnapshotMeta { targets: describe(version, &targets) } };
-    let snapshot =
-        Signed::new(version, expires(Role::Snapshot), snapshot).sign(keys.of(Role::Snapshot));
+    let snapshot = make(keys, version, now, snapshot)?;
     let timestamp = Timestamp { meta: TimestampMeta { snapshot: describe(version, &snapshot) } };
-    let timestamp =
-        Signed::new(version, expires(Role::Timestamp), timestamp).sign(keys.of(Role::Timestamp));
+    let timestamp = make(keys, version, now, timestamp)?;
     Ok(Published {
         files: vec![
             (Role::Targets.file_name(version), targets),
@@ -92,6 +88,25 @@ pub fn publish(
             (Role::Timestamp.file_name(version), timestamp),
         ],
     })
+}
+
+/// A signed file, unless agents would refuse it for its size. Then no other file is signed that names
+/// it.
+fn make<T: Body>(
+    keys: &TenantKeys,
+    version: NonZeroU64,
+    now: UnixMillis,
+    body: T,
+) -> Result<Vec<u8>, Error> {
+    let expires = now.plus(lifetime(T::ROLE));
+    let file = Signed::new(version, expires, body).sign(keys.of(T::ROLE));
+    check_size(T::ROLE, file.len() as u64)?;
+    Ok(file)
+}
+
+fn check_size(role: Role, size: u64) -> Result<(), Error> {
+    let limit = role.max_bytes();
+    if size > limit { Err(Error::Unpublishable { role, size, limit }) } else { Ok(()) }
 }
 
 fn describe(version: NonZeroU64, bytes: &[u8]) -> MetaFile {

@@ -84,6 +84,8 @@ fn refs_are_listed_as_git_does() {
         &["peel", "ref-prefix refs/tags/", "ref-prefix refs/heads/"],
         &["ref-prefix refs/tags/bld/acme/00000000000000001"],
         &["ref-prefix nothing"],
+        &["ref-prefix refs/tags/bld", "ref-prefix refs/", "ref-prefix refs/tags/bld"],
+        &["ref-prefix HEAD", "ref-prefix "],
     ] {
         let lines = [&["command=ls-refs", "0001"], arguments, &["0000"]].concat();
         let ours = ask(&tenant.log, Protocol::V2, &lines).unwrap();
