@@ -37,7 +37,7 @@ pub struct Offer {
 /// How an offered bundle compares with the active one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// It is the active one.
+    /// It is the active one, whether or not its files were changed on disk.
     Current,
     /// It is newer, or none is active.
     Update,
@@ -72,7 +72,7 @@ pub struct Applied {
     pub generation: Generation,
     /// The folder that holds its files.
     pub path: PathBuf,
-    /// Whether another one, or none, was active before.
+    /// Whether another one, or none, was active before. A repair counts: its files are elsewhere.
     pub changed: bool,
 }
 
@@ -145,11 +145,11 @@ impl<T: Transport> Agent<T> {
             let facts = &offer.file.custom;
             let files = unpack(&zip.bytes, facts)
                 .map_err(|flaw| Error::Bundle { name: offer.name.clone(), source: flaw.into() })?;
-            let generation = Generation::of(facts);
             let generations = Generations::of(&self.cache, &facts.flow);
-            generations.activate(&generation, &files)?;
+            let generation = generations.activate(&Generation::of(facts), &files)?;
             let path = generations.path(&generation);
-            Ok(Applied { path, changed: offer.standing != Standing::Current, generation })
+            let changed = offer.active.as_ref() != Some(&generation);
+            Ok(Applied { generation, path, changed })
         })
     }
 
@@ -210,7 +210,7 @@ fn standing(
     let name = name.clone();
     match offered.seq().cmp(&active.seq()) {
         std::cmp::Ordering::Greater => Ok(Standing::Update),
-        std::cmp::Ordering::Equal if active == offered => Ok(Standing::Current),
+        std::cmp::Ordering::Equal if active.is_same_bundle(offered) => Ok(Standing::Current),
         std::cmp::Ordering::Equal => Err(Error::Fork { name, seq: offered.seq() }),
         std::cmp::Ordering::Less => {
             Err(Error::Rollback { name, active: active.seq(), offered: offered.seq() })

@@ -18,7 +18,7 @@ use crate::{Config, Error};
 /// partial/<sha256>.part       a download that is not complete, with <sha256>.etag
 /// objects/<sha256>.zip        verified bundles
 /// tmp/                        generations being built; emptied at will
-/// flows/<flow>/gen-<seq>-<tree>/   unpacked bundles
+/// flows/<flow>/gen-<seq>-<tree>/   unpacked bundles; with -<n> after it, one that was repaired
 /// flows/<flow>/current        the name of the active one
 /// ```
 #[derive(Debug, Clone)]

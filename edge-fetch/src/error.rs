@@ -232,7 +232,9 @@ fn trust_exit(error: &colophon_trust::Error) -> Exit {
     match error {
         Trust::Expired { .. } => Exit::Expired,
         Trust::Rollback { .. } => Exit::Rollback,
-        Trust::TooLarge { .. } | Trust::BundleTooLarge { .. } => Exit::TooLarge,
+        Trust::TooLarge { .. } | Trust::BundleTooLarge { .. } | Trust::Unpublishable { .. } => {
+            Exit::TooLarge
+        }
         Trust::Threshold { .. }
         | Trust::Malformed { .. }
         | Trust::HashMismatch { .. }

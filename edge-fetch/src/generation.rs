@@ -1,20 +1,24 @@
 //! Unpacked bundles side by side, and the pointer that says which one is active.
 
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use colophon_model::{Artifact, ArtifactPath, FileSet, FlowId};
 use colophon_trust::BundleFacts;
 
-use crate::disk;
+use crate::disk::{self, At};
 use crate::{Cache, Error};
 
-/// The name of an unpacked bundle: `gen-<seq>-<first 8 hex digits of the tree>`.
+/// The name of an unpacked bundle: `gen-<seq>-<first 8 hex digits of the tree>`, and `-<n>` after it
+/// for the `n`th repair, from 1. A damaged folder cannot be replaced in one step, so a repaired one
+/// stands beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generation {
     seq: u64,
     tree: String,
+    repair: u32,
 }
 
 impl Generation {
@@ -22,18 +26,24 @@ impl Generation {
     pub fn of(facts: &BundleFacts) -> Self {
         let mut tree = facts.tree.to_string();
         tree.truncate(8);
-        Self { seq: facts.seq, tree }
+        Self { seq: facts.seq, tree, repair: 0 }
     }
 
     /// The bundle's sequence number.
     pub const fn seq(&self) -> u64 {
         self.seq
     }
+
+    /// Whether both are of the same bundle; one may be a repair of the other.
+    pub fn is_same_bundle(&self, other: &Self) -> bool {
+        (self.seq, &self.tree) == (other.seq, &other.tree)
+    }
 }
 
 impl fmt::Display for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "gen-{}-{}", self.seq, self.tree)
+        write!(f, "gen-{}-{}", self.seq, self.tree)?;
+        if self.repair > 0 { write!(f, "-{}", self.repair) } else { Ok(()) }
     }
 }
 
@@ -41,9 +51,11 @@ impl FromStr for Generation {
     type Err = std::io::Error;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parse = || {
-            let (seq, tree) = text.strip_prefix("gen-")?.split_once('-')?;
+            let (seq, rest) = text.strip_prefix("gen-")?.split_once('-')?;
+            let (tree, repair) = rest.split_once('-').unwrap_or((rest, "0"));
             let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-            let generation = Self { seq: seq.parse().ok()?, tree: tree.to_owned() };
+            let (seq, repair) = (seq.parse().ok()?, repair.parse().ok()?);
+            let generation = Self { seq, tree: tree.to_owned(), repair };
             let valid = tree.len() == 8 && tree.bytes().all(hex);
             (valid && generation.to_string() == text).then_some(generation)
         };
@@ -81,31 +93,57 @@ impl<'a> Generations<'a> {
         }
     }
 
-    /// Makes `files` the active generation. Whatever happens on the way, the pointer names a whole
-    /// generation: the old one, or the new one.
-    pub(crate) fn activate(&self, generation: &Generation, files: &FileSet) -> Result<(), Error> {
-        let place = self.path(generation);
-        if !holds(&place, files) {
-            self.build(&place, files)?;
+    /// Makes `files`, the contents of `bundle`, the active generation and gives its name. Whatever
+    /// happens on the way, the pointer names a folder that is there: the one from before, or a whole
+    /// new one.
+    pub(crate) fn activate(
+        &self,
+        bundle: &Generation,
+        files: &FileSet,
+    ) -> Result<Generation, Error> {
+        let copies = self.copies(bundle)?;
+        let whole = copies.iter().find(|copy| holds(&self.path(copy), files));
+        let generation = match whole {
+            Some(whole) => whole.clone(),
+            None => self.build(bundle, &copies, files)?,
+        };
+        if self.active()?.as_ref() != Some(&generation) {
+            disk::replace(&self.pointer(), format!("{generation}\n").as_bytes())?;
         }
-        if self.active()?.as_ref() == Some(generation) {
-            return Ok(());
+        for other in copies.iter().filter(|copy| **copy != generation) {
+            // Nothing names it any more. What cannot be removed now is tried again the next time.
+            let _ = disk::remove_folder(&self.path(other));
         }
-        disk::replace(&self.pointer(), format!("{generation}\n").as_bytes())
+        Ok(generation)
     }
 
-    /// Builds the generation aside and moves it into place as a whole.
-    fn build(&self, place: &Path, files: &FileSet) -> Result<(), Error> {
+    /// What is there of a bundle: nothing or one folder, and more when its files were changed and a
+    /// repair did not come to its end.
+    fn copies(&self, bundle: &Generation) -> Result<Vec<Generation>, Error> {
+        let entries = disk::absent_as_none(fs::read_dir(&self.folder)).at(&self.folder)?;
+        let names = entries.into_iter().flatten();
+        let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let generations = names.filter_map(|name| name.parse::<Generation>().ok());
+        Ok(generations.filter(|generation| generation.is_same_bundle(bundle)).collect())
+    }
+
+    /// Builds a generation aside and moves it into place as a whole, under a name that none of the
+    /// damaged `copies` has.
+    fn build(
+        &self,
+        bundle: &Generation,
+        copies: &[Generation],
+        files: &FileSet,
+    ) -> Result<Generation, Error> {
+        let repair = copies.iter().map(|copy| copy.repair.saturating_add(1)).max().unwrap_or(0);
+        let generation = Generation { repair, ..bundle.clone() };
         let tmp = self.cache.fresh_tmp()?;
         let building = tmp.join("new");
         write_files(&building, files)?;
         disk::make_folder(&self.folder)?;
-        if place.exists() {
-            // Somebody changed files in it; a folder cannot be replaced in one step.
-            disk::rename(place, &tmp.join("damaged"))?;
-        }
-        disk::rename(&building, place)?;
-        disk::remove_folder(&tmp)
+        disk::rename(&building, &self.path(&generation))?;
+        disk::remove_folder(&tmp)?;
+        Ok(generation)
     }
 }
 
@@ -134,12 +172,18 @@ fn write_files(root: &Path, files: &FileSet) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use colophon_model::FileMode;
+
     use super::*;
 
     #[test]
     fn only_our_own_names_are_generations() {
         let generation: Generation = "gen-12-0a1b2c3d".parse().unwrap();
         assert_eq!(generation.seq(), 12);
+        let repaired: Generation = "gen-12-0a1b2c3d-1".parse().unwrap();
+        assert!(repaired.is_same_bundle(&generation) && repaired != generation);
         for bad in [
             "",
             "gen-1",
@@ -148,8 +192,123 @@ mod tests {
             "gen-1-../../x",
             "gen-1-0A1B2C3D",
             "../gen-1-0a1b2c3d",
+            "gen-1-0a1b2c3d-",
+            "gen-1-0a1b2c3d-0",
+            "gen-1-0a1b2c3d-01",
+            "gen-1-0a1b2c3d-+1",
+            "gen-1-0a1b2c3d-1-1",
+            "gen-1-0a1b2c3d-../x",
         ] {
             assert!(bad.parse::<Generation>().is_err(), "{bad}");
         }
+    }
+
+    /// A flow with a bundle of one file.
+    struct Flow {
+        dir: tempfile::TempDir,
+        bundle: Generation,
+        files: FileSet,
+    }
+
+    impl Flow {
+        fn new() -> Self {
+            let main = Artifact::new(FileMode::Regular, b"whole".to_vec());
+            let files = FileSet::new([("main.py".parse().unwrap(), main)].into()).unwrap();
+            let bundle = "gen-1-0a1b2c3d".parse().unwrap();
+            Self { dir: tempfile::tempdir().unwrap(), bundle, files }
+        }
+
+        fn folder(&self) -> PathBuf {
+            self.dir.path().join("flows/order")
+        }
+
+        fn activate(&self) -> Result<Generation, Error> {
+            let cache = Cache::new(self.dir.path());
+            Generations::of(&cache, &"order".parse().unwrap()).activate(&self.bundle, &self.files)
+        }
+
+        fn current(&self) -> String {
+            fs::read_to_string(self.folder().join("current")).unwrap().trim_end().to_owned()
+        }
+
+        /// The file of the active generation, as one who starts the flow would find it.
+        fn active_file(&self) -> String {
+            fs::read_to_string(self.folder().join(self.current()).join("main.py")).unwrap()
+        }
+
+        fn damage(&self) {
+            fs::write(self.folder().join(self.current()).join("main.py"), "damaged").unwrap();
+        }
+
+        fn generations(&self) -> Vec<String> {
+            let entries = fs::read_dir(self.folder()).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            let mut names: Vec<_> = names.filter(|name| name.starts_with("gen-")).collect();
+            names.sort();
+            names
+        }
+    }
+
+    /// The process dies after the repaired generation is in place, or after the pointer names it. The
+    /// pointer names a folder that is there all along, and the next run ends the repair.
+    #[test]
+    fn a_repair_can_be_cut_off_between_any_two_steps() {
+        let flow = Flow::new();
+        assert_eq!(flow.activate().unwrap(), flow.bundle);
+        flow.damage();
+
+        // A folder in the way of the new pointer stops the run right before it.
+        let obstacle = flow.folder().join("current.new");
+        fs::create_dir(&obstacle).unwrap();
+        flow.activate().unwrap_err();
+        assert_eq!(flow.generations(), ["gen-1-0a1b2c3d", "gen-1-0a1b2c3d-1"]);
+        assert_eq!(
+            (flow.current(), flow.active_file()),
+            (flow.bundle.to_string(), "damaged".into())
+        );
+        fs::remove_dir(&obstacle).unwrap();
+
+        // The same, with the pointer moved and the damaged folder still there.
+        fs::write(flow.folder().join("current"), "gen-1-0a1b2c3d-1\n").unwrap();
+        assert_eq!(flow.active_file(), "whole");
+        assert_eq!(flow.activate().unwrap().to_string(), "gen-1-0a1b2c3d-1");
+        assert_eq!(flow.generations(), ["gen-1-0a1b2c3d-1"], "the damaged one is gone");
+        assert_eq!(flow.active_file(), "whole");
+
+        // From the first of the two.
+        flow.damage();
+        fs::create_dir(&obstacle).unwrap();
+        flow.activate().unwrap_err();
+        fs::remove_dir(&obstacle).unwrap();
+        assert_eq!(flow.activate().unwrap().to_string(), "gen-1-0a1b2c3d-2");
+        assert_eq!(flow.generations(), ["gen-1-0a1b2c3d-2"]);
+        assert_eq!(flow.active_file(), "whole");
+    }
+
+    /// A kill can come at any moment, so at every moment the pointer must name a folder with its file,
+    /// damaged or not.
+    #[test]
+    fn the_pointer_names_a_folder_throughout_repairs() {
+        let flow = Flow::new();
+        flow.activate().unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let watcher = scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let before = flow.current();
+                    let there = flow.folder().join(&before).join("main.py").is_file();
+                    // A pointer that moved meanwhile says nothing about the folder it named.
+                    assert!(there || flow.current() != before, "{before} is active and not there");
+                }
+            });
+            for _ in 0..200 {
+                flow.damage();
+                flow.activate().unwrap();
+            }
+            done.store(true, Ordering::Relaxed);
+            watcher.join().unwrap();
+        });
+        assert_eq!(flow.current(), "gen-1-0a1b2c3d-200");
+        assert_eq!(flow.generations().len(), 1);
     }
 }

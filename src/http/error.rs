@@ -5,8 +5,10 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use colophon_compiler::Problems;
 use colophon_gitbridge::Error as GitError;
+use colophon_trust::Error as TrustError;
 use serde::Serialize;
 
+use crate::feed::FeedError;
 use crate::pipeline::BuildError;
 use crate::tasks::TaskError;
 use crate::tenants::TenantError;
@@ -197,6 +199,10 @@ impl From<BuildError> for ApiError {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused-content", cause.to_string())
             }
             BuildError::Git(cause) => Self::internal(cause),
+            BuildError::Feed(FeedError::Trust(cause @ TrustError::Unpublishable { .. })) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-many-bundles", cause.to_string())
+                    .hint("the tenant has more edge bundles than its metadata can list")
+            }
             BuildError::Feed(_) | BuildError::Encoding(_) => Self::internal(&error),
         }
     }

@@ -140,9 +140,8 @@ impl TrustedRoot {
         now: UnixMillis,
     ) -> Result<TrustedTimestamp, Error> {
         let offered = self.signed_by_role::<Timestamp>(bytes)?;
-        let trusted = trusted.and_then(|old| {
-            Some((old, self.signed_by_role::<Timestamp>(old).ok()?))
-        });
+        let trusted =
+            trusted.and_then(|old| Some((old, self.signed_by_role::<Timestamp>(old).ok()?)));
         let (bytes, timestamp) = match trusted {
             None => (bytes, offered),
             Some((old_bytes, old)) => {
@@ -225,8 +224,7 @@ impl TrustedTimestamp {
     ) -> Result<TrustedSnapshot, Error> {
         let offered = self.root.announced::<Snapshot>(bytes, &self.snapshot, now)?;
         let targets = offered.signed.body.meta.targets;
-        let old =
-            trusted.and_then(|old| self.root.signed_by_role::<Snapshot>(old).ok());
+        let old = trusted.and_then(|old| self.root.signed_by_role::<Snapshot>(old).ok());
         if let Some(old) = old {
             let old = old.signed.body.meta.targets.version;
             check_not_older(Role::Targets, old, targets.version)?;

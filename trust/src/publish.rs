@@ -6,8 +6,8 @@ use std::num::NonZeroU64;
 use colophon_model::{Sha256, TenantSlug, UnixMillis};
 
 use crate::metadata::{
-    Always, Body, Grants, Hashes, MetaFile, Root, Signed, Snapshot, SnapshotMeta, Targets, Timestamp,
-    TimestampMeta,
+    Always, Body, Grants, Hashes, MetaFile, Root, Signed, Snapshot, SnapshotMeta, Targets,
+    Timestamp, TimestampMeta,
 };
 use crate::{Error, Role, TargetFile, TargetName, TenantKeys};
 
@@ -112,4 +112,28 @@ fn check_size(role: Role, size: u64) -> Result<(), Error> {
 fn describe(version: NonZeroU64, bytes: &[u8]) -> MetaFile {
     let hashes = Hashes { sha256: Sha256::of(bytes) };
     MetaFile { version, length: bytes.len() as u64, hashes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{MAX_METADATA, MAX_TIMESTAMP};
+
+    /// The snapshot and the timestamp are small whatever they name, so that only here a size past
+    /// their bounds can be had.
+    #[test]
+    fn each_role_has_its_bound() {
+        for (role, most) in [
+            (Role::Targets, MAX_METADATA),
+            (Role::Snapshot, MAX_METADATA),
+            (Role::Timestamp, MAX_TIMESTAMP),
+        ] {
+            assert!(check_size(role, most).is_ok());
+            let error = check_size(role, most + 1).unwrap_err();
+            let Error::Unpublishable { role: found, size, limit } = error else {
+                panic!("{error:?}");
+            };
+            assert_eq!((found, size, limit), (role, most + 1, most));
+        }
+    }
 }

@@ -75,14 +75,17 @@ fn damage_on_disk_is_repaired() {
     let agent = Agent::enrolled(&tenant);
     agent.expect(&["apply"], 0);
     let object = agent.tree("objects").into_keys().next().unwrap();
-    let main = agent.home().join("flows/order").join(agent.current().unwrap().trim_end());
-    let main = main.join("main.py");
-    std::fs::write(&main, "evil").unwrap();
-    agent.expect(&["apply"], 0);
+    let active = || agent.home().join("flows/order").join(agent.current().unwrap().trim_end());
+    let damaged = active();
+    std::fs::write(damaged.join("main.py"), "evil").unwrap();
+    assert_eq!(agent.expect(&["apply"], 0).json[0]["changed"], true);
     assert_eq!(agent.active_file("main.py"), "one");
+    assert!(!damaged.exists());
+    assert_eq!(agent.expect(&["apply"], 0).json[0]["changed"], false);
+    assert_eq!(agent.expect(&["check"], 0).code, 0, "a repaired bundle is the current one");
 
     std::fs::write(&object, "evil").unwrap();
-    std::fs::remove_file(&main).unwrap();
+    std::fs::remove_file(active().join("main.py")).unwrap();
     tenant.server.requests("");
     agent.expect(&["apply"], 0);
     assert_eq!(agent.active_file("main.py"), "one");

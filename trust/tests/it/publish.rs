@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::forge::{DAY, NOW, bundle, version};
 use colophon_model::{TenantSlug, TenantUid};
+use colophon_trust::limits::MAX_METADATA;
 use colophon_trust::{
-    Error, Published, RootChain, Seed, TargetFile, TargetName, TenantKeys, TrustedTargets,
+    Error, Published, Role, RootChain, Seed, TargetFile, TargetName, TenantKeys, TrustedTargets,
     initial_root, publish,
 };
 use proptest::prelude::*;
@@ -88,6 +89,26 @@ fn what_agents_would_refuse_is_not_published() {
     let other = "acme-inc.other.python.zip".parse().unwrap();
     let result = publish(&keys(), version(1), &BTreeMap::from([(other, good)]), NOW);
     assert!(matches!(result, Err(Error::Misnamed { .. })), "{result:?}");
+}
+
+/// A targets file of exactly the size that agents accept is published and read; with one byte more it
+/// is refused before anything vouches for it.
+#[test]
+fn metadata_that_agents_would_refuse_is_not_published() {
+    let of_size = |padding: usize| {
+        let mut file = bundle("acme-inc", "pay", 1, b"zip");
+        file.custom.requirements = vec!["x".repeat(padding)];
+        publish(&keys(), version(1), &named(vec![file]), NOW)
+    };
+    let limit = usize::try_from(MAX_METADATA).unwrap();
+    let padding = limit - of_size(0).unwrap().files[0].1.len();
+    let largest = of_size(padding).unwrap();
+    assert_eq!(largest.files[0].1.len(), limit);
+    assert_eq!(read(&largest).unwrap().bundles().len(), 1);
+    let error = of_size(padding + 1).unwrap_err();
+    let text = "the targets metadata would have 4194305 bytes; agents take at most 4194304";
+    assert_eq!(error.to_string(), text);
+    assert!(matches!(error, Error::Unpublishable { role: Role::Targets, .. }), "{error:?}");
 }
 
 fn bundles() -> impl Strategy<Value = BTreeMap<TargetName, TargetFile>> {
