@@ -5,7 +5,7 @@ CARGO ?= cargo
 DATA ?= colophon-data
 STARTERS := .cache/langflow-1.13.0
 
-.PHONY: help demo demo-keep test test-setup test-crash check fmt clippy doc bench build-flow component-table clean-cache
+.PHONY: help demo demo-keep test test-setup test-crash check fmt clippy doc deny bench build-flow component-table clean-cache
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -42,12 +42,15 @@ clippy:
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
+deny: ## Crates, licenses and sources against deny.toml (needs cargo-deny)
+	$(CARGO) deny check bans licenses sources
+
 bench: ## Builds per second over HTTP beside an fdatasync baseline (release build)
 	$(CARGO) bench --locked --bench http
 
 build-flow: ## Build one file: make build-flow SLUG=acme-inc JSON=flow.json [DATA=dir]
 	@[ -n "$(SLUG)" ] && [ -n "$(JSON)" ] || { echo "usage: make build-flow SLUG=<tenant> JSON=<file> [DATA=<dir>]" >&2; exit 2; }
-	$(CARGO) run --locked --quiet --bin colophon -- --data "$(DATA)" build "$(SLUG)" "$(JSON)"
+	$(CARGO) run --locked --quiet --bin colophon -- build "$(SLUG)" "$(JSON)" --data "$(DATA)"
 
 clean-cache: ## Remove what tests and demo fetched
 	rm -rf .cache

@@ -213,9 +213,8 @@ fn langflow_file() -> std::path::PathBuf {
 fn tenant(data: &Path, n: usize) -> anyhow::Result<Tenant> {
     let slug = format!("tenant-{n}");
     let output = Command::new(env!("CARGO_BIN_EXE_colophon"))
-        .args(["--json", "--data"])
+        .args(["--json", "tenant", "create", &slug, "--data"])
         .arg(data)
-        .args(["tenant", "create", &slug, "--allow-custom-components"])
         .output()?;
     let made: Value = serde_json::from_slice(&output.stdout).context("no tenant was made")?;
     let secret = made["webhook_secret"].as_str().context("no secret was told")?.to_owned();
@@ -224,10 +223,9 @@ fn tenant(data: &Path, n: usize) -> anyhow::Result<Tenant> {
 
 fn serve(data: &Path) -> anyhow::Result<(Child, String)> {
     let mut server = Command::new(env!("CARGO_BIN_EXE_colophon"))
-        .args(["--json", "--listen", "127.0.0.1:0", "--builds-per-day", "100000000"])
+        .args(["serve", "--json", "--listen", "127.0.0.1:0", "--builds-per-day", "100000000"])
         .args(["--log", "warn", "--data"])
         .arg(data)
-        .arg("serve")
         .stdout(Stdio::piped())
         .spawn()?;
     let mut line = String::new();

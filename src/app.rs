@@ -35,19 +35,17 @@ pub type SharedApp = Arc<App>;
 impl App {
     /// Opens the data directory and makes the handles. Fails when another process holds it.
     pub fn open(config: Config, clock: SharedClock) -> anyhow::Result<Self> {
-        let press = Arc::new(open_press(&config, clock, &Owner::Server(config.listen))?);
+        let press = Arc::new(open_press(&config, clock, Owner::Server(config.listen))?);
         Ok(Self::over(press, config))
     }
 
     /// An app over an opened press.
     pub fn over(press: Arc<Press>, config: Config) -> Self {
-        let listen = format!("http://{}", config.listen);
-        let public_url = config.public_url.clone().unwrap_or(listen);
         Self {
             press,
             builds: Tasks::new(config.limits.builds, config.limits.waiting),
             reads: Tasks::new(config.limits.reads, config.limits.waiting),
-            public_url: public_url.trim_end_matches('/').to_owned(),
+            public_url: config.public_url(),
             config,
         }
     }
@@ -57,7 +55,7 @@ impl App {
 const QUOTA_WINDOW: u64 = 24 * 60 * 60 * 1000;
 
 /// Opens the store below `config.data`, the keys, and the compiler.
-pub fn open_press(config: &Config, clock: SharedClock, owner: &Owner) -> anyhow::Result<Press> {
+pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::Result<Press> {
     let store = Store::open(&config.data, &store_options(config, owner))
         .with_context(|| format!("cannot open data directory `{}`", config.data.display()))?;
     let keys = open_keys(config, &store)?;
@@ -101,7 +99,7 @@ impl Owner {
     }
 }
 
-fn store_options(config: &Config, owner: &Owner) -> Options {
+fn store_options(config: &Config, owner: Owner) -> Options {
     Options {
         durability: match config.store.durability {
             Durability::Full => colophon_store::Durability::Full,

@@ -17,8 +17,6 @@ use crate::config::Overrides;
 #[derive(Debug, Parser)]
 #[command(name = "colophon", version, max_term_width = 100)]
 pub struct Cli {
-    #[command(flatten)]
-    overrides: Overrides,
     /// Print data as JSON, one value per line
     #[arg(long, global = true)]
     json: bool,
@@ -29,7 +27,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve webhooks, Git clients and edge agents
-    Serve,
+    Serve(Overrides),
     /// Show everything once, on a fresh data directory
     Demo(demo::Demo),
     /// Build one flow from a file against the data directory, without a server
@@ -41,7 +39,7 @@ enum Command {
     #[command(subcommand)]
     Token(token::Token),
     /// Read the configuration, say what holds, and stop
-    CheckConfig,
+    CheckConfig(Overrides),
 }
 
 impl Cli {
@@ -49,12 +47,12 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<()> {
         let out = out::Out::new(self.json);
         match self.command {
-            Command::Serve => serve::run(&self.overrides, out),
+            Command::Serve(overrides) => serve::run(&overrides, out),
             Command::Demo(demo) => demo.run(out),
-            Command::Build(build) => build.run(&self.overrides, out),
-            Command::Tenant(tenant) => tenant.run(&self.overrides, out),
-            Command::Token(token) => token.run(&self.overrides, out),
-            Command::CheckConfig => check_config::run(&self.overrides, out),
+            Command::Build(build) => build.run(out),
+            Command::Tenant(tenant) => tenant.run(out),
+            Command::Token(token) => token.run(out),
+            Command::CheckConfig(overrides) => check_config::run(&overrides, out),
         }
     }
 }

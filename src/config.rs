@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 
 /// Everything an operator can set. Unknown keys are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,25 +125,25 @@ impl Default for StoreConfig {
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Overrides {
     /// Configuration file (TOML)
-    #[arg(long, global = true, env = "COLOPHON_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "COLOPHON_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Data directory
-    #[arg(long, global = true, env = "COLOPHON_DATA", value_name = "DIR")]
+    /// Data directory [default: colophon-data]
+    #[arg(long, env = "COLOPHON_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Address to listen on
-    #[arg(long, global = true, env = "COLOPHON_LISTEN", value_name = "ADDR")]
+    /// Address to listen on [default: 127.0.0.1:8787]
+    #[arg(long, env = "COLOPHON_LISTEN", value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
-    /// URL under which clients reach the server
-    #[arg(long, global = true, env = "COLOPHON_PUBLIC_URL", value_name = "URL")]
+    /// URL under which clients reach the server [default: http://LISTEN]
+    #[arg(long, env = "COLOPHON_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
-    /// Builds per tenant and target in any 24 hours
-    #[arg(long, global = true, env = "COLOPHON_QUOTA_BUILDS_PER_DAY", value_name = "N")]
+    /// Builds per tenant and target in any 24 hours [default: 100]
+    #[arg(long, env = "COLOPHON_QUOTA_BUILDS_PER_DAY", value_name = "N")]
     pub builds_per_day: Option<NonZeroU64>,
     /// Send traces to this OTLP/HTTP endpoint
-    #[arg(long, global = true, env = "COLOPHON_OTLP_ENDPOINT", value_name = "URL")]
+    #[arg(long, env = "COLOPHON_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
-    /// What to log to stderr, such as `info` or `colophon=debug`
-    #[arg(long, global = true, env = "COLOPHON_LOG", value_name = "FILTER")]
+    /// What to log to stderr, such as `warn` or `colophon=debug` [default: info]
+    #[arg(long, env = "COLOPHON_LOG", value_name = "FILTER")]
     pub log: Option<String>,
 }
 
@@ -184,6 +186,13 @@ impl Config {
         }
     }
 
+    /// URL under which clients reach the server, without a final slash.
+    pub fn public_url(&self) -> String {
+        let listen = || format!("http://{}", self.listen);
+        let url = self.public_url.clone().unwrap_or_else(listen);
+        url.trim_end_matches('/').to_owned()
+    }
+
     /// Checks what types cannot say, and names every problem at once.
     fn check(&self) -> anyhow::Result<()> {
         let mut problems = Vec::new();
@@ -193,13 +202,15 @@ impl Config {
         if self.limits.body_bytes < 1024 {
             problems.push("`limits.body_bytes` must be at least 1024".to_owned());
         }
-        for (name, url) in [
-            ("public_url", &self.public_url),
-            ("telemetry.otlp_endpoint", &self.telemetry.otlp_endpoint),
-        ] {
-            if url.as_deref().is_some_and(|u| !is_http_url(u)) {
-                problems.push(format!("`{name}` must begin with http:// or https://"));
-            }
+        if self.public_url.as_deref().is_some_and(|u| !has_scheme(u, &["http://", "https://"])) {
+            problems.push("`public_url` must begin with http:// or https://".to_owned());
+        }
+        let endpoint = self.telemetry.otlp_endpoint.as_deref();
+        if endpoint.is_some_and(|u| !has_scheme(u, &["http://"])) {
+            problems.push("`telemetry.otlp_endpoint` must begin with http://".to_owned());
+        }
+        if let Err(error) = self.telemetry.filter() {
+            problems.push(format!("`telemetry.log` is not a filter: {error}"));
         }
         if !problems.is_empty() {
             bail!("{}", problems.join("; "));
@@ -208,8 +219,15 @@ impl Config {
     }
 }
 
-fn is_http_url(text: &str) -> bool {
-    ["http://", "https://"].iter().any(|s| text.strip_prefix(s).is_some_and(|r| !r.is_empty()))
+fn has_scheme(url: &str, schemes: &[&str]) -> bool {
+    schemes.iter().any(|s| url.strip_prefix(s).is_some_and(|rest| !rest.is_empty()))
+}
+
+impl Telemetry {
+    /// The log filter.
+    pub fn filter(&self) -> Result<EnvFilter, ParseError> {
+        EnvFilter::try_new(self.log.as_deref().unwrap_or("info"))
+    }
 }
 
 #[cfg(test)]
@@ -236,9 +254,12 @@ mod tests {
     #[test]
     fn mistakes_are_named_all_at_once() {
         assert!(load("lisen = \"x\"", Overrides::default()).is_err(), "unknown key");
-        let bad = "public_url = \"ftp://x\"\n[limits]\nedge_url_seconds = 0\nbody_bytes = 1\n";
+        let bad = "public_url = \"ftp://x\"\n[limits]\nedge_url_seconds = 0\nbody_bytes = 1\n\
+                   [telemetry]\notlp_endpoint = \"https://x\"\nlog = \"a=b=c\"\n";
         let text = load(bad, Overrides::default()).unwrap_err().to_string();
-        for word in ["public_url", "edge_url_seconds", "body_bytes"] {
+        for word in
+            ["public_url", "edge_url_seconds", "body_bytes", "otlp_endpoint", "telemetry.log"]
+        {
             assert!(text.contains(word), "{text}");
         }
     }

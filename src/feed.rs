@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
-use colophon_model::{EdgeManifest, EdgeOutput, TenantUid, UnixMillis};
-use colophon_store::rows::{BundleAlias, TufFile};
+use colophon_model::{EdgeOutput, TenantUid, UnixMillis};
+use colophon_store::rows::{BundleAlias, EdgeHead, TufFile};
 use colophon_store::{Change, PreparedBlob};
 use colophon_trust::{
     BundleFacts, Channel, FactsSchema, Published, TargetFile, TargetName, TenantKeys,
@@ -21,26 +21,19 @@ pub enum FeedError {
     Store(#[from] colophon_store::Error),
 }
 
-/// One flow's current bundle, as its head row holds it.
-#[derive(Debug, Clone, Copy)]
-pub struct Bundle<'a> {
-    /// Size, hashes and version of the zip.
-    pub output: &'a EdgeOutput,
-    /// What it runs on.
-    pub manifest: &'a EdgeManifest,
-}
-
 /// The version string of a bundle's sequence number.
 pub fn version(seq: u64) -> String {
     format!("1.0.{seq}")
 }
 
 /// The entries of `targets.json`: the current bundle of every flow that has one.
-pub fn targets<'a>(bundles: impl Iterator<Item = Bundle<'a>>) -> BTreeMap<TargetName, TargetFile> {
+pub fn targets<'a>(
+    bundles: impl Iterator<Item = &'a EdgeHead>,
+) -> BTreeMap<TargetName, TargetFile> {
     bundles.map(target).map(|file| (file.custom.target_name(), file)).collect()
 }
 
-fn target(Bundle { output, manifest }: Bundle<'_>) -> TargetFile {
+fn target(EdgeHead { output, manifest }: &EdgeHead) -> TargetFile {
     TargetFile {
         length: output.length,
         sha256: output.sha256,

@@ -2,6 +2,7 @@
 
 mod auth;
 mod blobs;
+mod body;
 mod build_view;
 mod builds;
 mod bundles;

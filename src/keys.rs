@@ -13,7 +13,7 @@ use colophon_trust::Seed;
 use hkdf::Hkdf;
 use sha2::Sha256;
 
-use crate::tokens::{Token, TokenKind};
+use crate::tokens::Token;
 
 /// The server's master key: 32 random bytes in `<data>/keys/master.key`, mode 0600.
 ///
@@ -85,7 +85,7 @@ impl MasterKey {
 
     /// The token with which the command line administers a running server on the same machine.
     pub fn operator_token(&self) -> Token {
-        Token::from_random(TokenKind::Operator, &self.derive("operator/1"))
+        Token::operator(&self.derive("operator/1"))
     }
 
     fn derive<const N: usize>(&self, label: &str) -> [u8; N] {
@@ -104,7 +104,7 @@ pub struct Nonce([u8; 32]);
 impl Nonce {
     /// Draws one.
     pub fn random() -> anyhow::Result<Self> {
-        random_bytes().map(Self)
+        Ok(Self(random_bytes()?))
     }
 
     /// Parses 64 hex digits.
@@ -124,9 +124,9 @@ fn path(data: &Path) -> PathBuf {
 }
 
 /// Bytes from the operating system's generator.
-pub fn random_bytes<const N: usize>() -> anyhow::Result<[u8; N]> {
+pub fn random_bytes<const N: usize>() -> Result<[u8; N], getrandom::Error> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).context("the operating system gave no random bytes")?;
+    getrandom::fill(&mut bytes)?;
     Ok(bytes)
 }
 

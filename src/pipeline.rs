@@ -14,7 +14,8 @@ mod naming;
 mod order;
 mod timing;
 
-use colophon_compiler::{CodePolicy, Compiled, Compiler, Limits, Plan};
+use axum::body::Bytes;
+use colophon_compiler::{Compiled, Compiler, Limits, Plan, Problem};
 use colophon_model::{BuildKey, BuildRecord, Digest, FlowId, UnixMillis};
 use colophon_store::quota::Rule;
 use colophon_store::rows::TenantRow;
@@ -52,7 +53,7 @@ pub struct Delivery {
     /// Whose flow.
     pub tenant: TenantRow,
     /// The JSON as received.
-    pub body: Vec<u8>,
+    pub body: Bytes,
     /// When.
     pub received: UnixMillis,
 }
@@ -64,6 +65,18 @@ pub enum Outcome {
     Built(Box<BuildRecord>),
     /// The flow's current build has the same key; nothing was written.
     NoOp(Box<BuildRecord>),
+}
+
+/// A delivery taken to its end.
+#[derive(Debug)]
+pub struct Finished {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Where the time went.
+    pub timing: Timing,
+    /// What the compiler noticed but did not refuse. A body that was recognised is not read again,
+    /// so only its first delivery tells.
+    pub warnings: Vec<Problem>,
 }
 
 impl Outcome {
@@ -109,7 +122,7 @@ impl Press {
     }
 
     /// Takes a delivery through every step. Blocks until the build is durable.
-    pub fn run(&self, delivery: Delivery) -> Result<(Outcome, Timing), BuildError> {
+    pub fn run(&self, delivery: Delivery) -> Result<Finished, BuildError> {
         let span = tracing::info_span!(
             "build",
             tenant.slug = %delivery.tenant.slug,
@@ -118,28 +131,29 @@ impl Press {
             outcome = tracing::field::Empty,
         );
         let _entered = span.enter();
-        let mut timing = Timing::default();
-        let outcome = self.build(delivery, &mut timing)?;
-        let record = outcome.record();
+        let finished = self.build(delivery)?;
+        let (outcome, record) = (&finished.outcome, finished.outcome.record());
         span.record("flow.id", record.flow.as_str());
         span.record("build.id", record.id.to_string());
         span.record("outcome", outcome.word());
         tracing::info!(commit = %record.commit, "{}", outcome.word());
-        Ok((outcome, timing))
+        Ok(finished)
     }
 
-    fn build(&self, delivery: Delivery, timing: &mut Timing) -> Result<Outcome, BuildError> {
+    fn build(&self, delivery: Delivery) -> Result<Finished, BuildError> {
+        let mut timing = Timing::default();
         let body = Digest::of(&delivery.body);
         if let Some(record) = self.recognise(&delivery, body)? {
-            return Ok(Outcome::NoOp(record));
+            let outcome = Outcome::NoOp(record);
+            return Ok(Finished { outcome, timing, warnings: Vec::new() });
         }
         let job = timing.receive.time(|| self.receive(delivery, body))?;
-        let outcome = self.make(&job, timing)?;
+        let outcome = self.make(&job, &mut timing)?;
         self.memo.remember(
             (job.delivery.tenant.uid, body),
             Known { flow: outcome.record().flow.clone(), key: job.key },
         );
-        Ok(outcome)
+        Ok(Finished { outcome, timing, warnings: job.plan.warnings })
     }
 
     /// A body that was compiled a moment ago and is still its flow's current build needs no
@@ -156,11 +170,7 @@ impl Press {
 
     #[tracing::instrument(name = "received", skip_all, fields(size_bytes = delivery.body.len()))]
     fn receive(&self, delivery: Delivery, body: Digest) -> Result<Job, BuildError> {
-        let policy = if delivery.tenant.allow_custom_components {
-            CodePolicy::AllowCustom
-        } else {
-            CodePolicy::KnownOnly
-        };
+        let policy = delivery.tenant.policy;
         let plan = self.compiler.parse(&delivery.body, policy, &self.limits)?;
         let key = self.compiler.key(&plan);
         Ok(Job { delivery, body, plan, key })
@@ -170,18 +180,22 @@ impl Press {
         let uid = job.delivery.tenant.uid;
         let mut compiled: Option<(FlowId, Compiled)> = None;
         for _ in 0..ATTEMPTS {
-            let flow = naming::flow_id(&self.store.view()?, uid, &job.plan)?;
-            if compiled.as_ref().is_none_or(|(id, _)| *id != flow) {
-                if let Some(done) = self.settled(&self.store.view()?, job, &flow)? {
-                    return Ok(done);
-                }
-                let output = timing.render.time(|| self.compile(job, &flow))?;
-                compiled = Some((flow.clone(), output));
+            let view = self.store.view()?;
+            let flow = naming::flow_id(&view, uid, &job.plan)?;
+            if let Some(done) = self.settled(&view, job, &flow)? {
+                return Ok(done);
             }
-            let Some((_, output)) = &compiled else { continue };
-            if let Some(outcome) = timing.commit.time(|| self.attempt(job, &flow, output))? {
+            let before = compiled.take().filter(|(id, _)| *id == flow);
+            let (flow, output) = if let Some(before) = before {
+                before
+            } else {
+                let output = timing.render.time(|| self.compile(job, &flow))?;
+                (flow, output)
+            };
+            if let Some(outcome) = timing.commit.time(|| self.attempt(job, &flow, &output))? {
                 return Ok(outcome);
             }
+            compiled = Some((flow, output));
         }
         Err(BuildError::Contended)
     }

@@ -1,6 +1,6 @@
 //! The Git facade's view of a tenant's rows.
 
-use colophon_gitbridge::{Appended, ObjectLog, ReadError, Ref};
+use colophon_gitbridge::{Appended, Ident, ObjectLog, ReadError, Ref};
 use colophon_model::{LogEntry, Oid, Ordinal, TagObject, TenantUid};
 use colophon_store::rows::{GitOid, RefRow, TenantHead};
 use colophon_store::{Change, View};
@@ -48,6 +48,11 @@ impl ObjectLog for TenantLog<'_> {
         }
         Ok(refs)
     }
+}
+
+/// Who commits: the same for every commit, so that a commit depends on its build alone.
+pub fn committer() -> Result<Ident, colophon_gitbridge::Error> {
+    Ident::new("colophon", "builds@colophon.invalid")
 }
 
 /// Puts the objects of a commit into a change. Refs are the caller's: it knows their names.

@@ -8,10 +8,10 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{Protocol, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::config::Telemetry;
 
@@ -31,8 +31,7 @@ impl Drop for Guard {
 
 /// Starts logging and, if an endpoint is set, tracing. Keep the guard until the program ends.
 pub fn start(config: &Telemetry) -> anyhow::Result<Guard> {
-    let filter = EnvFilter::try_new(config.log.as_deref().unwrap_or("info"))
-        .context("the log filter is not valid")?;
+    let filter = config.filter().context("the log filter is not valid")?;
     // Each has a filter of its own: a quiet log must not silence the traces.
     let log = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)

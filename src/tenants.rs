@@ -1,28 +1,22 @@
-//! Creating tenants and tokens.
+//! Creating and finding tenants.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
-use colophon_gitbridge::{Ident, Message, NewCommit};
+use colophon_gitbridge::{Message, NewCommit};
 use colophon_model::{
-    FileSet, Sha256, TenantBranch, TenantManifest, TenantSlug, TenantUid, UnixMillis,
+    CodePolicy, FileSet, TenantBranch, TenantManifest, TenantSlug, TenantUid, UnixMillis,
 };
-use colophon_store::rows::{RefRow, RootsOrigin, SlugOf, TenantHead, TenantRow, TokenRow};
+use colophon_store::rows::{RefRow, RootsOrigin, SlugOf, TenantHead, TenantRow};
 use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
 use colophon_trust::TenantKeys;
 
 use crate::feed::{self, FeedError};
 use crate::keys::random_bytes;
 use crate::pipeline::{FilesError, Press, puts, with_manifest};
-use crate::projection::{TenantLog, record_objects};
-use crate::tokens::{Scope, Token, TokenKind};
+use crate::projection::{TenantLog, committer, record_objects};
 
-/// Who commits: the same for every commit, so that a commit depends on its build alone.
-pub fn committer() -> Result<Ident, colophon_gitbridge::Error> {
-    Ident::new("colophon", "builds@colophon.invalid")
-}
-
-/// Why a tenant or token could not be made or found.
+/// Why a tenant, or a token of one, could not be made or found.
 #[derive(Debug, thiserror::Error)]
 pub enum TenantError {
     /// The slug is taken, or was once.
@@ -46,9 +40,12 @@ pub enum TenantError {
     /// The files of the first commit could not be made.
     #[error("the first files could not be made")]
     Files(#[from] FilesError),
-    /// No random bytes.
-    #[error("no random bytes")]
-    Random(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes")]
+    Random(#[from] getrandom::Error),
+    /// A new token is known already.
+    #[error("a token was drawn twice: the source of random bytes is broken")]
+    TokenTaken,
 }
 
 /// A tenant as it is told to whoever created it.
@@ -62,15 +59,6 @@ pub struct NewTenant {
     pub root: Vec<u8>,
 }
 
-/// A new token in clear, and the moment it ends.
-#[derive(Debug)]
-pub struct NewToken {
-    /// The token. It cannot be shown again.
-    pub token: Token,
-    /// When it ends.
-    pub expires: UnixMillis,
-}
-
 /// Generation of webhook secrets in use.
 pub const WEBHOOK_GENERATION: u32 = 1;
 
@@ -78,17 +66,12 @@ pub const WEBHOOK_GENERATION: u32 = 1;
 pub fn create(
     press: &Press,
     slug: &TenantSlug,
-    allow_custom_components: bool,
+    policy: CodePolicy,
 ) -> Result<NewTenant, TenantError> {
-    let uid = TenantUid::from_bytes(random_bytes().map_err(|e| TenantError::Random(e.into()))?);
+    let uid = TenantUid::from_bytes(random_bytes()?);
     let now = press.clock.now();
-    let tenant = TenantRow {
-        uid,
-        slug: slug.clone(),
-        created: now,
-        allow_custom_components,
-        roots: RootsOrigin::Server,
-    };
+    let tenant =
+        TenantRow { uid, slug: slug.clone(), created: now, policy, roots: RootsOrigin::Server };
     let mut change = Change::new();
     change.expect::<TenantRow>(slug, None).put::<TenantRow>(slug, &tenant);
     change.put::<SlugOf>(&uid, &SlugOf { slug: slug.clone() });
@@ -159,7 +142,7 @@ fn first_commit(
 
 /// The files every tenant's branch begins with, and an empty manifest.
 fn planted(press: &Press, slug: &TenantSlug) -> Result<FileSet, TenantError> {
-    let manifest = TenantManifest { schema: 1, tenant: slug.clone(), flows: BTreeMap::new() };
+    let manifest = TenantManifest::new(slug.clone(), BTreeMap::new());
     let files = press.compiler.bootstrap(slug);
     Ok(with_manifest(files, &manifest)?)
 }
@@ -167,44 +150,4 @@ fn planted(press: &Press, slug: &TenantSlug) -> Result<FileSet, TenantError> {
 /// Finds a tenant by name.
 pub fn find(view: &View, slug: &TenantSlug) -> Result<TenantRow, TenantError> {
     view.get::<TenantRow>(slug)?.ok_or_else(|| TenantError::Unknown(slug.clone()))
-}
-
-/// Creates a token of `kind` for a tenant, valid for `days` days.
-pub fn create_token(
-    store: &Store,
-    slug: &TenantSlug,
-    kind: TokenKind,
-    label: &str,
-    days: u32,
-    now: UnixMillis,
-) -> Result<NewToken, TenantError> {
-    let tenant = find(&store.view()?, slug)?;
-    let random = random_bytes().map_err(|e| TenantError::Random(e.into()))?;
-    let token = Token::from_random(kind, &random);
-    let expires = now.plus(u64::from(days) * 24 * 60 * 60 * 1000);
-    let row = TokenRow {
-        id: token.digest().to_string()[..12].to_owned(),
-        tenant: Some(tenant.uid),
-        scopes: kind.scopes().iter().map(|s| s.word().to_owned()).collect(),
-        label: label.to_owned(),
-        created: now,
-        expires: Some(expires),
-    };
-    let mut change = Change::new();
-    change.expect::<TokenRow>(&token.digest(), None).put::<TokenRow>(&token.digest(), &row);
-    commit(store, change, slug)?;
-    Ok(NewToken { token, expires })
-}
-
-/// The tenant that a token may act for, if the token is known, in time and has the scope.
-pub fn authorise(
-    view: &View,
-    token: Sha256,
-    scope: Scope,
-    now: UnixMillis,
-) -> Result<Option<TenantUid>, colophon_store::Error> {
-    let Some(row) = view.get::<TokenRow>(&token)? else { return Ok(None) };
-    let in_time = row.expires.is_none_or(|end| now < end);
-    let allowed = row.scopes.iter().any(|s| s == scope.word());
-    Ok(row.tenant.filter(|_| in_time && allowed))
 }

@@ -6,20 +6,23 @@
 use std::fmt;
 use std::str::FromStr;
 
-use colophon_model::Sha256;
+use colophon_model::{Sha256, TenantSlug, TenantUid, UnixMillis};
+use colophon_store::rows::TokenRow;
+use colophon_store::{Change, CommitError, Store, View};
 use serde::{Deserialize, Serialize};
 
-/// What a token is for; visible in its prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+use crate::keys::random_bytes;
+use crate::tenants::{self, TenantError};
+
+/// What a tenant's token is for; visible in its prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenKind {
-    /// Administers the server.
-    Operator,
-    /// Posts builds and reads their results.
+    /// Post builds and read their results
     Api,
-    /// Reads the tenant's Git repository.
+    /// Clone and fetch
     Git,
-    /// Reads the tenant's edge metadata and bundles.
+    /// Read edge metadata and bundles
     Edge,
 }
 
@@ -27,7 +30,6 @@ impl TokenKind {
     /// The word in the token's prefix.
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Operator => "op",
             Self::Api => "api",
             Self::Git => "git",
             Self::Edge => "edge",
@@ -37,24 +39,19 @@ impl TokenKind {
     /// What a token of this kind may do.
     pub const fn scopes(self) -> &'static [Scope] {
         match self {
-            Self::Operator => &[Scope::Admin],
             Self::Api => &[Scope::Build, Scope::Read],
             Self::Git => &[Scope::Git],
             Self::Edge => &[Scope::Edge],
         }
     }
-
-    fn from_word(word: &str) -> Option<Self> {
-        [Self::Operator, Self::Api, Self::Git, Self::Edge].into_iter().find(|k| k.word() == word)
-    }
 }
 
+/// The word in the prefix of the operator's token, which is derived and never stored.
+const OPERATOR: &str = "op";
+
 /// One thing a credential may do within its tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Create tenants and tokens.
-    Admin,
     /// Post builds.
     Build,
     /// Read build records, blobs and manifests.
@@ -69,7 +66,6 @@ impl Scope {
     /// The word stored with a token.
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Admin => "admin",
             Self::Build => "build",
             Self::Read => "read",
             Self::Git => "git",
@@ -92,9 +88,18 @@ const CHECK_DIGITS: usize = 6;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 impl Token {
-    /// Makes a token from 32 random bytes (178 bits of them are kept).
+    /// Makes a tenant's token from 32 random bytes (178 bits of them are kept).
     pub fn from_random(kind: TokenKind, random: &[u8; 32]) -> Self {
-        let body = format!("clp_{}_{}", kind.word(), base62(random));
+        Self::new(kind.word(), random)
+    }
+
+    /// Makes the operator's token from 32 secret bytes.
+    pub fn operator(secret: &[u8; 32]) -> Self {
+        Self::new(OPERATOR, secret)
+    }
+
+    fn new(word: &str, random: &[u8; 32]) -> Self {
+        let body = format!("clp_{word}_{}", base62(random));
         let check = checksum(&body);
         Self(body + &check)
     }
@@ -121,7 +126,9 @@ impl FromStr for Token {
     fn from_str(text: &str) -> Result<Self, InvalidToken> {
         let rest = text.strip_prefix("clp_").ok_or(InvalidToken)?;
         let (word, digits) = rest.split_once('_').ok_or(InvalidToken)?;
-        TokenKind::from_word(word).ok_or(InvalidToken)?;
+        if ![OPERATOR, "api", "git", "edge"].contains(&word) {
+            return Err(InvalidToken);
+        }
         let right_form = digits.len() == RANDOM_DIGITS + CHECK_DIGITS
             && digits.bytes().all(|b| b.is_ascii_alphanumeric());
         if !right_form {
@@ -156,6 +163,57 @@ fn checksum(body: &str) -> String {
         number /= 62;
     }
     digits.iter().map(|b| char::from(*b)).collect()
+}
+
+/// A new token in clear, and the moment it ends.
+#[derive(Debug)]
+pub struct NewToken {
+    /// The token. It cannot be shown again.
+    pub token: Token,
+    /// When it ends.
+    pub expires: UnixMillis,
+}
+
+/// Creates a token of `kind` for a tenant, valid for `days` days.
+pub fn create_token(
+    store: &Store,
+    slug: &TenantSlug,
+    kind: TokenKind,
+    label: &str,
+    days: u32,
+    now: UnixMillis,
+) -> Result<NewToken, TenantError> {
+    let tenant = tenants::find(&store.view()?, slug)?;
+    let token = Token::from_random(kind, &random_bytes()?);
+    let expires = now.plus(u64::from(days) * 24 * 60 * 60 * 1000);
+    let row = TokenRow {
+        id: token.digest().to_string()[..12].to_owned(),
+        tenant: tenant.uid,
+        scopes: kind.scopes().iter().map(|s| s.word().to_owned()).collect(),
+        label: label.to_owned(),
+        created: now,
+        expires,
+    };
+    let mut change = Change::new();
+    change.expect::<TokenRow>(&token.digest(), None).put::<TokenRow>(&token.digest(), &row);
+    match store.commit(change) {
+        Ok(()) => Ok(NewToken { token, expires }),
+        Err(CommitError::Conflict(_)) => Err(TenantError::TokenTaken),
+        Err(stopped) => Err(TenantError::Stopped(stopped)),
+    }
+}
+
+/// The tenant that a token may act for, if the token is known, in time and has the scope.
+pub fn authorise(
+    view: &View,
+    token: Sha256,
+    scope: Scope,
+    now: UnixMillis,
+) -> Result<Option<TenantUid>, colophon_store::Error> {
+    let Some(row) = view.get::<TokenRow>(&token)? else { return Ok(None) };
+    let in_time = now < row.expires;
+    let allowed = row.scopes.iter().any(|s| s == scope.word());
+    Ok((in_time && allowed).then_some(row.tenant))
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@
 #   tests/setup.sh            all of it
 #   tests/setup.sh langflow   the LangFlow starter projects alone
 #
-# What cannot be fetched is said, and marked by a file `<name>.unavailable`; the tests that need it
-# then say loudly that they did not run.
+# git, Python and python-tuf are required: without one of them this fails. Only the LangFlow starter
+# projects may be missing. When they cannot be fetched, that is said and marked by a file
+# `langflow-<version>.unavailable`; the tests that use them then say loudly what they did not run on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=.cache
@@ -53,7 +54,10 @@ python_peers() {
   say "making a Python environment with $(grep -cv '^#' tests/requirements.txt) pinned packages"
   rm -rf "$venv"
   python3 -m venv "$venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+  if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt; then
+    say "the packages of tests/requirements.txt could not be installed; the tests need them"
+    exit 1
+  fi
   cp tests/requirements.txt "$stamp"
 }
 

@@ -12,7 +12,7 @@ mod node;
 mod object;
 mod refs;
 mod router;
-pub(crate) mod secrets;
+mod secrets;
 mod split;
 mod steps;
 

@@ -11,13 +11,13 @@ use zip::{CompressionMethod, DateTime, System, ZipWriter};
 pub const RENDER: &str = "zip-v1/zlib-rs/L6";
 
 /// Largest zip, in bytes.
-pub const MAX_ZIP: usize = 10_000_000;
+pub const MAX_ZIP: u64 = colophon_model::MAX_BUNDLE_ZIP;
 
 /// Largest sum of the files in a bundle, in bytes.
-pub const MAX_UNPACKED: u64 = 64_000_000;
+pub const MAX_UNPACKED: u64 = colophon_model::MAX_BUNDLE_UNPACKED;
 
 /// Most files in a bundle.
-pub const MAX_FILES: usize = 8192;
+pub const MAX_FILES: u64 = colophon_model::MAX_BUNDLE_FILES;
 
 /// Why a bundle cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +36,7 @@ pub(crate) enum BundleError {
 /// Packs `files` so that equal files give equal bytes: names in byte order, the time 1980-01-01
 /// 00:00:00, Unix attributes `0644`, deflate level 6, no extra fields.
 pub(crate) fn zip(files: &FileSet) -> Result<Vec<u8>, BundleError> {
-    check("files in the bundle", files.len() as u64, MAX_FILES as u64)?;
+    check("files in the bundle", files.len() as u64, MAX_FILES)?;
     check("bytes in the bundle, unpacked", files.total_size(), MAX_UNPACKED)?;
     let options = SimpleFileOptions::default()
         .system(System::Unix)
@@ -50,7 +50,7 @@ pub(crate) fn zip(files: &FileSet) -> Result<Vec<u8>, BundleError> {
         writer.write_all(file.bytes())?;
     }
     let zip = writer.finish()?.into_inner();
-    check("bytes in the bundle, zipped", zip.len() as u64, MAX_ZIP as u64)?;
+    check("bytes in the bundle, zipped", zip.len() as u64, MAX_ZIP)?;
     Ok(zip)
 }
 

@@ -16,7 +16,7 @@ use crate::plan::{Graph, Plan};
 use crate::policy::{CodePolicy, Limits};
 use crate::problem::{Findings, Pointer, Problems};
 use crate::templates::Templates;
-use crate::{Error, bootstrap, builder, bundle, cloud, edge, gate, json, langflow};
+use crate::{Error, bootstrap, builder, bundle, cloud, edge, gate, json, langflow, secrets};
 
 /// Compiles flows. Holds the parsed templates and nothing else; share one between threads.
 pub struct Compiler {
@@ -71,7 +71,8 @@ impl Compiler {
     }
 
     /// Reads a flow. The source shows in its shape: `schema_version` is the Builder's, `data.nodes`
-    /// LangFlow's. The policy is for code that a LangFlow export carries.
+    /// LangFlow's. The policy is for code that a LangFlow export carries. A flow that holds what looks
+    /// like a secret is refused before anything else is said of it: other messages quote the flow.
     pub fn parse(
         &self,
         body: &[u8],
@@ -79,6 +80,7 @@ impl Compiler {
         limits: &Limits,
     ) -> Result<Plan, Problems> {
         let flow = json::parse(body, limits)?;
+        secrets::check(&flow)?;
         if flow.get("schema_version").is_some() {
             return builder::parse(&flow, limits);
         }

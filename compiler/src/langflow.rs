@@ -28,6 +28,12 @@ use crate::templates::Source;
 use export::Export;
 
 pub(crate) use render::modules;
+pub(crate) use vertex::source_text;
+
+/// Whether a text is, to the last byte, a component's source in a release of lfx.
+pub(crate) fn is_known_source(text: &str) -> bool {
+    known::find(colophon_model::Sha256::of(text.as_bytes())).is_some()
+}
 
 /// Templates of this front end.
 pub(crate) const TEMPLATES: &[Source] = &[

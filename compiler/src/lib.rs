@@ -20,6 +20,7 @@ mod module;
 pub mod plan;
 mod policy;
 mod problem;
+mod secrets;
 mod shape;
 mod templates;
 

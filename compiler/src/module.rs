@@ -94,3 +94,30 @@ impl Names<'_> {
 pub(crate) fn path(text: impl Into<String>) -> ArtifactPath {
     ArtifactPath::new(text).expect("made of fixed words and checked identifiers")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn name_all(flow: &FlowId) {
+        let tenant = TenantSlug::new("acme-inc").unwrap();
+        let names = Names { tenant: &tenant, flow };
+        let paths =
+            [names.flow_module(), names.canonical_flow(), names.runner(), names.smoke_test()];
+        for path in paths {
+            assert!(path.as_str().contains(flow.as_str()), "{path}");
+        }
+    }
+
+    proptest! {
+        /// `path` would panic: every flow identifier must be fit for every file name.
+        #[test]
+        fn every_flow_has_names(text in "[a-z][a-z0-9_]{0,47}|(com|lpt)[0-9]|con|nul|aux|prn") {
+            if let Ok(flow) = FlowId::new(text.as_str()) {
+                name_all(&flow);
+            }
+            name_all(&FlowId::from_name(&text.to_uppercase()));
+        }
+    }
+}

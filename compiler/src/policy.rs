@@ -1,19 +1,6 @@
-//! What a tenant and an operator allow a flow to be.
+//! What an operator allows a flow to be.
 
-use serde::{Deserialize, Serialize};
-
-/// Which component sources a tenant's LangFlow exports may carry. A source is code that will run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CodePolicy {
-    /// None at all.
-    None,
-    /// Those whose full SHA-256 is in the table made from pinned releases.
-    #[default]
-    KnownOnly,
-    /// Any.
-    AllowCustom,
-}
+pub use colophon_model::CodePolicy;
 
 /// Bounds on a flow. Each is checked before anything is made of the part it bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

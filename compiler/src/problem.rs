@@ -36,6 +36,28 @@ impl fmt::Display for Pointer {
     }
 }
 
+/// Where a walk over the whole JSON is. A pointer is made of it only where something is found: one for
+/// every value would cost the product of the length of names and the number of values.
+pub(crate) enum Place<'a> {
+    /// The whole document.
+    Root,
+    /// A member.
+    Key(&'a Place<'a>, &'a str),
+    /// An item.
+    Index(&'a Place<'a>, usize),
+}
+
+impl Place<'_> {
+    /// The place as a pointer.
+    pub(crate) fn pointer(&self) -> Pointer {
+        match self {
+            Self::Root => Pointer::root(),
+            Self::Key(up, name) => up.pointer().key(name),
+            Self::Index(up, index) => up.pointer().index(*index),
+        }
+    }
+}
+
 /// One finding. The order (place, then code) is the order in which findings are reported.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {

@@ -317,6 +317,173 @@ fn a_loop_that_cannot_end_or_leaks_is_refused() {
     }
 }
 
+/// A Loop named `id` that stands by itself.
+fn add_loop(flow: &mut Value, id: &str) {
+    let mut repeat = vertex(flow, "Loop-1").clone();
+    repeat["id"] = id.into();
+    flow["data"]["nodes"].as_array_mut().unwrap().push(repeat);
+}
+
+fn feedback(from: (&str, &str), to: &str) -> Value {
+    let mut back = edge(from, (to, "x"));
+    back["data"]["targetHandle"] = json!({"id": to, "name": "item"});
+    back
+}
+
+/// Following who is in whose body must come to an end, whoever claims what.
+#[test]
+fn loops_inside_each_other_are_refused() {
+    let mut flow = looping();
+    add_loop(&mut flow, "Loop-2");
+    vertex(&mut flow, "ChatInput")["data"]["type"] = "Text".into();
+    flow["data"]["edges"] = json!([
+        edge(("Loop-1", "item"), ("Loop-2", "data")),
+        feedback(("Loop-2", "done"), "Loop-1"),
+        edge(("Loop-2", "item"), ("Loop-1", "data")),
+        feedback(("Loop-1", "done"), "Loop-2"),
+    ]);
+    let problems = parse(&flow).unwrap_err();
+    assert_eq!(codes(&problems), BTreeSet::from(["E_LF_LOOP"]));
+    assert_eq!(problems.as_slice().len(), 2, "{problems}");
+}
+
+/// Loop 1 around loop 2 and so on, the greeting in the innermost.
+fn nested(depth: usize) -> Value {
+    let mut flow = looping();
+    (2..=depth).for_each(|n| add_loop(&mut flow, &format!("Loop-{n}")));
+    let edges = flow["data"]["edges"].as_array_mut().unwrap();
+    edges.retain(|edge| edge["source"] != "Loop-1" && edge["target"] != "Loop-1");
+    edges.push(edge((IN, "message"), ("Loop-1", "data")));
+    edges.push(edge(("Loop-1", "done"), (OUT, "input_value")));
+    for n in 1..depth {
+        let (outer, inner) = (format!("Loop-{n}"), format!("Loop-{}", n + 1));
+        edges.push(edge((&outer, "item"), (&inner, "data")));
+        edges.push(feedback((&inner, "done"), &outer));
+    }
+    let innermost = format!("Loop-{depth}");
+    edges.push(edge((&innermost, "item"), (GREETING, "who")));
+    edges.push(feedback((GREETING, "greeting"), &innermost));
+    flow
+}
+
+#[test]
+fn loops_nest_eight_deep_and_no_deeper() {
+    let mut nodes = graph(&nested(8)).nodes;
+    for _ in 0..8 {
+        let repeat = nodes.into_iter().find_map(|node| match node {
+            LangflowNode::Loop(repeat) => Some(repeat),
+            LangflowNode::Component(_) => None,
+        });
+        nodes = repeat.unwrap().body;
+    }
+    assert_eq!(nodes.iter().map(LangflowNode::id).collect::<Vec<_>>(), [GREETING]);
+    let problems = parse(&nested(9)).unwrap_err();
+    assert_eq!(codes(&problems), BTreeSet::from(["E_LF_LOOP"]));
+}
+
+/// The limits hold before any work that grows with the product of the numbers, and what is inside
+/// groups counts.
+#[test]
+fn a_flow_over_a_limit_is_not_looked_at() {
+    let mut flow = hello();
+    let group = |n: usize| {
+        let nodes = vec![json!({"id": "x"}); 40];
+        json!({"id": format!("G-{n}"), "type": "genericNode", "data": {"type": "Group", "node": {
+            "template": {}, "flow": {"data": {"nodes": nodes, "edges": []}}}}})
+    };
+    flow["data"]["nodes"].as_array_mut().unwrap().extend((0..13).map(group));
+    let problems = parse(&flow).unwrap_err();
+    assert_eq!(codes(&problems), BTreeSet::from(["E_TOO_LARGE"]));
+    assert_eq!(problems.as_slice()[0].pointer.as_str(), "/data/nodes");
+
+    let mut flow = hello();
+    flow["data"]["edges"] = Value::Array(vec![json!({}); 2049]);
+    let problems = parse(&flow).unwrap_err();
+    assert_eq!(problems.as_slice().len(), 1, "{problems}");
+    assert_eq!(problems.as_slice()[0].pointer.as_str(), "/data/edges");
+}
+
+/// In any place, also where no field for secrets is, and before anything else is said.
+#[test]
+fn a_secret_is_refused_wherever_it_stands() {
+    type Place = fn(&mut Value, &str);
+    let token = format!("ghp_{}", "a1B2".repeat(9));
+    let bearer = format!("Authorization: Bearer sk-{}", "a1B2".repeat(8));
+    let places: &[(&str, Place)] = &[
+        ("/description", |f, text| f["description"] = text.into()),
+        ("/name", |f, text| f["name"] = text.into()),
+        ("/data/nodes/2/data/node/template/template/value", |f, text| {
+            fields(f, "Greeting")["template"]["value"] = text.into();
+        }),
+        ("/data/nodes/2/data/node/template/code/value", |f, text| {
+            fields(f, "Greeting")["code"]["value"] = format!("KEY = '{text}'").into();
+        }),
+        ("/data/nodes/2/data/node/template/who/value/0/value", |f, text| {
+            fields(f, "Greeting")["who"]["value"] = json!([{"key": "k", "value": text}]);
+        }),
+        ("/data/nodes/2/data/node/template", |f, text| {
+            fields(f, "Greeting")[text] = json!({"type": "str"});
+        }),
+        ("/data/edges/0/id", |f, text| f["data"]["edges"][0]["id"] = text.into()),
+    ];
+    for text in [&token, &bearer] {
+        for (place, put) in places {
+            let mut flow = hello();
+            put(&mut flow, text);
+            let problems = parse(&flow).unwrap_err();
+            let found: Vec<_> =
+                problems.as_slice().iter().map(|p| (p.code, p.pointer.as_str())).collect();
+            assert_eq!(found, [("E_PLAINTEXT_SECRET", *place)]);
+            assert!(!problems.to_string().contains(&text[text.len() - 20..]), "{problems}");
+        }
+    }
+}
+
+/// Many loops and edges within the limits: the work must not grow with the product of its parts.
+/// Without care this takes minutes.
+#[test]
+fn a_flow_at_the_limits_is_read_at_once() {
+    let mut flow = looping();
+    (2..=500).for_each(|n| add_loop(&mut flow, &format!("Loop-{n}")));
+    let edges = flow["data"]["edges"].as_array_mut().unwrap();
+    edges.clear();
+    for n in 1..=500 {
+        let [here, next] = [n, n % 500 + 1].map(|n| format!("Loop-{n}"));
+        edges.push(edge((&here, "item"), (&next, "data")));
+        edges.push(feedback((&next, "item"), &here));
+        edges.push(edge((&here, "done"), (&next, "data")));
+    }
+    vertex(&mut flow, "ChatInput")["data"]["type"] = "Text".into();
+    let nodes = flow["data"]["nodes"].as_array_mut().unwrap();
+    for node in nodes {
+        node["data"]["node"]["template"]["code"]["value"] = "x".into();
+    }
+    let start = std::time::Instant::now();
+    let problems = parse(&flow).err().unwrap();
+    assert_eq!(codes(&problems), BTreeSet::from(["E_LF_LOOP"]));
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+}
+
+/// A known source must not be the way to run code that no one knows.
+#[test]
+fn code_in_a_field_needs_allow_custom() {
+    let mut flow = hello();
+    let field = json!({"type": "code", "show": true, "value": "def f(): ..."});
+    fields(&mut flow, "Greeting")["function_code"] = field;
+    assert!(parse(&flow).is_ok());
+    let place = "/data/nodes/2/data/node/template/function_code/value";
+    let found = |flow: &Value| {
+        let problems = parse_as(flow, CodePolicy::KnownOnly).unwrap_err();
+        let here = |p: &&colophon_compiler::Problem| p.pointer.as_str() == place;
+        problems.as_slice().iter().find(here).cloned()
+    };
+    let problem = found(&flow).unwrap();
+    assert_eq!(problem.code, "E_LF_UNTRUSTED_CODE");
+    assert!(problem.detail.contains("`function_code`"), "{problem}");
+    fields(&mut flow, "Greeting")["function_code"]["value"] = "".into();
+    assert_eq!(found(&flow), None);
+}
+
 /// What the entry does not lead to is not run, and said.
 #[test]
 fn only_what_the_input_reaches_runs() {

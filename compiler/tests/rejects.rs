@@ -78,6 +78,7 @@ fn check(table: Vec<Line>) {
 
 #[test]
 fn every_rule_of_the_head_has_a_code_and_a_place() {
+    let token = format!("ghp_{}", "a1B2".repeat(9));
     check(vec![
         ("/schema_version", json!("2.0"), "E_SCHEMA_VERSION", "/schema_version"),
         ("/schema_version", json!(1), "E_SCHEMA_VERSION", "/schema_version"),
@@ -89,6 +90,9 @@ fn every_rule_of_the_head_has_a_code_and_a_place() {
         ("/name", json!("a\nb"), "E_CONTROL_CHAR", "/name"),
         ("/name", json!("a\u{202e}b"), "E_CONTROL_CHAR", "/name"),
         ("/name", json!(" "), "E_SCHEMA", "/name"),
+        ("/name", json!(token), "E_PLAINTEXT_SECRET", "/name"),
+        ("/viewport", json!({"x": token}), "E_PLAINTEXT_SECRET", "/viewport/x"),
+        ("/inputs/list/default", json!([token]), "E_PLAINTEXT_SECRET", "/inputs/list/default/0"),
         ("/name", json!("a".repeat(201)), "E_TOO_LARGE", "/name"),
         ("/revision", json!(-1), "E_SCHEMA", "/revision"),
         ("/target", json!("moon"), "E_SCHEMA", "/target"),

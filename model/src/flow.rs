@@ -28,7 +28,10 @@ pub struct InvalidFlowId(String);
 const MAX_FLOW_ID: usize = 48;
 
 /// Windows device names that the grammar would let through.
-const DEVICES: &[&str] = &["con", "prn", "aux", "nul"];
+const DEVICES: &[&str] = &[
+    "con", "prn", "aux", "nul", "com0", "com1", "com2", "com3", "com4", "com5", "com6", "com7",
+    "com8", "com9", "lpt0", "lpt1", "lpt2", "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9",
+];
 
 impl FlowId {
     /// Checks `text` against the grammar.
@@ -170,6 +173,7 @@ impl From<NativeFlowId> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ArtifactPath;
     use proptest::prelude::*;
 
     #[test]
@@ -196,6 +200,27 @@ mod tests {
         }
     }
 
+    /// An identifier is the name of a folder and the beginning of file names, so none may be a word
+    /// that a path refuses.
+    #[test]
+    fn no_device_name_is_an_identifier() {
+        let numbered = |p: &str| (0..10).map(|n| format!("{p}{n}")).collect::<Vec<_>>();
+        let mut devices =
+            ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"].map(str::to_owned).to_vec();
+        devices.extend(numbered("COM"));
+        devices.extend(numbered("LPT"));
+        for device in devices {
+            assert!(ArtifactPath::new(device.as_str()).is_err(), "{device}");
+            assert!(FlowId::new(device.to_lowercase()).is_err(), "{device}");
+            let made = FlowId::from_name(&device);
+            assert!(ArtifactPath::new(format!("{made}/{made}.json")).is_ok(), "{made}");
+        }
+        for word in ["com", "com10", "lpt", "conin", "clock", "console"] {
+            assert!(FlowId::new(word).is_ok(), "{word}");
+            assert!(ArtifactPath::new(word).is_ok(), "{word}");
+        }
+    }
+
     #[test]
     fn a_taken_name_is_made_unique_by_its_origin() {
         let id = FlowId::from_name("x".repeat(60).as_str());
@@ -212,6 +237,13 @@ mod tests {
         fn every_name_gives_a_valid_identifier(name in "\\PC{0,80}") {
             let id = FlowId::from_name(&name);
             prop_assert!(FlowId::new(id.as_str()).is_ok(), "{}", id);
+        }
+
+        #[test]
+        fn every_identifier_is_a_valid_path(text in "[a-z][a-z0-9_]{0,47}|(com|lpt|con)[0-9]?") {
+            if let Ok(id) = FlowId::new(text) {
+                prop_assert!(ArtifactPath::new(format!("{id}/{id}.json")).is_ok(), "{}", id);
+            }
         }
     }
 }

@@ -9,8 +9,10 @@ mod digest;
 mod flow;
 mod git;
 mod key;
+mod limits;
 mod manifest;
 mod path;
+mod policy;
 mod record;
 mod refs;
 mod target;
@@ -23,8 +25,10 @@ pub use digest::{Digest, InvalidHash, Oid, Sha256};
 pub use flow::{FlowId, FlowSource, InvalidFlowId, NativeFlowId};
 pub use git::{GitKind, LogEntry, Ordinal, TagObject};
 pub use key::{BuildInputs, BuildKey};
+pub use limits::{MAX_BUNDLE_FILES, MAX_BUNDLE_UNPACKED, MAX_BUNDLE_ZIP};
 pub use manifest::{EdgeManifest, EdgePointer, FlowManifest, TenantManifest};
 pub use path::{ArtifactPath, InvalidPath};
+pub use policy::CodePolicy;
 pub use record::{
     BuildId, BuildRecord, EdgeOutput, GateResult, GateStatus, InvalidBuildId, Output, OutputFile,
 };

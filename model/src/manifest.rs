@@ -10,6 +10,7 @@ use crate::{
 
 /// `manifest.json` at the root of a tenant's branch: every flow's current outputs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TenantManifest {
     /// Version of this format: 1.
     pub schema: u32,
@@ -19,8 +20,16 @@ pub struct TenantManifest {
     pub flows: BTreeMap<FlowId, FlowManifest>,
 }
 
+impl TenantManifest {
+    /// The manifest of `tenant` with these flows.
+    pub const fn new(tenant: TenantSlug, flows: BTreeMap<FlowId, FlowManifest>) -> Self {
+        Self { schema: 1, tenant, flows }
+    }
+}
+
 /// One flow's current outputs. Holds no host name and no expiring url.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FlowManifest {
     /// The flow's display name.
     pub name: String,
@@ -43,6 +52,7 @@ pub struct FlowManifest {
 
 /// Where the current edge bundle of a flow is and what it must hash to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EdgePointer {
     /// Language of the scripts.
     pub runtime: EdgeRuntime,
@@ -65,6 +75,7 @@ pub struct EdgePointer {
 /// `manifest.json` inside an edge bundle. It has no version, hash or url, so an unchanged tree is an
 /// unchanged bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EdgeManifest {
     /// Version of this format: 1.
     pub schema: u32,

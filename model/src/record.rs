@@ -83,6 +83,7 @@ impl From<BuildId> for String {
 
 /// The record of one build. Immutable once committed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BuildRecord {
     /// Its id.
     pub id: BuildId,
@@ -126,6 +127,7 @@ pub struct BuildRecord {
 
 /// What a build made for one target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Output {
     /// For which target.
     pub target: Target,
@@ -140,6 +142,7 @@ pub struct Output {
 
 /// One file of an output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OutputFile {
     /// Its path on the branch.
     pub path: ArtifactPath,
@@ -153,6 +156,7 @@ pub struct OutputFile {
 
 /// The bundle of an edge output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EdgeOutput {
     /// Language of the scripts.
     pub runtime: EdgeRuntime,
@@ -178,6 +182,7 @@ pub struct EdgeOutput {
 
 /// The result of one gate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct GateResult {
     /// The gate's name.
     pub name: String,

@@ -18,9 +18,22 @@ pub(super) enum Access {
     Server(Client),
 }
 
-/// Opens the data directory, or finds the server that holds it.
+/// Opens a data directory that is there, or finds the server that holds it. A mistyped path makes
+/// no new one.
 pub(super) fn open(config: &Config) -> anyhow::Result<Access> {
-    match open_press(config, std::sync::Arc::new(SystemClock), &Owner::Command) {
+    if !config.data.join("FORMAT").exists() {
+        bail!(
+            "there is no data directory at `{}`; name it with `--data`, or make one with \
+             `colophon serve` or `colophon tenant create`",
+            config.data.display()
+        );
+    }
+    open_or_create(config)
+}
+
+/// Opens the data directory, makes it when it is not there, or finds the server that holds it.
+pub(super) fn open_or_create(config: &Config) -> anyhow::Result<Access> {
+    match open_press(config, std::sync::Arc::new(SystemClock), Owner::Command) {
         Ok(press) => Ok(Access::Direct(Box::new(press))),
         Err(error) => match holder(&error) {
             Some(url) => Ok(Access::Server(Client::new(url, config)?)),

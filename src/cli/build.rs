@@ -20,6 +20,8 @@ pub(super) struct Build {
     slug: TenantSlug,
     /// The flow's JSON; `-` for standard input
     file: PathBuf,
+    #[command(flatten)]
+    overrides: Overrides,
 }
 
 #[derive(Serialize)]
@@ -29,13 +31,17 @@ struct Built<'a> {
 }
 
 impl Build {
-    pub(super) fn run(self, overrides: &Overrides, out: Out) -> anyhow::Result<()> {
+    pub(super) fn run(self, out: Out) -> anyhow::Result<()> {
         let body = read(&self.file)?;
-        let press = admin::direct(&Config::load(overrides)?)?;
+        let press = admin::direct(&Config::load(&self.overrides)?)?;
         let tenant = tenants::find(&press.store.view()?, &self.slug)?;
         let received = press.clock.now();
-        let (outcome, _) =
-            press.run(Delivery { tenant, body, received }).map_err(|e| explain(e, &self.file))?;
+        let delivery = Delivery { tenant, body: body.into(), received };
+        let finished = press.run(delivery).map_err(|e| explain(e, &self.file))?;
+        for warning in &finished.warnings {
+            eprintln!("warning: {warning}");
+        }
+        let outcome = &finished.outcome;
         out.data(&Built { outcome: outcome.word(), build: outcome.record() }, text)
     }
 }

@@ -38,11 +38,11 @@ impl Demo {
         title(out, &format!("1. a server on a fresh data directory: {}", server.url()))?;
         let (langflow, origin) = flows::langflow(self.langflow.as_deref())?;
         // Released exports hold known component sources only; our own flow's are our own.
-        let policy = if self.langflow.is_some() { &[][..] } else { &["--allow-custom-components"] };
+        let policy = if self.langflow.is_some() { "known-only" } else { "allow-custom" };
         let tenant = server.create_tenant(TENANT, &dir.join("root.json"), policy)?;
         title(out, &format!("2. tenant {TENANT}"))?;
         out.say(&format!("   git      {}", tenant.git_url))?;
-        out.say(&format!("   signing  root keys made on this {}", tenant.roots))?;
+        out.say("   signing  root keys made on this server")?;
 
         let builder = flows::builder();
         title(out, &format!("3. a LangFlow export ({origin}), {} bytes, signed", langflow.len()))?;
@@ -122,28 +122,23 @@ fn show(out: Out, answer: &Answer, expected: u16) -> anyhow::Result<()> {
 
 fn finish(out: Out, dir: &std::path::Path, server: Running, keep: bool) -> anyhow::Result<()> {
     let program = std::env::current_exe()?;
-    title(out, "Done. All of it was real: look into the folder")?;
-    out.say(&format!("   {}", dir.display()))?;
+    let (program, data) = (program.display(), dir.join("data"));
+    let data = data.display();
+    title(out, &format!("Done. All of it was real, and is in {}", dir.display()))?;
     if keep {
         out.say(&format!("   the server stays at {} until Ctrl-C", server.url()))?;
     } else {
         out.say("   keep the server running with")?;
-        out.say(&format!(
-            "     {} serve --data {}",
-            program.display(),
-            dir.join("data").display()
-        ))?;
+        out.say(&format!("     {program} serve --data {data}"))?;
     }
-    out.say("   and try next")?;
-    let data = dir.join("data");
-    for command in ["tenant create my-company", "token create acme-inc --kind git", "serve --help"]
-    {
-        let line = format!("     {} {command} --data {}", program.display(), data.display());
-        out.say(if command.ends_with("--help") {
-            line.split(" --data").next().unwrap_or(&line)
-        } else {
-            &line
-        })?;
+    out.say("   then try, in another terminal")?;
+    for command in [
+        format!("{program} tenant create my-company --data {data}"),
+        format!("{program} token create my-company --kind git --data {data}"),
+        "git -c http.extraHeader=\"Authorization: Bearer <token>\" clone <git url>".to_owned(),
+    ] {
+        out.say(&format!("     {command}"))?;
     }
+    out.say("   how a flow is posted is in docs/api.md; `make build-flow` builds a file without a server")?;
     if keep { server.wait() } else { server.stop() }
 }

@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use colophon_model::{
     BuildId, BuildKey, BuildRecord, BuildTag, Digest, EdgeOutput, FlowId, GateResult, Oid, Output,
-    OutputFile, Sha256, Target, TenantBranch, TenantSlug, UnixMillis,
+    OutputFile, Sha256, Target, TenantBranch, TenantSlug,
 };
 use colophon_store::rows::TenantRow;
 use serde::Serialize;
 
 use super::edge_url;
+use super::error::ProblemView;
 use crate::app::App;
 use crate::feed;
-use crate::pipeline::Timing;
+use crate::pipeline::{Finished, Timing};
 
 /// The body of an answer about a build.
 #[derive(Debug, Serialize)]
@@ -32,6 +33,8 @@ pub(super) struct BuildView {
     built_at: String,
     outputs: Vec<OutputView>,
     gates: Vec<GateResult>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<ProblemView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     timing_ms: Option<TimingView>,
 }
@@ -94,13 +97,19 @@ impl BuildView {
             built_at: record.stamp.time().rfc3339(),
             outputs: record.outputs.iter().map(|o| output(app, tenant, o)).collect(),
             gates: record.gates.clone(),
+            warnings: Vec::new(),
             timing_ms: None,
         }
     }
 
     /// Adds what became of the delivery.
-    pub(super) fn with_outcome(self, outcome: &'static str, timing: TimingView) -> Self {
-        Self { outcome: Some(outcome), timing_ms: Some(timing), ..self }
+    pub(super) fn of_delivery(self, finished: &Finished, timing: TimingView) -> Self {
+        Self {
+            outcome: Some(finished.outcome.word()),
+            warnings: finished.warnings.iter().map(ProblemView::new).collect(),
+            timing_ms: Some(timing),
+            ..self
+        }
     }
 }
 
@@ -114,14 +123,13 @@ fn output(app: &App, tenant: &TenantRow, output: &Output) -> OutputView {
 }
 
 fn edge(app: &App, tenant: &TenantRow, edge: &EdgeOutput) -> EdgeView {
-    let lifetime = app.config.limits.edge_url_seconds * 1000;
-    let expires: UnixMillis = app.press.clock.now().plus(lifetime);
+    let (edge_url, expires) = edge_url::sign(app, tenant, edge);
     EdgeView {
         version: feed::version(edge.seq),
         edge_sha256: edge.sha256,
         length: edge.length,
         target: edge.target_name.clone(),
-        edge_url: edge_url::sign(app, tenant, edge, expires),
+        edge_url,
         edge_url_expires: expires.rfc3339_seconds(),
     }
 }

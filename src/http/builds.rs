@@ -1,6 +1,6 @@
 //! `POST /build` (`/v1/builds`) and `GET /v1/builds/{id}`.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -10,11 +10,12 @@ use axum::response::{IntoResponse, Response};
 use colophon_model::{BuildId, BuildRecord};
 use colophon_store::rows::TenantRow;
 
+use super::body::read_body;
 use super::build_view::{BuildView, TimingView};
 use super::path::Segments;
 use super::{ApiError, auth};
 use crate::app::{App, SharedApp};
-use crate::pipeline::{Delivery, Outcome, Timing};
+use crate::pipeline::{Delivery, Finished, Outcome};
 use crate::tokens::Scope;
 
 /// Takes a signed flow; 201 with a new build, 200 with the current one.
@@ -29,59 +30,35 @@ pub(super) async fn create(
     let place = app.builds.admit()?;
     let body = read_body(body, app.config.limits.body_bytes).await?;
     let press_app = app.clone();
-    let built = place.run(move || deliver(&press_app, &headers, &body)).await??;
-    let (tenant, outcome, timing) = built;
-    let timing = TimingView::new(timing, start.elapsed());
-    Ok(answer(&app, &tenant, &outcome, timing))
+    let (tenant, finished) = place.run(move || deliver(&press_app, &headers, &body)).await??;
+    let timing = TimingView::new(finished.timing, start.elapsed());
+    Ok(answer(&app, &tenant, &finished, timing))
 }
 
 fn deliver(
     app: &App,
     headers: &HeaderMap,
     body: &Bytes,
-) -> Result<(TenantRow, Outcome, Timing), ApiError> {
+) -> Result<(TenantRow, Finished), ApiError> {
     let tenant = auth::deliverer(app, headers, body)?;
     let delivery =
-        Delivery { tenant: tenant.clone(), body: body.to_vec(), received: app.press.clock.now() };
-    let (outcome, timing) = app.press.run(delivery)?;
-    Ok((tenant, outcome, timing))
+        Delivery { tenant: tenant.clone(), body: body.clone(), received: app.press.clock.now() };
+    Ok((tenant, app.press.run(delivery)?))
 }
 
-fn answer(app: &App, tenant: &TenantRow, outcome: &Outcome, timing: TimingView) -> Response {
-    let record = outcome.record();
-    let status = match outcome {
+fn answer(app: &App, tenant: &TenantRow, finished: &Finished, timing: TimingView) -> Response {
+    let record = finished.outcome.record();
+    let status = match finished.outcome {
         Outcome::Built(_) => StatusCode::CREATED,
         Outcome::NoOp(_) => StatusCode::OK,
     };
-    let view = BuildView::new(app, tenant, record).with_outcome(outcome.word(), timing);
+    let view = BuildView::new(app, tenant, record).of_delivery(finished, timing);
     let mut response = (status, Json(view)).into_response();
     let location = format!("/v1/builds/{}", record.id);
     if let Ok(value) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(header::LOCATION, value);
     }
     response
-}
-
-/// How long a client may take to send a body.
-const BODY_TIME: Duration = Duration::from_secs(30);
-
-/// Reads a request's body up to `limit` bytes; 413 over it, 408 when it takes too long.
-pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    let reading = tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, limit));
-    let Ok(read) = reading.await else {
-        let text = format!("the body took longer than {} s", BODY_TIME.as_secs());
-        return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", text));
-    };
-    read.map_err(|error| {
-        let over = std::error::Error::source(&error)
-            .is_some_and(|e| e.downcast_ref::<http_body_util::LengthLimitError>().is_some());
-        if over {
-            let text = format!("the body is larger than {limit} bytes");
-            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", text)
-        } else {
-            ApiError::bad_request("incomplete-body", "the body ended before its time")
-        }
-    })
 }
 
 /// A build's record.

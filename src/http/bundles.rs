@@ -58,7 +58,7 @@ fn granted(
         Ok(slug) => view.get::<TenantRow>(&slug)?,
         Err(_) => None,
     };
-    let uid = tenant.map_or(TenantUid::from_bytes([0; 16]), |t| t.uid);
+    let uid = tenant.map_or(auth::NOBODY, |t| t.uid);
     let key = app.press.keys.url_key();
     if edge_url::allows(&key, grant, uid, sha256, app.press.clock.now()) {
         Ok(uid)

@@ -22,20 +22,17 @@ pub(super) struct Grant {
 /// Number of the key in use.
 const KEY_ID: u32 = 1;
 
-/// The URL of a bundle, valid until `expires`.
-pub(super) fn sign(
-    app: &App,
-    tenant: &TenantRow,
-    edge: &EdgeOutput,
-    expires: UnixMillis,
-) -> String {
+/// The URL of a bundle, and when it ends: as long from now as the configuration says.
+pub(super) fn sign(app: &App, tenant: &TenantRow, edge: &EdgeOutput) -> (String, UnixMillis) {
+    let expires = app.press.clock.now().plus(app.config.limits.edge_url_seconds * 1000);
     let exp = expires.seconds();
     let sig = mac(&app.press.keys.url_key(), tenant.uid, &edge.sha256, exp, KEY_ID);
     let sig = hex::encode(sig.finalize().into_bytes());
-    format!(
+    let url = format!(
         "{}/v1/t/{}/targets/{}.{}?exp={exp}&kid={KEY_ID}&sig={sig}",
         app.public_url, tenant.slug, edge.sha256, edge.target_name
-    )
+    );
+    (url, expires)
 }
 
 /// Whether `grant` allows a GET of this bundle of this tenant at `now`.

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use colophon_compiler::Problems;
+use colophon_compiler::{Problem, Problems};
 use colophon_gitbridge::Error as GitError;
 use colophon_trust::Error as TrustError;
 use serde::Serialize;
@@ -23,19 +23,31 @@ struct Refusal {
     code: &'static str,
     detail: String,
     hint: Option<String>,
-    errors: Vec<FlowError>,
+    errors: Vec<ProblemView>,
     retry_after: Option<u64>,
     challenge: Option<&'static str>,
 }
 
 /// One problem of a flow, as clients see it.
 #[derive(Debug, Clone, Serialize)]
-struct FlowError {
+pub(super) struct ProblemView {
     code: &'static str,
     pointer: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<String>,
     detail: String,
+}
+
+impl ProblemView {
+    /// What `problem` says.
+    pub(super) fn new(problem: &Problem) -> Self {
+        Self {
+            code: problem.code,
+            pointer: problem.pointer.to_string(),
+            node: problem.node.clone(),
+            detail: problem.detail.clone(),
+        }
+    }
 }
 
 /// The body of an answer with `Content-Type: application/problem+json` (RFC 9457 §3).
@@ -49,7 +61,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    errors: &'a [FlowError],
+    errors: &'a [ProblemView],
 }
 
 impl ApiError {
@@ -127,16 +139,7 @@ impl ApiError {
     }
 
     fn flow(problems: &Problems) -> Self {
-        let errors: Vec<FlowError> = problems
-            .as_slice()
-            .iter()
-            .map(|p| FlowError {
-                code: p.code,
-                pointer: p.pointer.to_string(),
-                node: p.node.clone(),
-                detail: p.detail.clone(),
-            })
-            .collect();
+        let errors: Vec<ProblemView> = problems.as_slice().iter().map(ProblemView::new).collect();
         let malformed = errors.iter().any(|e| e.code == "E_JSON");
         let (status, code, detail) = if malformed {
             (
@@ -220,7 +223,8 @@ impl From<TenantError> for ApiError {
             | TenantError::Git(_)
             | TenantError::Feed(_)
             | TenantError::Files(_)
-            | TenantError::Random(_) => Self::internal(&error),
+            | TenantError::Random(_)
+            | TenantError::TokenTaken => Self::internal(&error),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Git's smart HTTP protocol, read-only: `/git/<slug>.git`.
 
+use std::borrow::Cow;
 use std::io::Read as _;
 
 use axum::body::{Body, Bytes};
@@ -14,7 +15,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::builds::read_body;
+use super::body::read_body;
 use super::path::Segments;
 use super::{ApiError, auth, chain};
 use crate::app::{App, SharedApp};
@@ -46,7 +47,7 @@ pub(super) async fn advertise(
         Some("git-receive-pack") => return refuse_push().await,
         _ => {
             return Err(ApiError::forbidden("only the smart HTTP protocol is served")
-                .hint("use a Git client from this century: `git clone`"));
+                .hint("use a Git client that speaks smart HTTP (1.6.6 or later)"));
         }
     }
     let reader = app.clone();
@@ -71,11 +72,12 @@ pub(super) async fn upload_pack(
     body: Body,
 ) -> Result<Response, ApiError> {
     let place = app.reads.admit()?;
-    let (reader, repo_name, credentials) = (app.clone(), repo.clone(), headers.clone());
-    app.reads.resume(move || tenant(&reader, &repo_name, &credentials)).await??;
+    // Nobody's body is read before it is known whose it is.
+    let (reader, credentials) = (app.clone(), headers.clone());
+    let tenant = app.reads.resume(move || tenant(&reader, &repo, &credentials)).await??;
     let body = read_body(body, REQUEST_LIMIT).await?;
     let reader = app.clone();
-    let planned = place.run(move || plan(&reader, &repo, &headers, &body)).await??;
+    let planned = place.run(move || plan(&reader, &tenant, &headers, &body)).await??;
     let (uid, head, pack) = planned;
     let body = match pack {
         None => Body::from(head),
@@ -86,12 +88,16 @@ pub(super) async fn upload_pack(
 
 type Planned = (TenantUid, Vec<u8>, Option<PackStream>);
 
-fn plan(app: &App, repo: &str, headers: &HeaderMap, body: &Bytes) -> Result<Planned, ApiError> {
-    let tenant = tenant(app, repo, headers)?;
+fn plan(
+    app: &App,
+    tenant: &TenantRow,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Planned, ApiError> {
     let view = app.press.store.view()?;
     let log = TenantLog::new(&view, tenant.uid);
     let request = inflate(headers, body)?;
-    match door(&tenant).answer(&log, protocol(headers), &request) {
+    match door(tenant).answer(&log, protocol(headers), &request) {
         Ok(response) => Ok((tenant.uid, response.head, response.pack)),
         Err(error) if error.is_clients() => Ok((tenant.uid, error.to_packet(), None)),
         Err(error) => Err(ApiError::internal(&error)),
@@ -197,10 +203,10 @@ fn protocol(headers: &HeaderMap) -> Protocol {
 }
 
 /// A request's body, unpacked if the client packed it, and bounded after that too.
-fn inflate(headers: &HeaderMap, body: &Bytes) -> Result<Vec<u8>, ApiError> {
+fn inflate<'a>(headers: &HeaderMap, body: &'a Bytes) -> Result<Cow<'a, [u8]>, ApiError> {
     let encoding = headers.get(header::CONTENT_ENCODING).map_or(&b""[..], |v| v.as_bytes());
     if !matches!(encoding, b"gzip" | b"x-gzip") {
-        return Ok(body.to_vec());
+        return Ok(Cow::Borrowed(body));
     }
     let mut request = Vec::new();
     flate2::read::GzDecoder::new(&body[..])
@@ -211,7 +217,7 @@ fn inflate(headers: &HeaderMap, body: &Bytes) -> Result<Vec<u8>, ApiError> {
         let text = format!("the request is larger than {REQUEST_LIMIT} bytes");
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", text));
     }
-    Ok(request)
+    Ok(Cow::Owned(request))
 }
 
 fn answer(content_type: &str, body: Body) -> Result<Response, ApiError> {

@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use colophon_model::{FlowId, TenantManifest};
-use colophon_store::rows::{FlowHead, TufFile};
-use serde_json::json;
+use colophon_model::{EdgeRuntime, FlowId, Sha256, TenantManifest, TenantSlug};
+use colophon_store::rows::{EdgeHead, FlowHead, TufFile};
+use serde::Serialize;
 
 use super::path::Segments;
 use super::{ApiError, auth, edge_url};
@@ -63,7 +63,7 @@ fn load_tenant_manifest(
         let ((_, flow), head) = row?;
         flows.insert(flow, head.manifest);
     }
-    Ok(TenantManifest { schema: 1, tenant: tenant.slug, flows })
+    Ok(TenantManifest::new(tenant.slug, flows))
 }
 
 /// `GET /v1/t/{slug}/edge/{flow}/manifest.json`: what an agent that does not speak TUF needs.
@@ -71,7 +71,7 @@ pub(super) async fn edge_manifest(
     State(app): State<SharedApp>,
     Segments((slug, flow)): Segments<(String, String)>,
     headers: HeaderMap,
-) -> Result<Json<serde_json::Value>, ApiError> {
+) -> Result<Json<EdgeManifestView>, ApiError> {
     let reader = app.clone();
     app.reads.run(move || load_edge_manifest(&reader, &slug, &flow, &headers)).await?.map(Json)
 }
@@ -81,20 +81,40 @@ fn load_edge_manifest(
     slug: &str,
     flow: &str,
     headers: &HeaderMap,
-) -> Result<serde_json::Value, ApiError> {
+) -> Result<EdgeManifestView, ApiError> {
     let view = app.press.store.view()?;
     let tenant = auth::path_tenant(app, &view, headers, slug, Scope::Edge)?;
     let flow: FlowId = flow.parse().map_err(|_| ApiError::not_found())?;
     let head = view.get::<FlowHead>(&(tenant.uid, flow))?.ok_or_else(ApiError::not_found)?;
-    let (Some(edge), Some(manifest)) = (head.edge, head.edge_manifest) else {
-        return Err(ApiError::not_found());
-    };
-    let expires = app.press.clock.now().plus(app.config.limits.edge_url_seconds * 1000);
-    Ok(json!({
-        "slug": manifest.slug, "flow": manifest.flow, "version": feed::version(edge.seq),
-        "runtime": manifest.runtime, "requirements": manifest.requirements,
-        "cpu_arch": manifest.cpu_arch, "os": manifest.os, "sha256": edge.sha256,
-        "length": edge.length, "url": edge_url::sign(app, &tenant, &edge, expires),
-        "url_expires": expires.rfc3339_seconds(),
-    }))
+    let EdgeHead { output, manifest } = head.edge.ok_or_else(ApiError::not_found)?;
+    let (url, expires) = edge_url::sign(app, &tenant, &output);
+    Ok(EdgeManifestView {
+        slug: manifest.slug,
+        flow: manifest.flow,
+        version: feed::version(output.seq),
+        runtime: manifest.runtime,
+        requirements: manifest.requirements,
+        cpu_arch: manifest.cpu_arch,
+        os: manifest.os,
+        sha256: output.sha256,
+        length: output.length,
+        url,
+        url_expires: expires.rfc3339_seconds(),
+    })
+}
+
+/// A flow's published manifest, in the shape that the builder's own agents know.
+#[derive(Debug, Serialize)]
+pub(super) struct EdgeManifestView {
+    slug: TenantSlug,
+    flow: FlowId,
+    version: String,
+    runtime: EdgeRuntime,
+    requirements: Vec<String>,
+    cpu_arch: Vec<String>,
+    os: Vec<String>,
+    sha256: Sha256,
+    length: u64,
+    url: String,
+    url_expires: String,
 }

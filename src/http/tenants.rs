@@ -4,15 +4,16 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use colophon_model::TenantSlug;
+use colophon_model::{CodePolicy, TenantSlug};
+use colophon_store::rows::RootsOrigin;
 use serde::{Deserialize, Serialize};
 
-use super::builds::read_body;
+use super::body::read_body;
 use super::path::Segments;
 use super::{ApiError, auth};
 use crate::app::SharedApp;
 use crate::tenants;
-use crate::tokens::TokenKind;
+use crate::tokens::{self, NewToken, TokenKind};
 
 /// Largest request of this kind, in bytes.
 const BODY_LIMIT: usize = 16 * 1024;
@@ -23,9 +24,9 @@ const BODY_LIMIT: usize = 16 * 1024;
 pub struct CreateTenant {
     /// Its name.
     pub slug: TenantSlug,
-    /// Whether component sources that no known LangFlow release contains may be built.
+    /// Which component sources its LangFlow exports may carry.
     #[serde(default)]
-    pub allow_custom_components: bool,
+    pub components: CodePolicy,
 }
 
 /// A new tenant, told once.
@@ -40,7 +41,7 @@ pub struct CreatedTenant {
     /// URL of its Git repository.
     pub git_url: String,
     /// Where its root keys live: `server` means that this server could sign anything for it.
-    pub roots: String,
+    pub roots: RootsOrigin,
     /// The root metadata that agents pin, as text.
     pub root: String,
 }
@@ -54,10 +55,8 @@ pub(super) async fn create(
     auth::check_operator(&app, &headers)?;
     let wanted: CreateTenant = parse(body).await?;
     let press = app.press.clone();
-    let made = app
-        .reads
-        .run(move || tenants::create(&press, &wanted.slug, wanted.allow_custom_components))
-        .await??;
+    let made =
+        app.reads.run(move || tenants::create(&press, &wanted.slug, wanted.components)).await??;
     Ok((StatusCode::CREATED, Json(CreatedTenant::new(&app.public_url, made))))
 }
 
@@ -69,7 +68,7 @@ impl CreatedTenant {
             slug: made.tenant.slug,
             uid: made.tenant.uid.to_string(),
             webhook_secret: made.webhook_secret,
-            roots: "server".to_owned(),
+            roots: made.tenant.roots,
             root: String::from_utf8_lossy(&made.root).into_owned(),
         }
     }
@@ -109,23 +108,23 @@ pub(super) async fn create_token(
     if !(1..=366).contains(&wanted.days) {
         return Err(ApiError::bad_request("invalid-days", "`days` must be 1 to 366"));
     }
-    if wanted.kind == TokenKind::Operator {
-        return Err(ApiError::bad_request("invalid-kind", "a tenant has no operator token"));
-    }
     let slug: TenantSlug = slug.parse().map_err(|_| ApiError::not_found())?;
     let press = app.press.clone();
     let made = app
         .reads
         .run(move || {
             let now = press.clock.now();
-            tenants::create_token(&press.store, &slug, wanted.kind, &wanted.label, wanted.days, now)
+            tokens::create_token(&press.store, &slug, wanted.kind, &wanted.label, wanted.days, now)
         })
         .await??;
-    let told = CreatedToken {
-        token: made.token.reveal().to_owned(),
-        expires: made.expires.rfc3339_seconds(),
-    };
-    Ok((StatusCode::CREATED, Json(told)))
+    Ok((StatusCode::CREATED, Json(CreatedToken::new(&made))))
+}
+
+impl CreatedToken {
+    /// What to tell of `made`.
+    pub fn new(made: &NewToken) -> Self {
+        Self { token: made.token.reveal().to_owned(), expires: made.expires.rfc3339_seconds() }
+    }
 }
 
 async fn parse<T: serde::de::DeserializeOwned>(body: Body) -> Result<T, ApiError> {

@@ -11,16 +11,15 @@ use colophon_model::{
     TenantManifest, TenantUid, UnixMillis,
 };
 use colophon_store::rows::{
-    BuildNumber, FlowClaim, FlowHead, FlowOwner, RefRow, SeenPlan, TenantHead,
+    BuildNumber, EdgeHead, FlowClaim, FlowHead, FlowOwner, RefRow, SeenPlan, TenantHead,
 };
 use colophon_store::{Change, PreparedBlob, View, quota};
 use colophon_trust::{TargetName, TenantKeys};
 
 use super::files::{manifest_file, manifest_path, put};
 use super::{BuildError, Job, Press};
-use crate::feed::{self, Bundle};
-use crate::projection::{TenantLog, record_objects};
-use crate::tenants::committer;
+use crate::feed;
+use crate::projection::{TenantLog, committer, record_objects};
 
 /// The facts of a build, settled before anything is derived from them.
 struct Facts<'a> {
@@ -110,7 +109,7 @@ impl<'a> Facts<'a> {
         let tree = bundle.files.tree().digest();
         let before = self.previous.as_ref().and_then(|h| h.edge.as_ref());
         let seq = match before {
-            Some(edge) if edge.tree == tree => edge.seq,
+            Some(edge) if edge.output.tree == tree => edge.output.seq,
             _ => self.previous.as_ref().map_or(0, |h| h.edge_seq) + 1,
         };
         let slug = &self.job.delivery.tenant.slug;
@@ -153,8 +152,10 @@ impl<'a> Facts<'a> {
                 files,
                 edge: edge.map(pointer),
             },
-            edge: edge.cloned(),
-            edge_manifest: self.compiled.edge.as_ref().map(|e| e.manifest.clone()),
+            edge: edge.zip(self.compiled.edge.as_ref()).map(|(output, bundle)| EdgeHead {
+                output: output.clone(),
+                manifest: bundle.manifest.clone(),
+            }),
             edge_seq: edge
                 .map(|e| e.seq)
                 .max(self.previous.as_ref().map(|h| h.edge_seq))
@@ -202,11 +203,9 @@ impl<'a> Facts<'a> {
     /// The manifest of the branch with this build in it.
     fn tenant_manifest(&self, head: &FlowHead) -> TenantManifest {
         let others = self.others.iter().map(|(id, h)| (id.clone(), h.manifest.clone()));
-        TenantManifest {
-            schema: 1,
-            tenant: self.job.delivery.tenant.slug.clone(),
-            flows: others.chain([(self.flow.clone(), head.manifest.clone())]).collect(),
-        }
+        let slug = self.job.delivery.tenant.slug.clone();
+        let own = (self.flow.clone(), head.manifest.clone());
+        TenantManifest::new(slug, others.chain([own]).collect())
     }
 
     /// Files that the flow's last build put on the branch and that nothing holds any more.
@@ -308,15 +307,19 @@ fn put_blobs(view: &View, change: &mut Change, facts: &Facts<'_>) -> Result<(), 
     let uid = facts.uid();
     let bundle = facts.compiled.edge.as_ref();
     let bundled = bundle.iter().flat_map(|b| b.files.iter());
+    let mut new = Vec::new();
     for (_, file) in facts.files().chain(bundled) {
         if !view.has_blob(uid, &file.digest())? {
-            change.blob(uid, PreparedBlob::of_artifact(file)?);
+            new.push(file);
         }
+    }
+    for blob in PreparedBlob::of_artifacts(&new)? {
+        change.blob(uid, blob);
     }
     let mut others = vec![facts.compiled.cloud.tree().encode()];
     others
         .extend(bundle.iter().flat_map(|b| [&b.files, &b.branch_files]).map(|f| f.tree().encode()));
-    for bytes in others.iter().map(Vec::as_slice).chain([facts.job.delivery.body.as_slice()]) {
+    for bytes in others.iter().map(Vec::as_slice).chain([&facts.job.delivery.body[..]]) {
         change.blob(uid, PreparedBlob::new(bytes)?);
     }
     Ok(())
@@ -335,9 +338,7 @@ fn publish(
         return Ok(facts.head.tuf_version);
     }
     let heads = facts.others.values().chain([head]);
-    let bundles = heads.filter_map(|h| {
-        Some(Bundle { output: h.edge.as_ref()?, manifest: h.edge_manifest.as_ref()? })
-    });
+    let bundles = heads.filter_map(|h| h.edge.as_ref());
     let version = NonZeroU64::MIN.saturating_add(facts.head.tuf_version);
     let keys = TenantKeys::derive(&press.keys.trust_seed(), facts.uid());
     feed::publish(change, &keys, facts.uid(), version, &feed::targets(bundles), now)?;

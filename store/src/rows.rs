@@ -9,7 +9,7 @@ mod git;
 mod tenant;
 
 pub use edge::{BundleAlias, TufFile};
-pub use flow::{BuildNumber, FlowClaim, FlowHead, FlowOwner, SeenPlan};
+pub use flow::{BuildNumber, EdgeHead, FlowClaim, FlowHead, FlowOwner, SeenPlan};
 pub use git::{GitOid, RefRow};
 pub use tenant::{QuotaStamp, RootsOrigin, SlugOf, TenantHead, TenantRow, TokenRow};
 

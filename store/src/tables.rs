@@ -52,7 +52,7 @@ tables! {
     FlowClaim = "flow-claim-1",
     /// (uid, flow) → which builder and native id own the flow id.
     FlowOwner = "flow-owner-1",
-    /// (uid, flow, digest of a body) → nothing: the body was built before.
+    /// (uid, flow, digest of a plan) → nothing: the plan was built before.
     SeenPlan = "seen-plan-1",
     /// (uid, build id) → build record.
     Build = "build-1",

@@ -19,11 +19,14 @@ fn a_file_is_built_against_the_data_directory() {
     std::fs::write(&flow, small_flow("one", None, "hello")).unwrap();
     let flow = flow.display().to_string();
 
-    let unknown = run(&["build", "acme-inc", &flow], &data);
-    assert!(!unknown.status.success());
-    assert!(String::from_utf8_lossy(&unknown.stderr).contains("there is no tenant `acme-inc`"));
+    let mistyped = run(&["build", "acme-inc", &flow], &data);
+    assert!(!mistyped.status.success() && !data.exists(), "a wrong path makes no store");
+    assert!(String::from_utf8_lossy(&mistyped.stderr).contains("there is no data directory"));
 
     colophon(&data, &["tenant", "create", "acme-inc"]);
+    let unknown = run(&["build", "nobody", &flow], &data);
+    assert!(!unknown.status.success());
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("there is no tenant `nobody`"));
     let built = colophon(&data, &["build", "acme-inc", &flow]);
     assert_eq!(built["outcome"], "built");
     let again = colophon(&data, &["build", "acme-inc", &flow]);
@@ -96,4 +99,15 @@ fn an_impostor_is_told_nothing() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("is not the server of"));
     assert!(!impostor.join().unwrap().contains("clp_"), "no token was sent");
     drop(held);
+}
+
+/// A tenant whose secret nobody has seen would be of no use.
+#[test]
+fn a_root_that_cannot_be_written_makes_no_tenant() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let nowhere = dir.path().join("missing/root.json").display().to_string();
+    let output = run(&["tenant", "create", "acme-inc", "--root-out", &nowhere], &data);
+    assert!(!output.status.success());
+    colophon(&data, &["tenant", "create", "acme-inc"]);
 }

@@ -234,9 +234,8 @@ fn a_second_process_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let server = ServerProcess::start(dir.path());
     let second = Command::new(program("colophon"))
-        .args(["--listen", "127.0.0.1:0", "--data"])
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
         .arg(dir.path())
-        .arg("serve")
         .output()
         .unwrap();
     assert!(!second.status.success());

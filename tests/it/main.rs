@@ -8,7 +8,6 @@ mod crash;
 mod demo;
 mod isolation;
 mod layering;
-mod limits;
 mod order;
 mod press_runs;
 mod python_tuf;

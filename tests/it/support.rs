@@ -14,8 +14,8 @@ use colophon::config::Config;
 use colophon::http::webhook_signature;
 use colophon::serve::Server;
 use colophon::tenants;
-use colophon::tokens::TokenKind;
-use colophon_model::{TenantSlug, UnixMillis};
+use colophon::tokens::{TokenKind, create_token};
+use colophon_model::{CodePolicy, TenantSlug, UnixMillis};
 use serde_json::Value;
 
 /// A clock that stands at 2026-11-21T12:00:00Z until a test moves it.
@@ -116,11 +116,11 @@ impl TestServer {
 
     pub(crate) fn tenant(&self, slug: &str) -> TestTenant {
         let slug: TenantSlug = slug.parse().unwrap();
-        let made = tenants::create(&self.app.press, &slug, true).unwrap();
+        let made = tenants::create(&self.app.press, &slug, CodePolicy::AllowCustom).unwrap();
         let token = |kind| {
             let now = self.clock.now();
             let store = &self.app.press.store;
-            let made = tenants::create_token(store, &slug, kind, "test", 30, now).unwrap();
+            let made = create_token(store, &slug, kind, "test", 30, now).unwrap();
             made.token.reveal().to_owned()
         };
         TestTenant {

@@ -2,12 +2,9 @@
 
 use crate::{Error, Role, TargetFile};
 
-/// Largest zip of a bundle, in bytes: 10 MB.
-pub const MAX_ZIP: u64 = 10_000_000;
-/// Largest sum of a bundle's unpacked files, in bytes: 64 MB.
-pub const MAX_UNPACKED: u64 = 64_000_000;
-/// Most files in a bundle.
-pub const MAX_FILES: u64 = 8_192;
+pub use colophon_model::{
+    MAX_BUNDLE_FILES as MAX_FILES, MAX_BUNDLE_UNPACKED as MAX_UNPACKED, MAX_BUNDLE_ZIP as MAX_ZIP,
+};
 
 /// Largest root metadata, in bytes.
 pub const MAX_ROOT: u64 = 512 * 1024;

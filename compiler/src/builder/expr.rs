@@ -5,7 +5,6 @@
 
 use serde_json::Value;
 
-use super::secrets::looks_like_secret;
 use crate::plan::Ident;
 use crate::plan::builder::{CredentialRef, Part, Reference, Template};
 use crate::problem::{Findings, Pointer};
@@ -76,10 +75,6 @@ impl<'a, 'f> Expressions<'a, 'f> {
 
     /// Reads a text.
     pub(super) fn text(&mut self, text: &str, place: &Pointer) -> Template {
-        if looks_like_secret(text) {
-            let detail = "this looks like a key; use {{credential.<name>}} instead";
-            self.report("E_PLAINTEXT_SECRET", place, detail);
-        }
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, from)) = rest.split_once("{{") {

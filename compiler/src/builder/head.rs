@@ -161,9 +161,8 @@ fn read_inputs(object: &mut Object<'_, '_>) -> BTreeMap<String, Input> {
         let description = one.optional_text("description");
         description.inspect(|text| one.line("description", text, 500));
         let default = one.optional("default").cloned().unwrap_or_default();
-        let written_out = default.as_str().is_some_and(|text| {
-            secrets::looks_like_secret(text) || secrets::is_secret_name(name) && !text.is_empty()
-        });
+        let given = default.as_str().is_some_and(|text| !text.is_empty());
+        let written_out = given && secrets::is_secret_name(name);
         if written_out {
             one.report(
                 "E_PLAINTEXT_SECRET",

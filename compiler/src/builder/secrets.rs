@@ -1,7 +1,5 @@
-//! Finding secrets written out in a flow, before anything reaches the store or Git.
-//!
-//! A guess that errs on the safe side: a flow is refused when a place that holds secrets holds
-//! text of its own, or when a text looks like a key of a well-known service.
+//! Places of a Builder flow that hold secrets, and must not hold text of their own. What looks like a
+//! secret in any other place is found by [`crate::secrets`].
 
 use crate::plan::builder::{Part, Template};
 
@@ -49,29 +47,6 @@ pub(super) fn spells_out(template: &Template) -> bool {
     }
 }
 
-/// Whether a text holds something that looks like a key of a well-known service.
-pub(crate) fn looks_like_secret(text: &str) -> bool {
-    const KEYS: [(&str, usize); 8] = [
-        ("sk-", 20),
-        ("ghp_", 30),
-        ("gho_", 30),
-        ("github_pat_", 20),
-        ("glpat-", 20),
-        ("xoxb-", 20),
-        ("AKIA", 16),
-        ("AIza", 30),
-    ];
-    let is_key = |(prefix, length): &(&str, usize)| {
-        text.match_indices(prefix).any(|(at, _)| {
-            let starts = text[..at].chars().next_back().is_none_or(|c| !c.is_alphanumeric());
-            let rest = &text[at + prefix.len()..];
-            let body = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"-_".contains(b));
-            starts && body.count() >= *length
-        })
-    };
-    text.contains("PRIVATE KEY-----") || KEYS.iter().any(is_key)
-}
-
 /// Whether the authority of a URL's literal beginning holds a user name or password.
 pub(super) fn has_userinfo(url: &str) -> bool {
     let authority = url.split_once("://").map_or("", |(_, rest)| rest);
@@ -108,19 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_services_are_recognised_inside_text() {
-        let body = "a1B2".repeat(10);
-        for text in [
-            format!("use sk-{body}."),
-            format!("ghp_{body}"),
-            "-----BEGIN RSA PRIVATE KEY-----".to_owned(),
-        ] {
-            assert!(looks_like_secret(&text), "{text}");
-        }
-        for text in ["task-management-and-other-long-words", "sk-short", "AKIA", "a risk-free plan"]
-        {
-            assert!(!looks_like_secret(text), "{text}");
-        }
+    fn a_user_in_an_address_is_seen() {
         assert!(has_userinfo("https://user:pass@example.org/"));
         assert!(!has_userinfo("https://example.org/@user"));
     }

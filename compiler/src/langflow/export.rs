@@ -42,18 +42,33 @@ impl Export {
         let at = Pointer::root().key("data");
         let mut data = head.remove("data").unwrap_or_default();
         let mut parts = Parts::take(&mut data, &at, findings);
+        if !is_small_enough(&parts, &at, limits, findings) {
+            // Nothing below is looked at: the work grows with the product of these numbers.
+            return Self { head, nodes: Vec::new(), edges: Vec::new() };
+        }
         group::dissolve(&mut parts, findings);
         let Parts { mut nodes, edges } = parts;
         nodes.sort_by(|a, b| a.id().cmp(b.id()));
-        let counts = [("nodes", nodes.len(), limits.nodes), ("edges", edges.len(), limits.edges)];
-        for (name, count, limit) in counts {
-            if count > limit {
-                let detail = format!("the flow has {count} {name}; at most {limit} are allowed");
-                findings.add("E_TOO_LARGE", &at.key(name), detail);
-            }
-        }
         Self { head, nodes, edges }
     }
+}
+
+/// Counts what is inside groups too, and the groups themselves.
+fn is_small_enough(parts: &Parts, at: &Pointer, limits: &Limits, findings: &mut Findings) -> bool {
+    let inside = |pointer: &str| -> usize {
+        let list = |node: &Placed| node.value.pointer(pointer)?.as_array().map(Vec::len);
+        parts.nodes.iter().filter_map(list).sum()
+    };
+    let nodes = parts.nodes.len() + inside("/data/node/flow/data/nodes");
+    let edges = parts.edges.len() + inside("/data/node/flow/data/edges");
+    let counts = [("nodes", nodes, limits.nodes), ("edges", edges, limits.edges)];
+    for (name, count, limit) in counts {
+        if count > limit {
+            let detail = format!("the flow has {count} {name}; at most {limit} are allowed");
+            findings.add("E_TOO_LARGE", &at.key(name), detail);
+        }
+    }
+    counts.iter().all(|(_, count, limit)| count <= limit)
 }
 
 /// The nodes and edges of a flow or of a group.

@@ -26,9 +26,10 @@ pub(super) fn build(
         return None;
     }
     let entry = entry(vertices);
+    let links = Links::of(vertices.len(), edges);
     // A vertex or an edge that was refused may have been the only path to others, so in a flow with
     // problems everything is looked at.
-    let running = running(vertices, edges, entry.filter(|_| !findings.has_errors()));
+    let running = running(&links, entry.filter(|_| !findings.has_errors()));
     warn_of_idle(vertices, &running, findings);
     let edges: Vec<_> = edges
         .iter()
@@ -39,7 +40,8 @@ pub(super) fn build(
     let regions = Regions::find(vertices, &edges, &running, findings)?;
     let mut idents = Idents::default();
     let idents = vertices.iter().map(|vertex| idents.derive(vertex.id)).collect();
-    let mut builder = Builder { vertices, edges, regions, idents, entry, findings };
+    let waits = regions.waits(vertices.len(), &edges);
+    let mut builder = Builder { vertices, edges, regions, waits, idents, entry, findings };
     builder.check_regions();
     let nodes = builder.region(None, &running);
     Some(LangflowGraph { lfx, nodes })
@@ -55,12 +57,29 @@ fn entry(vertices: &[Vertex<'_>]) -> Option<usize> {
 }
 
 /// What is reachable from the entry, and all that those vertices need. Without an entry, all.
-fn running(vertices: &[Vertex<'_>], edges: &[Edge<'_>], entry: Option<usize>) -> BTreeSet<usize> {
-    let Some(entry) = entry else { return (0..vertices.len()).collect() };
-    let next = |at: usize| edges.iter().filter(move |e| e.from == at).map(|e| e.to);
-    let before = |at: usize| edges.iter().filter(move |e| e.to == at).map(|e| e.from);
-    let reachable = walk([entry], next);
-    walk(reachable, before)
+fn running(links: &Links<'_>, entry: Option<usize>) -> BTreeSet<usize> {
+    let count = links.leaving.len();
+    let Some(entry) = entry else { return (0..count).collect() };
+    let reachable = walk(count, [entry], |at| links.leaving[at].iter().map(|e| e.to));
+    walk(count, reachable, |at| links.entering[at].iter().map(|e| e.from)).into_iter().collect()
+}
+
+/// The edges of each vertex, so that a walk over the flow costs as much as the flow is large.
+struct Links<'a> {
+    leaving: Vec<Vec<Edge<'a>>>,
+    entering: Vec<Vec<Edge<'a>>>,
+}
+
+impl<'a> Links<'a> {
+    fn of(count: usize, edges: &[Edge<'a>]) -> Self {
+        let mut links =
+            Self { leaving: vec![Vec::new(); count], entering: vec![Vec::new(); count] };
+        for edge in edges {
+            links.leaving[edge.from].push(*edge);
+            links.entering[edge.to].push(*edge);
+        }
+        links
+    }
 }
 
 fn warn_of_idle(vertices: &[Vertex<'_>], running: &BTreeSet<usize>, findings: &mut Findings) {
@@ -70,18 +89,22 @@ fn warn_of_idle(vertices: &[Vertex<'_>], running: &BTreeSet<usize>, findings: &m
     }
 }
 
+/// All of `count` vertices that steps lead to, those in `from` among them, each once.
 fn walk<I: Iterator<Item = usize>>(
+    count: usize,
     from: impl IntoIterator<Item = usize>,
     step: impl Fn(usize) -> I,
-) -> BTreeSet<usize> {
+) -> Vec<usize> {
     let mut open: Vec<_> = from.into_iter().collect();
-    let mut seen = BTreeSet::new();
+    let mut seen = vec![false; count];
+    let mut reached = Vec::new();
     while let Some(at) = open.pop() {
-        if seen.insert(at) {
+        if !std::mem::replace(&mut seen[at], true) {
+            reached.push(at);
             open.extend(step(at));
         }
     }
-    seen
+    reached
 }
 
 /// The lfx release for the flow: the newest that its sources are known from, else the newest that
@@ -95,7 +118,7 @@ fn release(export: &Export, vertices: &[Vertex<'_>]) -> String {
         |v: &Vertex<'_>| v.node.get("lf_version").and_then(Value::as_str).map(str::to_owned);
     let named: Vec<_> = vertices.iter().filter_map(named).collect();
     let tested = export.head.get("last_tested_version").and_then(Value::as_str);
-    newest(&mut vertices.iter().filter_map(|v| v.release))
+    newest(&mut vertices.iter().filter_map(|v| v.known.map(|known| known.release)))
         .or_else(|| newest(&mut named.iter().map(String::as_str)))
         .or_else(|| newest(&mut tested.into_iter()))
         .unwrap_or_else(|| known::newest_release().to_owned())
@@ -118,12 +141,13 @@ impl Regions {
         running: &BTreeSet<usize>,
         findings: &mut Findings,
     ) -> Option<Self> {
+        let links = Links::of(vertices.len(), edges);
         let mut tails = BTreeMap::new();
         let mut bodies = Vec::new();
         let loops: Vec<_> =
             running.iter().copied().filter(|&index| vertices[index].is_loop()).collect();
         for &index in &loops {
-            match body(index, edges) {
+            match body(index, &links) {
                 Ok((tail, members)) => {
                     tails.insert(index, tail);
                     bodies.push((index, members));
@@ -141,7 +165,47 @@ impl Regions {
                 owner.entry(*member).or_insert(*index);
             }
         }
-        (bodies.len() == loops.len()).then_some(Self { owner, tails })
+        let regions = Self { owner, tails };
+        let whole = bodies.len() == loops.len();
+        (regions.is_nested(&loops, vertices, findings) && whole).then_some(regions)
+    }
+
+    /// Whether every loop is inside few others, and none inside itself. Else what follows a chain of
+    /// owners would not come to an end.
+    fn is_nested(&self, loops: &[usize], vertices: &[Vertex<'_>], findings: &mut Findings) -> bool {
+        let mut nested = true;
+        for &index in loops {
+            let around: Vec<_> = self.around(index).take(MAX_NESTING).collect();
+            let detail = if around.contains(&index) {
+                "the Loop is inside the body of another, which is inside its own"
+            } else if around.len() == MAX_NESTING {
+                "the Loop is inside of eight others or more; at most seven are allowed"
+            } else {
+                continue;
+            };
+            findings.add_at("E_LF_LOOP", &vertices[index].at, vertices[index].id, detail);
+            nested = false;
+        }
+        nested
+    }
+
+    /// For each vertex those that it waits for in its region: those that feed it, or something in its
+    /// body. An edge counts in the innermost region that both its ends are in.
+    fn waits(&self, count: usize, edges: &[Edge<'_>]) -> Vec<BTreeSet<usize>> {
+        let mut waits = vec![BTreeSet::new(); count];
+        for edge in edges.iter().filter(|edge| !edge.is_feedback()) {
+            let mut regions = self.around(edge.from).map(Some).chain([None]);
+            let ends = regions.find_map(|region| {
+                Some((self.member(region, edge.from)?, self.member(region, edge.to)?))
+            });
+            // An edge between a loop and its own body is none between members.
+            if let Some((from, to)) = ends
+                && (from != to || edge.from == edge.to)
+            {
+                waits[to].insert(from);
+            }
+        }
+        waits
     }
 
     /// The loops around a vertex, innermost first.
@@ -156,18 +220,21 @@ impl Regions {
     }
 }
 
+/// So many loops may be inside each other. Bodies are graphs of their own, made and run one inside
+/// the other.
+const MAX_NESTING: usize = 8;
+
 type Tail = (usize, String);
 
-fn body(index: usize, edges: &[Edge<'_>]) -> Result<(Tail, BTreeSet<usize>), &'static str> {
-    let mut tails = edges.iter().filter(|edge| edge.to == index && edge.is_feedback());
+fn body(index: usize, links: &Links<'_>) -> Result<(Tail, Vec<usize>), &'static str> {
+    let mut tails = links.entering[index].iter().filter(|edge| edge.is_feedback());
     let (Some(tail), None) = (tails.next(), tails.next()) else {
         return Err("exactly one edge must lead back to the Loop's `item`");
     };
-    let starts = edges.iter().filter(|edge| edge.from == index && edge.output == "item");
-    let members = walk(starts.map(|edge| edge.to), |at| {
-        let passes =
-            move |edge: &&Edge<'_>| edge.from == at && at != tail.from && !edge.is_feedback();
-        edges.iter().filter(passes).map(|edge| edge.to)
+    let starts = links.leaving[index].iter().filter(|edge| edge.output == "item");
+    let members = walk(links.leaving.len(), starts.map(|edge| edge.to), |at| {
+        let passes = move |edge: &&Edge<'_>| at != tail.from && !edge.is_feedback();
+        links.leaving[at].iter().filter(passes).map(|edge| edge.to)
     });
     if !members.contains(&tail.from) {
         return Err("the vertex that leads back to the Loop does not depend on its `item`");
@@ -182,6 +249,7 @@ struct Builder<'a, 'f> {
     vertices: &'a [Vertex<'a>],
     edges: Vec<Edge<'a>>,
     regions: Regions,
+    waits: Vec<BTreeSet<usize>>,
     idents: Vec<Ident>,
     entry: Option<usize>,
     findings: &'f mut Findings,
@@ -205,7 +273,7 @@ impl Builder<'_, '_> {
         let is_member = |at: &&usize| self.regions.owner.get(at).copied() == region;
         let members: Vec<usize> = running.iter().filter(is_member).copied().collect();
         let mut nodes = Vec::new();
-        for index in self.order(region, &members) {
+        for index in self.order(&members) {
             nodes.push(if self.vertices[index].is_loop() {
                 LangflowNode::Loop(self.loop_node(index, running))
             } else {
@@ -216,19 +284,9 @@ impl Builder<'_, '_> {
     }
 
     /// Kahn's algorithm, smallest index first. What is left over holds a cycle.
-    fn order(&mut self, region: Option<usize>, members: &[usize]) -> Vec<usize> {
+    fn order(&mut self, members: &[usize]) -> Vec<usize> {
         let mut waits: BTreeMap<usize, BTreeSet<usize>> =
-            members.iter().map(|member| (*member, BTreeSet::new())).collect();
-        for edge in self.edges.iter().filter(|edge| !edge.is_feedback()) {
-            let ends = [edge.from, edge.to].map(|end| self.regions.member(region, end));
-            // An edge inside a body is none between members, unless it is the member's own.
-            if let [Some(from), Some(to)] = ends
-                && (from != to || edge.from == edge.to)
-                && let Some(waits) = waits.get_mut(&to)
-            {
-                waits.insert(from);
-            }
-        }
+            members.iter().map(|at| (*at, std::mem::take(&mut self.waits[*at]))).collect();
         let mut order = Vec::new();
         while let Some(ready) = waits.iter().find(|(_, w)| w.is_empty()).map(|(at, _)| *at) {
             waits.remove(&ready);

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::export::{Parts, Placed};
+use super::vertex::{Outputs, outputs};
 use crate::problem::Findings;
 
 /// Replaces every group by its vertices and edges.
@@ -40,8 +41,9 @@ fn dissolve_one(
     let node = group.value.pointer("/data/node").and_then(Value::as_object).cloned();
     let node = node.unwrap_or_default();
     set_fields(&node, &mut inner.nodes)?;
+    let outputs = outputs(&node);
     for edge in &mut parts.edges {
-        redirect(&mut edge.value, &id, &node, &inner.nodes)?;
+        redirect(&mut edge.value, &id, &outputs, &inner.nodes)?;
     }
     parts.nodes.append(&mut inner.nodes);
     parts.edges.append(&mut inner.edges);
@@ -78,7 +80,7 @@ fn set_fields(group: &Map<String, Value>, nodes: &mut [Placed]) -> Result<(), &'
 fn redirect(
     edge: &mut Value,
     group: &str,
-    node: &Map<String, Value>,
+    outputs: &Outputs<'_>,
     nodes: &[Placed],
 ) -> Result<(), &'static str> {
     if text(edge, "target") == group {
@@ -88,7 +90,7 @@ fn redirect(
     }
     if text(edge, "source") == group {
         let output = edge.pointer("/data/sourceHandle/name").and_then(Value::as_str);
-        let (id, name) = output_proxy(node, output.unwrap_or_default(), nodes)
+        let (id, name) = output_proxy(outputs, output.unwrap_or_default(), nodes)
             .ok_or("an edge leaves the group from an output that stands for none")?;
         point(edge, nodes, ("source", "sourceHandle", "name"), &id, &name)?;
     }
@@ -115,14 +117,8 @@ fn point(
 
 /// The vertex and output that a group's output stands for: its `proxy`, else the name itself in the
 /// form `<vertex>_<output>`.
-fn output_proxy(
-    group: &Map<String, Value>,
-    name: &str,
-    nodes: &[Placed],
-) -> Option<(String, String)> {
-    let outputs = group.get("outputs").and_then(Value::as_array);
-    let output = outputs.and_then(|all| all.iter().find(|output| text(output, "name") == name));
-    if let Some(proxy) = output.and_then(|output| output.get("proxy")) {
+fn output_proxy(outputs: &Outputs<'_>, name: &str, nodes: &[Placed]) -> Option<(String, String)> {
+    if let Some(proxy) = outputs.get(name).and_then(|output| output.get("proxy")) {
         let of = if text(proxy, "name").is_empty() { "field" } else { "name" };
         return Some((text(proxy, "id").to_owned(), text(proxy, of).to_owned()));
     }

@@ -1,13 +1,13 @@
 //! Vertices: a component each, with its source and its fields.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use colophon_model::Sha256;
 use serde_json::{Map, Value};
 
 use super::export::{Export, Placed};
-use super::known;
+use super::known::{self, Known};
 use crate::plan::langflow::DoneAs;
 use crate::policy::CodePolicy;
 use crate::problem::{Findings, Pointer};
@@ -24,13 +24,18 @@ pub(super) struct Vertex<'a> {
     pub(super) code: Cow<'a, str>,
     /// SHA-256 of the source.
     pub(super) code_sha256: Sha256,
-    /// The release that the source is known from.
-    pub(super) release: Option<&'static str>,
+    /// The released source that this one is, if it is known.
+    pub(super) known: Option<Known>,
     /// The fields.
     pub(super) template: &'a Map<String, Value>,
     /// `data.node`.
     pub(super) node: &'a Map<String, Value>,
+    /// The outputs by name.
+    outputs: Outputs<'a>,
 }
+
+/// Outputs by name.
+pub(super) type Outputs<'a> = BTreeMap<&'a str, &'a Value>;
 
 impl<'a> Vertex<'a> {
     /// Whether this is a Loop, which is compiled rather than run from its source.
@@ -45,8 +50,7 @@ impl<'a> Vertex<'a> {
 
     /// The output called `name`, if the component has it.
     pub(super) fn output(&self, name: &str) -> Option<&'a Value> {
-        let outputs = self.node.get("outputs").and_then(Value::as_array)?;
-        outputs.iter().find(|o| o.get("name").and_then(Value::as_str) == Some(name))
+        self.outputs.get(name).copied()
     }
 
     /// What a Loop's `done` is: exports up to LangFlow 1.4 declare it as `Data`.
@@ -101,13 +105,26 @@ fn read<'a>(placed: &'a Placed, findings: &mut Findings) -> Option<Vertex<'a>> {
         return None;
     };
     let code_sha256 = Sha256::of(code.as_bytes());
-    let release = known::release_of(code_sha256);
-    Some(Vertex { at: at.clone(), id, class, code, code_sha256, release, template, node })
+    let known = known::find(code_sha256);
+    let outputs = outputs(node);
+    Some(Vertex { at: at.clone(), id, class, code, code_sha256, known, template, node, outputs })
+}
+
+/// The outputs of a vertex or a group; the first of a name counts. Read once, for every edge asks.
+pub(super) fn outputs(node: &Map<String, Value>) -> Outputs<'_> {
+    let list = node.get("outputs").and_then(Value::as_array).into_iter().flatten();
+    let mut outputs = BTreeMap::new();
+    for output in list {
+        if let Some(name) = output.get("name").and_then(Value::as_str) {
+            outputs.entry(name).or_insert(output);
+        }
+    }
+    outputs
 }
 
 /// A component's source: a text, or a list of lines
 /// (`lfx.utils.flow_code.normalize_code_for_import`).
-pub(super) fn source_text(value: &Value) -> Option<Cow<'_, str>> {
+pub(crate) fn source_text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::String(text) => Some(Cow::Borrowed(text)),
         Value::Array(lines) => {
@@ -118,21 +135,52 @@ pub(super) fn source_text(value: &Value) -> Option<Cow<'_, str>> {
     }
 }
 
+/// The policy is about all code that a flow brings: sources, and code that stands in a field, which
+/// a known source would run just as well.
 fn check_policy(vertex: &Vertex<'_>, policy: CodePolicy, findings: &mut Findings) {
-    let rule = match policy {
-        CodePolicy::AllowCustom => return,
-        CodePolicy::KnownOnly if vertex.release.is_some() => return,
-        CodePolicy::KnownOnly => {
+    if policy == CodePolicy::AllowCustom {
+        return;
+    }
+    check_code_fields(vertex, findings);
+    let rule = match (policy, vertex.known) {
+        (CodePolicy::None, _) => "is not allowed: the tenant's code policy is `none`",
+        (_, None) => {
             "is not known from a release of lfx; update the component in LangFlow, or let an \
              operator set the tenant's code policy to `allow-custom`"
         }
-        CodePolicy::None => "is not allowed: the tenant's code policy is `none`",
+        (_, Some(known)) if known.runs_code => {
+            "is known, but it runs code or starts programs that its fields give or a model writes; \
+             only the code policy `allow-custom` lets it"
+        }
+        (_, Some(_)) => return,
     };
     let class: String = vertex.class.chars().take(80).collect();
     let detail =
         format!("the source of `{}` (sha256 {}) {rule}", class.escape_debug(), vertex.code_sha256);
     let at = vertex.place("code", "value");
     findings.add_at("E_LF_UNTRUSTED_CODE", &at, vertex.id, detail);
+}
+
+/// Code in a field other than the component's own `code`.
+fn check_code_fields(vertex: &Vertex<'_>, findings: &mut Findings) {
+    for (name, field) in vertex.template.iter().filter(|(name, _)| *name != "code") {
+        let is_code = ["type", "_input_type"].iter().any(|member| {
+            let kind = field.get(member).and_then(Value::as_str);
+            matches!(kind, Some("code" | "CodeInput"))
+        });
+        let given = ["value", "default"]
+            .into_iter()
+            .find(|member| field.get(member).is_some_and(|value| !is_empty(value)));
+        if let Some(member) = given.filter(|_| is_code) {
+            let shown: String = name.chars().take(80).collect();
+            let detail = format!(
+                "the field `{}` holds code; only the code policy `allow-custom` lets it run",
+                shown.escape_debug()
+            );
+            let at = vertex.place(name, member);
+            findings.add_at("E_LF_UNTRUSTED_CODE", &at, vertex.id, detail);
+        }
+    }
 }
 
 /// A field for a secret holds the name of a variable (`load_from_db`) or nothing. Checked for every
@@ -142,7 +190,9 @@ fn check_secrets(vertex: &Vertex<'_>, findings: &mut Findings) {
         let Some(value) = field.get("value") else { continue };
         let from_variable = flag(field, "load_from_db") && value.is_string();
         let spelled_out = is_secret(field) && !from_variable && !is_empty(value);
-        if spelled_out || from_variable && value.as_str().is_some_and(looks_like_key) {
+        if spelled_out
+            || from_variable && value.as_str().is_some_and(|name| name.len() > MAX_VARIABLE)
+        {
             let detail = "a secret is never written out; choose a global variable for the field";
             let at = vertex.place(name, "value");
             findings.add_at("E_PLAINTEXT_SECRET", &at, vertex.id, detail);
@@ -171,8 +221,54 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Whether the name of a variable is rather the secret itself: a key of a service, or longer than
-/// names are.
-fn looks_like_key(name: &str) -> bool {
-    crate::builder::secrets::looks_like_secret(name) || name.len() > 128
+/// Longest name of a variable, in bytes. A longer text is rather the secret itself; one that looks
+/// like a key was found before.
+const MAX_VARIABLE: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn codes(known: Option<Known>, template: &Value, policy: CodePolicy) -> Vec<String> {
+        let (node, code) = (Map::new(), Cow::Borrowed("x"));
+        let vertex = Vertex {
+            at: Pointer::root(),
+            id: "Chat-1",
+            class: "ChatInput",
+            code_sha256: Sha256::of(code.as_bytes()),
+            code,
+            known,
+            template: template.as_object().unwrap(),
+            node: &node,
+            outputs: Outputs::new(),
+        };
+        let mut findings = Findings::default();
+        check_policy(&vertex, policy, &mut findings);
+        let problems = findings.finish().err();
+        let problems = problems.iter().flat_map(crate::problem::Problems::as_slice);
+        problems.map(|p| format!("{} {}", p.code, p.pointer)).collect()
+    }
+
+    /// To know a source is not to know what it runs.
+    #[test]
+    fn known_sources_bring_no_code_as_data() {
+        let source = "E_LF_UNTRUSTED_CODE /data/node/template/code/value";
+        let field = "E_LF_UNTRUSTED_CODE /data/node/template/f/value";
+        let known = |runs_code| Some(Known { release: "1.13.0", runs_code });
+        let plain = json!({"code": {"type": "code", "value": "x"}, "f": {"value": "def f(): ..."}});
+        let mut coded = plain.clone();
+        coded["f"]["type"] = "code".into();
+        for (known, template, want) in [
+            (known(false), &plain, vec![]),
+            (known(true), &plain, vec![source]),
+            (None, &plain, vec![source]),
+            (known(false), &coded, vec![field]),
+            (known(true), &coded, vec![source, field]),
+        ] {
+            assert_eq!(codes(known, template, CodePolicy::KnownOnly), want);
+            assert!(codes(known, template, CodePolicy::AllowCustom).is_empty());
+        }
+        assert_eq!(codes(known(false), &plain, CodePolicy::None), [source]);
+    }
 }

@@ -50,10 +50,10 @@ impl Running {
         &self,
         slug: &str,
         root: &Path,
-        policy: &[&str],
+        policy: &str,
     ) -> anyhow::Result<CreatedTenant> {
         let root = root.display().to_string();
-        self.colophon(&[&["tenant", "create", slug, "--root-out", &root], policy].concat())
+        self.colophon(&["tenant", "create", slug, "--components", policy, "--root-out", &root])
     }
 
     /// `colophon token create`.
@@ -64,9 +64,10 @@ impl Running {
 
     fn colophon<T: DeserializeOwned>(&self, args: &[&str]) -> anyhow::Result<T> {
         let output = Command::new(std::env::current_exe()?)
-            .args(["--json", "--data"])
-            .arg(&self.data)
+            .arg("--json")
             .args(args)
+            .arg("--data")
+            .arg(&self.data)
             .stderr(Stdio::inherit())
             .output()?;
         if !output.status.success() {

@@ -26,12 +26,20 @@ pub struct FlowHead {
     /// The flow's entry in the tenant's manifest.
     pub manifest: FlowManifest,
     /// Its bundle, when it has an edge part.
-    pub edge: Option<EdgeOutput>,
-    /// The manifest inside the bundle.
-    pub edge_manifest: Option<EdgeManifest>,
+    pub edge: Option<EdgeHead>,
     /// The highest number of a bundle so far; it stays when the edge part goes, since agents never
     /// go back.
     pub edge_seq: u64,
+}
+
+/// A flow's current bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EdgeHead {
+    /// Size, hashes and number of the zip.
+    pub output: EdgeOutput,
+    /// The manifest inside it.
+    pub manifest: EdgeManifest,
 }
 
 json_row!(FlowHead, FlowHead, (TenantUid, FlowId));

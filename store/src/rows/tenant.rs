@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use colophon_model::{Oid, Sha256, Stamp, Target, TenantSlug, TenantUid, UnixMillis};
+use colophon_model::{CodePolicy, Oid, Sha256, Stamp, Target, TenantSlug, TenantUid, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 use super::json_row;
@@ -17,8 +17,8 @@ pub struct TenantRow {
     pub slug: TenantSlug,
     /// When it was created.
     pub created: UnixMillis,
-    /// Whether its flows may carry component code that is not in the table of known sources.
-    pub allow_custom_components: bool,
+    /// Which component sources its flows may carry.
+    pub policy: CodePolicy,
     /// Where its TUF root keys were made.
     pub roots: RootsOrigin,
 }
@@ -49,16 +49,16 @@ json_row!(SlugOf, Slug, TenantUid);
 pub struct TokenRow {
     /// A name for it that may be logged.
     pub id: String,
-    /// The tenant it is limited to, if it is.
-    pub tenant: Option<TenantUid>,
+    /// The tenant it is limited to.
+    pub tenant: TenantUid,
     /// What it may be used for.
     pub scopes: Vec<String>,
     /// What its maker called it.
     pub label: String,
     /// When it was made.
     pub created: UnixMillis,
-    /// When it ends, if it does.
-    pub expires: Option<UnixMillis>,
+    /// When it ends.
+    pub expires: UnixMillis,
 }
 
 json_row!(TokenRow, Token, Sha256);

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use colophon_model::{
-    ArtifactPath, BuildId, BuildInputs, BuildKey, BuildRecord, Digest, EdgeManifest, EdgeOutput,
-    EdgePointer, EdgeRuntime, FlowId, FlowManifest, FlowSource, GateResult, GateStatus, GitKind,
-    LogEntry, NativeFlowId, Oid, Ordinal, Sha256, Stamp, TagObject, Target, TenantSlug, UnixMillis,
+    ArtifactPath, BuildId, BuildInputs, BuildKey, BuildRecord, CodePolicy, Digest, EdgeManifest,
+    EdgeOutput, EdgePointer, EdgeRuntime, FlowId, FlowManifest, FlowSource, GateResult, GateStatus,
+    GitKind, LogEntry, NativeFlowId, Oid, Ordinal, Sha256, Stamp, TagObject, Target, TenantSlug,
+    UnixMillis,
 };
 use colophon_store::rows::{
-    BuildNumber, BundleAlias, FlowClaim, FlowHead, FlowOwner, GitOid, QuotaStamp, RefRow,
+    BuildNumber, BundleAlias, EdgeHead, FlowClaim, FlowHead, FlowOwner, GitOid, QuotaStamp, RefRow,
     RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TufFile,
 };
 use colophon_store::{Row, Table};
@@ -101,17 +102,19 @@ fn flow_head() -> FlowHead {
                 url: "bundles/05".to_owned(),
             }),
         },
-        edge: Some(edge_output()),
-        edge_manifest: Some(EdgeManifest {
-            schema: 1,
-            slug: slug(),
-            flow: flow(),
-            runtime: EdgeRuntime::Python,
-            cpu_arch: vec!["x86_64".to_owned()],
-            os: vec!["linux".to_owned()],
-            requirements: vec!["playwright==1.50.0".to_owned()],
-            env: BTreeMap::from([("TOKEN".to_owned(), "cred".to_owned())]),
-            entrypoints: BTreeMap::from([("login".to_owned(), path("login.py"))]),
+        edge: Some(EdgeHead {
+            output: edge_output(),
+            manifest: EdgeManifest {
+                schema: 1,
+                slug: slug(),
+                flow: flow(),
+                runtime: EdgeRuntime::Python,
+                cpu_arch: vec!["x86_64".to_owned()],
+                os: vec!["linux".to_owned()],
+                requirements: vec!["playwright==1.50.0".to_owned()],
+                env: BTreeMap::from([("TOKEN".to_owned(), "cred".to_owned())]),
+                entrypoints: BTreeMap::from([("login".to_owned(), path("login.py"))]),
+            },
         }),
         edge_seq: 3,
     }
@@ -197,16 +200,16 @@ fn every_row_round_trips_and_refuses_junk() {
         uid: uid(1),
         slug: slug(),
         created: TIME,
-        allow_custom_components: false,
+        policy: CodePolicy::KnownOnly,
         roots: RootsOrigin::Server,
     };
     let token = TokenRow {
         id: "tok1".to_owned(),
-        tenant: Some(uid(1)),
+        tenant: uid(1),
         scopes: vec!["build".to_owned()],
         label: "ci".to_owned(),
         created: TIME,
-        expires: None,
+        expires: TIME,
     };
     let slug_key = TenantSlug::new("a-slug-of-length").unwrap();
     strict(&slug_key, &tenant);

@@ -21,10 +21,9 @@ impl ServerProcess {
     /// The same with more arguments.
     pub(crate) fn with(data: &Path, args: &[&str]) -> Self {
         let mut child = Command::new(program("colophon"))
-            .args(["--json", "--listen", "127.0.0.1:0", "--builds-per-day", "1000000"])
-            .arg("--data")
+            .args(["serve", "--json", "--listen", "127.0.0.1:0", "--builds-per-day", "1000000"])
+            .args(["--log", "warn", "--data"])
             .arg(data)
-            .args(["serve", "--log", "warn"])
             .args(args)
             .stdout(Stdio::piped())
             .spawn()
@@ -60,7 +59,7 @@ impl Drop for ServerProcess {
 /// Runs `colophon` against a data directory and returns the JSON it prints.
 pub(crate) fn colophon(data: &Path, args: &[&str]) -> serde_json::Value {
     let output =
-        Command::new(program("colophon")).args(["--json", "--data"]).arg(data).args(args).output();
+        Command::new(program("colophon")).arg("--json").args(args).arg("--data").arg(data).output();
     let output = output.unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "colophon {args:?}: {stderr}");
