@@ -61,7 +61,7 @@ enum Work {
 enum Body {
     /// A Builder flow of 20 nodes, about 8 KB.
     Builder,
-    /// A LangFlow export of about 200 KB with its component sources.
+    /// The LangFlow starter project `Basic Prompting`, 73 KB with its component sources.
     Langflow,
 }
 
@@ -71,12 +71,12 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "no-op, 8 KB flow, 1 client", clients: 1, work: Work::NoOp(Body::Builder) },
     Scenario { name: "no-op, 8 KB flow, 32 clients", clients: 32, work: Work::NoOp(Body::Builder) },
     Scenario {
-        name: "no-op, LangFlow export, 1 client",
+        name: "no-op, 73 KB LangFlow export, 1 client",
         clients: 1,
         work: Work::NoOp(Body::Langflow),
     },
     Scenario {
-        name: "no-op, LangFlow export, 32 clients",
+        name: "no-op, 73 KB LangFlow export, 32 clients",
         clients: 32,
         work: Work::NoOp(Body::Langflow),
     },
