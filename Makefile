@@ -52,5 +52,11 @@ build-flow: ## Build one file: make build-flow SLUG=acme-inc JSON=flow.json [DAT
 	@[ -n "$(SLUG)" ] && [ -n "$(JSON)" ] || { echo "usage: make build-flow SLUG=<tenant> JSON=<file> [DATA=<dir>]" >&2; exit 2; }
 	$(CARGO) run --locked --quiet --bin colophon -- build "$(SLUG)" "$(JSON)" --data "$(DATA)"
 
+component-table: ## Make the table of known component sources anew, from pinned lfx releases
+	@mkdir -p .cache/lfx
+	python3 -m pip download --quiet --no-deps --dest .cache/lfx lfx==1.13.0
+	python3 compiler/data/make_table.py .cache/lfx/lfx-*.whl > .cache/lfx/table.txt
+	mv .cache/lfx/table.txt compiler/data/lfx-components.txt
+
 clean-cache: ## Remove what tests and demo fetched
 	rm -rf .cache

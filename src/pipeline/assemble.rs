@@ -49,7 +49,9 @@ pub(super) fn assemble(
     let edge = compiled.edge.as_ref().map(|bundle| facts.edge_output(bundle));
     let head = facts.flow_head(edge.as_ref());
     let mut change = Change::new();
-    let (commit, next_ordinal) = commit(view, &mut change, &facts, &head)?;
+    let manifest = manifest_file(&facts.tenant_manifest(&head))?;
+    change.blob(uid, PreparedBlob::of_artifact(&manifest)?);
+    let (commit, next_ordinal) = commit(view, &mut change, &facts, &head, &manifest)?;
     let record = facts.record(press, commit, edge.clone());
     put_blobs(view, &mut change, &facts)?;
     if let (Some(output), Some(bundle)) = (&edge, &compiled.edge) {
@@ -249,13 +251,13 @@ fn commit(
     change: &mut Change,
     facts: &Facts<'_>,
     head: &FlowHead,
+    manifest: &Artifact,
 ) -> Result<(Oid, u32), BuildError> {
     let (uid, slug) = (facts.uid(), &facts.job.delivery.tenant.slug);
-    let manifest = manifest_file(&facts.tenant_manifest(head))?;
     let orphans = facts.orphans(head);
     let path = manifest_path();
     let mut changes: Vec<GitChange<'_>> = facts.files().map(put).collect();
-    changes.push(put((&path, &manifest)));
+    changes.push(put((&path, manifest)));
     changes.extend(orphans.iter().map(|path| GitChange::Remove { path }));
     let tags = facts.tags();
     let new_tags: Vec<NewTag> = tags
@@ -265,7 +267,7 @@ fn commit(
             Ok(NewTag { name: TagName::new(tag.to_string())?, message })
         })
         .collect::<Result<_, colophon_gitbridge::Error>>()?;
-    let message = message(facts, &manifest)?;
+    let message = message(facts, manifest)?;
     let author = committer()?;
     let new = NewCommit {
         parent: facts.head.tip,

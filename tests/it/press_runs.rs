@@ -93,6 +93,10 @@ fn check_repository(server: &TestServer, tenant: &TestTenant, builds: &[Value]) 
     let manifest: Value =
         serde_json::from_str(&git_in(&dir, &["show", "HEAD:manifest.json"])).unwrap();
     assert_eq!(manifest["flows"].as_object().unwrap().len(), builds.len());
+    let message = git_in(&dir, &["log", "-1", "--format=%(trailers:key=Manifest,valueonly)"]);
+    let blob = format!("/v1/t/{}/blob/{}", tenant.slug, message.trim());
+    let blob = server.get_with(&blob, &tenant.api);
+    assert_eq!(blob.json(), manifest, "the trailer names the manifest");
 }
 
 /// A file in Git is the blob that the build names.

@@ -41,13 +41,13 @@ architecture or system, 10 update available (check), 11 too large, 12 locked, 14
 enum Command {
     /// Pin a tenant's root and remember the server
     Enroll {
-        /// The server, such as http://127.0.0.1:8080
+        /// The server, such as http://127.0.0.1:8787
         #[arg(long)]
         url: BaseUrl,
         /// The tenant's slug
         #[arg(long)]
         tenant: TenantSlug,
-        /// The tenant's 1.root.json, received by a way you trust
+        /// The tenant's root metadata (root.json), received by a way you trust
         #[arg(long, value_name = "FILE")]
         root: PathBuf,
     },
