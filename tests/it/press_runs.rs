@@ -135,7 +135,7 @@ fn check_agent(server: &TestServer, tenant: &TestTenant, build: &Value) {
 }
 
 #[test]
-fn a_clone_fetches_what_later_builds_add_and_drops_what_they_remove() {
+fn a_clone_fetches_what_later_builds_add() {
     let server = TestServer::start();
     let tenant = server.tenant("acme-inc");
     assert_eq!(server.build(&tenant, &small_flow("one", Some(1), "hello")).status, 201);
@@ -152,6 +152,26 @@ fn a_clone_fetches_what_later_builds_add_and_drops_what_they_remove() {
     assert_eq!(git_in(&dir, &["rev-list", "--count", "HEAD"]).trim(), "7");
     let canonical = git_in(&dir, &["show", "HEAD:app/flows/acme_inc/one.json"]);
     assert!(canonical.contains("text 6"));
+}
+
+/// What a flow no longer has leaves the branch; what another flow has too stays.
+#[test]
+fn a_later_build_removes_what_it_no_longer_makes() {
+    let server = TestServer::start();
+    let tenant = server.tenant("acme-inc");
+    assert_eq!(server.build(&tenant, &small_flow("other", None, "x")).status, 201);
+    assert_eq!(server.build(&tenant, &bot(1, Some("https://example.com/"))).status, 201);
+    let dir = server.path("clone");
+    clone(&server.git_url(&tenant), &tenant.git, &dir);
+    let before = branch_files(&dir);
+    assert_eq!(server.build(&tenant, &bot(2, None)).status, 201);
+    git_in(&dir, &["pull", "--quiet", "--ff-only"]);
+    let after = branch_files(&dir);
+    let gone: Vec<_> = before.iter().filter(|f| !after.contains(f)).collect();
+    assert!(gone.len() >= 3, "{gone:?}");
+    assert!(gone.iter().all(|f| f.starts_with("edge_scripts/bot/")), "{gone:?}");
+    assert!(after.iter().any(|f| f == "app/colophon_rt/builder.py"));
+    assert!(!dir.join("edge_scripts").exists(), "an empty folder goes too");
 }
 
 /// Every protocol version gives the same repository.
