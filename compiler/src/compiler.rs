@@ -26,9 +26,7 @@ pub struct Compiler {
 /// What one flow compiles to. A function of plan, tenant and flow id.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compiled {
-    /// The flow as committed; also among the cloud files.
-    pub canonical_flow: Vec<u8>,
-    /// Files of target `cloud`, by path on the branch.
+    /// Files of target `cloud`, by path on the branch, the flow as committed among them.
     pub cloud: FileSet,
     /// The edge part, for a flow that has one.
     pub edge: Option<EdgeBundle>,
@@ -122,12 +120,7 @@ impl Compiler {
             Graph::Builder(graph) if graph.has_edge_part() => Some(self.bundle(graph, names)?),
             Graph::Builder(_) | Graph::Langflow(_) => None,
         };
-        Ok(Compiled {
-            canonical_flow: plan.canonical.as_bytes().to_vec(),
-            cloud: self.render_all(modules)?,
-            edge: bundle,
-            gates: gate::passed(),
-        })
+        Ok(Compiled { cloud: self.render_all(modules)?, edge: bundle, gates: gate::passed() })
     }
 
     /// The files that are planted when `tenant` is created, but for `manifest.json`.
