@@ -7,7 +7,7 @@ use colophon_gitbridge::{Message, NewCommit};
 use colophon_model::{
     CodePolicy, FileSet, TenantBranch, TenantManifest, TenantSlug, TenantUid, UnixMillis,
 };
-use colophon_store::rows::{RefRow, RootsOrigin, SlugOf, TenantHead, TenantRow};
+use colophon_store::rows::{Planted, RefRow, RootsOrigin, SlugOf, TenantHead, TenantRow};
 use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
 use colophon_trust::TenantKeys;
 
@@ -87,7 +87,7 @@ pub fn create(
 fn commit(store: &Store, change: Change, slug: &TenantSlug) -> Result<(), TenantError> {
     store.commit(change).map_err(|error| match error {
         CommitError::Conflict(_) => TenantError::Exists(slug.clone()),
-        stopped @ CommitError::Stopped(_) => TenantError::Stopped(stopped),
+        other => TenantError::Stopped(other),
     })
 }
 
@@ -129,8 +129,9 @@ fn first_commit(
     let branch = TenantBranch::new(slug.clone()).full_name();
     let tip = RefRow { oid: appended.commit, peeled: None };
     change.put::<RefRow>(&(uid, branch), &tip);
-    for (_, file) in files.iter() {
-        change.blob(uid, PreparedBlob::new(file.bytes())?);
+    for (path, file) in files.iter() {
+        let blob = PreparedBlob::of_artifact(file)?;
+        change.put(&(uid, path.to_string()), &Planted { digest: blob.digest() }).blob(uid, blob);
     }
     Ok(TenantHead {
         tip: Some(appended.commit),

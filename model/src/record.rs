@@ -123,6 +123,10 @@ pub struct BuildRecord {
     pub outputs: Vec<Output>,
     /// Which gates ran, and what they said.
     pub gates: Vec<GateResult>,
+    /// The branch's `manifest.json` with this build in it, a blob. Records of store format 1 do not
+    /// say.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub manifest: Option<Digest>,
 }
 
 /// What a build made for one target.

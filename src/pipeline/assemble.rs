@@ -52,7 +52,7 @@ pub(super) fn assemble(
     let manifest = manifest_file(&facts.tenant_manifest(&head))?;
     change.blob(uid, PreparedBlob::of_artifact(&manifest)?);
     let (commit, next_ordinal) = commit(view, &mut change, &facts, &head, &manifest)?;
-    let record = facts.record(press, commit, edge.clone());
+    let record = facts.record(press, commit, edge.clone(), manifest.digest());
     put_blobs(view, &mut change, &facts)?;
     if let (Some(output), Some(bundle)) = (&edge, &compiled.edge) {
         feed::put_bundle(&mut change, uid, output, &bundle.zip)?;
@@ -171,7 +171,13 @@ impl<'a> Facts<'a> {
         self.job.plan.targets().iter().copied().map(tag).collect()
     }
 
-    fn record(&self, press: &Press, commit: Oid, edge: Option<EdgeOutput>) -> BuildRecord {
+    fn record(
+        &self,
+        press: &Press,
+        commit: Oid,
+        edge: Option<EdgeOutput>,
+        manifest: Digest,
+    ) -> BuildRecord {
         let plan = &self.job.plan;
         BuildRecord {
             id: self.id,
@@ -193,6 +199,7 @@ impl<'a> Facts<'a> {
             tags: self.tags(),
             outputs: self.outputs(edge),
             gates: self.compiled.gates.clone(),
+            manifest: Some(manifest),
         }
     }
 
@@ -304,14 +311,16 @@ fn message(facts: &Facts<'_>, manifest: &Artifact) -> Result<Message, colophon_g
 }
 
 /// Every blob of the build: what came in, what came out, and the trees that name them. What the
-/// tenant has already is left out before it costs anything.
+/// tenant has already is named again without its bytes, before it costs anything.
 fn put_blobs(view: &View, change: &mut Change, facts: &Facts<'_>) -> Result<(), BuildError> {
     let uid = facts.uid();
     let bundle = facts.compiled.edge.as_ref();
     let bundled = bundle.iter().flat_map(|b| b.files.iter());
     let mut new = Vec::new();
     for (_, file) in facts.files().chain(bundled) {
-        if !view.has_blob(uid, &file.digest())? {
+        if view.has_blob(uid, &file.digest())? {
+            change.keep(uid, file.digest());
+        } else {
             new.push(file);
         }
     }

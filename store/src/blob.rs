@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use colophon_model::{Artifact, Digest, TenantUid};
+use colophon_model::{Artifact, Digest, TenantUid, UnixMillis};
 use rayon::prelude::*;
 
 use crate::frame::{self, Codec};
@@ -129,6 +129,40 @@ impl Row for Member {
 
     fn decode(bytes: &[u8]) -> Result<Self, InvalidRow> {
         if bytes.is_empty() { Ok(Self) } else { Err(InvalidRow::Binary("membership")) }
+    }
+}
+
+/// Says since when nothing of the tenant names the blob, as far as the last collection saw. It goes
+/// when something names the blob again; until then the tenant still reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Condemned {
+    pub(crate) at: UnixMillis,
+}
+
+impl Row for Condemned {
+    const TABLE: Table = Table::Condemned;
+    type Key = (Digest, TenantUid);
+
+    fn encode(&self) -> Vec<u8> {
+        self.at.get().to_be_bytes().to_vec()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, InvalidRow> {
+        let at = bytes.try_into().map_err(|_| InvalidRow::Binary("time"))?;
+        Ok(Self { at: UnixMillis::new(u64::from_be_bytes(at)) })
+    }
+}
+
+/// Whether rows name bytes for `digest` that are not there or not its own.
+pub(crate) fn is_damaged(
+    snapshot: &dyn Snapshot,
+    segments: &dyn Segments,
+    digest: &Digest,
+) -> io::Result<bool> {
+    match read(snapshot, segments, digest) {
+        Ok(_) => Ok(false),
+        Err(Error::Read(error)) => Err(error),
+        Err(_) => Ok(true),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use colophon_model::{Digest, TenantUid};
 
-use crate::blob::Member;
+use crate::blob::{Condemned, Member};
 use crate::row::key_bytes;
 use crate::{Batch, Check, KeyPart, PreparedBlob, Row};
 
@@ -13,6 +13,7 @@ use crate::{Batch, Check, KeyPart, PreparedBlob, Row};
 pub struct Change {
     pub(crate) batch: Batch,
     pub(crate) blobs: Vec<PreparedBlob>,
+    pub(crate) uses_reserve: bool,
 }
 
 impl Change {
@@ -54,9 +55,26 @@ impl Change {
 
     /// Stores a blob, if it is new, and lets `tenant` read it. A change that meets a conflict may
     /// leave the bytes behind, visible to nobody.
+    ///
+    /// The change must also write a row that names the blob, since a blob that no row names is
+    /// garbage.
     pub fn blob(&mut self, tenant: TenantUid, blob: PreparedBlob) -> &mut Self {
-        self.put(&(blob.digest(), tenant), &Member);
+        let key = (blob.digest(), tenant);
+        self.put(&key, &Member).delete::<Condemned>(&key);
         self.blobs.push(blob);
+        self
+    }
+
+    /// Names a blob again that `tenant` has ([`crate::View::has_blob`]), without its bytes. The
+    /// change fails with a conflict when the blob was collected in between.
+    pub fn keep(&mut self, tenant: TenantUid, digest: Digest) -> &mut Self {
+        let key = (digest, tenant);
+        self.expect(&key, Some(&Member)).delete::<Condemned>(&key)
+    }
+
+    /// Lets the change be taken when the disk is full: it is one that gives space back.
+    pub fn use_reserve(&mut self) -> &mut Self {
+        self.uses_reserve = true;
         self
     }
 

@@ -1,11 +1,11 @@
 //! What can go wrong, by what the caller can do about it.
 
 use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
 use colophon_model::Digest;
 
+use crate::sync::Arc;
 use crate::{Conflict, InvalidRow, Table};
 
 /// An error of the store.
@@ -21,16 +21,14 @@ pub enum Error {
     },
     /// The directory is not a store, or one of a version that this program does not know.
     #[error(
-        "`{path}` holds the format `{found}`, and this program reads `{expected}` only; \
-         open it with the version that wrote it"
+        "the store has the format `{found}`, and this program opens `colophon store 1` to \
+         `colophon store {newest}`; use the version of colophon that wrote it, or a newer one"
     )]
     Format {
-        /// The file that names the format.
-        path: PathBuf,
-        /// What it says, or `none` when the directory holds metadata but no such file.
+        /// What `FORMAT` says, or `none` when the directory holds metadata but no such file.
         found: String,
-        /// What it should say.
-        expected: &'static str,
+        /// The newest format that this program knows.
+        newest: u32,
     },
     /// A file of the store's directory cannot be made, opened or read.
     #[error("cannot use `{path}`")]
@@ -63,9 +61,40 @@ pub enum Error {
         /// Its size, in bytes.
         size: usize,
     },
+    /// Another maintenance job (collection, check, erasure, backup) is running.
+    #[error("another maintenance job is running; try again when it has ended")]
+    Busy,
+    /// A directory that is to be filled holds something already.
+    #[error("`{path}` is not empty; name a directory that does not exist")]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A directory is not a backup, or one that was interrupted.
+    #[error("`{path}` holds no whole backup: it has no file `FORMAT`")]
+    NoBackup {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Readers still hold segments that were given up; what is left is done later.
+    #[error("readers still hold {segments} segments that are to be removed; try again later")]
+    Readers {
+        /// How many segments.
+        segments: u64,
+    },
     /// A change was not committed.
     #[error(transparent)]
     Commit(#[from] CommitError),
+}
+
+impl Error {
+    /// The same error, with a file named from the root of `dir`.
+    pub(crate) fn within(self, dir: &Path) -> Self {
+        match self {
+            Self::File { path, source } => Self::File { path: dir.join(path), source },
+            other => other,
+        }
+    }
 }
 
 /// Why a change was not committed.
@@ -75,6 +104,14 @@ pub enum CommitError {
     /// prepare it anew.
     #[error(transparent)]
     Conflict(#[from] Conflict),
+    /// There is too little space on the disk. Nothing of the change was written.
+    #[error("the disk is full: only {free} bytes are left, and writing begins again at {resume}")]
+    Full {
+        /// Bytes that can still be written.
+        free: u64,
+        /// From so many free bytes on changes are taken again.
+        resume: u64,
+    },
     /// A write or a sync failed, now or before, or the writer ended. Whether this change is durable
     /// is not known; nothing more is written until the store is opened again.
     #[error("the store has stopped after a failed write; open it again")]

@@ -3,6 +3,7 @@
 //! An implementation knows nothing of what rows mean. The same contract suite runs on each
 //! (`tests/it/kv_contract.rs`).
 
+pub(crate) mod generations;
 pub(crate) mod memory;
 pub(crate) mod redb;
 
@@ -27,6 +28,14 @@ pub trait Kv: Send + Sync {
     /// # Errors
     /// After an error nothing is known about any of the batches: the caller must not go on.
     fn commit(&self, batches: &[&Batch]) -> io::Result<Vec<Result<(), Conflict>>>;
+
+    /// Writes all rows into new storage and gives up the old, so that nothing of a deleted row is
+    /// left. Snapshots taken before stay valid. Nobody commits meanwhile.
+    ///
+    /// # Errors
+    /// With [`io::ErrorKind::StorageFull`] nothing has changed. After any other error it is not
+    /// known which storage a crash leaves: the caller must not go on.
+    fn rewrite(&self) -> io::Result<()>;
 }
 
 /// A fixed state of all rows.
@@ -42,7 +51,13 @@ pub trait Snapshot: Send + Sync {
         order: Order,
         limit: usize,
     ) -> io::Result<Vec<Entry>>;
+
+    /// Shows the rows of `range` by ascending key, until `visit` answers false.
+    fn visit(&self, table: Table, range: &KeyRange, visit: Visit<'_>) -> io::Result<()>;
 }
+
+/// Looks at one row, key and value, and answers whether to go on.
+pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> bool;
 
 /// A row as read: key and value.
 pub type Entry = (Vec<u8>, Vec<u8>);

@@ -6,10 +6,10 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use colophon_model::TenantUid;
 
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use crate::writer::{Answer, Ticket};
 use crate::{Change, CommitError, Error, Store, View};
 

@@ -1,8 +1,9 @@
 //! Pending changes laid over a durable snapshot.
 
 use std::io;
-use std::sync::Arc;
 
+use crate::kv::Visit;
+use crate::sync::Arc;
 use crate::{Change, Entry, KeyRange, Order, Snapshot, Table, Writes};
 
 /// A snapshot as it will be once the changes above it are committed.
@@ -53,6 +54,15 @@ impl Snapshot for Layered {
             Order::Descending => rows.rev().take(limit).collect(),
         })
     }
+
+    fn visit(&self, table: Table, range: &KeyRange, visit: Visit<'_>) -> io::Result<()> {
+        if self.above.is_empty() {
+            return self.below.visit(table, range, visit);
+        }
+        let rows = self.range(table, range, Order::Ascending, usize::MAX)?;
+        let _ = rows.iter().all(|(key, value)| visit(key, value));
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -83,7 +93,7 @@ mod tests {
             kv.commit(&[&batch(&durable)]).unwrap();
             let above = pending
                 .iter()
-                .map(|writes| Arc::new(Change { batch: batch(writes), blobs: Vec::new() }));
+                .map(|writes| Arc::new(Change { batch: batch(writes), ..Change::default() }));
             let layered = Layered { below: kv.snapshot().unwrap(), above: above.collect() };
             for writes in &pending {
                 kv.commit(&[&batch(writes)]).unwrap();

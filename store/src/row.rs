@@ -144,6 +144,15 @@ impl KeyPart for String {
     }
 }
 
+/// Nothing: as a prefix, the whole table.
+impl KeyPart for () {
+    fn push(&self, _key: &mut Vec<u8>) {}
+
+    fn take(_rest: &mut &[u8]) -> Option<Self> {
+        Some(())
+    }
+}
+
 /// Big-endian, so that byte order is number order.
 impl KeyPart for u64 {
     fn push(&self, key: &mut Vec<u8>) {

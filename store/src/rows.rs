@@ -3,6 +3,13 @@
 //! Values are compact JSON with fields in declaration order, unknown fields refused, except where a
 //! row says otherwise. Rows of a tenant have its uid as the first part of their key.
 
+use colophon_model::{BuildRecord, LogEntry, TagObject};
+
+use crate::blob::{BlobRow, Condemned, Member};
+use crate::damage::Quarantined;
+use crate::erase::{Erasure, RetiredSlug};
+use crate::{InvalidRow, Row, Table};
+
 mod edge;
 mod flow;
 mod git;
@@ -10,8 +17,9 @@ mod tenant;
 
 pub use edge::{BundleAlias, TufFile};
 pub use flow::{BuildNumber, EdgeHead, FlowClaim, FlowHead, FlowOwner, SeenPlan};
+pub(crate) use git::blob_of_log_entry;
 pub use git::{GitOid, RefRow};
-pub use tenant::{QuotaStamp, RootsOrigin, SlugOf, TenantHead, TenantRow, TokenRow};
+pub use tenant::{Planted, QuotaStamp, RootsOrigin, SlugOf, TenantHead, TenantRow, TokenRow};
 
 /// Makes a serde type a row of a table, encoded as JSON.
 macro_rules! json_row {
@@ -31,3 +39,50 @@ macro_rules! json_row {
     };
 }
 use json_row;
+
+/// Whether a row of `table` decodes, whatever it says.
+pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), InvalidRow> {
+    match table {
+        Table::Blob => row::<BlobRow>(key, value),
+        Table::Inline => u64_key(key),
+        Table::Member => row::<Member>(key, value),
+        Table::Condemned => row::<Condemned>(key, value),
+        Table::Quarantine => row::<Quarantined>(key, value),
+        Table::Sequence => {
+            if value.len() == 8 {
+                Ok(())
+            } else {
+                Err(InvalidRow::Binary("number"))
+            }
+        }
+        Table::Erasure => row::<Erasure>(key, value),
+        Table::RetiredSlug => row::<RetiredSlug>(key, value),
+        Table::Tenant => row::<TenantRow>(key, value),
+        Table::Slug => row::<SlugOf>(key, value),
+        Table::Planted => row::<Planted>(key, value),
+        Table::Token => row::<TokenRow>(key, value),
+        Table::TenantHead => row::<TenantHead>(key, value),
+        Table::FlowHead => row::<FlowHead>(key, value),
+        Table::FlowClaim => row::<FlowClaim>(key, value),
+        Table::FlowOwner => row::<FlowOwner>(key, value),
+        Table::SeenPlan => row::<SeenPlan>(key, value),
+        Table::Build => row::<BuildRecord>(key, value),
+        Table::BuildNumber => row::<BuildNumber>(key, value),
+        Table::Ref => row::<RefRow>(key, value),
+        Table::GitLog => row::<LogEntry>(key, value),
+        Table::GitOid => row::<GitOid>(key, value),
+        Table::GitTag => row::<TagObject>(key, value),
+        Table::TufFile => row::<TufFile>(key, value),
+        Table::BundleAlias => row::<BundleAlias>(key, value),
+        Table::QuotaStamp => row::<QuotaStamp>(key, value),
+    }
+}
+
+fn row<R: Row>(key: &[u8], value: &[u8]) -> Result<(), InvalidRow> {
+    R::decode_key(key).and(R::decode(value).map(drop))
+}
+
+/// The rows of inline blobs have no type of their own: a number and the encoded bytes.
+fn u64_key(key: &[u8]) -> Result<(), InvalidRow> {
+    if key.len() == 8 { Ok(()) } else { Err(InvalidRow::Key) }
+}

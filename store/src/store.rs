@@ -1,17 +1,24 @@
 //! The store: opening it, reading from it, writing to it.
 
-use std::any::Any;
+use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::TryLockError;
 
 use colophon_model::TenantUid;
 
-use crate::directory::Directory;
+use crate::committer::Committer;
+use crate::damage::Damage;
+use crate::format;
+use crate::gc::Retired;
 use crate::lane::Lanes;
+use crate::lease::Leases;
+use crate::space::Space;
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::writer::{Answer, Ticket, Writer};
 use crate::{
-    Change, CommitError, Durability, Error, FileSegments, Kv, Lane, MemoryKv, MemorySegments,
-    RedbKv, Segments, View,
+    Change, CommitError, Disk, Durability, Error, FileSegments, Kv, Lane, Lease, MemoryKv,
+    MemorySegments, OsDisk, RedbKv, Segments, View, Watermarks,
 };
 
 /// How to open a store.
@@ -25,6 +32,8 @@ pub struct Options {
     pub inline_max: usize,
     /// Size at which a segment is sealed, in bytes.
     pub segment_max: u64,
+    /// When the disk counts as full.
+    pub watermarks: Watermarks,
     /// One line about this process, shown to another that finds the store locked.
     pub owner: String,
 }
@@ -36,6 +45,7 @@ impl Default for Options {
             cache_bytes: 64 << 20,
             inline_max: 4 << 10,
             segment_max: 64 << 20,
+            watermarks: Watermarks::default(),
             owner: String::new(),
         }
     }
@@ -46,17 +56,18 @@ impl Default for Options {
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
-/// Fields are dropped in this order: the lock goes when nothing uses the files any more.
 struct Inner {
     writer: Writer,
     lanes: Arc<Lanes>,
     kv: Arc<dyn Kv>,
     segments: Arc<dyn Segments>,
-    _lock: Lock,
+    damage: Arc<Damage>,
+    leases: Leases,
+    space: Arc<Space>,
+    /// Held by the one maintenance job that runs.
+    maintenance: Mutex<()>,
+    retired: Mutex<Vec<Retired>>,
 }
-
-/// Keeps others out for as long as anyone holds it.
-type Lock = Arc<dyn Any + Send + Sync>;
 
 impl Store {
     /// Opens the store in `dir`, or makes one there.
@@ -65,14 +76,25 @@ impl Store {
     /// [`Error::Locked`] when another process has it open, [`Error::Format`] when a newer version
     /// wrote it, [`Error::File`] for anything that the file system refuses.
     pub fn open(dir: &Path, options: &Options) -> Result<Self, Error> {
-        let directory = Directory::open(dir, &options.owner)?;
-        let segments = directory.segments()?;
-        let segments = FileSegments::open(&segments, options.segment_max)
-            .map_err(|source| Error::File { path: segments, source })?;
-        let kv = directory
-            .metadata(|path| RedbKv::open(path, options.durability, options.cache_bytes))?;
-        let lock = Arc::new(directory.into_lock());
-        Self::start(Arc::new(kv), Arc::new(segments), options.inline_max, lock)
+        let disk = Arc::new(OsDisk::open(dir, &options.owner)?);
+        Self::open_on(disk, options).map_err(|error| error.within(dir))
+    }
+
+    /// Opens the store on `disk`, or makes one there.
+    pub fn open_on(disk: Arc<dyn Disk>, options: &Options) -> Result<Self, Error> {
+        let file = |name: &str| {
+            let path = name.into();
+            move |source: io::Error| Error::File { path, source }
+        };
+        format::check(&*disk)?;
+        // A process that was killed may have left names behind that are not durable yet.
+        disk.sync_dir("").map_err(file(""))?;
+        let space = Space::open(Arc::clone(&disk), options.watermarks).map_err(file(""))?;
+        let segments =
+            FileSegments::open(Arc::clone(&disk), options.segment_max).map_err(file("segments"))?;
+        let kv =
+            RedbKv::open(disk, options.durability, options.cache_bytes).map_err(file("CURRENT"))?;
+        Self::start(Arc::new(kv), Arc::new(segments), space, options.inline_max)
     }
 
     /// A store that is gone with its last handle, for tests and for trying things out.
@@ -87,19 +109,38 @@ impl Store {
         segments: Arc<dyn Segments>,
         inline_max: usize,
     ) -> Result<Self, Error> {
-        Self::start(kv, segments, inline_max, Arc::new(()))
+        Self::start(kv, segments, Space::unlimited(), inline_max)
     }
 
     fn start(
         kv: Arc<dyn Kv>,
         segments: Arc<dyn Segments>,
+        space: Space,
         inline_max: usize,
-        lock: Lock,
     ) -> Result<Self, Error> {
-        let writer =
-            Writer::start(Arc::clone(&kv), Arc::clone(&segments), inline_max, Arc::clone(&lock))
-                .map_err(Error::Read)?;
-        Ok(Self(Arc::new(Inner { writer, lanes: Arc::default(), kv, segments, _lock: lock })))
+        let snapshot = kv.snapshot().map_err(Error::Read)?;
+        let damage = Arc::new(Damage::load(&*snapshot).map_err(Error::Read)?);
+        drop(snapshot);
+        let space = Arc::new(space);
+        let committer = Committer::new(
+            Arc::clone(&kv),
+            Arc::clone(&segments),
+            Arc::clone(&damage),
+            Arc::clone(&space),
+            inline_max,
+        );
+        let writer = committer.and_then(Writer::start).map_err(Error::Read)?;
+        Ok(Self(Arc::new(Inner {
+            writer,
+            lanes: Arc::default(),
+            kv,
+            segments,
+            damage,
+            leases: Leases::new(),
+            space,
+            maintenance: Mutex::new(()),
+            retired: Mutex::new(Vec::new()),
+        })))
     }
 
     /// The durable state as of now.
@@ -109,8 +150,10 @@ impl Store {
 
     /// The durable state with `pending` on top.
     pub(crate) fn view_over(&self, pending: Vec<Arc<Change>>) -> Result<View, Error> {
+        let lease = self.lease();
         let snapshot = self.0.kv.snapshot().map_err(Error::Read)?;
-        Ok(View::new(snapshot, pending, Arc::clone(&self.0.segments)))
+        let (segments, damage) = (Arc::clone(&self.0.segments), Arc::clone(&self.0.damage));
+        Ok(View::new(snapshot, pending, segments, damage, lease))
     }
 
     /// Waits for the tenant's lane and holds it. Holding two lanes at once may deadlock.
@@ -121,9 +164,14 @@ impl Store {
     /// Commits a change outside any lane (a new tenant, a token) and waits until it is durable or
     /// refused.
     pub fn commit(&self, change: Change) -> Result<(), CommitError> {
+        self.submit(change).wait()
+    }
+
+    /// Queues a change outside any lane.
+    pub(crate) fn submit(&self, change: Change) -> Ticket {
         let (ticket, answer) = Ticket::new();
         self.writer().submit(Arc::new(change), Answer::new(answer));
-        ticket.wait()
+        ticket
     }
 
     /// Whether the store can still write.
@@ -132,6 +180,75 @@ impl Store {
     /// [`CommitError::Stopped`] with the failure that ended it.
     pub fn health(&self) -> Result<(), CommitError> {
         self.writer().stopped().map_or(Ok(()), Err)
+    }
+
+    /// Whether a change would be taken now.
+    ///
+    /// # Errors
+    /// [`CommitError::Full`] while the disk is full, [`CommitError::Stopped`] as [`Self::health`].
+    pub fn room(&self) -> Result<(), CommitError> {
+        self.health()?;
+        self.0.space.check()
+    }
+
+    /// The turn of one maintenance job: two at once would undo each other's plans.
+    pub(crate) fn maintenance(&self) -> Result<MutexGuard<'_, ()>, Error> {
+        match self.0.maintenance.try_lock() {
+            Ok(turn) => Ok(turn),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(Error::Busy),
+        }
+    }
+
+    /// Gives segments up that no row names any more.
+    pub(crate) fn retire(&self, generations: Vec<u64>) {
+        if !generations.is_empty() {
+            let barrier = self.leases().barrier();
+            self.retired().push(Retired { barrier, generations });
+        }
+    }
+
+    /// Removes those retired segments that nobody can read any more; returns how many are left.
+    pub(crate) fn remove_retired(&self) -> Result<u64, Error> {
+        let all = std::mem::take(&mut *self.retired());
+        let (ready, waiting): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|retired| retired.barrier.has_passed());
+        let left = waiting.iter().map(|retired| retired.generations.len() as u64).sum();
+        self.retired().extend(waiting);
+        for generation in ready.into_iter().flat_map(|retired| retired.generations) {
+            self.writer().alone(move |committer| committer.segments.remove(generation))?;
+        }
+        Ok(left)
+    }
+
+    pub(crate) fn retired_generations(&self) -> BTreeSet<u64> {
+        self.retired().iter().flat_map(|retired| retired.generations.clone()).collect()
+    }
+
+    fn retired(&self) -> MutexGuard<'_, Vec<Retired>> {
+        self.0.retired.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a lease; see [`View::lease`].
+    pub(crate) fn lease(&self) -> Lease {
+        self.0.leases.begin()
+    }
+
+    pub(crate) fn leases(&self) -> &Leases {
+        &self.0.leases
+    }
+
+    pub(crate) fn damage(&self) -> &Damage {
+        &self.0.damage
+    }
+
+    /// The refusal of work that did not fit on the disk.
+    pub(crate) fn refusal(&self) -> CommitError {
+        self.0.space.refusal()
+    }
+
+    pub(crate) fn frames(&self) -> &dyn Segments {
+        &*self.0.segments
     }
 
     pub(crate) fn writer(&self) -> &Writer {

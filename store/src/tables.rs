@@ -36,12 +36,22 @@ tables! {
     Inline = "inline-1",
     /// (digest, tenant) → nothing: the tenant may read the blob.
     Member = "member-1",
+    /// (digest, tenant) → since when nothing of the tenant names the blob.
+    Condemned = "condemned-1",
+    /// Digest → nothing: the blob's bytes are lost or wrong.
+    Quarantine = "quarantine-1",
     /// Name of a sequence → first number that is not leased yet.
     Sequence = "sequence-1",
+    /// Number → an erasure that is not finished.
+    Erasure = "erasure-1",
+    /// Digest of a slug → nothing: a tenant of that name was erased.
+    RetiredSlug = "retired-slug-1",
     /// Tenant slug → tenant.
     Tenant = "tenant-1",
     /// Tenant uid → slug.
     Slug = "slug-1",
+    /// (uid, path) → a file that the tenant's branch began with.
+    Planted = "planted-1",
     /// SHA-256 of a token → what it grants.
     Token = "token-1",
     /// Tenant uid → the row that every build of the tenant checks and replaces.

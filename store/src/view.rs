@@ -2,14 +2,17 @@
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use colophon_model::{Digest, TenantUid};
 
 use crate::blob::{self, Member};
+use crate::damage::Damage;
 use crate::layered::Layered;
 use crate::row::key_bytes;
-use crate::{Change, Entry, Error, InvalidRow, KeyPart, KeyRange, Order, Row, Segments, Snapshot};
+use crate::sync::Arc;
+use crate::{
+    Change, Entry, Error, InvalidRow, KeyPart, KeyRange, Lease, Order, Row, Segments, Snapshot,
+};
 
 /// One consistent state: everything committed when it was taken and, for a lane's view, the changes
 /// of the tenant that are still on their way.
@@ -18,15 +21,31 @@ use crate::{Change, Entry, Error, InvalidRow, KeyPart, KeyRange, Order, Row, Seg
 pub struct View {
     snapshot: Layered,
     segments: Arc<dyn Segments>,
+    damage: Arc<Damage>,
+    lease: Lease,
 }
 
 impl View {
+    /// `lease` began before `below` was taken.
     pub(crate) fn new(
         below: Box<dyn Snapshot>,
         above: Vec<Arc<Change>>,
         segments: Arc<dyn Segments>,
+        damage: Arc<Damage>,
+        lease: Lease,
     ) -> Self {
-        Self { snapshot: Layered { below, above }, segments }
+        Self { snapshot: Layered { below, above }, segments, damage, lease }
+    }
+
+    /// Keeps the bytes of every blob that this view shows and some row names, also for views that
+    /// are taken later. For a slow reader: it drops this view, holds the lease, and reads by short
+    /// views.
+    pub fn lease(&self) -> Lease {
+        self.lease.clone()
+    }
+
+    pub(crate) fn snapshot(&self) -> &dyn Snapshot {
+        &self.snapshot
     }
 
     /// The row at `key`.
@@ -49,27 +68,40 @@ impl View {
         }
     }
 
-    /// Whether `tenant` has the blob.
+    /// Whether `tenant` has the blob, so that a change may name it without bringing its bytes. A
+    /// blob that is known to be damaged is wanted again.
     pub fn has_blob(&self, tenant: TenantUid, digest: &Digest) -> Result<bool, Error> {
-        Ok(self.get::<Member>(&(*digest, tenant))?.is_some())
+        Ok(!self.damage.holds(digest) && self.is_member(tenant, digest)?)
     }
 
     /// The bytes of a blob, checked against its digest. A blob that only other tenants have is
     /// answered like one that does not exist.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when the bytes are lost or damaged.
+    /// [`Error::Corrupt`] when the bytes are lost or damaged; they are then taken from the next
+    /// change that brings them.
     pub fn read_blob(&self, tenant: TenantUid, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
-        if !self.has_blob(tenant, digest)? {
+        if !self.is_member(tenant, digest)? {
             return Ok(None);
         }
+        self.read_any(digest).map(Some)
+    }
+
+    pub(crate) fn is_member(&self, tenant: TenantUid, digest: &Digest) -> Result<bool, Error> {
+        Ok(self.get::<Member>(&(*digest, tenant))?.is_some())
+    }
+
+    /// The bytes of a blob, whoever has it.
+    pub(crate) fn read_any(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
         let pending = self.snapshot.above.iter().find_map(|change| change.find_blob(digest));
-        match pending {
-            Some(blob) => {
-                Ok(Some(blob.frame().unpack().ok_or(Error::Corrupt { digest: *digest })?))
-            }
-            None => blob::read(&*self.snapshot.below, &*self.segments, digest).map(Some),
+        if let Some(blob) = pending {
+            return blob.frame().unpack().ok_or(Error::Corrupt { digest: *digest });
         }
+        let read = blob::read(&*self.snapshot.below, &*self.segments, digest);
+        if matches!(read, Err(Error::Corrupt { .. })) {
+            self.damage.suspect(*digest);
+        }
+        read
     }
 }
 

@@ -1,18 +1,13 @@
 //! The one thread that writes: it gathers what is waiting, makes bytes durable, then rows, then
 //! answers everyone.
 
-use std::any::Any;
-use std::collections::HashSet;
 use std::io;
-use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::sync::{Arc, OnceLock};
-use std::thread::{self, JoinHandle};
 
-use colophon_model::Digest;
-
-use crate::blob::{BlobRow, Place};
-use crate::row::{InvalidRow, Row, key_bytes};
-use crate::{Batch, Change, CommitError, Conflict, Kv, PreparedBlob, Segments, Table};
+use crate::committer::Committer;
+use crate::sync::mpsc::{self, Receiver, SyncSender};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Arc, OnceLock};
+use crate::{Change, CommitError};
 
 /// Most changes in one commit.
 const MAX_GROUP: usize = 512;
@@ -20,10 +15,6 @@ const MAX_GROUP: usize = 512;
 const MAX_GROUP_BYTES: usize = 8 << 20;
 /// Most changes that wait; beyond it, submitting blocks.
 const MAX_WAITING: usize = 1024;
-/// How many numbers of the inline sequence are leased at a time.
-const LEASE: u64 = 1024;
-/// The name of the inline sequence in table `sequence-1`.
-const INLINE_SEQUENCE: &[u8] = b"inline";
 
 /// What is known of a change in the end.
 type Outcome = Result<(), CommitError>;
@@ -76,7 +67,16 @@ fn ended() -> CommitError {
     CommitError::Stopped(Arc::new(io::Error::other("the writer has ended")))
 }
 
-struct Job {
+type Alone = Box<dyn FnOnce(&mut Committer) -> io::Result<()> + Send>;
+
+/// What the thread is given to do.
+enum Job {
+    Commit(Commit),
+    /// Work that must not happen while a change is half written, such as taking bytes away.
+    Alone(Alone),
+}
+
+struct Commit {
     change: Arc<Change>,
     answer: Answer,
 }
@@ -89,31 +89,41 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. It keeps `lock` until it ends.
-    pub(crate) fn start(
-        kv: Arc<dyn Kv>,
-        segments: Arc<dyn Segments>,
-        inline_max: usize,
-        lock: Arc<dyn Any + Send + Sync>,
-    ) -> io::Result<Self> {
-        let sequence = Sequence::load(&*kv)?;
+    /// Starts the thread. It keeps what `committer` holds until it ends.
+    pub(crate) fn start(committer: Committer) -> io::Result<Self> {
         let stopped = Arc::new(OnceLock::new());
         let (queue, jobs) = mpsc::sync_channel(MAX_WAITING);
-        let mut work =
-            Committer { kv, segments, inline_max, sequence, stopped: Arc::clone(&stopped) };
-        let thread = thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
-            work.run(&jobs);
-            drop(work);
-            drop(lock);
-        })?;
+        let mut work = Work { committer, stopped: Arc::clone(&stopped) };
+        let thread = thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || work.run(&jobs))?;
         Ok(Self { queue: Some(queue), thread: Some(thread), stopped })
     }
 
     /// Queues a change. When the writer has ended, the answer is given at once.
     pub(crate) fn submit(&self, change: Arc<Change>, answer: Answer) {
         if let Some(queue) = &self.queue {
-            let _ = queue.send(Job { change, answer }); // a refused job answers when it is dropped
+            let _ = queue.send(Job::Commit(Commit { change, answer })); // answered when dropped
         }
+    }
+
+    /// Runs `work` between two groups, and waits for it. No change is half written meanwhile.
+    ///
+    /// # Errors
+    /// [`CommitError::Stopped`] when the work failed, now or before: an error of it stops the store.
+    pub(crate) fn alone<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Committer) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, CommitError> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let job = Job::Alone(Box::new(move |committer| {
+            let _ = sender.send(work(committer)?);
+            Ok(())
+        }));
+        if let Some(queue) = &self.queue {
+            let _ = queue.send(job);
+        }
+        receiver.recv().map_err(|_| self.stopped().unwrap_or_else(ended))
     }
 
     /// Why the store has stopped, if it has.
@@ -135,91 +145,56 @@ impl Drop for Writer {
 }
 
 /// What runs on the thread.
-struct Committer {
-    kv: Arc<dyn Kv>,
-    segments: Arc<dyn Segments>,
-    inline_max: usize,
-    sequence: Sequence,
+struct Work {
+    committer: Committer,
     stopped: Arc<OnceLock<Arc<io::Error>>>,
 }
 
-impl Committer {
+impl Work {
     fn run(&mut self, jobs: &Receiver<Job>) {
         let stopped = Arc::clone(&self.stopped);
         let _panicked = Panicked(&stopped);
         while let Ok(first) = jobs.recv() {
-            let group = gather(first, jobs);
-            match self.commit(&group) {
-                Ok(results) => {
-                    for (job, result) in group.into_iter().zip(results) {
-                        job.answer.give(result.map_err(CommitError::from));
-                    }
+            let (group, alone) = gather(first, jobs);
+            if !group.is_empty() {
+                self.commit(group);
+            }
+            if let Some(work) = alone {
+                // Without a result, whoever waits for the work learns that the store has stopped.
+                let _ = self.unless_stopped(work);
+            }
+        }
+    }
+
+    fn commit(&mut self, group: Vec<Commit>) {
+        let changes: Vec<Arc<Change>> = group.iter().map(|job| Arc::clone(&job.change)).collect();
+        match self.unless_stopped(|committer| committer.commit(&changes)) {
+            Ok(results) => {
+                for (job, result) in group.into_iter().zip(results) {
+                    job.answer.give(result);
                 }
-                Err(cause) => {
-                    for job in group {
-                        job.answer.give(Err(CommitError::Stopped(Arc::clone(&cause))));
-                    }
+            }
+            Err(cause) => {
+                for job in group {
+                    job.answer.give(Err(CommitError::Stopped(Arc::clone(&cause))));
                 }
             }
         }
     }
 
-    /// Commits a group. After the first failure nothing is tried again: what the disk holds is
-    /// unknown until the store is opened anew.
-    fn commit(&mut self, group: &[Job]) -> Result<Vec<Result<(), Conflict>>, Arc<io::Error>> {
+    /// After the first failure nothing is tried again: what the disk holds is unknown until the
+    /// store is opened anew.
+    fn unless_stopped<T>(
+        &mut self,
+        work: impl FnOnce(&mut Committer) -> io::Result<T>,
+    ) -> Result<T, Arc<io::Error>> {
         if let Some(cause) = self.stopped.get() {
             return Err(Arc::clone(cause));
         }
-        self.try_commit(group).map_err(|error| {
+        work(&mut self.committer).map_err(|error| {
             let cause = Arc::new(error);
             Arc::clone(self.stopped.get_or_init(|| cause))
         })
-    }
-
-    fn try_commit(&mut self, group: &[Job]) -> io::Result<Vec<Result<(), Conflict>>> {
-        let blobs = self.store_blobs(group)?;
-        let changes = group.iter().map(|job| &job.change.batch);
-        let batches: Vec<&Batch> = std::iter::once(&blobs).chain(changes).collect();
-        let mut results = self.kv.commit(&batches)?;
-        // The batch of blobs has no checks, and nobody waits for it.
-        Ok(results.split_off(1))
-    }
-
-    /// Makes the bytes of new blobs durable, or part of the batch, and returns their rows.
-    fn store_blobs(&mut self, group: &[Job]) -> io::Result<Batch> {
-        let new = self.new_blobs(group)?;
-        let mut batch = Batch::default();
-        let (small, large): (Vec<_>, Vec<_>) =
-            new.into_iter().partition(|blob| blob.frame().payload().len() <= self.inline_max);
-        for blob in small {
-            let number = self.sequence.next(&mut batch);
-            let payload = blob.frame().payload().to_vec();
-            batch.writes.insert((Table::Inline, key_bytes(&number)), Some(payload));
-            name(&mut batch, blob, Place::Inline(number));
-        }
-        let frames: Vec<_> = large.iter().map(|blob| blob.frame()).collect();
-        for (blob, location) in large.iter().zip(self.segments.append(&frames)?) {
-            name(&mut batch, blob, Place::Segment(location));
-        }
-        Ok(batch)
-    }
-
-    /// The blobs of the group that the store does not hold yet, each once, in order.
-    fn new_blobs<'a>(&self, group: &'a [Job]) -> io::Result<Vec<&'a PreparedBlob>> {
-        let mut new = Vec::new();
-        let mut seen: HashSet<Digest> = HashSet::new();
-        let blobs = || group.iter().flat_map(|job| &job.change.blobs);
-        if blobs().next().is_none() {
-            return Ok(new);
-        }
-        let snapshot = self.kv.snapshot()?;
-        for blob in blobs() {
-            let digest = blob.digest();
-            if seen.insert(digest) && snapshot.get(Table::Blob, digest.as_bytes())?.is_none() {
-                new.push(blob);
-            }
-        }
-        Ok(new)
     }
 }
 
@@ -234,54 +209,19 @@ impl Drop for Panicked<'_> {
     }
 }
 
-/// Takes what is waiting now, without waiting for more.
-fn gather(first: Job, jobs: &Receiver<Job>) -> Vec<Job> {
-    let mut bytes = first.change.blob_bytes();
-    let mut group = vec![first];
-    while group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES {
-        let Ok(job) = jobs.try_recv() else { break };
-        bytes += job.change.blob_bytes();
-        group.push(job);
-    }
-    group
-}
-
-/// Adds the row that says where a blob is.
-fn name(batch: &mut Batch, blob: &PreparedBlob, place: Place) {
-    let frame = blob.frame();
-    let row = BlobRow { codec: frame.codec(), raw_len: frame.raw_len(), place };
-    let key = BlobRow::encode_key(&blob.digest());
-    batch.writes.insert((BlobRow::TABLE, key), Some(row.encode()));
-}
-
-/// Ascending numbers, never given twice. A range of them is leased in the metadata, so that most
-/// groups write no row for it; what a crash leaves of a range is skipped.
-struct Sequence {
-    next: u64,
-    leased: u64,
-}
-
-impl Sequence {
-    fn load(kv: &dyn Kv) -> io::Result<Self> {
-        let row = kv.snapshot()?.get(Table::Sequence, INLINE_SEQUENCE)?;
-        let next = match row {
-            None => 0,
-            Some(bytes) => u64::from_be_bytes(bytes.as_slice().try_into().map_err(|_| {
-                io::Error::new(io::ErrorKind::InvalidData, InvalidRow::Binary("sequence number"))
-            })?),
-        };
-        Ok(Self { next, leased: next })
-    }
-
-    /// The next number; `batch` leases a new range when the last one is used up.
-    fn next(&mut self, batch: &mut Batch) -> u64 {
-        let number = self.next;
-        self.next += 1;
-        if number >= self.leased {
-            self.leased = number + LEASE;
-            let lease = self.leased.to_be_bytes().to_vec();
-            batch.writes.insert((Table::Sequence, INLINE_SEQUENCE.to_vec()), Some(lease));
+/// Takes what is waiting now, without waiting for more, up to the first job that runs alone.
+fn gather(first: Job, jobs: &Receiver<Job>) -> (Vec<Commit>, Option<Alone>) {
+    let (mut bytes, mut group, mut next) = (0, Vec::new(), Some(first));
+    while let Some(job) = next {
+        match job {
+            Job::Alone(work) => return (group, Some(work)),
+            Job::Commit(job) => {
+                bytes += job.change.blob_bytes();
+                group.push(job);
+            }
         }
-        number
+        let room = group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES;
+        next = if room { jobs.try_recv().ok() } else { None };
     }
+    (group, None)
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Batch, Check, Conflict, Entry, KeyRange, Kv, Order, Snapshot};
+use super::{Batch, Check, Conflict, Entry, KeyRange, Kv, Order, Snapshot, Visit};
 use crate::Table;
+use crate::sync::{Arc, Mutex, PoisonError};
 
 type State = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
@@ -30,6 +30,10 @@ impl Kv for MemoryKv {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let state = Arc::make_mut(&mut state);
         Ok(batches.iter().map(|batch| apply(state, batch)).collect())
+    }
+
+    fn rewrite(&self) -> io::Result<()> {
+        Ok(()) // a deleted row is freed with the last snapshot that shows it
     }
 }
 
@@ -89,5 +93,14 @@ impl Snapshot for MemorySnapshot {
             Order::Ascending => rows.take(limit).collect(),
             Order::Descending => rows.rev().take(limit).collect(),
         })
+    }
+
+    fn visit(&self, table: Table, range: &KeyRange, visit: Visit<'_>) -> io::Result<()> {
+        for ((of, key), value) in self.0.range((table, range.start.clone())..) {
+            if *of != table || !range.contains(key) || !visit(key, value) {
+                break;
+            }
+        }
+        Ok(())
     }
 }

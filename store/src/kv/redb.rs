@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 use std::io;
 use std::ops::Bound;
-use std::path::Path;
 
 use ::redb::{
     Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend,
     StorageError, TableDefinition, TableHandle, WriteTransaction,
 };
 
-use super::{Batch, Check, Conflict, Entry, KeyRange, Kv, Order, Snapshot};
-use crate::Table;
+use super::{Batch, Check, Conflict, Entry, KeyRange, Order, Snapshot, Visit};
+use crate::sync::Arc;
+use crate::{DiskFile, Table};
 
 /// How much is paid per commit for a quick start after a crash. Either way a commit is durable when
 /// it returns, and a crash leaves the last commit whole.
@@ -28,35 +28,53 @@ pub enum Durability {
     Fast,
 }
 
-/// Rows in a redb database.
+/// A redb database in one file.
 #[derive(Debug)]
-pub struct RedbKv {
+pub(crate) struct RedbFile {
     db: Database,
     durability: Durability,
+}
+
+/// The file as redb sees it.
+#[derive(Debug)]
+struct Backend(Arc<dyn DiskFile>);
+
+impl StorageBackend for Backend {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_at(offset, data)
+    }
 }
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 type Opened<'txn> = ::redb::Table<'txn, &'static [u8], &'static [u8]>;
 
-impl RedbKv {
-    /// Opens or makes the file at `path`, with a page cache of `cache_bytes`.
-    pub fn open(path: &Path, durability: Durability, cache_bytes: usize) -> io::Result<Self> {
-        let db = Builder::new().set_cache_size(cache_bytes).create(path).map_err(to_io)?;
-        Self::with_database(db, durability)
-    }
-
-    /// Opens or makes a database on `backend`: the door for tests that lose or refuse writes.
-    pub fn with_backend(
-        backend: impl StorageBackend,
+impl RedbFile {
+    /// Opens the database in `file`, or makes one when the file is empty, with a page cache of
+    /// `cache_bytes`.
+    pub(crate) fn open(
+        file: Arc<dyn DiskFile>,
         durability: Durability,
         cache_bytes: usize,
     ) -> io::Result<Self> {
         let mut builder = Builder::new();
         let builder = builder.set_cache_size(cache_bytes);
-        Self::with_database(builder.create_with_backend(backend).map_err(to_io)?, durability)
-    }
-
-    fn with_database(db: Database, durability: Durability) -> io::Result<Self> {
+        let db = builder.create_with_backend(Backend(file)).map_err(to_io)?;
         let kv = Self { db, durability };
         kv.create_missing_tables()?;
         Ok(kv)
@@ -84,12 +102,27 @@ impl RedbKv {
     }
 }
 
-impl Kv for RedbKv {
-    fn snapshot(&self) -> io::Result<Box<dyn Snapshot>> {
-        Ok(Box::new(RedbSnapshot(self.db.begin_read().map_err(to_io)?)))
+impl RedbFile {
+    pub(crate) fn snapshot(&self) -> io::Result<RedbSnapshot> {
+        Ok(RedbSnapshot(self.db.begin_read().map_err(to_io)?))
     }
 
-    fn commit(&self, batches: &[&Batch]) -> io::Result<Vec<Result<(), Conflict>>> {
+    /// Copies every row of `from`, in key order, in one commit.
+    pub(crate) fn fill(&self, from: &dyn Snapshot) -> io::Result<()> {
+        let txn = self.begin_write()?;
+        for table in Table::ALL {
+            let mut rows = txn.open_table(definition(*table)).map_err(to_io)?;
+            let mut failed = None;
+            from.visit(*table, &KeyRange::prefix(b""), &mut |key, value| {
+                failed = rows.insert(key, value).map_err(to_io).err();
+                failed.is_none()
+            })?;
+            failed.map_or(Ok(()), Err)?;
+        }
+        txn.commit().map_err(to_io)
+    }
+
+    pub(crate) fn commit(&self, batches: &[&Batch]) -> io::Result<Vec<Result<(), Conflict>>> {
         let txn = self.begin_write()?;
         let mut tables = Tables { txn: &txn, open: BTreeMap::new(), written: false };
         let results: io::Result<Vec<_>> = batches.iter().map(|batch| tables.apply(batch)).collect();
@@ -157,7 +190,7 @@ impl<'txn> Tables<'txn> {
     }
 }
 
-struct RedbSnapshot(ReadTransaction);
+pub(crate) struct RedbSnapshot(ReadTransaction);
 
 impl Snapshot for RedbSnapshot {
     fn get(&self, table: Table, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
@@ -179,6 +212,17 @@ impl Snapshot for RedbSnapshot {
             Order::Ascending => rows.take(limit).map(entry).collect(),
             Order::Descending => rows.rev().take(limit).map(entry).collect(),
         }
+    }
+
+    fn visit(&self, table: Table, range: &KeyRange, visit: Visit<'_>) -> io::Result<()> {
+        let rows = self.0.open_table(definition(table)).map_err(to_io)?;
+        for row in ReadableTable::range::<&[u8]>(&rows, bounds(range)).map_err(to_io)? {
+            let (key, value) = row.map_err(to_io)?;
+            if !visit(key.value(), value.value()) {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -66,7 +66,12 @@ impl Row for LogEntry {
 }
 
 fn parse_log_entry(mut bytes: &[u8]) -> Option<LogEntry> {
-    let rest = &mut bytes;
+    let head = take_log_head(&mut bytes)?;
+    Some(LogEntry { deflated: bytes.to_vec(), ..head })
+}
+
+/// All of an entry but its stream, which stays in `rest`.
+fn take_log_head(rest: &mut &[u8]) -> Option<LogEntry> {
     let [kind, depth] = take_array(rest)?;
     Some(LogEntry {
         kind: GitKind::from_pack_type(kind)?,
@@ -76,8 +81,14 @@ fn parse_log_entry(mut bytes: &[u8]) -> Option<LogEntry> {
         inflated: u64::from_be_bytes(take_array(rest)?),
         base: take_optional(rest)?.map(|base| Ordinal::new(u32::from_be_bytes(base))),
         blob: take_optional(rest)?.map(Digest::from_bytes),
-        deflated: rest.to_vec(),
+        deflated: Vec::new(),
     })
+}
+
+/// The blob behind an entry of the log, without a copy of the entry.
+pub(crate) fn blob_of_log_entry(mut bytes: &[u8]) -> Result<Option<Digest>, InvalidRow> {
+    let head = take_log_head(&mut bytes).ok_or(InvalidRow::Binary("log entry"))?;
+    Ok(head.blob)
 }
 
 /// The target's oid, then the object's bytes. Its own oid is in the key and, first, here as well,

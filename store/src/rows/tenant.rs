@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use colophon_model::{CodePolicy, Oid, Sha256, Stamp, Target, TenantSlug, TenantUid, UnixMillis};
+use colophon_model::{
+    CodePolicy, Digest, Oid, Sha256, Stamp, Target, TenantSlug, TenantUid, UnixMillis,
+};
 use serde::{Deserialize, Serialize};
 
 use super::json_row;
@@ -42,6 +44,17 @@ pub struct SlugOf {
 }
 
 json_row!(SlugOf, Slug, TenantUid);
+
+/// A file that the tenant's branch began with, by path. Tenants of format 1 have none: what was
+/// planted for them is found in their Git log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Planted {
+    /// The file, a blob of the tenant.
+    pub digest: Digest,
+}
+
+json_row!(Planted, Planted, (TenantUid, String));
 
 /// What a token grants. The key is the token's SHA-256; the token itself is not stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

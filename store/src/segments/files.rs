@@ -1,68 +1,72 @@
 //! Frames in files `<generation>.seg`, 16 hex digits, each sealed when it reaches its size.
 //!
 //! A file is only ever appended to. After a crash its tail may hold frames that no row names; the
-//! next frame goes behind them. The file with the highest generation must never be deleted, because
-//! the next generation is one above it.
+//! next frame goes behind them. The file with the highest generation is never removed, because the
+//! next generation is one above it.
 
-use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::io;
 
-use super::{Location, Segments};
-use crate::Frame;
-use crate::directory::sync_dir;
+use super::{Location, SegmentInfo, Segments};
+use crate::disk::remove_if_present;
+use crate::sync::{Arc, Mutex, PoisonError};
+use crate::{Disk, DiskFile};
 
+/// The directory of the files.
+const DIR: &str = "segments";
 /// Most files kept open for reading.
 const MAX_READERS: usize = 128;
 
 /// Segments as files of one directory.
-#[derive(Debug)]
 pub struct FileSegments {
-    dir: PathBuf,
+    disk: Arc<dyn Disk>,
     max_len: u64,
     tail: Mutex<Tail>,
-    readers: Mutex<HashMap<u64, Arc<File>>>,
+    readers: Mutex<HashMap<u64, Arc<dyn DiskFile>>>,
 }
 
-/// Where the next frame goes.
+/// What there is, and where the next frame goes.
 #[derive(Debug)]
 struct Tail {
     next_generation: u64,
     active: Option<Active>,
+    /// Lengths of the files that take no more frames.
+    sealed: BTreeMap<u64, u64>,
 }
 
 #[derive(Debug)]
 struct Active {
     generation: u64,
-    file: File,
+    file: Arc<dyn DiskFile>,
     len: u64,
 }
 
 impl FileSegments {
-    /// Opens the existing directory `dir`. A file is sealed once it holds `max_len` bytes.
-    pub fn open(dir: &Path, max_len: u64) -> io::Result<Self> {
-        sync_dir(dir)?; // the last file's name may not be durable yet
-        let mut last = 0;
-        for entry in fs::read_dir(dir)? {
-            last = last.max(generation(&entry?.file_name().to_string_lossy()).unwrap_or(0));
+    /// Opens the directory `segments` of `disk`, or makes it. A file is sealed once it holds
+    /// `max_len` bytes.
+    pub fn open(disk: Arc<dyn Disk>, max_len: u64) -> io::Result<Self> {
+        disk.make_dir(DIR)?;
+        disk.sync_dir(DIR)?; // the last file's name may not be durable yet
+        let mut sealed = BTreeMap::new();
+        for generation in disk.list(DIR)?.iter().filter_map(|name| generation(name)) {
+            sealed.insert(generation, disk.open(&segment_name(generation))?.len()?);
         }
-        let active = match last {
-            0 => None,
-            generation => Some(Active::resume(dir, generation)?),
-        };
-        let tail = Mutex::new(Tail { next_generation: last + 1, active });
-        Ok(Self { dir: dir.to_owned(), max_len, tail, readers: Mutex::default() })
+        let active = sealed.pop_last().map(|(last, _)| Active::resume(&*disk, last)).transpose()?;
+        let next_generation = active.as_ref().map_or(0, |active| active.generation) + 1;
+        let tail = Mutex::new(Tail { next_generation, active, sealed });
+        Ok(Self { disk, max_len, tail, readers: Mutex::default() })
     }
 
-    fn reader(&self, generation: u64) -> io::Result<Arc<File>> {
+    fn tail(&self) -> crate::sync::MutexGuard<'_, Tail> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reader(&self, generation: u64) -> io::Result<Arc<dyn DiskFile>> {
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = readers.get(&generation) {
             return Ok(Arc::clone(file));
         }
-        let file = Arc::new(File::open(path(&self.dir, generation))?);
+        let file = self.disk.open(&segment_name(generation))?;
         if readers.len() >= MAX_READERS {
             readers.clear();
         }
@@ -72,74 +76,105 @@ impl FileSegments {
 }
 
 impl Segments for FileSegments {
-    fn append(&self, frames: &[&Frame]) -> io::Result<Vec<Location>> {
+    fn append(&self, frames: &[&[u8]]) -> io::Result<Vec<Location>> {
         if frames.is_empty() {
             return Ok(Vec::new());
         }
-        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tail = self.tail();
         let mut locations = Vec::with_capacity(frames.len());
-        // Taken out, so that a file whose write failed is never appended to again.
-        let mut active = tail.active.take();
         for frame in frames {
-            let mut file = match active {
-                Some(file) if file.len < self.max_len => file,
-                full => tail.roll(&self.dir, full)?,
-            };
-            locations.push(file.append(frame)?);
-            active = Some(file);
+            locations.push(tail.append(&*self.disk, self.max_len, frame)?);
         }
-        if let Some(file) = &active {
-            file.file.sync_data()?;
-        }
-        tail.active = active;
+        tail.sync()?;
         Ok(locations)
     }
 
     fn read(&self, location: &Location) -> io::Result<Vec<u8>> {
         let file = self.reader(location.segment)?;
         let end = location.offset.checked_add(u64::from(location.length));
-        if end.is_none_or(|end| file.metadata().is_ok_and(|file| file.len() < end)) {
+        if end.is_none_or(|end| file.len().is_ok_and(|len| len < end)) {
             return Err(io::ErrorKind::UnexpectedEof.into()); // before memory is set aside for it
         }
         let mut bytes = vec![0; location.length as usize];
-        file.read_exact_at(&mut bytes, location.offset)?;
+        file.read_at(location.offset, &mut bytes)?;
         Ok(bytes)
+    }
+
+    fn list(&self) -> io::Result<Vec<SegmentInfo>> {
+        let tail = self.tail();
+        let sealed = tail.sealed.iter().map(|(g, len)| (*g, *len, true));
+        let active = tail.active.iter().map(|active| (active.generation, active.len, false));
+        let info = |(generation, length, sealed)| SegmentInfo { generation, length, sealed };
+        Ok(sealed.chain(active).map(info).collect())
+    }
+
+    fn seal(&self) -> io::Result<()> {
+        self.tail().roll(&*self.disk)
+    }
+
+    fn remove(&self, generation: u64) -> io::Result<()> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).remove(&generation);
+        if self.tail().sealed.remove(&generation).is_some() {
+            remove_if_present(&*self.disk, &segment_name(generation))?;
+            self.disk.sync_dir(DIR)?;
+        }
+        Ok(())
     }
 }
 
 impl Tail {
-    /// Seals `full` and begins the next file.
-    fn roll(&mut self, dir: &Path, full: Option<Active>) -> io::Result<Active> {
-        if let Some(full) = full {
-            full.file.sync_data()?;
+    fn append(&mut self, disk: &dyn Disk, max_len: u64, frame: &[u8]) -> io::Result<Location> {
+        if self.active.as_ref().is_none_or(|active| active.len >= max_len) {
+            self.roll(disk)?;
         }
+        // Taken out, so that a file whose write failed is never appended to again.
+        let mut active = self.active.take().ok_or(io::ErrorKind::NotFound)?;
+        let location = match active.append(frame) {
+            Ok(location) => location,
+            Err(error) => {
+                self.sealed.insert(active.generation, active.file.len().unwrap_or(active.len));
+                return Err(error);
+            }
+        };
+        self.active = Some(active);
+        Ok(location)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.active.as_ref().map_or(Ok(()), |active| active.file.sync())
+    }
+
+    /// Seals the file that is active and begins the next.
+    fn roll(&mut self, disk: &dyn Disk) -> io::Result<()> {
+        self.sync()?;
         let generation = self.next_generation;
+        let file = disk.create(&segment_name(generation))?;
         self.next_generation += 1;
-        let path = path(dir, generation);
-        let file = OpenOptions::new().append(true).create_new(true).open(path)?;
-        sync_dir(dir)?;
-        Ok(Active { generation, file, len: 0 })
+        if let Some(full) = self.active.replace(Active { generation, file, len: 0 }) {
+            self.sealed.insert(full.generation, full.len);
+        }
+        disk.sync_dir(DIR)
     }
 }
 
 impl Active {
-    fn resume(dir: &Path, generation: u64) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).open(path(dir, generation))?;
-        let len = file.metadata()?.len();
+    fn resume(disk: &dyn Disk, generation: u64) -> io::Result<Self> {
+        let file = disk.open(&segment_name(generation))?;
+        let len = file.len()?;
         Ok(Self { generation, file, len })
     }
 
-    fn append(&mut self, frame: &Frame) -> io::Result<Location> {
-        let bytes = frame.as_bytes();
-        self.file.write_all(bytes)?;
-        let (offset, length) = (self.len, bytes.len() as u32);
+    fn append(&mut self, frame: &[u8]) -> io::Result<Location> {
+        self.file.write_at(self.len, frame)?;
+        let (offset, length) = (self.len, frame.len() as u32);
         self.len += u64::from(length);
         Ok(Location { segment: self.generation, offset, length })
     }
 }
 
-fn path(dir: &Path, generation: u64) -> PathBuf {
-    dir.join(format!("{generation:016x}.seg"))
+/// The name of a segment on its disk.
+pub(crate) fn segment_name(generation: u64) -> String {
+    format!("{DIR}/{generation:016x}.seg")
 }
 
 fn generation(name: &str) -> Option<u64> {
@@ -149,50 +184,83 @@ fn generation(name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::PreparedBlob;
+    use std::fs::{self, OpenOptions};
+    use std::io::Write;
+    use std::path::{Path, PathBuf};
 
-    fn frame(text: &str) -> PreparedBlob {
-        PreparedBlob::new(text.as_bytes()).unwrap()
+    use super::*;
+    use crate::{OsDisk, PreparedBlob};
+
+    fn open(dir: &Path, max_len: u64) -> FileSegments {
+        FileSegments::open(Arc::new(OsDisk::open(dir, "").unwrap()), max_len).unwrap()
+    }
+
+    fn path(dir: &Path, generation: u64) -> PathBuf {
+        dir.join(segment_name(generation))
+    }
+
+    fn frame(text: &str) -> Vec<u8> {
+        PreparedBlob::new(text.as_bytes()).unwrap().frame().as_bytes().to_vec()
     }
 
     fn append(segments: &FileSegments, text: &str) -> Location {
-        segments.append(&[frame(text).frame()]).unwrap()[0]
+        segments.append(&[&frame(text)]).unwrap()[0]
     }
 
     #[test]
     fn files_are_sealed_at_their_size_and_stay_readable() {
         let dir = tempfile::tempdir().unwrap();
-        let segments = FileSegments::open(dir.path(), 100).unwrap();
-        let blobs: Vec<_> = (0..10).map(|i| frame(&format!("blob {i}"))).collect();
-        let frames: Vec<&Frame> = blobs.iter().map(PreparedBlob::frame).collect();
+        let segments = open(dir.path(), 100);
+        let frames: Vec<_> = (0..10).map(|i| frame(&format!("blob {i}"))).collect();
+        let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
         let locations = segments.append(&frames).unwrap();
         assert_eq!(locations.iter().map(|l| l.segment).max(), Some(5), "two frames fill a file");
-        for (location, frame) in locations.iter().zip(frames) {
-            assert_eq!(segments.read(location).unwrap(), frame.as_bytes());
+        for (location, frame) in locations.iter().zip(&frames) {
+            assert_eq!(segments.read(location).unwrap(), *frame);
         }
+        let sealed: Vec<_> = segments.list().unwrap().iter().map(|info| info.sealed).collect();
+        assert_eq!(sealed, [true, true, true, true, false]);
+        let listed = segments.list().unwrap();
+        drop(segments);
+        assert_eq!(open(dir.path(), 100).list().unwrap(), listed);
+    }
+
+    /// A generation is used once, also when everything before it was removed.
+    #[test]
+    fn the_last_file_stays_so_that_generations_never_return() {
+        let dir = tempfile::tempdir().unwrap();
+        let segments = open(dir.path(), 1000);
+        let first = append(&segments, "x");
+        segments.remove(first.segment).unwrap();
+        assert!(segments.read(&first).is_ok(), "it was not sealed");
+        segments.seal().unwrap();
+        segments.remove(first.segment).unwrap();
+        segments.remove(first.segment).unwrap();
+        assert_eq!(segments.read(&first).unwrap_err().kind(), io::ErrorKind::NotFound);
+        drop(segments);
+        assert_eq!(append(&open(dir.path(), 1000), "y").segment, 2);
     }
 
     /// What a crash left behind the last known frame is neither overwritten nor in the way.
     #[test]
     fn a_torn_tail_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
-        let first = append(&FileSegments::open(dir.path(), 1000).unwrap(), "first");
+        let first = append(&open(dir.path(), 1000), "first");
         let path = path(dir.path(), first.segment);
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"CLF1torn").unwrap();
         let before = fs::read(&path).unwrap();
 
-        let segments = FileSegments::open(dir.path(), 1000).unwrap();
+        let segments = open(dir.path(), 1000);
         let second = append(&segments, "second");
         assert!(fs::read(&path).unwrap().starts_with(&before));
-        assert_eq!(segments.read(&first).unwrap(), frame("first").frame().as_bytes());
-        assert_eq!(segments.read(&second).unwrap(), frame("second").frame().as_bytes());
+        assert_eq!(segments.read(&first).unwrap(), frame("first"));
+        assert_eq!(segments.read(&second).unwrap(), frame("second"));
     }
 
     #[test]
     fn places_that_do_not_exist_are_errors_of_their_own_kind() {
         let dir = tempfile::tempdir().unwrap();
-        let segments = FileSegments::open(dir.path(), 1000).unwrap();
+        let segments = open(dir.path(), 1000);
         let good = append(&segments, "x");
         for (bad, kind) in [
             (Location { length: u32::MAX, ..good }, io::ErrorKind::UnexpectedEof),

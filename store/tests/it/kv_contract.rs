@@ -1,18 +1,21 @@
 //! One contract for every implementation of `Kv`, as fixed cases and against a plain map.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use colophon_store::{Batch, Check, Durability, KeyRange, Kv, MemoryKv, Order, RedbKv, Table};
+use colophon_store::{
+    Batch, Check, Durability, KeyRange, Kv, MemoryKv, Order, OsDisk, RedbKv, Table,
+};
 use proptest::prelude::*;
-use redb::backends::InMemoryBackend;
+
+use crate::sim::SimDisk;
 
 const CACHE: usize = 1 << 20;
 
 /// Every implementation, empty.
 fn implementations() -> Vec<(&'static str, Box<dyn Kv>)> {
-    let redb = |durability| {
-        Box::new(RedbKv::with_backend(InMemoryBackend::new(), durability, CACHE).unwrap())
-    };
+    let redb =
+        |durability| Box::new(RedbKv::open(Arc::new(SimDisk::new()), durability, CACHE).unwrap());
     vec![
         ("memory", Box::new(MemoryKv::new())),
         ("redb, full", redb(Durability::Full)),
@@ -103,10 +106,54 @@ fn an_empty_range_has_no_rows_and_tables_are_apart() {
 #[test]
 fn a_file_keeps_its_rows() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("meta.redb");
-    let open = || RedbKv::open(&path, Durability::Full, CACHE).unwrap();
+    let open = || {
+        let disk = Arc::new(OsDisk::open(dir.path(), "").unwrap());
+        RedbKv::open(disk, Durability::Full, CACHE).unwrap()
+    };
     open().commit(&[&batch(vec![], &[("a", Some("1"))])]).unwrap();
     assert_eq!(value(&open(), "a").as_deref(), Some("1"));
+}
+
+/// Rows in new storage are the same rows, and whoever still reads the old ones can.
+#[test]
+fn rewriting_changes_no_row_and_no_snapshot() {
+    for (name, kv) in implementations() {
+        kv.commit(&[&batch(vec![], &[("a", Some("1")), ("b", Some("1"))])]).unwrap();
+        kv.commit(&[&batch(vec![], &[("b", None)])]).unwrap();
+        let before = kv.snapshot().unwrap();
+        kv.rewrite().unwrap();
+        assert_eq!(value(&*kv, "a").as_deref(), Some("1"), "{name}");
+        assert_eq!(value(&*kv, "b"), None, "{name}");
+        kv.commit(&[&batch(vec![equals("a", "1")], &[("a", Some("2"))])]).unwrap()[0]
+            .clone()
+            .unwrap();
+        kv.rewrite().unwrap();
+        assert_eq!(value(&*kv, "a").as_deref(), Some("2"), "{name}");
+        assert_eq!(before.get(Table::Ref, b"a").unwrap().as_deref(), Some(&b"1"[..]), "{name}");
+    }
+}
+
+/// A rewrite leaves one file behind, without a byte of what was deleted, and the next handle opens
+/// that one.
+#[test]
+fn a_rewritten_file_holds_nothing_that_was_deleted() {
+    let disk = SimDisk::new();
+    let open = || RedbKv::open(Arc::new(disk.clone()), Durability::Full, CACHE).unwrap();
+    let holds = |text: &str| {
+        let has = |bytes: &Vec<u8>| bytes.windows(text.len()).any(|at| at == text.as_bytes());
+        disk.files().values().any(has)
+    };
+    let kv = open();
+    kv.commit(&[&batch(vec![], &[("a", Some("what was deleted")), ("b", Some("what stays"))])])
+        .unwrap();
+    kv.commit(&[&batch(vec![], &[("a", None)])]).unwrap();
+    assert!(holds("what was deleted"), "redb leaves it in a free page");
+    kv.rewrite().unwrap();
+    drop(kv);
+    let names: Vec<String> = disk.files().into_keys().collect();
+    assert_eq!(names, ["CURRENT", "meta.2.redb"]);
+    assert!(!holds("what was deleted") && holds("what stays"));
+    assert_eq!(value(&open(), "b").as_deref(), Some("what stays"));
 }
 
 type Model = BTreeMap<(Table, Vec<u8>), Vec<u8>>;

@@ -12,5 +12,6 @@ mod model;
 mod opening;
 mod quota;
 mod rows;
+mod sim;
 mod support;
 mod tenancy;

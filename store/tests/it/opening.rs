@@ -18,7 +18,7 @@ fn what_was_written_is_there_after_opening_again() {
     let store = Store::open(&path, &options("")).unwrap();
     store.lane(uid(1)).submit(build(uid(1), None).0).wait().unwrap();
     drop(store);
-    assert_eq!(fs::read_to_string(path.join("FORMAT")).unwrap(), "colophon store 1\n");
+    assert_eq!(fs::read_to_string(path.join("FORMAT")).unwrap(), "colophon store 2\n");
     assert_eq!(fs::read_to_string(path.join("CURRENT")).unwrap(), "meta.1.redb\n");
     let store = Store::open(&path, &options("")).unwrap();
     assert_eq!(head(&store.view().unwrap(), uid(1)).unwrap().builds, 1);

@@ -141,6 +141,7 @@ fn record() -> BuildRecord {
         tags: Vec::new(),
         outputs: Vec::new(),
         gates: vec![GateResult { name: "parse".to_owned(), status: GateStatus::Passed }],
+        manifest: None,
     }
 }
 

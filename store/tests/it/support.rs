@@ -7,8 +7,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use colophon_model::{Digest, TenantUid};
 use colophon_store::rows::TenantHead;
 use colophon_store::{
-    Batch, Change, Conflict, Frame, Kv, Location, MemoryKv, MemorySegments, PreparedBlob, Segments,
-    Snapshot, Store, View,
+    Batch, Change, Conflict, Kv, Location, MemoryKv, MemorySegments, PreparedBlob, SegmentInfo,
+    Segments, Snapshot, Store, View,
 };
 
 pub(crate) fn uid(n: u8) -> TenantUid {
@@ -86,6 +86,10 @@ impl Kv for TestKv {
         }
         self.rows.commit(batches)
     }
+
+    fn rewrite(&self) -> io::Result<()> {
+        self.rows.rewrite()
+    }
 }
 
 /// Frames in memory whose appends can be made to fail.
@@ -96,7 +100,7 @@ pub(crate) struct TestSegments {
 }
 
 impl Segments for TestSegments {
-    fn append(&self, frames: &[&Frame]) -> io::Result<Vec<Location>> {
+    fn append(&self, frames: &[&[u8]]) -> io::Result<Vec<Location>> {
         if self.fail.load(Ordering::SeqCst) && !frames.is_empty() {
             return Err(io::Error::other("injected"));
         }
@@ -105,6 +109,18 @@ impl Segments for TestSegments {
 
     fn read(&self, location: &Location) -> io::Result<Vec<u8>> {
         self.frames.read(location)
+    }
+
+    fn list(&self) -> io::Result<Vec<SegmentInfo>> {
+        self.frames.list()
+    }
+
+    fn seal(&self) -> io::Result<()> {
+        self.frames.seal()
+    }
+
+    fn remove(&self, generation: u64) -> io::Result<()> {
+        self.frames.remove(generation)
     }
 }
 

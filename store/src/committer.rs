@@ -1,0 +1,191 @@
+//! What one commit does: bytes durable first, then the rows of all changes of the group together.
+
+use std::collections::{BTreeSet, HashSet};
+use std::io;
+
+use colophon_model::Digest;
+
+use crate::blob::{self, BlobRow, Place};
+use crate::damage::{Damage, Quarantined};
+use crate::row::{Row, key_bytes};
+use crate::sequence::Sequence;
+use crate::space::{Space, is_full};
+use crate::sync::Arc;
+use crate::{Batch, Change, CommitError, Conflict, Kv, PreparedBlob, Segments, Snapshot, Table};
+
+/// Everything the writer works on. It is on one thread at a time.
+pub(crate) struct Committer {
+    pub(crate) kv: Arc<dyn Kv>,
+    pub(crate) segments: Arc<dyn Segments>,
+    pub(crate) damage: Arc<Damage>,
+    pub(crate) space: Arc<Space>,
+    pub(crate) inline_max: usize,
+    sequence: Sequence,
+}
+
+/// The rows of a group's blobs, and what they change about damage.
+#[derive(Default)]
+struct BlobRows {
+    batch: Batch,
+    damaged: BTreeSet<Digest>,
+    healed: BTreeSet<Digest>,
+}
+
+impl Committer {
+    pub(crate) fn new(
+        kv: Arc<dyn Kv>,
+        segments: Arc<dyn Segments>,
+        damage: Arc<Damage>,
+        space: Arc<Space>,
+        inline_max: usize,
+    ) -> io::Result<Self> {
+        let sequence = Sequence::load(&*kv.snapshot()?)?;
+        Ok(Self { kv, segments, damage, space, inline_max, sequence })
+    }
+
+    /// Commits a group and answers for each change.
+    ///
+    /// # Errors
+    /// Nothing is known about any of them, and nothing more may be written.
+    pub(crate) fn commit(
+        &mut self,
+        group: &[Arc<Change>],
+    ) -> io::Result<Vec<Result<(), CommitError>>> {
+        let full = self.space.check();
+        let fits = |change: &Change| change.uses_reserve || full.is_ok();
+        let taken: Vec<&Change> =
+            group.iter().map(AsRef::as_ref).filter(|change| fits(change)).collect();
+        let mut results = match self.write(&taken) {
+            Ok(results) => results.into_iter().map(|r| r.map_err(CommitError::from)).collect(),
+            Err(Failed::Full) => vec![Err(self.space.refusal()); taken.len()],
+            Err(Failed::Stopped(error)) => return Err(error),
+        }
+        .into_iter();
+        let answer = |change: &Arc<Change>| {
+            if fits(change) { results.next().unwrap_or(Ok(())) } else { full.clone() }
+        };
+        Ok(group.iter().map(answer).collect())
+    }
+
+    /// Commits batches of rows alone, such as those of maintenance.
+    pub(crate) fn commit_rows(&self, batches: &[Batch]) -> io::Result<Vec<Result<(), Conflict>>> {
+        self.kv.commit(&batches.iter().collect::<Vec<_>>())
+    }
+
+    fn write(&mut self, group: &[&Change]) -> Result<Vec<Result<(), Conflict>>, Failed> {
+        let rows = self.store_blobs(group)?;
+        let changes = group.iter().map(|change| &change.batch);
+        let batches: Vec<&Batch> = std::iter::once(&rows.batch).chain(changes).collect();
+        let mut results = self.kv.commit(&batches)?;
+        self.damage.set(&rows.damaged, &rows.healed);
+        // The batch of blobs has no checks, and nobody waits for it.
+        Ok(results.split_off(1))
+    }
+
+    /// Makes the bytes of new blobs durable, or part of the batch, and returns their rows.
+    fn store_blobs(&mut self, group: &[&Change]) -> Result<BlobRows, Failed> {
+        let mut rows = BlobRows::default();
+        if group.iter().all(|change| change.blobs.is_empty()) && !self.damage.has_suspected() {
+            return Ok(rows);
+        }
+        let snapshot = self.kv.snapshot()?;
+        self.quarantine(&*snapshot, &mut rows)?;
+        let new = self.new_blobs(&*snapshot, group, &mut rows)?;
+        let (small, large): (Vec<_>, Vec<_>) =
+            new.into_iter().partition(|blob| blob.frame().payload().len() <= self.inline_max);
+        for blob in small {
+            let number = self.sequence.next(&mut rows.batch);
+            let payload = blob.frame().payload().to_vec();
+            rows.batch.writes.insert((Table::Inline, key_bytes(&number)), Some(payload));
+            name(&mut rows.batch, blob, Place::Inline(number));
+        }
+        let frames: Vec<&[u8]> = large.iter().map(|blob| blob.frame().as_bytes()).collect();
+        let locations = self.segments.append(&frames).map_err(Failed::of_append)?;
+        for (blob, location) in large.iter().zip(locations) {
+            name(&mut rows.batch, blob, Place::Segment(location));
+        }
+        Ok(rows)
+    }
+
+    /// Looks at what readers reported and records what is damaged indeed.
+    fn quarantine(&self, snapshot: &dyn Snapshot, rows: &mut BlobRows) -> io::Result<()> {
+        for digest in self.damage.take_suspected() {
+            if blob::is_damaged(snapshot, &*self.segments, &digest)? {
+                let key = Quarantined::encode_key(&digest);
+                rows.batch.writes.insert((Table::Quarantine, key), Some(Vec::new()));
+                rows.damaged.insert(digest);
+            }
+        }
+        Ok(())
+    }
+
+    /// The blobs of the group that the store does not hold, or not whole, each once, in order.
+    fn new_blobs<'a>(
+        &self,
+        snapshot: &dyn Snapshot,
+        group: &[&'a Change],
+        rows: &mut BlobRows,
+    ) -> io::Result<Vec<&'a PreparedBlob>> {
+        let mut new = Vec::new();
+        let mut seen: HashSet<Digest> = HashSet::new();
+        let recorded = self.damage.recorded();
+        for blob in group.iter().flat_map(|change| &change.blobs) {
+            let digest = blob.digest();
+            if !seen.insert(digest) {
+                continue;
+            }
+            let row = snapshot.get(Table::Blob, digest.as_bytes())?;
+            let bad = rows.damaged.contains(&digest) || recorded.contains(&digest);
+            if bad {
+                rows.heal(digest, row.as_deref());
+            }
+            if bad || row.is_none() {
+                new.push(blob);
+            }
+        }
+        Ok(new)
+    }
+}
+
+impl BlobRows {
+    /// Gives up the damaged bytes of a blob that is about to be written anew.
+    fn heal(&mut self, digest: Digest, row: Option<&[u8]>) {
+        if let Some(Place::Inline(number)) =
+            row.and_then(|row| BlobRow::decode(row).ok()).map(|row| row.place)
+        {
+            self.batch.writes.insert((Table::Inline, key_bytes(&number)), None);
+        }
+        let key = Quarantined::encode_key(&digest);
+        self.batch.writes.insert((Table::Quarantine, key), None);
+        self.damaged.remove(&digest);
+        self.healed.insert(digest);
+    }
+}
+
+/// Why a group was not written.
+enum Failed {
+    /// The disk took no more bytes, and no row was touched.
+    Full,
+    /// What the disk holds is unknown until the store is opened anew.
+    Stopped(io::Error),
+}
+
+impl Failed {
+    fn of_append(error: io::Error) -> Self {
+        if is_full(&error) { Self::Full } else { Self::Stopped(error) }
+    }
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Self::Stopped(error)
+    }
+}
+
+/// Adds the row that says where a blob is.
+fn name(batch: &mut Batch, blob: &PreparedBlob, place: Place) {
+    let frame = blob.frame();
+    let row = BlobRow { codec: frame.codec(), raw_len: frame.raw_len(), place };
+    let key = BlobRow::encode_key(&blob.digest());
+    batch.writes.insert((BlobRow::TABLE, key), Some(row.encode()));
+}

@@ -1,0 +1,333 @@
+//! Erasing a tenant: its rows, and every byte that only it reached.
+//!
+//! What is deleted from redb stays in pages that are free, and what is deleted from a segment stays
+//! in the file. So at the end all segments with anything dead in them are emptied and removed, and
+//! the metadata is written anew. A row in `erasure-1` remembers what is not finished; it names the
+//! tenant only until the tenant's rows are gone.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use colophon_model::{Digest, TenantSlug, TenantUid, UnixMillis};
+use serde::{Deserialize, Serialize};
+
+use crate::blob::{Condemned, Member};
+use crate::damage::Quarantined;
+use crate::gc::{self, Compaction, GcReport};
+use crate::progress::{Progress, Report};
+use crate::row::{InvalidRow, Row, from_json, key_bytes, to_json};
+use crate::rows::{SlugOf, TenantHead, TenantRow, TokenRow};
+use crate::space::is_full;
+use crate::{Change, CommitError, Error, KeyRange, Order, Pace, Store, Table, View};
+
+/// Tables whose keys begin with a tenant's uid.
+const TENANT_TABLES: [Table; 16] = [
+    Table::Slug,
+    Table::TenantHead,
+    Table::Planted,
+    Table::FlowHead,
+    Table::FlowClaim,
+    Table::FlowOwner,
+    Table::SeenPlan,
+    Table::Build,
+    Table::BuildNumber,
+    Table::Ref,
+    Table::GitLog,
+    Table::GitOid,
+    Table::GitTag,
+    Table::TufFile,
+    Table::BundleAlias,
+    Table::QuotaStamp,
+];
+/// Rows that one transaction deletes.
+const BATCH: usize = 512;
+/// How long to wait for readers that still hold a segment.
+const READERS: Duration = Duration::from_secs(60);
+
+/// An erasure that is not finished. The key is a number without meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Erasure {
+    /// Whose rows are still to be deleted, if they are.
+    tenant: Option<TenantUid>,
+    /// When it began.
+    started: UnixMillis,
+}
+
+impl Row for Erasure {
+    const TABLE: Table = Table::Erasure;
+    type Key = u64;
+
+    fn encode(&self) -> Vec<u8> {
+        to_json(self)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, InvalidRow> {
+        from_json(bytes)
+    }
+}
+
+/// Marks a slug that was a tenant's, by a digest of it. The value is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RetiredSlug;
+
+impl Row for RetiredSlug {
+    const TABLE: Table = Table::RetiredSlug;
+    type Key = Digest;
+
+    fn encode(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, InvalidRow> {
+        if bytes.is_empty() { Ok(Self) } else { Err(InvalidRow::Binary("mark")) }
+    }
+}
+
+/// `blake3("colophon retired slug v1" ‖ slug)`. It keeps the name out of the files, not from someone
+/// who tries names.
+fn retired_key(slug: &TenantSlug) -> Digest {
+    Digest::of(&[b"colophon retired slug v1".as_slice(), slug.as_str().as_bytes()].concat())
+}
+
+/// What an erasure removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erased {
+    /// Rows of the tenant.
+    pub rows: u64,
+    /// Blobs that the tenant had.
+    pub memberships: u64,
+    /// Blobs that nobody else had, or that nobody had at all.
+    pub blobs: u64,
+    /// Encoded bytes of those.
+    pub blob_bytes: u64,
+    /// Segments that were emptied and removed.
+    pub segments: u64,
+}
+
+impl Store {
+    /// Erases the tenant `slug` and all that only it reached, and never gives the name again.
+    /// `None` when there is no such tenant.
+    ///
+    /// A build of the tenant that is under way meets a conflict. Builds of other tenants wait while
+    /// the metadata is written anew.
+    ///
+    /// # Errors
+    /// [`Error::Readers`] when a reader still holds a segment after a minute. Whatever the error,
+    /// the tenant is gone for its users once the first transaction is through, and
+    /// [`Self::resume_erasures`] does the rest.
+    pub fn erase(
+        &self,
+        slug: &TenantSlug,
+        now: UnixMillis,
+        report: Report<'_>,
+    ) -> Result<Option<Erased>, Error> {
+        let _turn = self.maintenance()?;
+        let Some(tenant) = self.view()?.get::<TenantRow>(slug)? else { return Ok(None) };
+        let number = self.begin_erasure(&tenant, now)?;
+        let erasure = Erasure { tenant: Some(tenant.uid), started: now };
+        self.finish_erasure(number, erasure, report).map(Some)
+    }
+
+    /// Finishes erasures that were interrupted; returns how many.
+    pub fn resume_erasures(&self, report: Report<'_>) -> Result<usize, Error> {
+        let _turn = self.maintenance()?;
+        let open: Vec<(u64, Erasure)> =
+            self.view()?.scan::<Erasure>(&()).collect::<Result<_, _>>()?;
+        for (number, erasure) in &open {
+            self.finish_erasure(*number, *erasure, report)?;
+        }
+        Ok(open.len())
+    }
+
+    /// Whether a tenant of this name was erased, so that the name may not be given again.
+    pub fn is_retired(&self, slug: &TenantSlug) -> Result<bool, Error> {
+        Ok(self.view()?.get::<RetiredSlug>(&retired_key(slug))?.is_some())
+    }
+
+    /// Takes the tenant away from everyone who asks for it, in one transaction.
+    fn begin_erasure(&self, tenant: &TenantRow, now: UnixMillis) -> Result<u64, Error> {
+        loop {
+            let lane = self.lane(tenant.uid);
+            let view = lane.settled()?;
+            let number = match view.scan::<Erasure>(&()).descending().next().transpose()? {
+                Some((last, _)) => last + 1,
+                None => 1,
+            };
+            let erasure = Erasure { tenant: Some(tenant.uid), started: now };
+            let mut change = Change::new();
+            change.use_reserve();
+            change.expect(&number, None::<&Erasure>).put(&number, &erasure);
+            change.put(&retired_key(&tenant.slug), &RetiredSlug);
+            change.expect(&tenant.slug, Some(tenant)).delete::<TenantRow>(&tenant.slug);
+            change.delete::<SlugOf>(&tenant.uid).delete::<TenantHead>(&tenant.uid);
+            delete_tokens(&view, tenant.uid, &mut change)?;
+            match lane.submit(change).wait() {
+                Ok(()) => return Ok(number),
+                Err(CommitError::Conflict(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn finish_erasure(
+        &self,
+        number: u64,
+        erasure: Erasure,
+        report: Report<'_>,
+    ) -> Result<Erased, Error> {
+        let mut erased = Erased::default();
+        if let Some(tenant) = erasure.tenant {
+            erased.rows = self.erase_rows(tenant, report)?;
+            erased.memberships = self.erase_memberships(tenant, report)?;
+            let mut change = Change::new();
+            change.use_reserve().put(&number, &Erasure { tenant: None, ..erasure });
+            self.commit(change)?;
+        }
+        self.erase_blobs(&mut erased, report)?;
+        report(Progress::begin("rewriting segments"));
+        erased.segments = self.rewrite_segments(report)?;
+        report(Progress::begin("rewriting metadata"));
+        self.rewrite_metadata()?;
+        let mut change = Change::new();
+        change.use_reserve().delete::<Erasure>(&number);
+        self.commit(change)?;
+        Ok(erased)
+    }
+
+    fn erase_rows(&self, tenant: TenantUid, report: Report<'_>) -> Result<u64, Error> {
+        let mut rows = 0;
+        let prefix = KeyRange::prefix(&key_bytes(&tenant));
+        for table in TENANT_TABLES {
+            loop {
+                let view = self.view()?;
+                let page = view.snapshot().range(table, &prefix, Order::Ascending, BATCH);
+                let page = page.map_err(Error::Read)?;
+                if page.is_empty() {
+                    break;
+                }
+                rows += page.len() as u64;
+                self.delete_rows(page.into_iter().map(|(key, _)| (table, key)))?;
+                report(Progress { stage: "erasing rows", done: rows, total: None });
+            }
+        }
+        // A token that was made while the erasure began.
+        let mut change = Change::new();
+        delete_tokens(&self.view()?, tenant, change.use_reserve())?;
+        self.commit(change)?;
+        Ok(rows)
+    }
+
+    fn erase_memberships(&self, tenant: TenantUid, report: Report<'_>) -> Result<u64, Error> {
+        let mut keys = Vec::new();
+        for table in [Member::TABLE, Condemned::TABLE] {
+            let view = self.view()?;
+            let scanned = view.snapshot().visit(table, &KeyRange::prefix(b""), &mut |key, _| {
+                if key.ends_with(tenant.as_bytes()) {
+                    keys.push((table, key.to_vec()));
+                }
+                true
+            });
+            scanned.map_err(Error::Read)?;
+        }
+        let members = keys.iter().filter(|(table, _)| *table == Member::TABLE).count() as u64;
+        for (n, batch) in keys.chunks(BATCH).enumerate() {
+            self.delete_rows(batch.iter().cloned())?;
+            report(Progress::new("erasing names", (n * BATCH) as u64, keys.len() as u64));
+        }
+        Ok(members)
+    }
+
+    fn delete_rows(&self, keys: impl Iterator<Item = (Table, Vec<u8>)>) -> Result<(), Error> {
+        let mut change = Change::new();
+        change.use_reserve().batch.writes.extend(keys.map(|key| (key, None)));
+        Ok(self.commit(change)?)
+    }
+
+    /// Deletes every blob that nobody has, and what is known of damage to blobs that are gone.
+    fn erase_blobs(&self, erased: &mut Erased, report: Report<'_>) -> Result<(), Error> {
+        let orphans = gc::orphans(&self.view()?)?;
+        let deleted = gc::delete_blobs(self, &orphans, Pace::FULL, report)?;
+        (erased.blobs, erased.blob_bytes) = (deleted.blobs, deleted.bytes);
+        let view = self.view()?;
+        let (mut change, mut gone) = (Change::new(), BTreeSet::new());
+        for row in view.scan::<Quarantined>(&()) {
+            let (digest, _) = row?;
+            if view.scan::<Member>(&digest).next().is_none() {
+                change.delete::<Quarantined>(&digest);
+                gone.insert(digest);
+            }
+        }
+        self.commit(change)?;
+        self.damage().set(&BTreeSet::new(), &gone);
+        Ok(())
+    }
+
+    /// Empties and removes every segment with a dead byte in it.
+    fn rewrite_segments(&self, report: Report<'_>) -> Result<u64, Error> {
+        self.writer().alone(|committer| committer.segments.seal())?;
+        let compaction =
+            Compaction { below: 100, budget_bytes: u64::MAX, dry_run: false, pace: Pace::FULL };
+        let mut found = GcReport::default();
+        compaction.run(self, report, &mut found)?;
+        self.wait_for_readers(READERS)?;
+        Ok(found.compacted_segments)
+    }
+
+    fn rewrite_metadata(&self) -> Result<(), Error> {
+        let fits = self.writer().alone(|committer| match committer.kv.rewrite() {
+            Err(error) if is_full(&error) => Ok(false),
+            done => done.map(|()| true),
+        })?;
+        if fits { Ok(()) } else { Err(self.refusal().into()) }
+    }
+
+    /// Waits until every segment that was given up is removed.
+    fn wait_for_readers(&self, limit: Duration) -> Result<(), Error> {
+        if self.remove_retired()? > 0 {
+            self.leases().barrier().wait(limit);
+            let left = self.remove_retired()?;
+            if left > 0 {
+                return Err(Error::Readers { segments: left });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn delete_tokens(view: &View, tenant: TenantUid, change: &mut Change) -> Result<(), Error> {
+    for row in view.scan::<TokenRow>(&()) {
+        let (key, token) = row?;
+        if token.tenant == tenant {
+            change.delete::<TokenRow>(&key);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A new table is either a tenant's, and then erased, or listed here with the reason why not.
+    #[test]
+    fn every_table_of_tenants_is_erased() {
+        let others = [
+            (Table::Blob, "by having no member"),
+            (Table::Inline, "with its blob"),
+            (Table::Member, "by the end of the key"),
+            (Table::Condemned, "by the end of the key"),
+            (Table::Quarantine, "with its blob"),
+            (Table::Sequence, "not of a tenant"),
+            (Table::Erasure, "names no tenant at the end"),
+            (Table::RetiredSlug, "a digest that keeps the name taken"),
+            (Table::Tenant, "in the first transaction"),
+            (Table::Token, "by the row's tenant"),
+        ];
+        for table in Table::ALL {
+            let erased = TENANT_TABLES.contains(table);
+            let other = others.iter().any(|(other, _)| other == table);
+            assert!(erased != other, "{table}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Retention: what is kept for a time only. Build tags and the rendered zips of builds that are no
+//! flow's current one end; the branch, the records and every file that they name stay.
+
+use std::collections::BTreeSet;
+
+use colophon_model::{BuildRecord, BuildTag, Sha256, TagObject, TenantUid, UnixMillis};
+use serde::{Deserialize, Serialize};
+
+use crate::rows::{BuildNumber, BundleAlias, FlowHead, QuotaStamp, RefRow, TenantHead, TufFile};
+use crate::{Change, CommitError, Error, Store, View};
+
+/// Versions of a tenant's TUF metadata that are kept for agents that have just read an older
+/// `timestamp.json`. Every `root.json` is kept: an agent walks through all of them.
+const TUF_VERSIONS: u64 = 16;
+/// Most rows that one transaction deletes.
+const BATCH: usize = 1024;
+
+/// What is expired, and whether to delete it.
+#[derive(Debug, Clone, Copy)]
+pub struct PurgeOptions {
+    /// The time.
+    pub now: UnixMillis,
+    /// How long a build's tags and zip are kept, in milliseconds.
+    pub keep_millis: u64,
+    /// The window of the quota, in milliseconds: what was counted before it is not asked for again.
+    pub quota_window_millis: u64,
+    /// Say what would go, and delete nothing.
+    pub dry_run: bool,
+}
+
+/// What was deleted, or would be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PurgeReport {
+    /// Expired `bld/` tags.
+    pub tags: u64,
+    /// Zips of expired builds. They can be rendered again from their trees, which stay.
+    pub bundles: u64,
+    /// Superseded files of the TUF repository.
+    pub tuf_files: u64,
+    /// Marks of builds that have left the quota's window.
+    pub quota_stamps: u64,
+}
+
+impl PurgeReport {
+    /// Rows in all.
+    pub const fn total(&self) -> u64 {
+        self.tags + self.bundles + self.tuf_files + self.quota_stamps
+    }
+
+    /// Adds another tenant's report.
+    pub const fn add(&mut self, other: &Self) {
+        self.tags += other.tags;
+        self.bundles += other.bundles;
+        self.tuf_files += other.tuf_files;
+        self.quota_stamps += other.quota_stamps;
+    }
+}
+
+impl Store {
+    /// Deletes what is expired of tenant `uid`. A tenant that does not exist has nothing.
+    pub fn purge(&self, uid: TenantUid, options: &PurgeOptions) -> Result<PurgeReport, Error> {
+        let mut total = PurgeReport::default();
+        loop {
+            let lane = self.lane(uid);
+            let view = lane.settled()?;
+            let Some(plan) = Plan::make(&view, uid, options)? else { return Ok(total) };
+            if plan.found.total() == 0 || options.dry_run {
+                total.add(&plan.found);
+                return Ok(total);
+            }
+            match lane.submit(plan.change).wait() {
+                Ok(()) => total.add(&plan.found),
+                Err(CommitError::Conflict(_)) => {} // a build came in between: look again
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Deletions that fit in one transaction, or all of them in a dry run.
+struct Plan<'a> {
+    view: &'a View,
+    uid: TenantUid,
+    options: &'a PurgeOptions,
+    change: Change,
+    found: PurgeReport,
+}
+
+impl<'a> Plan<'a> {
+    fn make(
+        view: &'a View,
+        uid: TenantUid,
+        options: &'a PurgeOptions,
+    ) -> Result<Option<Self>, Error> {
+        let Some(head) = view.get::<TenantHead>(&uid)? else { return Ok(None) };
+        let mut change = Change::new();
+        // Every build replaces the head, so none of what is deleted came back in between.
+        change.use_reserve().expect(&uid, Some(&head));
+        let mut plan = Self { view, uid, options, change, found: PurgeReport::default() };
+        plan.tags()?;
+        plan.bundles()?;
+        plan.tuf_files(&head)?;
+        plan.quota_stamps(&head)?;
+        Ok(Some(plan))
+    }
+
+    fn is_expired(&self, at: UnixMillis) -> bool {
+        at.plus(self.options.keep_millis) <= self.options.now
+    }
+
+    fn has_room(&self) -> bool {
+        self.options.dry_run || self.found.total() < BATCH as u64
+    }
+
+    /// Names of tags sort by time, so the first that is young ends the search.
+    fn tags(&mut self) -> Result<(), Error> {
+        let prefix = "refs/tags/bld/";
+        let from = (self.uid, prefix.to_owned());
+        for row in self.view.scan::<RefRow>(&self.uid).starting_at(&from) {
+            let ((_, name), row) = row?;
+            let tag: Option<BuildTag> =
+                name.strip_prefix("refs/tags/").and_then(|t| t.parse().ok());
+            let Some(tag) = tag.filter(|_| name.starts_with(prefix)) else { break };
+            if !self.is_expired(tag.stamp().time()) || !self.has_room() {
+                break;
+            }
+            self.change.delete::<RefRow>(&(self.uid, name));
+            self.change.delete::<TagObject>(&(self.uid, row.oid));
+            self.found.tags += 1;
+        }
+        Ok(())
+    }
+
+    fn bundles(&mut self) -> Result<(), Error> {
+        let kept = self.kept_bundles()?;
+        for row in self.view.scan::<BundleAlias>(&self.uid) {
+            let (key, _) = row?;
+            if !kept.contains(&key.1) && self.has_room() {
+                self.change.delete::<BundleAlias>(&key);
+                self.found.bundles += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bundles that are current, and those of builds that are young.
+    fn kept_bundles(&self) -> Result<BTreeSet<Sha256>, Error> {
+        let mut kept = BTreeSet::new();
+        for row in self.view.scan::<FlowHead>(&self.uid) {
+            kept.extend(row?.1.edge.map(|edge| edge.output.sha256));
+        }
+        for row in self.view.scan::<BuildNumber>(&self.uid).descending() {
+            let build = row?.1.build;
+            let Some(record) = self.view.get::<BuildRecord>(&(self.uid, build))? else { continue };
+            if self.is_expired(record.stamp.time()) {
+                break;
+            }
+            kept.extend(record.outputs.iter().filter_map(|o| Some(o.edge.as_ref()?.sha256)));
+        }
+        Ok(kept)
+    }
+
+    fn tuf_files(&mut self, head: &TenantHead) -> Result<(), Error> {
+        let oldest = head.tuf_version.saturating_sub(TUF_VERSIONS);
+        for row in self.view.scan::<TufFile>(&self.uid) {
+            let (key, _) = row?;
+            if superseded(&key.1).is_some_and(|version| version < oldest) && self.has_room() {
+                self.change.delete::<TufFile>(&key);
+                self.found.tuf_files += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks that no check will read: older than two windows, so that a clock that steps back by
+    /// less than a window changes nothing.
+    fn quota_stamps(&mut self, head: &TenantHead) -> Result<(), Error> {
+        for target in head.quota.keys() {
+            for row in self.view.scan::<QuotaStamp>(&(self.uid, *target)) {
+                let (key, stamp) = row?;
+                let ends = stamp.at.plus(self.options.quota_window_millis.saturating_mul(2));
+                if ends > self.options.now || !self.has_room() {
+                    break;
+                }
+                self.change.delete::<QuotaStamp>(&key);
+                self.found.quota_stamps += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The version of a file that a newer one replaces. Roots are never replaced.
+fn superseded(name: &str) -> Option<u64> {
+    let (version, role) = name.split_once('.')?;
+    let replaced = matches!(role, "targets.json" | "snapshot.json");
+    version.parse().ok().filter(|_| replaced)
+}

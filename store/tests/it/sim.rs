@@ -1,0 +1,386 @@
+//! A disk in memory that remembers all that was done to it, and can lose what was not synced.
+//!
+//! It is as unkind as a real one may be: an unsynced write may be there, be gone or be torn, whatever
+//! came before or after it; a name is no more durable than its directory; a failed sync drops what it
+//! should have made durable and the next one says that all is well; space is counted in blocks.
+//! Nothing in it is random.
+
+mod image;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use colophon_model::Digest;
+use colophon_store::{Disk, DiskFile};
+
+use self::image::{Durable, Image};
+
+/// What was done to the disk.
+#[derive(Debug, Clone)]
+pub(crate) enum Op {
+    Create {
+        name: String,
+        file: Inode,
+    },
+    Rename {
+        from: String,
+        to: String,
+        file: Inode,
+    },
+    Remove {
+        name: String,
+        file: Inode,
+    },
+    MakeDir {
+        dir: String,
+    },
+    SyncDir {
+        dir: String,
+    },
+    Write {
+        file: Inode,
+        offset: usize,
+        bytes: Arc<[u8]>,
+    },
+    SetLen {
+        file: Inode,
+        len: usize,
+    },
+    /// Blocks are set aside, and the file has their length.
+    Allocate {
+        file: Inode,
+        len: usize,
+    },
+    Sync {
+        file: Inode,
+    },
+    /// A sync that failed: what was not durable may be so now or be lost, for good.
+    FailedSync {
+        file: Inode,
+    },
+    FailedSyncDir {
+        dir: String,
+    },
+}
+
+impl Op {
+    pub(crate) fn is_sync(&self) -> bool {
+        matches!(self, Self::Sync { .. } | Self::SyncDir { .. })
+    }
+}
+
+/// A file, whatever it is called now.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Inode {
+    number: usize,
+    /// The name it was made under.
+    pub(crate) born: Arc<str>,
+}
+
+/// What becomes of an operation that was not synced when the disk crashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Lost,
+    Kept,
+    /// The first bytes of a write are kept, so many. What is atomic is kept whole.
+    Torn(usize),
+}
+
+/// A disk in memory. Cloning gives another handle to the same one.
+#[derive(Clone)]
+pub(crate) struct SimDisk(Arc<Mutex<State>>);
+
+/// Decides which operations fail.
+type Fault = Box<dyn FnMut(&Op) -> bool + Send>;
+
+#[derive(Default)]
+struct State {
+    /// What the log begins with, all of it durable.
+    base: Image,
+    log: Vec<Op>,
+    /// What those see who use the disk now.
+    live: Image,
+    files: usize,
+    /// Open handles. A file without a name takes up space until the last is gone.
+    handles: BTreeMap<Inode, usize>,
+    capacity: Option<u64>,
+    fault: Option<Fault>,
+    unreadable: bool,
+}
+
+impl fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a disk after {} operations", self.operations())
+    }
+}
+
+impl SimDisk {
+    pub(crate) fn new() -> Self {
+        Self::of(Image::empty(), 0)
+    }
+
+    fn of(image: Image, files: usize) -> Self {
+        let state = State { base: image.clone(), live: image, files, ..State::default() };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    /// How many operations were done so far.
+    pub(crate) fn operations(&self) -> usize {
+        self.state().log.len()
+    }
+
+    /// The operations so far, in order.
+    pub(crate) fn log(&self) -> Vec<Op> {
+        self.state().log.clone()
+    }
+
+    /// The disk after a crash before operation `at`: all that was durable by then, and what `fate`
+    /// leaves of the rest. It is given the number of each operation.
+    pub(crate) fn crashed(&self, at: usize, fate: impl FnMut(usize, &Op) -> Fate) -> Self {
+        let state = self.state();
+        Self::of(state.durable(at).survive(fate), state.files)
+    }
+
+    /// The disk after its user was killed before operation `at` and the machine went on: everything
+    /// is there, and what was not synced may still be lost later.
+    pub(crate) fn killed(&self, at: usize) -> Self {
+        let state = self.state();
+        let (base, pending) = state.durable(at).into_parts();
+        let disk = Self::of(base, state.files);
+        pending.into_iter().for_each(|op| disk.state().record(op));
+        disk
+    }
+
+    /// A digest of all names and bytes.
+    pub(crate) fn fingerprint(&self) -> Digest {
+        self.state().live.fingerprint()
+    }
+
+    /// Every file by name, as whoever uses the disk sees it.
+    pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        self.state().live.contents()
+    }
+
+    /// From now on the disk holds so many bytes, or any number.
+    pub(crate) fn set_capacity(&self, bytes: Option<u64>) {
+        self.state().capacity = bytes;
+    }
+
+    /// Bytes taken up, in whole blocks.
+    pub(crate) fn used(&self) -> u64 {
+        self.state().used()
+    }
+
+    /// Lets every operation fail for which `fault` answers true: half of a write is done, and of a
+    /// sync, a half is lost.
+    pub(crate) fn fail_when(&self, fault: impl FnMut(&Op) -> bool + Send + 'static) {
+        self.state().fault = Some(Box::new(fault));
+    }
+
+    /// Lets no operation fail any more.
+    pub(crate) fn stop_failing(&self) {
+        self.state().fault = None;
+    }
+
+    /// Whether reads of segments fail.
+    pub(crate) fn set_unreadable(&self, unreadable: bool) {
+        self.state().unreadable = unreadable;
+    }
+
+    fn handle(&self, state: &mut State, file: Inode) -> Arc<dyn DiskFile> {
+        *state.handles.entry(file.clone()).or_default() += 1;
+        Arc::new(SimFile { disk: self.clone(), file })
+    }
+}
+
+impl State {
+    /// What is durable before operation `at`.
+    fn durable(&self, at: usize) -> Durable {
+        let mut durable = Durable::new(self.base.clone());
+        self.log[..at].iter().enumerate().for_each(|(n, op)| durable.step(n, op));
+        durable
+    }
+
+    /// Does an operation, or lets it fail.
+    fn act(&mut self, op: Op) -> io::Result<()> {
+        if self.fault.as_mut().is_some_and(|fault| fault(&op)) {
+            if let Some(half) = half_done(op) {
+                self.record(half);
+            }
+            return Err(failed());
+        }
+        self.record(op);
+        Ok(())
+    }
+
+    fn record(&mut self, op: Op) {
+        self.live.apply(&op);
+        self.log.push(op);
+    }
+
+    fn make(&mut self, name: &str) -> io::Result<Inode> {
+        if self.live.find(name).is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let file = Inode { number: self.files, born: name.into() };
+        self.files += 1;
+        self.act(Op::Create { name: name.to_owned(), file: file.clone() })?;
+        Ok(file)
+    }
+
+    fn find(&self, name: &str) -> io::Result<Inode> {
+        self.live.find(name).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn used(&self) -> u64 {
+        self.live.used(|file| self.handles.contains_key(file))
+    }
+
+    fn free(&self) -> u64 {
+        self.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(self.used()))
+    }
+
+    /// Writes as much as there is room for.
+    fn write(&mut self, file: &Inode, offset: usize, bytes: &[u8]) -> io::Result<()> {
+        let room = self.live.room(file, offset, bytes.len(), self.free());
+        if room > 0 || bytes.is_empty() {
+            self.act(Op::Write { file: file.clone(), offset, bytes: bytes[..room].into() })?;
+        }
+        if room < bytes.len() { Err(full()) } else { Ok(()) }
+    }
+}
+
+/// What a failed operation does all the same.
+fn half_done(op: Op) -> Option<Op> {
+    match op {
+        Op::Write { file, offset, bytes } => {
+            Some(Op::Write { file, offset, bytes: bytes[..bytes.len() / 2].into() })
+        }
+        Op::Sync { file } => Some(Op::FailedSync { file }),
+        Op::SyncDir { dir } => Some(Op::FailedSyncDir { dir }),
+        _ => None,
+    }
+}
+
+/// EIO.
+fn failed() -> io::Error {
+    io::Error::from_raw_os_error(5)
+}
+
+/// ENOSPC.
+fn full() -> io::Error {
+    io::Error::from_raw_os_error(28)
+}
+
+impl Disk for SimDisk {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let mut state = self.state();
+        let file = state.find(name)?;
+        Ok(self.handle(&mut state, file))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let mut state = self.state();
+        let file = state.make(name)?;
+        Ok(self.handle(&mut state, file))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state();
+        let file = state.find(from)?;
+        state.act(Op::Rename { from: from.to_owned(), to: to.to_owned(), file })
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        let file = state.find(name)?;
+        state.act(Op::Remove { name: name.to_owned(), file })
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        self.state().live.list(dir).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn make_dir(&self, dir: &str) -> io::Result<()> {
+        let mut state = self.state();
+        if state.live.list(dir).is_some() {
+            return Ok(());
+        }
+        state.act(Op::MakeDir { dir: dir.to_owned() })
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        self.state().act(Op::SyncDir { dir: dir.to_owned() })
+    }
+
+    fn reserve(&self, name: &str, len: u64) -> io::Result<()> {
+        let mut state = self.state();
+        let file = state.make(name)?;
+        if len > state.free() {
+            return Err(full());
+        }
+        state.act(Op::Allocate { file, len: len.try_into().unwrap() })
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        Ok(self.state().free())
+    }
+}
+
+struct SimFile {
+    disk: SimDisk,
+    file: Inode,
+}
+
+impl fmt::Debug for SimFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` in memory", self.file.born)
+    }
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        let mut state = self.disk.state();
+        let last = state.handles.get_mut(&self.file).is_some_and(|handles| {
+            *handles -= 1;
+            *handles == 0
+        });
+        if last {
+            state.handles.remove(&self.file);
+        }
+    }
+}
+
+impl DiskFile for SimFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.disk.state().live.len(&self.file) as u64)
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let state = self.disk.state();
+        if state.unreadable && self.file.born.starts_with("segments/") {
+            return Err(failed());
+        }
+        let read = usize::try_from(offset).ok().and_then(|at| state.live.read(&self.file, at, out));
+        read.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.disk.state().write(&self.file, offset.try_into().unwrap(), bytes)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let len = len.try_into().unwrap();
+        self.disk.state().act(Op::SetLen { file: self.file.clone(), len })
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.state().act(Op::Sync { file: self.file.clone() })
+    }
+}
