@@ -40,5 +40,6 @@ pub use log::{ObjectLog, Ref};
 pub use message::{Ident, Message, TagName};
 pub use pkt::error_packet;
 pub use protocol::{Limits, Protocol};
+pub use read::object;
 pub use stream::PackStream;
 pub use upload_pack::{Response, UploadPack};

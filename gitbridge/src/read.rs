@@ -16,8 +16,8 @@ pub(crate) fn locate(log: &dyn ObjectLog, oid: Oid) -> Result<Ordinal, Error> {
     log.ordinal(&oid).map_err(Error::Read)?.ok_or(Error::Missing(oid))
 }
 
-/// The kind and bytes of the object at `at`. Reads at most [`MAX_DEPTH`] + 1 entries.
-pub(crate) fn object(log: &dyn ObjectLog, at: Ordinal) -> Result<(GitKind, Vec<u8>), Error> {
+/// The kind and bytes of the object at `at`, its delta chain resolved. Reads at most 51 entries.
+pub fn object(log: &dyn ObjectLog, at: Ordinal) -> Result<(GitKind, Vec<u8>), Error> {
     let top = entry(log, at)?;
     let kind = top.kind;
     let mut deltas = Vec::new();

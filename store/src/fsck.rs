@@ -101,16 +101,17 @@ impl Store {
         let mut found = FsckReport::default();
         report(Progress::begin("checking rows"));
         check_rows(&self.view()?, &mut found)?;
-        if found.total_problems == 0 {
-            report(Progress::begin("checking tenants"));
-            tenant::check_all(&self.view()?, &mut found)?;
+        if found.total_problems > 0 {
+            return Ok(found);
         }
+        report(Progress::begin("checking tenants"));
+        tenant::check_all(&self.view()?, &mut found)?;
         blobs::check(self, options, heal, report, &mut found)?;
         Ok(found)
     }
 }
 
-/// Decodes every row. What does not decode is said once, and nothing more is concluded from it.
+/// Decodes every row. Where one does not, the check ends: nothing can be concluded from the others.
 fn check_rows(view: &View, found: &mut FsckReport) -> Result<(), Error> {
     for table in Table::ALL {
         let scanned = view.snapshot().visit(*table, &KeyRange::prefix(b""), &mut |key, value| {

@@ -141,7 +141,8 @@ impl Tail {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.active.as_ref().map_or(Ok(()), |active| active.file.sync())
+        let synced = self.active.as_ref().map_or(Ok(()), |active| active.file.sync());
+        synced.map_err(io::Error::other) // also for want of space: what is durable is unknown
     }
 
     /// Seals the file that is active and begins the next.
@@ -153,7 +154,7 @@ impl Tail {
         if let Some(full) = self.active.replace(Active { generation, file, len: 0 }) {
             self.sealed.insert(full.generation, full.len);
         }
-        disk.sync_dir(DIR)
+        disk.sync_dir(DIR).map_err(io::Error::other)
     }
 }
 

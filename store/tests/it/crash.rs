@@ -1,59 +1,14 @@
 //! A crash before every single operation on the disk, and another one during the recovery: whatever
 //! was acknowledged is there afterwards, and nothing is there by halves.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use colophon_model::Digest;
-use colophon_store::rows::{BuildNumber, TenantHead};
-use colophon_store::{
-    Batch, Change, Durability, KeyRange, Kv, Options, Order, RedbKv, Row, Store, Table, Watermarks,
-};
+use colophon_store::{Batch, Change, Durability, KeyRange, Kv, Order, RedbKv, Table};
 
-use crate::sim::{Fate, Op, SimDisk};
-use crate::support::{blob, noise, uid};
-
-/// A segment takes three large blobs, so that files are sealed and begun between builds and amid
-/// them.
-fn options(durability: Durability) -> Options {
-    Options {
-        durability,
-        cache_bytes: 1 << 20,
-        segment_max: 12_000,
-        watermarks: Watermarks { low: 1, high: 1, reserve: 8192 },
-        ..Options::default()
-    }
-}
-
-fn open(disk: &SimDisk, durability: Durability) -> Store {
-    Store::open_on(Arc::new(disk.clone()), &options(durability)).unwrap()
-}
-
-/// Build `n`: a small blob, two large ones, the head and the number row.
-fn build(n: u64) -> (Change, [Vec<u8>; 3]) {
-    let tenant = uid(1);
-    let bytes = [format!("small {n}").into_bytes(), noise(n, 6000), noise(n + 100, 5000)];
-    let old = (n > 1).then(|| TenantHead { builds: n - 1, ..TenantHead::default() });
-    let mut change = Change::new();
-    change
-        .expect(&tenant, old.as_ref())
-        .put(&tenant, &TenantHead { builds: n, ..TenantHead::default() })
-        .put(&(tenant, n), &number(n));
-    for bytes in &bytes {
-        change.blob(tenant, blob(bytes));
-    }
-    (change, bytes)
-}
-
-fn number(n: u64) -> BuildNumber {
-    let mut bytes = [0; 16];
-    bytes[8..].copy_from_slice(&n.to_be_bytes());
-    BuildNumber::decode(&bytes).unwrap()
-}
-
-fn do_build(store: &Store, n: u64) {
-    store.lane(uid(1)).submit(build(n).0).wait().unwrap();
-}
+use crate::sim::SimDisk;
+use crate::sim::crashes::{ALL, Decision, FEW, Seen, crashes};
+use crate::support::{blob, uid};
+use crate::workload::{check_whole, do_build, number, open};
 
 /// A disk on which a store was made, used, closed, opened and used again.
 struct Workload {
@@ -87,85 +42,6 @@ impl Workload {
         let mut seen = Seen::new();
         crashes(&self.disk, decisions, &mut seen, |at| self.least(at), show);
         seen.len()
-    }
-}
-
-/// More builds than any test makes.
-const MAX_BUILDS: u64 = 8;
-
-/// Checks that the store holds some number of builds, at least `least`, each of them whole, and
-/// nothing of the next. Answers how many.
-fn check_whole(store: &Store, least: u64) -> u64 {
-    let view = store.view().unwrap();
-    let builds = view.get::<TenantHead>(&uid(1)).unwrap().map_or(0, |head| head.builds);
-    assert!(builds >= least, "{least} builds were acknowledged, {builds} are there");
-    for n in 1..=MAX_BUILDS {
-        let there = n <= builds;
-        assert_eq!(view.get(&(uid(1), n)).unwrap(), there.then(|| number(n)));
-        for bytes in build(n).1 {
-            let read = view.read_blob(uid(1), &Digest::of(&bytes)).unwrap();
-            assert_eq!(read, there.then_some(bytes));
-        }
-    }
-    builds
-}
-
-/// Decides about operation `n` of those before a crash at `at`.
-type Decision = fn(at: usize, n: usize, op: &Op) -> Fate;
-
-/// Those that differ most, for crashes after crashes.
-const FEW: [Decision; 4] = [
-    |_, _, _| Fate::Lost,
-    |_, n, _| kept_if(n % 3 == 1),
-    |_, _, op| kept_if(is_of_bytes(op)),
-    |at, n, op| if n + 1 == at { torn(op) } else { Fate::Kept },
-];
-
-const ALL: [Decision; 8] = [
-    FEW[0],
-    FEW[1],
-    FEW[2],
-    FEW[3],
-    |_, _, _| Fate::Kept,
-    |_, n, _| kept_if(n.is_multiple_of(2)),
-    |_, _, op| kept_if(!is_of_bytes(op)),
-    |_, n, op| if n.is_multiple_of(2) { torn(op) } else { Fate::Kept },
-];
-
-fn is_of_bytes(op: &Op) -> bool {
-    matches!(op, Op::Write { .. } | Op::SetLen { .. })
-}
-
-fn kept_if(kept: bool) -> Fate {
-    if kept { Fate::Kept } else { Fate::Lost }
-}
-
-fn torn(op: &Op) -> Fate {
-    match op {
-        Op::Write { bytes, .. } => Fate::Torn(bytes.len() / 2),
-        _ => Fate::Kept,
-    }
-}
-
-/// States of a disk that were looked at, with how many builds they were to hold at least.
-type Seen = BTreeSet<(Digest, u64)>;
-
-/// Shows every different state that a crash at any operation of `disk` leaves, once, together with
-/// how many builds `least` says that it must hold at least.
-fn crashes(
-    disk: &SimDisk,
-    decisions: &[Decision],
-    seen: &mut Seen,
-    least: impl Fn(usize) -> u64,
-    mut show: impl FnMut(&SimDisk, u64),
-) {
-    for at in 0..=disk.operations() {
-        for decision in decisions {
-            let after = disk.crashed(at, |n, op| decision(at, n, op));
-            if seen.insert((after.fingerprint(), least(at))) {
-                show(&after, least(at));
-            }
-        }
     }
 }
 
@@ -288,19 +164,15 @@ fn a_crash_during_a_rewrite_changes_no_row() {
         snapshot.range(Table::Ref, &KeyRange::prefix(b""), Order::Ascending, 100).unwrap()
     };
     let expected = all(&kv);
-    crashes(
-        &disk,
-        &mut seen,
-        |at| u64::from(at >= before),
-        |after, made| {
-            if made == 1 {
-                let kv = open(after);
-                assert_eq!(all(&kv), expected);
-                let metas = after.files().keys().filter(|name| name.starts_with("meta.")).count();
-                assert_eq!(metas, 1, "the other file is removed");
-                kv.rewrite().unwrap();
-                assert_eq!(all(&kv), expected);
-            }
-        },
-    );
+    let least = |at| u64::from(at >= before);
+    crashes(&disk, &ALL, &mut seen, least, |after, filled| {
+        if filled == 1 {
+            let kv = open(after);
+            assert_eq!(all(&kv), expected);
+            let metas = after.files().keys().filter(|name| name.starts_with("meta.")).count();
+            assert_eq!(metas, 1, "the other file is removed");
+            kv.rewrite().unwrap();
+            assert_eq!(all(&kv), expected);
+        }
+    });
 }

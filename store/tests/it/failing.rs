@@ -1,11 +1,15 @@
 //! After a failed write the store stops: nothing is acknowledged, nothing is tried again.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use colophon_model::Digest;
-use colophon_store::{Change, CommitError};
+use colophon_store::{Change, CommitError, Durability, Store};
 
+use crate::sim::crashes::ALL;
+use crate::sim::{EIO, ENOSPC, Op, SimDisk};
 use crate::support::{blob, build, controlled, head, noise, uid};
+use crate::workload::{check_whole, do_build, open, options, try_build};
 
 fn is_stopped(result: &Result<(), CommitError>) -> bool {
     matches!(result, Err(CommitError::Stopped(_)))
@@ -67,4 +71,104 @@ fn nobody_waits_for_a_writer_that_has_ended() {
     let later = std::iter::repeat_with(|| store.commit(build(uid(3), None).0));
     assert!(later.take(1000).any(|result| is_stopped(&result)));
     assert!(is_stopped(&store.health()));
+}
+
+/// Makes a store on `disk`, builds until that fails, and answers how many builds were acknowledged.
+/// After the first failure nothing is acknowledged any more, although the disk works again.
+fn build_until_it_fails(disk: &SimDisk, durability: Durability) -> u64 {
+    let opened = Store::open_on(Arc::new(disk.clone()), &options(durability));
+    let Ok(store) = opened else { return 0 };
+    let mut acknowledged = 0;
+    while acknowledged < 4 && try_build(&store, acknowledged + 1).is_ok() {
+        acknowledged += 1;
+    }
+    disk.stop_failing();
+    if acknowledged < 4 {
+        assert!(is_stopped(&try_build(&store, acknowledged + 1)), "it was tried again");
+        assert!(is_stopped(&store.health()));
+    }
+    acknowledged
+}
+
+/// Lets operation `nth` of those that `counts` fail once, and nothing after it.
+fn fail_once(disk: &SimDisk, nth: usize, error: i32, counts: fn(&Op) -> bool) {
+    let mut seen = 0;
+    disk.fail_when(move |op| {
+        seen += usize::from(counts(op));
+        (counts(op) && seen == nth).then_some(error)
+    });
+}
+
+/// Lets each operation that `counts` fail once in its turn. Whether the machine crashes then or only
+/// the process ends, the next one finds whatever was acknowledged.
+fn fail_each(durability: Durability, error: i32, counts: fn(&Op) -> bool) -> usize {
+    for nth in 1.. {
+        let disk = SimDisk::new();
+        fail_once(&disk, nth, error, counts);
+        let acknowledged = build_until_it_fails(&disk, durability);
+        if acknowledged == 4 {
+            return nth - 1;
+        }
+        for decision in ALL {
+            let at = disk.operations();
+            let after = disk.crashed(at, |n, op| decision(at, n, op));
+            check_whole(&open(&after, durability), acknowledged);
+        }
+        check_whole(&open(&disk, durability), acknowledged);
+    }
+    unreachable!("some operation is the last")
+}
+
+/// A sync that fails once may have dropped the very pages it failed on, so it is never repeated.
+#[test]
+fn a_sync_that_fails_once_acknowledges_nothing_and_loses_nothing() {
+    let syncs = fail_each(Durability::Full, EIO, Op::is_sync);
+    assert!(syncs > 20, "only {syncs} syncs were made to fail");
+    fail_each(Durability::Fast, EIO, Op::is_sync);
+}
+
+/// A sync that fails for want of space is a failed sync all the same.
+#[test]
+fn a_sync_that_finds_the_disk_full_acknowledges_nothing_either() {
+    fail_each(Durability::Full, ENOSPC, Op::is_sync);
+}
+
+#[test]
+fn any_operation_that_fails_once_acknowledges_nothing_and_loses_nothing() {
+    let operations = fail_each(Durability::Full, EIO, |_| true);
+    assert!(operations > 80, "only {operations} operations were made to fail");
+    fail_each(Durability::Fast, EIO, |_| true);
+}
+
+/// What was durable before stays readable when the disk of the metadata failed.
+#[test]
+fn a_store_that_stopped_on_its_disk_still_reads() {
+    let disk = SimDisk::new();
+    let store = open(&disk, Durability::Full);
+    do_build(&store, 1);
+    fail_once(&disk, 1, EIO, |op| {
+        matches!(op, Op::Sync { file } if file.born.starts_with("meta."))
+    });
+    assert!(is_stopped(&try_build(&store, 2)));
+    check_whole(&store, 1);
+}
+
+#[test]
+fn zz_experiment() {
+    let mut bad = 0;
+    for nth in 1..30 {
+        let disk = SimDisk::new();
+        fail_once(&disk, nth, EIO, Op::is_sync);
+        let acknowledged = build_until_it_fails(&disk, Durability::Full);
+        if acknowledged == 4 { break; }
+        let store = open(&disk, Durability::Full);
+        let n = check_whole(&store, acknowledged);
+        do_build(&store, n + 1);
+        let at = disk.operations();
+        let after = disk.crashed(at, |_, _| crate::sim::Fate::Lost);
+        drop(store);
+        let r = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| { check_whole(&open(&after, Durability::Full), n + 1); }));
+        if r.is_err() { bad += 1; eprintln!("nth {nth} bad"); }
+    }
+    eprintln!("bad {bad}");
 }

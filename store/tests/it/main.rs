@@ -2,16 +2,24 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without may panic")]
 
+mod backup;
 mod crash;
 mod damage;
+mod erase;
 mod failing;
+mod format;
+mod fsck;
+mod gc;
 mod group;
 mod kv_contract;
 mod lane;
 mod model;
 mod opening;
 mod quota;
+mod retention;
 mod rows;
 mod sim;
 mod support;
 mod tenancy;
+mod workload;
+mod world;

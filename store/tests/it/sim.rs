@@ -5,6 +5,7 @@
 //! should have made durable and the next one says that all is well; space is counted in blocks.
 //! Nothing in it is random.
 
+pub(crate) mod crashes;
 mod image;
 
 use std::collections::BTreeMap;
@@ -92,8 +93,13 @@ pub(crate) enum Fate {
 #[derive(Clone)]
 pub(crate) struct SimDisk(Arc<Mutex<State>>);
 
-/// Decides which operations fail.
-type Fault = Box<dyn FnMut(&Op) -> bool + Send>;
+/// EIO, as an error of the system.
+pub(crate) const EIO: i32 = 5;
+/// ENOSPC, as an error of the system.
+pub(crate) const ENOSPC: i32 = 28;
+
+/// Decides which operations fail, and with which error of the system.
+type Fault = Box<dyn FnMut(&Op) -> Option<i32> + Send>;
 
 #[derive(Default)]
 struct State {
@@ -177,9 +183,9 @@ impl SimDisk {
         self.state().used()
     }
 
-    /// Lets every operation fail for which `fault` answers true: half of a write is done, and of a
-    /// sync, a half is lost.
-    pub(crate) fn fail_when(&self, fault: impl FnMut(&Op) -> bool + Send + 'static) {
+    /// Lets every operation fail for which `fault` answers an error of the system: half of a write is
+    /// done, and half of what was to be synced is lost for good, though it can still be read.
+    pub(crate) fn fail_when(&self, fault: impl FnMut(&Op) -> Option<i32> + Send + 'static) {
         self.state().fault = Some(Box::new(fault));
     }
 
@@ -209,11 +215,11 @@ impl State {
 
     /// Does an operation, or lets it fail.
     fn act(&mut self, op: Op) -> io::Result<()> {
-        if self.fault.as_mut().is_some_and(|fault| fault(&op)) {
+        if let Some(error) = self.fault.as_mut().and_then(|fault| fault(&op)) {
             if let Some(half) = half_done(op) {
                 self.record(half);
             }
-            return Err(failed());
+            return Err(io::Error::from_raw_os_error(error));
         }
         self.record(op);
         Ok(())
@@ -268,14 +274,8 @@ fn half_done(op: Op) -> Option<Op> {
     }
 }
 
-/// EIO.
-fn failed() -> io::Error {
-    io::Error::from_raw_os_error(5)
-}
-
-/// ENOSPC.
 fn full() -> io::Error {
-    io::Error::from_raw_os_error(28)
+    io::Error::from_raw_os_error(ENOSPC)
 }
 
 impl Disk for SimDisk {
@@ -365,7 +365,7 @@ impl DiskFile for SimFile {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let state = self.disk.state();
         if state.unreadable && self.file.born.starts_with("segments/") {
-            return Err(failed());
+            return Err(io::Error::from_raw_os_error(EIO));
         }
         let read = usize::try_from(offset).ok().and_then(|at| state.live.read(&self.file, at, out));
         read.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())

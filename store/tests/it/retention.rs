@@ -1,0 +1,105 @@
+//! What is kept for a time goes when that is over, and nothing else does.
+
+use colophon_model::{BuildRecord, TagObject, UnixMillis};
+use colophon_store::rows::{BundleAlias, QuotaStamp, RefRow, TufFile};
+use colophon_store::{FsckOptions, Pace, PurgeOptions, PurgeReport, Store};
+
+use crate::world::Tenant;
+
+const DAY: u64 = 24 * 60 * 60 * 1000;
+
+fn day(n: u64) -> UnixMillis {
+    UnixMillis::new(1_800_000_000_000 + n * DAY)
+}
+
+fn options(today: u64) -> PurgeOptions {
+    PurgeOptions { now: day(today), keep_millis: 30 * DAY, quota_window_millis: DAY, dry_run: false }
+}
+
+/// A tenant with a build a day.
+fn forty_days(store: &Store) -> Tenant {
+    let tenant = Tenant::create(store, 1, day(0));
+    (0..40).for_each(|n| drop(tenant.build(store, format!("build {n}").as_bytes(), day(n))));
+    tenant
+}
+
+fn count<R: colophon_store::Row>(store: &Store, tenant: &Tenant) -> usize {
+    store.view().unwrap().scan::<R>(&tenant.uid).count()
+}
+
+#[test]
+fn expired_tags_go_and_the_branch_and_the_records_stay() {
+    let store = Store::in_memory().unwrap();
+    let tenant = forty_days(&store);
+    let report = store.purge(tenant.uid, &options(39)).unwrap();
+    // Days 0 to 9 are thirty days back; the bundle of day 39 is the flow's current one.
+    let expected = PurgeReport { tags: 10, bundles: 10, tuf_files: 23, quota_stamps: 38 };
+    assert_eq!(report, expected);
+    assert_eq!(count::<RefRow>(&store, &tenant), 31, "thirty tags and the branch");
+    assert_eq!(count::<TagObject>(&store, &tenant), 30);
+    assert_eq!(count::<BundleAlias>(&store, &tenant), 30);
+    assert_eq!(count::<BuildRecord>(&store, &tenant), 40);
+    assert_eq!(count::<QuotaStamp>(&store, &tenant), 2);
+    let check = FsckOptions { read_blobs: true, repair: false, pace: Pace::FULL };
+    let check = store.fsck(&check, None, &|_| {}).unwrap();
+    assert!(check.is_clean(), "{:?}", check.problems);
+    assert_eq!(store.purge(tenant.uid, &options(39)).unwrap(), PurgeReport::default());
+}
+
+#[test]
+fn the_current_bundle_stays_however_old() {
+    let store = Store::in_memory().unwrap();
+    let tenant = forty_days(&store);
+    store.purge(tenant.uid, &options(1000)).unwrap();
+    assert_eq!(count::<BundleAlias>(&store, &tenant), 1);
+    assert_eq!(count::<TagObject>(&store, &tenant), 0);
+    tenant.build(&store, b"after a long time", day(1001));
+}
+
+/// Roots, the newest versions and `timestamp.json` are what agents may still ask for.
+#[test]
+fn agents_find_what_they_may_ask_for() {
+    let store = Store::in_memory().unwrap();
+    let tenant = forty_days(&store);
+    store.purge(tenant.uid, &options(1000)).unwrap();
+    let names: Vec<String> = store
+        .view()
+        .unwrap()
+        .scan::<TufFile>(&tenant.uid)
+        .map(|row| row.unwrap().0.1)
+        .collect();
+    assert!(names.contains(&"1.root.json".to_owned()));
+    assert!(names.contains(&"timestamp.json".to_owned()));
+    for version in 24..=40 {
+        assert!(names.contains(&format!("{version}.snapshot.json")), "{version}");
+    }
+    assert_eq!(names.len(), 19);
+}
+
+#[test]
+fn a_dry_run_says_the_same_and_deletes_nothing() {
+    let store = Store::in_memory().unwrap();
+    let tenant = forty_days(&store);
+    let dry = PurgeOptions { dry_run: true, ..options(39) };
+    let told = store.purge(tenant.uid, &dry).unwrap();
+    assert_eq!(store.purge(tenant.uid, &dry).unwrap(), told);
+    assert_eq!(store.purge(tenant.uid, &options(39)).unwrap(), told);
+}
+
+/// More than one transaction's worth.
+#[test]
+fn long_histories_are_purged_in_parts() {
+    let store = Store::in_memory().unwrap();
+    let tenant = Tenant::create(&store, 1, day(0));
+    (0..600).for_each(|n| drop(tenant.build(&store, b"same", day(n / 100))));
+    let report = store.purge(tenant.uid, &options(100)).unwrap();
+    assert_eq!((report.tags, report.quota_stamps), (600, 600));
+    assert_eq!(count::<TagObject>(&store, &tenant), 0);
+}
+
+#[test]
+fn a_tenant_that_is_not_there_has_nothing_to_purge() {
+    let store = Store::in_memory().unwrap();
+    let report = store.purge(crate::support::uid(9), &options(0)).unwrap();
+    assert_eq!(report, PurgeReport::default());
+}
