@@ -5,7 +5,7 @@ CARGO ?= cargo
 DATA ?= colophon-data
 STARTERS := .cache/langflow-1.13.0
 
-.PHONY: help demo demo-keep test test-setup test-crash check fmt clippy doc deny bench build-flow component-table clean-cache
+.PHONY: help demo demo-keep test test-setup test-crash test-interleavings check fmt clippy doc deny bench bench-store build-flow component-table clean-cache
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ test-setup: ## Fetch what the tests need: a Python with python-tuf, the LangFlow
 test-crash: test-setup ## Kill the server during builds 200 times and check what was acknowledged
 	COLOPHON_CRASHES=200 $(CARGO) test --locked --test it -- crash --nocapture
 
+test-interleavings: ## Run builds, readers and collection in thousands of orders (shuttle)
+	RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle $(CARGO) test --locked -p colophon-store --test interleavings
+
 check: fmt clippy doc ## Format, lints and documentation, warnings denied
 
 fmt:
@@ -47,6 +50,9 @@ deny: ## Crates, licenses and sources against deny.toml (needs cargo-deny)
 
 bench: ## Builds per second over HTTP beside an fdatasync baseline (release build)
 	$(CARGO) bench --locked --bench http
+
+bench-store: ## The store beside restic, borg, git, cacache and iroh-blobs: make bench-store [ARGS="--only read"]
+	$(CARGO) run --locked --release --manifest-path benches/peers/Cargo.toml -- $(ARGS)
 
 build-flow: ## Build one file: make build-flow SLUG=acme-inc JSON=flow.json [DATA=dir]
 	@[ -n "$(SLUG)" ] && [ -n "$(JSON)" ] || { echo "usage: make build-flow SLUG=<tenant> JSON=<file> [DATA=<dir>]" >&2; exit 2; }

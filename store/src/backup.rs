@@ -145,7 +145,7 @@ fn copy_file(from: &dyn Disk, to: &dyn Disk, name: &str) -> io::Result<u64> {
 }
 
 fn is_metadata(name: &str) -> bool {
-    name.starts_with("meta.") && name.ends_with(".redb")
+    name.strip_prefix("meta.").is_some_and(|rest| rest.strip_suffix(".redb").is_some())
 }
 
 fn metadata_len(disk: &dyn Disk) -> io::Result<u64> {

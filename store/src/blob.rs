@@ -201,15 +201,19 @@ fn load(
     }
 }
 
-/// Tells bytes that are gone from a disk that cannot be read.
+/// Tells bytes that are gone from a disk that cannot be read now.
 fn present(read: io::Result<Vec<u8>>) -> io::Result<Option<Vec<u8>>> {
     match read {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => {
-            Ok(None)
-        }
+        Err(e) if is_gone(&e) => Ok(None),
         Err(e) => Err(e),
     }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    let ended = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof);
+    // A sector that the disk gives up on is as good as lost.
+    ended || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 #[cfg(test)]

@@ -100,7 +100,11 @@ impl Committer {
             name(&mut rows.batch, blob, Place::Inline(number));
         }
         let frames: Vec<&[u8]> = large.iter().map(|blob| blob.frame().as_bytes()).collect();
-        let locations = self.segments.append(&frames).map_err(Failed::of_append)?;
+        let locations = self.segments.append(&frames).inspect_err(|_| {
+            // What readers reported is not recorded then, and must not be forgotten.
+            rows.damaged.iter().chain(&rows.healed).for_each(|digest| self.damage.suspect(*digest));
+        });
+        let locations = locations.map_err(Failed::of_append)?;
         for (blob, location) in large.iter().zip(locations) {
             name(&mut rows.batch, blob, Place::Segment(location));
         }

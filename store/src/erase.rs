@@ -42,7 +42,7 @@ const TENANT_TABLES: [Table; 16] = [
 /// Rows that one transaction deletes.
 const BATCH: usize = 512;
 /// How long to wait for readers that still hold a segment.
-const READERS: Duration = Duration::from_secs(60);
+const READERS: Duration = Duration::from_mins(1);
 
 /// An erasure that is not finished. The key is a number without meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,6 +8,8 @@ mod tenant;
 
 use std::borrow::Cow;
 
+use std::fmt::{Display, Write};
+
 use colophon_model::{Digest, TenantUid};
 use serde::{Deserialize, Serialize};
 
@@ -83,7 +85,7 @@ impl FsckReport {
         }
     }
 
-    fn problem(&mut self, code: &'static str, place: impl ToString, message: impl ToString) {
+    fn problem(&mut self, code: &'static str, place: impl Display, message: impl Display) {
         let (place, message) = (place.to_string(), message.to_string());
         self.add(Problem { code: code.into(), place, message, repaired: false });
     }
@@ -106,7 +108,7 @@ impl Store {
         }
         report(Progress::begin("checking tenants"));
         tenant::check_all(&self.view()?, &mut found)?;
-        blobs::check(self, options, heal, report, &mut found)?;
+        blobs::check(self, *options, heal, report, &mut found)?;
         Ok(found)
     }
 }
@@ -127,6 +129,9 @@ fn check_rows(view: &View, found: &mut FsckReport) -> Result<(), Error> {
 }
 
 fn place(table: Table, key: &[u8]) -> String {
-    let hex: String = key.iter().take(64).map(|byte| format!("{byte:02x}")).collect();
-    format!("{table} {hex}")
+    let mut place = format!("{table} ");
+    for byte in key.iter().take(64) {
+        let _ = write!(place, "{byte:02x}"); // a String takes all
+    }
+    place
 }

@@ -15,16 +15,16 @@ const PART: u64 = 16 << 20;
 
 pub(super) fn check(
     store: &Store,
-    options: &FsckOptions,
+    options: FsckOptions,
     heal: Option<&dyn Heal>,
     report: Report<'_>,
     found: &mut FsckReport,
 ) -> Result<(), Error> {
-    let mut places = check_places(store, found)?;
+    let places = check_places(store, found)?;
     if options.read_blobs {
         read_all(store, options, report, found)?;
     }
-    check_inline(store, options, &mut places.numbers, found)?;
+    check_inline(store, options, &places.numbers, found)?;
     check_members(store, options, found)?;
     let damaged = store.damage().recorded();
     for digest in damaged {
@@ -87,7 +87,7 @@ fn end(at: &Location) -> u64 {
 
 fn read_all(
     store: &Store,
-    options: &FsckOptions,
+    options: FsckOptions,
     report: Report<'_>,
     found: &mut FsckReport,
 ) -> Result<(), Error> {
@@ -107,18 +107,18 @@ fn read_all(
 /// Inline rows that no blob names are leaks; numbers beyond the lease would be given twice.
 fn check_inline(
     store: &Store,
-    options: &FsckOptions,
-    named: &mut Vec<u64>,
+    options: FsckOptions,
+    named: &[u64],
     found: &mut FsckReport,
 ) -> Result<(), Error> {
     let view = store.view()?;
     let leased = sequence::leased(view.snapshot()).map_err(Error::Read)?;
-    let (mut numbers, mut leaked, mut beyond) = (named.iter().peekable(), Vec::new(), None);
+    let (mut claimed, mut stray, mut beyond) = (named.iter().peekable(), Vec::new(), None);
     let scanned = view.snapshot().visit(Table::Inline, &KeyRange::prefix(b""), &mut |key, _| {
         let Ok(number) = key.try_into().map(u64::from_be_bytes) else { return true };
-        while numbers.next_if(|other| **other < number).is_some() {}
-        if numbers.next_if_eq(&&number).is_none() {
-            leaked.push(number);
+        while claimed.next_if(|other| **other < number).is_some() {}
+        if claimed.next_if_eq(&&number).is_none() {
+            stray.push(number);
         }
         beyond = Some(number).filter(|number| *number >= leased);
         true
@@ -130,7 +130,7 @@ fn check_inline(
     }
     // A blob stored since the places were read has a row that they do not know.
     let known = named.last().copied().unwrap_or(0);
-    for number in leaked.into_iter().filter(|number| *number <= known) {
+    for number in stray.into_iter().filter(|number| *number <= known) {
         let repaired = options.repair && drop_leak(store, number)?;
         let place = place(Table::Inline, &number.to_be_bytes());
         let message = "no blob names these bytes".to_owned();
@@ -147,11 +147,7 @@ fn drop_leak(store: &Store, number: u64) -> Result<bool, Error> {
 }
 
 /// Memberships without a blob, and sentences without a membership.
-fn check_members(
-    store: &Store,
-    options: &FsckOptions,
-    found: &mut FsckReport,
-) -> Result<(), Error> {
+fn check_members(store: &Store, options: FsckOptions, found: &mut FsckReport) -> Result<(), Error> {
     let view = store.view()?;
     for row in view.scan::<Member>(&()) {
         let ((digest, _), _) = row?;

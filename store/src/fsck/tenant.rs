@@ -1,6 +1,7 @@
 //! Whether the rows of a tenant agree with each other.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use colophon_model::{
     BuildRecord, LogEntry, Oid, Ordinal, TagObject, TenantBranch, TenantSlug, TenantUid,
@@ -56,7 +57,7 @@ impl Check<'_> {
         self.names()
     }
 
-    fn problem(&mut self, code: &'static str, message: impl ToString) {
+    fn problem(&mut self, code: &'static str, message: impl Display) {
         self.found.problem(code, format!("tenant {}", self.slug), message);
     }
 
@@ -160,7 +161,7 @@ impl Check<'_> {
             }
         }
         if tip != head.tip {
-            self.problem("E_REF", format!("the branch is not at the tip that the head names"));
+            self.problem("E_REF", "the branch is not at the tip that the head names");
         }
         for row in self.view.scan::<TagObject>(&self.uid) {
             let ((_, oid), _) = row?;

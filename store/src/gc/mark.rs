@@ -68,7 +68,8 @@ pub(super) fn mark(view: &View, options: &GcOptions) -> Result<Marked, Error> {
 
 /// Every (blob, tenant) that rows name, sorted. A tenant is told only if all its names could be read.
 fn named(view: &View, marked: &mut Marked) -> Result<Vec<Membership>, Error> {
-    let reached: Result<Vec<(TenantUid, Option<HashSet<Digest>>)>, Error> = tenants(view)?
+    type Reached = (TenantUid, Option<HashSet<Digest>>);
+    let reached: Result<Vec<Reached>, Error> = tenants(view)?
         .into_par_iter()
         .map(|uid| match reach::reached(view, uid) {
             Ok(found) => Ok((uid, Some(found))),

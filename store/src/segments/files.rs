@@ -9,6 +9,7 @@ use std::io;
 
 use super::{Location, SegmentInfo, Segments};
 use crate::disk::remove_if_present;
+use crate::space::is_full;
 use crate::sync::{Arc, Mutex, PoisonError};
 use crate::{Disk, DiskFile};
 
@@ -39,6 +40,8 @@ struct Active {
     generation: u64,
     file: Arc<dyn DiskFile>,
     len: u64,
+    /// How much of it rows may name: all that was synced.
+    synced: u64,
 }
 
 impl FileSegments {
@@ -127,22 +130,19 @@ impl Tail {
         if self.active.as_ref().is_none_or(|active| active.len >= max_len) {
             self.roll(disk)?;
         }
-        // Taken out, so that a file whose write failed is never appended to again.
+        // Taken out, so that a file whose write failed is not appended to again.
         let mut active = self.active.take().ok_or(io::ErrorKind::NotFound)?;
-        let location = match active.append(frame) {
-            Ok(location) => location,
-            Err(error) => {
-                self.sealed.insert(active.generation, active.file.len().unwrap_or(active.len));
-                return Err(error);
-            }
-        };
-        self.active = Some(active);
-        Ok(location)
+        let appended = active.append(frame);
+        if appended.as_ref().is_err_and(|error| !is_full(error) || active.give_back().is_err()) {
+            self.sealed.insert(active.generation, active.file.len().unwrap_or(active.len));
+        } else {
+            self.active = Some(active);
+        }
+        appended
     }
 
-    fn sync(&self) -> io::Result<()> {
-        let synced = self.active.as_ref().map_or(Ok(()), |active| active.file.sync());
-        synced.map_err(io::Error::other) // also for want of space: what is durable is unknown
+    fn sync(&mut self) -> io::Result<()> {
+        self.active.as_mut().map_or(Ok(()), Active::sync)
     }
 
     /// Seals the file that is active and begins the next.
@@ -151,7 +151,7 @@ impl Tail {
         let generation = self.next_generation;
         let file = disk.create(&segment_name(generation))?;
         self.next_generation += 1;
-        if let Some(full) = self.active.replace(Active { generation, file, len: 0 }) {
+        if let Some(full) = self.active.replace(Active { generation, file, len: 0, synced: 0 }) {
             self.sealed.insert(full.generation, full.len);
         }
         disk.sync_dir(DIR).map_err(io::Error::other)
@@ -162,7 +162,7 @@ impl Active {
     fn resume(disk: &dyn Disk, generation: u64) -> io::Result<Self> {
         let file = disk.open(&segment_name(generation))?;
         let len = file.len()?;
-        Ok(Self { generation, file, len })
+        Ok(Self { generation, file, len, synced: len })
     }
 
     fn append(&mut self, frame: &[u8]) -> io::Result<Location> {
@@ -170,6 +170,20 @@ impl Active {
         let (offset, length) = (self.len, frame.len() as u32);
         self.len += u64::from(length);
         Ok(Location { segment: self.generation, offset, length })
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        // Also for want of space a failed sync leaves unknown what is durable.
+        self.file.sync().map_err(io::Error::other)?;
+        self.synced = self.len;
+        Ok(())
+    }
+
+    /// Gives up what was appended since the last sync, on a disk that is full.
+    fn give_back(&mut self) -> io::Result<()> {
+        self.file.set_len(self.synced)?;
+        self.len = self.synced;
+        Ok(())
     }
 }
 

@@ -27,7 +27,9 @@ fn a_backup_under_load_is_whole_and_of_one_moment() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("store"), &options()).unwrap();
     let tenant = Tenant::create(&store, 1, NOW);
-    (0..10).for_each(|n| drop(tenant.build(&store, &noise(n, 6000), NOW)));
+    for n in 0..10 {
+        tenant.build(&store, &noise(n, 6000), NOW);
+    }
     let stop = AtomicBool::new(false);
     let (before, after) = thread::scope(|scope| {
         scope.spawn(|| {
@@ -61,11 +63,15 @@ fn a_restored_store_never_writes_over_what_it_holds() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("store"), &options()).unwrap();
     let tenant = Tenant::create(&store, 1, NOW);
-    (0..5).for_each(|n| drop(tenant.build(&store, &noise(n, 6000), NOW)));
+    for n in 0..5 {
+        tenant.build(&store, &noise(n, 6000), NOW);
+    }
     store.backup(&dir.path().join("backup"), &silent).unwrap();
     restore(&dir.path().join("backup"), &dir.path().join("restored"), &silent).unwrap();
     let restored = Store::open(&dir.path().join("restored"), &options()).unwrap();
-    (5..9).for_each(|n| drop(tenant.build(&restored, &noise(n, 6000), NOW)));
+    for n in 5..9 {
+        tenant.build(&restored, &noise(n, 6000), NOW);
+    }
     let check = FsckOptions { read_blobs: true, repair: false, pace: Pace::FULL };
     assert!(restored.fsck(&check, None, &silent).unwrap().is_clean());
 }

@@ -78,9 +78,15 @@ fn crash_recovery(disk: &SimDisk, least: u64, more: u64, durability: Durability,
     }
     drop(store);
     let least = |at| known.iter().filter(|(from, _)| *from <= at).map(|(_, n)| *n).max();
-    crashes(disk, &FEW, seen, |at| least(at).unwrap(), |after, least| {
-        check_whole(&open(after, durability), least);
-    });
+    crashes(
+        disk,
+        &FEW,
+        seen,
+        |at| least(at).unwrap(),
+        |after, least| {
+            check_whole(&open(after, durability), least);
+        },
+    );
 }
 
 /// Crashes before every operation, and again before every operation of the recovery.

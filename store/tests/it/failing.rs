@@ -146,29 +146,12 @@ fn a_store_that_stopped_on_its_disk_still_reads() {
     let disk = SimDisk::new();
     let store = open(&disk, Durability::Full);
     do_build(&store, 1);
-    fail_once(&disk, 1, EIO, |op| {
-        matches!(op, Op::Sync { file } if file.born.starts_with("meta."))
-    });
+    fail_once(
+        &disk,
+        1,
+        EIO,
+        |op| matches!(op, Op::Sync { file } if file.born.starts_with("meta.")),
+    );
     assert!(is_stopped(&try_build(&store, 2)));
     check_whole(&store, 1);
-}
-
-#[test]
-fn zz_experiment() {
-    let mut bad = 0;
-    for nth in 1..30 {
-        let disk = SimDisk::new();
-        fail_once(&disk, nth, EIO, Op::is_sync);
-        let acknowledged = build_until_it_fails(&disk, Durability::Full);
-        if acknowledged == 4 { break; }
-        let store = open(&disk, Durability::Full);
-        let n = check_whole(&store, acknowledged);
-        do_build(&store, n + 1);
-        let at = disk.operations();
-        let after = disk.crashed(at, |_, _| crate::sim::Fate::Lost);
-        drop(store);
-        let r = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| { check_whole(&open(&after, Durability::Full), n + 1); }));
-        if r.is_err() { bad += 1; eprintln!("nth {nth} bad"); }
-    }
-    eprintln!("bad {bad}");
 }

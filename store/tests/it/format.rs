@@ -35,8 +35,7 @@ fn a_store_of_format_1_opens_whole_and_is_raised() {
     assert_eq!((report.tenants, report.blobs, report.rows), (2, 67, 519));
 
     let view = store.view().unwrap();
-    let tenants: Vec<TenantRow> =
-        view.scan::<TenantRow>(&()).map(|row| row.unwrap().1).collect();
+    let tenants: Vec<TenantRow> = view.scan::<TenantRow>(&()).map(|row| row.unwrap().1).collect();
     let slugs: Vec<&str> = tenants.iter().map(|tenant| tenant.slug.as_str()).collect();
     assert_eq!(slugs, ["acme-inc", "beta-co"]);
     let head = view.get::<TenantHead>(&tenants[0].uid).unwrap().unwrap();

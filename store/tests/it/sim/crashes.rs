@@ -64,4 +64,3 @@ pub(crate) fn crashes(
         }
     }
 }
-

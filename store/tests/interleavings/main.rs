@@ -1,0 +1,262 @@
+//! Builds, readers and collection in every order that `shuttle` finds: `make test-interleavings`.
+//!
+//! The store runs over memory with the locks, channels and threads of `shuttle`, which picks the
+//! next thread at every one of their operations. A failure prints the schedule that replays it.
+
+#![cfg(shuttle)]
+#![expect(clippy::unwrap_used, reason = "what a test cannot go on without may panic")]
+
+use std::sync::Arc;
+
+use colophon_model::{Digest, TenantUid, UnixMillis};
+use colophon_store::rows::{TenantHead, TufFile};
+use colophon_store::{
+    Change, CommitError, GcOptions, MemoryKv, MemorySegments, PreparedBlob, Segments, Store,
+};
+use shuttle::thread;
+
+const TENANT: TenantUid = TenantUid::from_bytes([1; 16]);
+const BYTES: &[u8] = b"bytes that are named, unnamed and named again";
+/// Orders tried by each of the two ways to choose them: evenly at random, and by few preemptions at
+/// random places (PCT), which finds rare orders sooner.
+const RANDOM: usize = 2_000;
+const PCT: usize = 2_000;
+
+fn explore(scenario: fn()) {
+    shuttle::check_random(scenario, RANDOM);
+    shuttle::check_pct(scenario, PCT, 3);
+}
+
+fn file(name: &str) -> (TenantUid, String) {
+    (TENANT, name.to_owned())
+}
+
+/// A store in which `BYTES` is named by file `old` and lies in a sealed segment, behind bytes that
+/// nobody names.
+fn store() -> Store {
+    let segments = Arc::new(MemorySegments::new());
+    let store = Store::over(Arc::new(MemoryKv::new()), segments.clone(), 0).unwrap();
+    let mut change = Change::new();
+    change.put(&TENANT, &TenantHead::default());
+    change.blob(TENANT, PreparedBlob::new(b"never named").unwrap());
+    name(&mut change, "old");
+    store.commit(change).unwrap();
+    segments.seal().unwrap();
+    store
+}
+
+fn name(change: &mut Change, name: &str) {
+    let digest = Digest::of(BYTES);
+    change.put(&file(name), &TufFile { digest });
+    change.blob(TENANT, PreparedBlob::new(BYTES).unwrap());
+}
+
+fn unname(store: &Store, name: &str) {
+    let mut change = Change::new();
+    change.delete::<TufFile>(&file(name));
+    store.commit(change).unwrap();
+}
+
+/// Two passes without a grace: what nothing names is gone afterwards.
+fn collect(store: &Store) {
+    let options = GcOptions {
+        grace_millis: 0,
+        compact_below: 100,
+        ..GcOptions::at(UnixMillis::new(1_800_000_000_000))
+    };
+    for _ in 0..2 {
+        store.gc(&options, &|_| {}).unwrap();
+    }
+}
+
+/// Names the blob as a build does: without bytes when the store has it, else with them, and again
+/// when that was refused.
+fn build(store: &Store, file_name: &str) {
+    loop {
+        let lane = store.lane(TENANT);
+        let view = lane.view().unwrap();
+        let mut change = Change::new();
+        if view.has_blob(TENANT, &Digest::of(BYTES)).unwrap() {
+            change.put(&file(file_name), &TufFile { digest: Digest::of(BYTES) });
+            change.keep(TENANT, Digest::of(BYTES));
+        } else {
+            name(&mut change, file_name);
+        }
+        match lane.submit(change).wait() {
+            Ok(()) => return,
+            Err(CommitError::Conflict(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn assert_readable(store: &Store) {
+    let read = store.view().unwrap().read_blob(TENANT, &Digest::of(BYTES)).unwrap();
+    assert_eq!(read.as_deref(), Some(BYTES));
+}
+
+/// A dedup hit against a sweep (reference failure 20): whatever the order, a build that was
+/// acknowledged has its bytes.
+#[test]
+fn a_build_keeps_what_a_collection_was_about_to_take() {
+    explore(|| {
+        let store = store();
+        unname(&store, "old");
+        let collector = store.clone();
+        let collecting = thread::spawn(move || collect(&collector));
+        build(&store, "new");
+        collecting.join().unwrap();
+        assert_readable(&store);
+        collect(&store);
+        assert_readable(&store);
+    });
+}
+
+/// As above, by a change that brings the bytes although the store has them.
+#[test]
+fn bytes_that_are_brought_again_save_their_blob() {
+    explore(|| {
+        let store = store();
+        unname(&store, "old");
+        let collector = store.clone();
+        let collecting = thread::spawn(move || collect(&collector));
+        let mut change = Change::new();
+        name(&mut change, "new");
+        store.commit(change).unwrap();
+        collecting.join().unwrap();
+        assert_readable(&store);
+    });
+}
+
+/// A view reads what it showed while the frames are moved and their segment is removed.
+#[test]
+fn a_view_reads_through_a_compaction() {
+    explore(|| {
+        let store = store();
+        let reader = store.clone();
+        let reading = thread::spawn(move || {
+            assert_readable(&reader);
+            assert_readable(&reader);
+        });
+        collect(&store);
+        collect(&store);
+        reading.join().unwrap();
+        assert_readable(&store);
+    });
+}
+
+/// The last name goes, another comes, and collections run through both.
+#[test]
+fn a_name_that_moves_is_never_lost_between() {
+    explore(|| {
+        let store = store();
+        let (collector, mover) = (store.clone(), store.clone());
+        let collecting = thread::spawn(move || collect(&collector));
+        let moving = thread::spawn(move || {
+            build(&mover, "new");
+            unname(&mover, "old");
+        });
+        build(&store, "third");
+        unname(&store, "third");
+        moving.join().unwrap();
+        collecting.join().unwrap();
+        assert_readable(&store);
+    });
+}
+
+/// The bytes of a refused change are deleted at once; a change that brings the same bytes at that
+/// moment must not rest on them.
+#[test]
+fn orphans_are_not_deleted_under_a_change_that_brings_them() {
+    explore(|| {
+        let store = Store::in_memory().unwrap();
+        let mut refused = Change::new();
+        name(&mut refused, "refused");
+        refused.expect(&TENANT, Some(&TenantHead { builds: 9, ..TenantHead::default() }));
+        assert!(store.commit(refused).is_err());
+        let mut head = Change::new();
+        head.put(&TENANT, &TenantHead::default());
+        store.commit(head).unwrap();
+        let collector = store.clone();
+        let collecting = thread::spawn(move || collect(&collector));
+        build(&store, "new");
+        collecting.join().unwrap();
+        assert_readable(&store);
+    });
+}
+
+/// A view reads what it showed while its blob is unnamed, deleted, and its segment removed.
+#[test]
+fn a_view_reads_what_it_showed() {
+    explore(|| {
+        let store = store();
+        let reader = store.clone();
+        let reading = thread::spawn(move || {
+            let view = reader.view().unwrap();
+            if view.get::<TufFile>(&file("old")).unwrap().is_some() {
+                let read = view.read_blob(TENANT, &Digest::of(BYTES)).unwrap();
+                assert_eq!(read.as_deref(), Some(BYTES));
+            }
+        });
+        unname(&store, "old");
+        collect(&store);
+        collect(&store);
+        reading.join().unwrap();
+    });
+}
+
+/// A lease keeps the blob for views that are taken after it was unnamed and collected.
+#[test]
+fn a_lease_keeps_what_was_named_when_it_began() {
+    explore(|| {
+        let store = store();
+        let reader = store.clone();
+        let reading = thread::spawn(move || {
+            let view = reader.view().unwrap();
+            let named = view.get::<TufFile>(&file("old")).unwrap().is_some();
+            let lease = view.lease();
+            drop(view);
+            for _ in 0..2 {
+                let read = reader.view().unwrap().read_blob(TENANT, &Digest::of(BYTES)).unwrap();
+                assert!(!named || read.as_deref() == Some(BYTES));
+            }
+            drop(lease);
+        });
+        unname(&store, "old");
+        collect(&store);
+        reading.join().unwrap();
+    });
+}
+
+/// Erasing while a build is under way: it is refused, or it was whole before and is erased.
+#[test]
+fn nothing_survives_an_erasure_by_halves() {
+    use colophon_model::{CodePolicy, TenantSlug};
+    use colophon_store::rows::{RootsOrigin, SlugOf, TenantRow};
+
+    explore(|| {
+        let store = store();
+        let slug = TenantSlug::new("gone").unwrap();
+        let created = UnixMillis::new(1);
+        let (policy, roots) = (CodePolicy::None, RootsOrigin::Server);
+        let row = TenantRow { uid: TENANT, slug: slug.clone(), created, policy, roots };
+        let mut change = Change::new();
+        change.put(&slug, &row).put(&TENANT, &SlugOf { slug: slug.clone() });
+        store.commit(change).unwrap();
+        let builder = store.clone();
+        let building = thread::spawn(move || {
+            let lane = builder.lane(TENANT);
+            let head = lane.view().unwrap().get::<TenantHead>(&TENANT).unwrap();
+            let Some(head) = head else { return };
+            let mut change = Change::new();
+            name(&mut change, "racing");
+            change.expect(&TENANT, Some(&head)).put(&TENANT, &head);
+            let _ = lane.submit(change).wait();
+        });
+        store.erase(&slug, created, &|_| {}).unwrap();
+        building.join().unwrap();
+        let view = store.view().unwrap();
+        assert!(view.get::<TufFile>(&file("racing")).unwrap().is_none());
+        assert!(!view.has_blob(TENANT, &Digest::of(BYTES)).unwrap());
+    });
+}
