@@ -166,6 +166,21 @@ pub(crate) fn is_damaged(
     }
 }
 
+/// Length of the inline payload that row `digest` names, if its bytes are those of the blob.
+pub(crate) fn own_payload(
+    snapshot: &dyn Snapshot,
+    digest: &Digest,
+    number: u64,
+) -> io::Result<Option<usize>> {
+    let row = snapshot.get(Table::Blob, digest.as_bytes())?;
+    let payload = snapshot.get(Table::Inline, &key_bytes(&number))?;
+    let Some((row, payload)) = row.as_deref().and_then(parse_blob_row).zip(payload) else {
+        return Ok(None);
+    };
+    let own = frame::unpack(digest, row.codec, row.raw_len, &payload).is_some();
+    Ok(own.then_some(payload.len()))
+}
+
 /// Reads and verifies the blob `digest`, which rows say exists.
 pub(crate) fn read(
     snapshot: &dyn Snapshot,

@@ -141,7 +141,7 @@ impl Committer {
             let row = snapshot.get(Table::Blob, digest.as_bytes())?;
             let bad = rows.damaged.contains(&digest) || recorded.contains(&digest);
             if bad {
-                rows.heal(digest, row.as_deref());
+                rows.heal(digest);
             }
             if bad || row.is_none() {
                 new.push(blob);
@@ -152,13 +152,9 @@ impl Committer {
 }
 
 impl BlobRows {
-    /// Gives up the damaged bytes of a blob that is about to be written anew.
-    fn heal(&mut self, digest: Digest, row: Option<&[u8]>) {
-        if let Some(Place::Inline(number)) =
-            row.and_then(|row| BlobRow::decode(row).ok()).map(|row| row.place)
-        {
-            self.batch.writes.insert((Table::Inline, key_bytes(&number)), None);
-        }
+    /// Lets a damaged blob out of quarantine, since it is about to be written anew. Its old bytes
+    /// stay: a damaged row may name those of another blob. `fsck --repair` finds what is left over.
+    fn heal(&mut self, digest: Digest) {
         let key = Quarantined::encode_key(&digest);
         self.batch.writes.insert((Table::Quarantine, key), None);
         self.damaged.remove(&digest);

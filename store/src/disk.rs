@@ -40,6 +40,12 @@ pub trait Disk: Send + Sync {
     /// Makes the names in `dir` durable.
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
 
+    /// Makes sure that what is read of a file from now on is what is on the disk.
+    ///
+    /// After a failed sync the system may go on showing bytes that never reached the disk, also to
+    /// the next process, and tell no one again. So a file that is to be relied on is settled first.
+    fn settle(&self, name: &str) -> io::Result<()>;
+
     /// Makes a file that takes up `len` bytes of space, whatever is written elsewhere.
     fn reserve(&self, name: &str, len: u64) -> io::Result<()>;
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::blob::{Condemned, Member};
 use crate::damage::Quarantined;
+use crate::fsck;
 use crate::gc::{self, Compaction, GcReport};
 use crate::progress::{Progress, Report};
 use crate::row::{InvalidRow, Row, from_json, key_bytes, to_json};
@@ -244,19 +245,25 @@ impl Store {
         Ok(self.commit(change)?)
     }
 
-    /// Deletes every blob that nobody has, and what is known of damage to blobs that are gone.
+    /// Deletes every blob that nobody has, bytes that no blob names, and what is known of damage to
+    /// blobs that are gone.
     fn erase_blobs(&self, erased: &mut Erased, report: Report<'_>) -> Result<(), Error> {
         let orphans = gc::orphans(&self.view()?)?;
         let deleted = gc::delete_blobs(self, &orphans, Pace::FULL, report)?;
         (erased.blobs, erased.blob_bytes) = (deleted.blobs, deleted.bytes);
         let view = self.view()?;
         let (mut change, mut gone) = (Change::new(), BTreeSet::new());
+        change.use_reserve();
+        change.use_reserve();
         for row in view.scan::<Quarantined>(&()) {
             let (digest, _) = row?;
             if view.scan::<Member>(&digest).next().is_none() {
                 change.delete::<Quarantined>(&digest);
                 gone.insert(digest);
             }
+        }
+        for number in fsck::stray_inline(&view)? {
+            change.batch.writes.insert((Table::Inline, key_bytes(&number)), None);
         }
         self.commit(change)?;
         self.damage().set(&BTreeSet::new(), &gone);
@@ -270,6 +277,9 @@ impl Store {
             Compaction { below: 100, budget_bytes: u64::MAX, dry_run: false, pace: Pace::FULL };
         let mut found = GcReport::default();
         compaction.run(self, report, &mut found)?;
+        if found.unreadable_segments > 0 {
+            return Err(Error::Unreadable { segments: found.unreadable_segments });
+        }
         self.wait_for_readers(READERS)?;
         Ok(found.compacted_segments)
     }

@@ -64,6 +64,12 @@ pub enum Error {
     /// Another maintenance job (collection, check, erasure, backup) is running.
     #[error("another maintenance job is running; try again when it has ended")]
     Busy,
+    /// The disk does not give what is to be moved out of segments.
+    #[error("{segments} segments cannot be read; copy the data directory to a disk that is whole")]
+    Unreadable {
+        /// How many segments.
+        segments: u64,
+    },
     /// A directory that is to be filled holds something already.
     #[error("`{path}` is not empty; name a directory that does not exist")]
     NotEmpty {

@@ -6,6 +6,8 @@
 mod blobs;
 mod tenant;
 
+pub(crate) use blobs::stray_inline;
+
 use std::borrow::Cow;
 
 use std::fmt::{Display, Write};

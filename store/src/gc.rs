@@ -87,6 +87,8 @@ pub struct GcReport {
     pub missing: u64,
     /// Segments that were emptied and given up.
     pub compacted_segments: u64,
+    /// Segments that were to be emptied and that the disk did not give whole. They stay.
+    pub unreadable_segments: u64,
     /// Live bytes that were moved out of them.
     pub moved_bytes: u64,
     /// Bytes of segment files that come back, those that wait for a reader included.

@@ -4,7 +4,7 @@ use colophon_model::Digest;
 use serde::Serialize;
 
 use crate::row::Row;
-use crate::{Change, Error, KeyRange, Order, Store, Table, blob::BlobRow};
+use crate::{Error, KeyRange, Order, Store, Table, blob::BlobRow};
 
 /// Blobs looked up at a time, in one short snapshot.
 const PAGE: usize = 256;
@@ -37,7 +37,7 @@ impl Store {
             }
         }
         if !done.damaged.is_empty() {
-            self.commit(Change::new())?; // the writer looks at what was reported
+            self.quarantine_suspects()?;
         }
         Ok(done)
     }

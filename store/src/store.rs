@@ -174,6 +174,13 @@ impl Store {
         ticket
     }
 
+    /// Has the writer look at what readers reported as damaged, on a full disk too.
+    pub(crate) fn quarantine_suspects(&self) -> Result<(), CommitError> {
+        let mut change = Change::new();
+        change.use_reserve();
+        self.commit(change)
+    }
+
     /// Whether the store can still write.
     ///
     /// # Errors

@@ -78,6 +78,12 @@ impl Disk for OsDisk {
         sync_dir(&self.at(dir))
     }
 
+    fn settle(&self, name: &str) -> io::Result<()> {
+        let file = OpenOptions::new().read(true).write(true).open(self.at(name))?;
+        file.sync_data()?;
+        drop_cached(&file)
+    }
+
     fn reserve(&self, name: &str, len: u64) -> io::Result<()> {
         let file = OpenOptions::new().write(true).create_new(true).open(self.at(name))?;
         match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, len) {
@@ -91,6 +97,18 @@ impl Disk for OsDisk {
         // What an ordinary user may still take, which leaves out what is kept for root.
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
+}
+
+/// Lets the system forget the pages of a file that it holds in memory and that are not changed.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn drop_cached(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)
+}
+
+/// Where the system cannot be told, its own promise about synced files has to do.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn drop_cached(_file: &File) -> io::Result<()> {
+    Ok(())
 }
 
 /// Takes up space by writing, where the file system cannot set it aside.

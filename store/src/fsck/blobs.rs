@@ -1,6 +1,6 @@
 //! Whether every blob's bytes are there, and what lies about without one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use colophon_model::{Digest, TenantUid};
 
@@ -8,7 +8,7 @@ use super::{FsckOptions, FsckReport, Heal, Problem, place};
 use crate::blob::{BlobRow, Condemned, Member, Place};
 use crate::progress::{Progress, Report};
 use crate::row::{Row, key_bytes};
-use crate::{Change, Error, KeyRange, Location, PreparedBlob, Store, Table, View, sequence};
+use crate::{Change, Error, KeyRange, Location, Order, PreparedBlob, Store, Table, View, sequence};
 
 /// Bytes read between two reports.
 const PART: u64 = 16 << 20;
@@ -20,11 +20,11 @@ pub(super) fn check(
     report: Report<'_>,
     found: &mut FsckReport,
 ) -> Result<(), Error> {
-    let places = check_places(store, found)?;
+    check_places(store, found)?;
     if options.read_blobs {
         read_all(store, options, report, found)?;
     }
-    check_inline(store, options, &places.numbers, found)?;
+    check_inline(store, options, found)?;
     check_members(store, options, found)?;
     let damaged = store.damage().recorded();
     for digest in damaged {
@@ -38,33 +38,23 @@ pub(super) fn check(
     Ok(())
 }
 
-/// What the rows of blobs claim.
-#[derive(Default)]
-struct Places {
-    /// Numbers of inline rows that a blob names.
-    numbers: Vec<u64>,
-}
-
 /// Looks whether each place exists and none is claimed twice. What is missing goes into quarantine.
-fn check_places(store: &Store, found: &mut FsckReport) -> Result<Places, Error> {
-    // Listed first: what is appended afterwards is not in the snapshot.
+fn check_places(store: &Store, found: &mut FsckReport) -> Result<(), Error> {
+    // Listed after the snapshot was taken, so that every row's bytes are within the lengths.
     let view = store.view()?;
     let segments = store.frames().list().map_err(Error::Read)?;
     let lengths: BTreeMap<u64, u64> = segments.iter().map(|s| (s.generation, s.length)).collect();
-    let (mut places, mut frames) = (Places::default(), Vec::new());
+    let mut frames = Vec::new();
     let scanned = view.snapshot().visit(Table::Blob, &KeyRange::prefix(b""), &mut |key, row| {
         found.blobs += 1;
         let (Ok(digest), Ok(row)) = (BlobRow::decode_key(key), BlobRow::decode(row)) else {
             return true;
         };
-        match row.place {
-            Place::Inline(number) => places.numbers.push(number),
-            Place::Segment(at) => {
-                if lengths.get(&at.segment).is_none_or(|length| end(&at) > *length) {
-                    store.damage().suspect(digest);
-                }
-                frames.push(at);
+        if let Place::Segment(at) = row.place {
+            if lengths.get(&at.segment).is_none_or(|length| end(&at) > *length) {
+                store.damage().suspect(digest);
             }
+            frames.push(at);
         }
         true
     });
@@ -76,9 +66,7 @@ fn check_places(store: &Store, found: &mut FsckReport) -> Result<Places, Error> 
             found.problem("E_OVERLAP", place, "two blobs claim the same bytes");
         }
     }
-    places.numbers.sort_unstable();
-    store.commit(Change::new())?; // the writer looks at what was reported
-    Ok(places)
+    Ok(store.quarantine_suspects()?)
 }
 
 fn end(at: &Location) -> u64 {
@@ -105,38 +93,44 @@ fn read_all(
 }
 
 /// Inline rows that no blob names are leaks; numbers beyond the lease would be given twice.
-fn check_inline(
-    store: &Store,
-    options: FsckOptions,
-    named: &[u64],
-    found: &mut FsckReport,
-) -> Result<(), Error> {
+fn check_inline(store: &Store, options: FsckOptions, found: &mut FsckReport) -> Result<(), Error> {
     let view = store.view()?;
     let leased = sequence::leased(view.snapshot()).map_err(Error::Read)?;
-    let (mut claimed, mut stray, mut beyond) = (named.iter().peekable(), Vec::new(), None);
-    let scanned = view.snapshot().visit(Table::Inline, &KeyRange::prefix(b""), &mut |key, _| {
-        let Ok(number) = key.try_into().map(u64::from_be_bytes) else { return true };
-        while claimed.next_if(|other| **other < number).is_some() {}
-        if claimed.next_if_eq(&&number).is_none() {
-            stray.push(number);
-        }
-        beyond = Some(number).filter(|number| *number >= leased);
-        true
-    });
-    scanned.map_err(Error::Read)?;
-    if let Some(number) = beyond {
+    let last = view.snapshot().range(Table::Inline, &KeyRange::prefix(b""), Order::Descending, 1);
+    let last = last.map_err(Error::Read)?;
+    let last = last.first().and_then(|(key, _)| key.as_slice().try_into().ok());
+    if let Some(number) = last.map(u64::from_be_bytes).filter(|number| *number >= leased) {
         let message = format!("number {number} is in use and not leased: it would be given again");
         found.problem("E_SEQUENCE", "sequence-1", message);
     }
-    // A blob stored since the places were read has a row that they do not know.
-    let known = named.last().copied().unwrap_or(0);
-    for number in stray.into_iter().filter(|number| *number <= known) {
+    for number in stray_inline(&view)? {
         let repaired = options.repair && drop_leak(store, number)?;
         let place = place(Table::Inline, &number.to_be_bytes());
         let message = "no blob names these bytes".to_owned();
         found.add(Problem { code: "E_LEAK".into(), place, message, repaired });
     }
     Ok(())
+}
+
+/// Numbers of inline rows that no blob names. None of them is ever named again: a new blob gets a new
+/// number.
+pub(crate) fn stray_inline(view: &View) -> Result<Vec<u64>, Error> {
+    let (mut named, mut stray) = (HashSet::new(), Vec::new());
+    let all = KeyRange::prefix(b"");
+    let blobs = view.snapshot().visit(Table::Blob, &all, &mut |_, row| {
+        if let Ok(Place::Inline(number)) = BlobRow::decode(row).map(|row| row.place) {
+            named.insert(number);
+        }
+        true
+    });
+    blobs.map_err(Error::Read)?;
+    let rows = view.snapshot().visit(Table::Inline, &all, &mut |key, _| {
+        let number = key.try_into().map(u64::from_be_bytes);
+        stray.extend(number.ok().filter(|number| !named.contains(number)));
+        true
+    });
+    rows.map_err(Error::Read)?;
+    Ok(stray)
 }
 
 fn drop_leak(store: &Store, number: u64) -> Result<bool, Error> {
@@ -167,7 +161,7 @@ fn check_members(store: &Store, options: FsckOptions, found: &mut FsckReport) ->
             found.add(Problem { code: "E_SENTENCE".into(), place, message, repaired });
         }
     }
-    store.commit(Change::new())?;
+    store.quarantine_suspects()?;
     Ok(())
 }
 

@@ -57,8 +57,9 @@ impl Compaction {
             if moved + usage.live > self.budget_bytes {
                 continue;
             }
-            if !self.dry_run {
-                self.empty(store, usage.blobs)?;
+            if !self.dry_run && !self.empty(store, usage.blobs)? {
+                found.unreadable_segments += 1;
+                continue;
             }
             moved += usage.live;
             found.compacted_segments += 1;
@@ -101,8 +102,8 @@ impl Compaction {
         Ok(usage)
     }
 
-    /// Moves blobs, a step at a time.
-    fn empty(&self, store: &Store, blobs: Vec<(Digest, Vec<u8>, Location)>) -> Result<(), Error> {
+    /// Moves blobs, a step at a time. Answers whether the disk gave all of them.
+    fn empty(&self, store: &Store, blobs: Vec<(Digest, Vec<u8>, Location)>) -> Result<bool, Error> {
         let mut blobs = blobs.into_iter().peekable();
         while blobs.peek().is_some() {
             let (mut step, mut bytes) = (Vec::new(), 0);
@@ -111,14 +112,14 @@ impl Compaction {
                 bytes += u64::from(next.2.length);
                 step.push(next);
             }
-            let fits = self
-                .pace
-                .step(|| store.writer().alone(move |committer| move_all(committer, &step)))?;
-            if !fits {
-                return Err(store.refusal().into());
+            let moving = || store.writer().alone(move |committer| move_all(committer, &step));
+            match self.pace.step(moving)? {
+                Step::Moved => {}
+                Step::Full => return Err(store.refusal().into()),
+                Step::Unreadable => return Ok(false),
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -143,21 +144,29 @@ fn each_in_segment(
     scanned.map_err(Error::Read)
 }
 
+/// How a step ended. Only a failed write stops the store.
+enum Step {
+    Moved,
+    /// The disk took nothing more.
+    Full,
+    /// The disk did not give the bytes. They may come back, so their segment stays.
+    Unreadable,
+}
+
 /// Appends the frames anew and lets the rows name the new places. Damaged bytes move as they are:
-/// they are neither lost nor hidden. What cannot be read at all keeps a row that leads nowhere.
-/// Answers whether the disk had room.
-fn move_all(committer: &mut Committer, step: &[(Digest, Vec<u8>, Location)]) -> io::Result<bool> {
+/// they are neither lost nor hidden. What is not there at all keeps a row that leads nowhere.
+fn move_all(committer: &mut Committer, step: &[(Digest, Vec<u8>, Location)]) -> io::Result<Step> {
     let mut frames = Vec::new();
     for (digest, row, location) in step {
         match committer.segments.read(location) {
             Ok(bytes) => frames.push((digest, row, bytes)),
             Err(error) if is_lost(&error) => {}
-            Err(error) => return Err(error),
+            Err(_) => return Ok(Step::Unreadable),
         }
     }
     let bytes: Vec<&[u8]> = frames.iter().map(|(_, _, bytes)| bytes.as_slice()).collect();
     let places = match committer.segments.append(&bytes) {
-        Err(error) if is_full(&error) => return Ok(false),
+        Err(error) if is_full(&error) => return Ok(Step::Full),
         places => places?,
     };
     let batches: Vec<Batch> = frames
@@ -167,7 +176,7 @@ fn move_all(committer: &mut Committer, step: &[(Digest, Vec<u8>, Location)]) -> 
         .collect();
     // A blob that was deleted or healed meanwhile is refused, and its copy is dead bytes.
     committer.commit_rows(&batches)?;
-    Ok(true)
+    Ok(Step::Moved)
 }
 
 fn is_lost(error: &io::Error) -> bool {

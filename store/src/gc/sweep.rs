@@ -7,7 +7,7 @@ use colophon_model::Digest;
 
 use super::mark::{Marked, Membership};
 use super::{GcOptions, GcReport};
-use crate::blob::{BlobRow, Condemned, Member, Place};
+use crate::blob::{self, BlobRow, Condemned, Member, Place};
 use crate::committer::Committer;
 use crate::damage::Quarantined;
 use crate::lease::Barrier;
@@ -168,9 +168,11 @@ fn deletion(snapshot: &dyn Snapshot, digest: &Digest, row: Vec<u8>) -> io::Resul
     let mut bytes = 0;
     match BlobRow::decode(&row).ok().map(|row| row.place) {
         Some(Place::Inline(number)) => {
-            let key = key_bytes(&number);
-            bytes = snapshot.get(Table::Inline, &key)?.map_or(0, |payload| payload.len() as u64);
-            batch.writes.insert((Table::Inline, key), None);
+            // Only its own: a damaged row may name the bytes of another blob.
+            if let Some(payload) = blob::own_payload(snapshot, digest, number)? {
+                bytes = payload as u64;
+                batch.writes.insert((Table::Inline, key_bytes(&number)), None);
+            }
         }
         Some(Place::Segment(location)) => bytes = u64::from(location.length),
         None => {}

@@ -8,7 +8,7 @@ use super::{Batch, Conflict, Entry, KeyRange, Kv, Order, Snapshot, Visit};
 use crate::disk::{read_small, remove_if_present, write_atomic};
 use crate::space::is_full;
 use crate::sync::{Arc, PoisonError, RwLock};
-use crate::{Disk, Durability, Table};
+use crate::{Disk, DiskFile, Durability, Table};
 
 const CURRENT: &str = "CURRENT";
 /// Page cache while a copy is made, in bytes.
@@ -37,19 +37,15 @@ impl RedbKv {
         durability: Durability,
         cache_bytes: usize,
     ) -> io::Result<Self> {
-        let current = match read_small(&*disk, CURRENT)? {
-            Some(text) => {
-                let generation = parse_current(&text)?;
-                let file = disk.open(&name(generation))?;
-                if file.is_empty()? {
-                    // An empty file would be taken for a new database, and hide that rows are lost.
-                    return Err(invalid("the metadata file is empty"));
-                }
-                remove_others(&*disk, generation)?; // left by a crash during a rewrite
-                let file = RedbFile::open(file, durability, cache_bytes)?;
-                Current { generation, file: Arc::new(file) }
-            }
-            None => make(&*disk, 1, durability, cache_bytes, None)?,
+        let current = if let Some(text) = read_small(&*disk, CURRENT)? {
+            let generation = parse_current(&text)?;
+            let file = settled(&*disk, generation)?;
+            remove_others(&*disk, generation)?; // left by a crash during a rewrite
+            let file = Arc::new(RedbFile::open(file, durability, cache_bytes)?);
+            Current { generation, file }
+        } else {
+            refuse_if_used(&*disk)?;
+            make(&*disk, 1, durability, cache_bytes, None)?
         };
         Ok(Self { disk, durability, cache_bytes, current: RwLock::new(current) })
     }
@@ -71,6 +67,17 @@ impl RedbKv {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         (current.generation, Arc::clone(&current.file))
     }
+}
+
+/// The file that `CURRENT` names.
+fn settled(disk: &dyn Disk, generation: u64) -> io::Result<Arc<dyn DiskFile>> {
+    let file = disk.open(&name(generation))?;
+    disk.settle(&name(generation))?;
+    if file.is_empty()? {
+        // An empty file would be taken for a new database, and hide that rows are lost.
+        return Err(invalid("the metadata file is empty"));
+    }
+    Ok(file)
 }
 
 /// Makes the database `generation` with the rows of `from`. It becomes current once it is whole.
@@ -160,6 +167,39 @@ fn parse_current(text: &[u8]) -> io::Result<u64> {
 
 fn invalid(problem: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, problem)
+}
+
+/// Without `CURRENT` there is nothing, or the first database half made, or a store that lost the
+/// file: that one must not be made anew.
+fn refuse_if_used(disk: &dyn Disk) -> io::Result<()> {
+    for name in disk.list("")? {
+        let used = match generation(&name) {
+            None => false,
+            Some(1) => has_rows(disk, &name),
+            Some(_) => true,
+        };
+        if used {
+            let text = format!("`CURRENT` is lost; a line `{name}` in it brings the store back");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a database opens and holds anything. One that was cut while it was made does not open.
+fn has_rows(disk: &dyn Disk, name: &str) -> bool {
+    let any = || -> io::Result<bool> {
+        let file = disk.open(name)?;
+        if file.is_empty()? {
+            return Ok(false);
+        }
+        let snapshot = RedbFile::open(file, Durability::Full, COPY_CACHE)?.snapshot()?;
+        let all = KeyRange::prefix(b"");
+        let any_in =
+            |table: &Table| Ok(!snapshot.range(*table, &all, Order::Ascending, 1)?.is_empty());
+        Table::ALL.iter().map(any_in).try_fold(false, |any, one: io::Result<bool>| Ok(any | one?))
+    };
+    any().unwrap_or(false)
 }
 
 fn remove_others(disk: &dyn Disk, current: u64) -> io::Result<()> {

@@ -54,6 +54,10 @@ impl FileSegments {
         for generation in disk.list(DIR)?.iter().filter_map(|name| generation(name)) {
             sealed.insert(generation, disk.open(&segment_name(generation))?.len()?);
         }
+        // Only these can have been written when a sync failed.
+        for generation in sealed.keys().rev().take(2) {
+            disk.settle(&segment_name(*generation))?;
+        }
         let active = sealed.pop_last().map(|(last, _)| Active::resume(&*disk, last)).transpose()?;
         let next_generation = active.as_ref().map_or(0, |active| active.generation) + 1;
         let tail = Mutex::new(Tail { next_generation, active, sealed });

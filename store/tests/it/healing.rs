@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use colophon_model::Digest;
 use colophon_store::{
-    Batch, Change, CommitError, Disk, Durability, Error, KeyRange, Kv, Options, Order, RedbKv, Store,
-    Table,
+    Batch, Change, CommitError, Disk, Durability, Error, KeyRange, Kv, Options, Order, RedbKv,
+    Store, Table,
 };
 
 use crate::sim::SimDisk;
@@ -55,27 +55,28 @@ fn rows(disk: &SimDisk) -> RedbKv {
     RedbKv::open(Arc::new(disk.clone()), Durability::Full, 1 << 20).unwrap()
 }
 
-fn harm_row(disk: &SimDisk, table: Table, key: &[u8], harm: fn(Vec<u8>) -> Option<Vec<u8>>) {
+/// What is to be left of a row.
+type HarmRow = fn(&[u8]) -> Option<Vec<u8>>;
+
+fn harm_row(disk: &SimDisk, table: Table, key: &[u8], harm: HarmRow) {
     let kv = rows(disk);
     let value = kv.snapshot().unwrap().get(table, key).unwrap().unwrap();
-    let writes = [((table, key.to_vec()), harm(value))].into();
+    let writes = [((table, key.to_vec()), harm(&value))].into();
     kv.commit(&[&Batch { checks: Vec::new(), writes }]).unwrap()[0].clone().unwrap();
 }
 
-fn flip_last(mut value: Vec<u8>) -> Option<Vec<u8>> {
-    *value.last_mut().unwrap() ^= 1;
-    Some(value)
-}
+const FLIP_LAST: HarmRow = |value| {
+    let (last, rest) = value.split_last()?;
+    Some([rest, &[last ^ 1]].concat())
+};
+const CUT: HarmRow = |value| Some(value[1..].to_vec());
+const GONE: HarmRow = |_| None;
 
-fn cut(value: Vec<u8>) -> Option<Vec<u8>> {
-    Some(value[1..].to_vec())
-}
-
-fn harm_inline(disk: &SimDisk, harm: fn(Vec<u8>) -> Option<Vec<u8>>) {
+fn harm_inline(disk: &SimDisk, harm: HarmRow) {
     harm_row(disk, Table::Inline, &0_u64.to_be_bytes(), harm);
 }
 
-fn harm_place(disk: &SimDisk, bytes: &[u8], harm: fn(Vec<u8>) -> Option<Vec<u8>>) {
+fn harm_place(disk: &SimDisk, bytes: &[u8], harm: HarmRow) {
     harm_row(disk, Table::Blob, Digest::of(bytes).as_bytes(), harm);
 }
 
@@ -94,20 +95,14 @@ fn cut_segment(disk: &SimDisk, len: u64) {
 type Harm = (&'static str, fn() -> Vec<u8>, fn(&SimDisk), bool);
 
 const HARMS: [Harm; 12] = [
-    ("an inline row with a flipped bit", small, |disk| harm_inline(disk, flip_last), true),
-    ("an inline row that is cut", small, |disk| harm_inline(disk, cut), true),
-    ("no inline row", small, |disk| harm_inline(disk, |_| None), true),
-    // The bytes that it names are given up with it.
-    (
-        "a row that names another's bytes",
-        small,
-        |disk| harm_place(disk, &small(), flip_last),
-        false,
-    ),
-    ("a row that does not parse", small, |disk| harm_place(disk, &small(), cut), true),
-    ("no row", small, |disk| harm_place(disk, &small(), |_| None), true),
-    ("no row of a large blob", large, |disk| harm_place(disk, &large(), |_| None), true),
-    ("a row with a wrong length", large, |disk| harm_place(disk, &large(), flip_last), true),
+    ("an inline row with a flipped bit", small, |disk| harm_inline(disk, FLIP_LAST), true),
+    ("an inline row that is cut", small, |disk| harm_inline(disk, CUT), true),
+    ("no inline row", small, |disk| harm_inline(disk, GONE), true),
+    ("a row that names another's bytes", small, |disk| harm_place(disk, &small(), FLIP_LAST), true),
+    ("a row that does not parse", small, |disk| harm_place(disk, &small(), CUT), true),
+    ("no row", small, |disk| harm_place(disk, &small(), GONE), true),
+    ("no row of a large blob", large, |disk| harm_place(disk, &large(), GONE), true),
+    ("a row with a wrong length", large, |disk| harm_place(disk, &large(), FLIP_LAST), true),
     ("a segment with a flipped bit", large, flip_segment, true),
     ("a segment that is cut", large, |disk| cut_segment(disk, 5000), false),
     ("an empty segment", large, |disk| cut_segment(disk, 0), false),
@@ -120,7 +115,9 @@ fn stored(bytes: &[u8]) -> SimDisk {
     let store = open(&disk);
     put(&store, 1, bytes);
     put(&store, 2, bytes);
-    neighbours().iter().for_each(|bytes| put(&store, 1, bytes));
+    for bytes in neighbours() {
+        put(&store, 1, &bytes);
+    }
     drop(store);
     disk
 }
@@ -186,7 +183,7 @@ fn damage_is_remembered_until_it_is_healed() {
 #[test]
 fn old_damage_does_not_count() {
     let (bytes, disk) = (small(), stored(&small()));
-    harm_inline(&disk, flip_last);
+    harm_inline(&disk, FLIP_LAST);
     let store = open(&disk);
     assert!(is_corrupt(&store, 1, &bytes));
     let old = store.view().unwrap();
@@ -204,7 +201,7 @@ fn old_damage_does_not_count() {
 fn a_blob_is_healed_as_often_as_it_is_damaged() {
     let (bytes, disk) = (large(), stored(&large()));
     for _ in 0..3 {
-        harm_place(&disk, &bytes, |_| None);
+        harm_place(&disk, &bytes, GONE);
         let store = open(&disk);
         assert!(is_corrupt(&store, 1, &bytes));
         let mut change = Change::new();

@@ -5,6 +5,7 @@
 mod backup;
 mod crash;
 mod damage;
+mod disk_contract;
 mod erase;
 mod failing;
 mod format;
@@ -23,5 +24,6 @@ mod sim;
 mod space;
 mod support;
 mod tenancy;
+mod tmpfs;
 mod workload;
 mod world;

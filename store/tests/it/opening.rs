@@ -75,7 +75,10 @@ fn another_process_is_refused() {
 #[test]
 fn other_formats_are_refused_and_left_alone() {
     for (format, found) in [
-        ("colophon store 2\n", "colophon store 2"),
+        ("colophon store 3\n", "colophon store 3"),
+        ("colophon store 0\n", "colophon store 0"),
+        ("colophon store 02\n", "colophon store 02"),
+        ("colophon store 2", "colophon store 2"),
         ("colophon store 1", "colophon store 1"),
         ("", ""),
         ("something else\n", "something else"),
@@ -83,7 +86,16 @@ fn other_formats_are_refused_and_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("FORMAT"), format).unwrap();
         let refused = Store::open(dir.path(), &options("")).err().unwrap();
-        assert!(matches!(&refused, Error::Format { found: f, .. } if f == found), "{refused}");
+        assert!(
+            matches!(&refused, Error::Format { found: f, newest: 2 } if f == found),
+            "{refused}"
+        );
+        let text = format!(
+            "the store has the format `{found}`, and this program opens `colophon store 1` to \
+             `colophon store 2`; use the version of colophon that wrote it, or a newer one"
+        );
+        assert_eq!(refused.to_string(), text);
+        assert_eq!(fs::read_to_string(dir.path().join("FORMAT")).unwrap(), format);
         assert!(!dir.path().join("CURRENT").exists());
     }
 }
@@ -106,6 +118,19 @@ fn lost_metadata_is_not_made_anew() {
     assert!(matches!(Store::open(dir.path(), &options("")), Err(Error::File { .. })));
     fs::write(dir.path().join("CURRENT"), "../elsewhere\n").unwrap();
     assert!(matches!(Store::open(dir.path(), &options("")), Err(Error::File { .. })));
+}
+
+/// An empty file would be a new database to redb.
+#[test]
+fn empty_metadata_is_not_taken_for_a_new_store() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Store::open(dir.path(), &options("")).unwrap());
+    fs::write(dir.path().join("meta.1.redb"), "").unwrap();
+    let refused = Store::open(dir.path(), &options("")).err().unwrap();
+    let Error::File { path, source } = &refused else { panic!("{refused}") };
+    assert_eq!(*path, dir.path().join("CURRENT"));
+    assert_eq!(source.to_string(), "the metadata file is empty");
+    assert_eq!(fs::read(dir.path().join("meta.1.redb")).unwrap(), b"");
 }
 
 /// A crash while the store was made leaves a part of the metadata and no `CURRENT`.

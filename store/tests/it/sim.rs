@@ -159,7 +159,9 @@ impl SimDisk {
         let state = self.state();
         let (base, pending) = state.durable(at).into_parts();
         let disk = Self::of(base, state.files);
-        pending.into_iter().for_each(|op| disk.state().record(op));
+        for op in pending {
+            disk.state().record(op);
+        }
         disk
     }
 
@@ -317,6 +319,12 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
         self.state().act(Op::SyncDir { dir: dir.to_owned() })
+    }
+
+    fn settle(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        let file = state.find(name)?;
+        state.act(Op::Sync { file })
     }
 
     fn reserve(&self, name: &str, len: u64) -> io::Result<()> {

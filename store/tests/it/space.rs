@@ -1,15 +1,17 @@
 //! A full disk: what is refused, what is still taken, and that nothing acknowledged is lost.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use colophon_model::Digest;
-use colophon_store::rows::BuildNumber;
-use colophon_store::{Change, CommitError, Durability, Error, Options, Row, Store, Watermarks};
+use colophon_model::{Digest, UnixMillis};
+use colophon_store::rows::{BuildNumber, TufFile};
+use colophon_store::{Change, CommitError, Error, GcOptions, Options, Row, Store, Watermarks};
 
 use crate::sim::SimDisk;
 use crate::sim::crashes::FEW;
 use crate::support::{blob, noise, uid};
 use crate::workload::{check_whole, do_build, try_build};
+use crate::world::Tenant;
 
 const KIB: u64 = 1 << 10;
 const BLOCK: u64 = 4 * KIB;
@@ -126,6 +128,46 @@ fn a_store_on_a_full_disk_opens_and_waits_for_room() {
     assert!(has_reserve(&disk));
 }
 
+/// Names `bytes` as file `n` of the tenant.
+fn name(tenant: &Tenant, n: u64, bytes: &[u8]) -> Change {
+    let mut change = Change::new();
+    change.put(&(tenant.uid, n.to_string()), &TufFile { digest: Digest::of(bytes) });
+    change.blob(tenant.uid, blob(bytes));
+    change
+}
+
+/// The reserve is enough to delete rows, to condemn and delete blobs, and to move what lives out of
+/// segments that are mostly dead.
+#[test]
+fn a_full_store_is_emptied_by_deleting_and_collecting() {
+    let disk = SimDisk::new();
+    disk.set_capacity(Some(2048 * KIB));
+    let marks = Options { segment_max: 64 << 10, ..options(MARKS) };
+    let store = Store::open_on(Arc::new(disk.clone()), &marks).unwrap();
+    let now = UnixMillis::new(1_800_000_000_000);
+    let tenant = Tenant::create(&store, 1, now);
+    let full_at = (0..1000).find(|n| store.commit(name(&tenant, *n, &noise(*n, 9000))).is_err());
+    let full_at = full_at.unwrap();
+    full(store.room());
+    for n in (0..full_at).filter(|n| n % 5 != 0) {
+        let mut change = Change::new();
+        change.delete::<TufFile>(&(tenant.uid, n.to_string())).use_reserve();
+        store.commit(change).unwrap();
+    }
+    let options = GcOptions { grace_millis: 0, ..GcOptions::at(now) };
+    for _ in 0..2 {
+        store.gc(&options, &|_| {}).unwrap();
+    }
+    store.room().unwrap();
+    store.commit(name(&tenant, full_at, &noise(full_at, 9000))).unwrap();
+    assert!(has_reserve(&disk));
+    let view = store.view().unwrap();
+    for n in (0..=full_at).filter(|n| n % 5 == 0 || *n == full_at) {
+        let bytes = noise(n, 9000);
+        assert_eq!(view.read_blob(tenant.uid, &Digest::of(&bytes)).unwrap(), Some(bytes));
+    }
+}
+
 /// Bytes that do not fit are refused with their change, give back what they took, and the next
 /// change is taken.
 #[test]
@@ -138,7 +180,7 @@ fn a_blob_that_does_not_fit_is_refused_alone() {
     for seed in 10..20 {
         let bytes = [noise(seed, 60_000), noise(seed + 100, 60_000)];
         let mut change = Change::new();
-        bytes.iter().for_each(|bytes| drop(change.blob(uid(1), blob(bytes))));
+        change.blob(uid(1), blob(&bytes[0])).blob(uid(1), blob(&bytes[1]));
         let (free, _) = full(store.commit(change));
         assert!(free >= 90 * KIB, "{free} bytes are left");
         assert!(!store.view().unwrap().has_blob(uid(1), &Digest::of(&bytes[0])).unwrap());
@@ -150,20 +192,24 @@ fn a_blob_that_does_not_fit_is_refused_alone() {
 }
 
 /// What a fill did to a store.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
-enum Outcome {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Outcome {
     /// It could not be opened.
     Unopened,
     /// A build was refused, and the store went on.
     Refused,
     /// The store stopped.
     Stopped,
+    /// Everything fitted.
     Fits,
 }
 
-/// Opens a store and builds until something does not fit. A store that goes on is asked again, and
-/// one that stopped stays so.
-fn build_until_full(open: impl FnOnce() -> Result<Store, Error>, builds: u64) -> (u64, Outcome) {
+/// Opens a store and builds until something does not fit, and answers how many builds did. A store
+/// that stopped stays so.
+pub(crate) fn build_until_full(
+    open: impl FnOnce() -> Result<Store, Error>,
+    builds: u64,
+) -> (u64, Outcome) {
     let Ok(store) = open() else { return (0, Outcome::Unopened) };
     for n in 1..=builds {
         match try_build(&store, n) {
@@ -185,7 +231,7 @@ fn build_until_full(open: impl FnOnce() -> Result<Store, Error>, builds: u64) ->
 /// The disk is full at each block that a new store and its first builds take, one after the other.
 #[test]
 fn wherever_the_disk_is_full_nothing_acknowledged_is_lost() {
-    let mut outcomes = std::collections::BTreeSet::new();
+    let mut outcomes = BTreeSet::new();
     for blocks in 0.. {
         let disk = SimDisk::new();
         disk.set_capacity(Some(blocks * BLOCK));

@@ -156,7 +156,9 @@ impl Image {
             Op::SetLen { file, len } => self.content(file).set_len(*len),
             Op::Allocate { file, len } => {
                 self.content(file).set_len(*len);
-                blocks(0, *len).for_each(|number| drop(self.content(file).block(number)));
+                for number in blocks(0, *len) {
+                    self.content(file).block(number);
+                }
             }
             Op::Sync { .. }
             | Op::SyncDir { .. }
