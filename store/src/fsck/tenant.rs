@@ -4,24 +4,33 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use colophon_model::{
-    BuildRecord, LogEntry, Oid, Ordinal, TagObject, TenantBranch, TenantSlug, TenantUid,
+    BuildRecord, LogEntry, Oid, Ordinal, Sha256, TagObject, TenantBranch, TenantSlug, TenantUid,
 };
 
 use super::FsckReport;
 use crate::rows::{
-    BuildNumber, FlowClaim, FlowHead, FlowOwner, GitOid, QuotaStamp, RefRow, SlugOf, TenantHead,
-    TenantRow, TufFile,
+    BuildNumber, BundleAlias, FlowClaim, FlowHead, FlowOwner, GitOid, QuotaStamp, RefRow, SlugOf,
+    TenantHead, TenantRow, TufFile,
 };
 use crate::{Error, View, reach};
 
-pub(super) fn check_all(view: &View, found: &mut FsckReport) -> Result<(), Error> {
+/// With `read_blobs`, bundles are hashed as well.
+pub(super) fn check_all(
+    view: &View,
+    read_blobs: bool,
+    found: &mut FsckReport,
+) -> Result<(), Error> {
     for row in view.scan::<TenantRow>(&()) {
         let (slug, row) = row?;
         found.tenants += 1;
         if row.slug != slug {
             found.problem("E_TENANT_NAME", &slug, "the row names another tenant");
         }
-        Check { view, uid: row.uid, slug: &slug, found }.run()?;
+        let mut check = Check { view, uid: row.uid, slug: &slug, found };
+        check.run()?;
+        if read_blobs {
+            check.bundles()?;
+        }
     }
     for row in view.scan::<SlugOf>(&()) {
         let (uid, row) = row?;
@@ -198,6 +207,20 @@ impl Check<'_> {
         for name in ["timestamp.json", &format!("{version}.snapshot.json"), "1.root.json"] {
             if self.view.get::<TufFile>(&(self.uid, name.to_owned()))?.is_none() {
                 self.problem("E_TUF", format!("{name} is missing"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Agents know a bundle by its SHA-256, the store by its digest: both are of the same bytes.
+    fn bundles(&mut self) -> Result<(), Error> {
+        for row in self.view.scan::<BundleAlias>(&self.uid) {
+            let ((_, sha256), alias) = row?;
+            // A damaged zip is told with the other blobs.
+            if let Ok(Some(zip)) = self.view.read_blob(self.uid, &alias.zip)
+                && (Sha256::of(&zip) != sha256 || zip.len() as u64 != alias.length)
+            {
+                self.problem("E_ALIAS", format!("bundle {sha256} is another file"));
             }
         }
         Ok(())
