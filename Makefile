@@ -5,7 +5,7 @@ CARGO ?= cargo
 DATA ?= colophon-data
 STARTERS := .cache/langflow-1.13.0
 
-.PHONY: help demo demo-keep test test-setup test-crash test-interleavings check fmt clippy doc deny bench bench-store build-flow component-table clean-cache
+.PHONY: help demo demo-keep test test-setup test-crash test-interleavings check fmt clippy doc deny bench bench-store bench-dictionaries dictionaries build-flow component-table clean-cache
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -53,6 +53,12 @@ bench: ## Builds per second over HTTP beside an fdatasync baseline (release buil
 
 bench-store: ## The store beside restic, borg, git, cacache and iroh-blobs: make bench-store [ARGS="--only read"]
 	$(CARGO) run --locked --release --manifest-path benches/peers/Cargo.toml -- $(ARGS)
+
+bench-dictionaries: ## What compression dictionaries gain per kind of blob [ARGS=--sizes: other sizes and levels]
+	$(CARGO) bench --locked --bench dictionaries -- $(ARGS)
+
+dictionaries: ## Train compression dictionaries on our own templates; what differs gets the next number
+	$(CARGO) bench --locked --bench dictionaries -- --train store/dictionaries
 
 build-flow: ## Build one file: make build-flow SLUG=acme-inc JSON=flow.json [DATA=dir]
 	@[ -n "$(SLUG)" ] && [ -n "$(JSON)" ] || { echo "usage: make build-flow SLUG=<tenant> JSON=<file> [DATA=<dir>]" >&2; exit 2; }

@@ -241,8 +241,13 @@ mod tests {
             .prop_map(|(segment, offset, length)| Location { segment, offset, length });
         let place =
             prop_oneof![any::<u64>().prop_map(Place::Inline), segment.prop_map(Place::Segment)];
-        (prop_oneof![Just(Codec::Raw), Just(Codec::Zstd)], any::<u32>(), place)
-            .prop_map(|(codec, raw_len, place)| BlobRow { codec, raw_len, place })
+        // Every number that a codec has.
+        let codec = (0_u8..8).prop_filter_map("no codec", Codec::from_number);
+        (codec, any::<u32>(), place).prop_map(|(codec, raw_len, place)| BlobRow {
+            codec,
+            raw_len,
+            place,
+        })
     }
 
     #[test]

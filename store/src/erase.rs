@@ -18,7 +18,6 @@ use crate::gc::{self, Compaction, GcReport};
 use crate::progress::{Progress, Report};
 use crate::row::{InvalidRow, Row, from_json, key_bytes, to_json};
 use crate::rows::{SlugOf, TenantHead, TenantRow, TokenRow};
-use crate::space::is_full;
 use crate::{Change, CommitError, Error, KeyRange, Order, Pace, Store, Table, View};
 
 /// Tables whose keys begin with a tenant's uid.
@@ -282,14 +281,6 @@ impl Store {
         }
         self.wait_for_readers(READERS)?;
         Ok(found.compacted_segments)
-    }
-
-    fn rewrite_metadata(&self) -> Result<(), Error> {
-        let fits = self.writer().alone(|committer| match committer.kv.rewrite() {
-            Err(error) if is_full(&error) => Ok(false),
-            done => done.map(|()| true),
-        })?;
-        if fits { Ok(()) } else { Err(self.refusal().into()) }
     }
 
     /// Waits until every segment that was given up is removed.

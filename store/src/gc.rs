@@ -23,7 +23,11 @@ use colophon_model::UnixMillis;
 use serde::{Deserialize, Serialize};
 
 use crate::progress::{Progress, Report};
+use crate::space::is_full;
 use crate::{Error, Pace, Store};
+
+/// Metadata up to this size, in bytes, is left as it is.
+const SMALL_METADATA: u64 = 64 << 20;
 
 /// How a collection goes about it.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +40,9 @@ pub struct GcOptions {
     pub dry_run: bool,
     /// Sealed segments with a smaller share of live bytes are compacted, in percent.
     pub compact_below: u32,
+    /// The metadata is written anew when less of its file is live, in percent, and it is larger than
+    /// 64 MiB. Builds wait while it is copied, some seconds per gigabyte. 0: never.
+    pub rewrite_below: u32,
     /// Most bytes that compaction moves in this pass.
     pub budget_bytes: u64,
     /// How much of the time it takes.
@@ -43,13 +50,15 @@ pub struct GcOptions {
 }
 
 impl GcOptions {
-    /// A day's grace, segments under half live compacted, all the time it needs.
+    /// A day's grace, segments under half live compacted, metadata under 60 % live written anew, all
+    /// the time it needs.
     pub const fn at(now: UnixMillis) -> Self {
         Self {
             now,
             grace_millis: 24 * 60 * 60 * 1000,
             dry_run: false,
             compact_below: 50,
+            rewrite_below: 60,
             budget_bytes: u64::MAX,
             pace: Pace::FULL,
         }
@@ -95,6 +104,12 @@ pub struct GcReport {
     pub freed_bytes: u64,
     /// Segments given up that a reader still holds.
     pub retired_segments: u64,
+    /// Size of the metadata before, in bytes.
+    pub metadata_bytes: u64,
+    /// What of it is live.
+    pub metadata_live_bytes: u64,
+    /// Whether it was written anew.
+    pub metadata_rewritten: bool,
 }
 
 impl Store {
@@ -119,6 +134,35 @@ impl Store {
             pace: options.pace,
         };
         compaction.run(self, report, &mut found)?;
+        self.rewrite_sparse_metadata(options, report, &mut found)?;
         Ok(found)
+    }
+
+    /// redb gives no page back to the file system: what was deleted is only used again.
+    fn rewrite_sparse_metadata(
+        &self,
+        options: &GcOptions,
+        report: Report<'_>,
+        found: &mut GcReport,
+    ) -> Result<(), Error> {
+        let usage = self.rows().usage().map_err(Error::Read)?;
+        (found.metadata_bytes, found.metadata_live_bytes) = (usage.total, usage.live);
+        let sparse =
+            usage.live.saturating_mul(100) < usage.total * u64::from(options.rewrite_below);
+        found.metadata_rewritten = sparse && usage.total > SMALL_METADATA;
+        if found.metadata_rewritten && !options.dry_run {
+            report(Progress::begin("rewriting metadata"));
+            self.rewrite_metadata()?;
+        }
+        Ok(())
+    }
+
+    /// Copies all rows to a new file while builds wait.
+    pub(crate) fn rewrite_metadata(&self) -> Result<(), Error> {
+        let fits = self.writer().alone(|committer| match committer.kv.rewrite() {
+            Err(error) if is_full(&error) => Ok(false),
+            done => done.map(|()| true),
+        })?;
+        if fits { Ok(()) } else { Err(self.refusal().into()) }
     }
 }

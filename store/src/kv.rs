@@ -36,6 +36,18 @@ pub trait Kv: Send + Sync {
     /// With [`io::ErrorKind::StorageFull`] nothing has changed. After any other error it is not
     /// known which storage a crash leaves: the caller must not go on.
     fn rewrite(&self) -> io::Result<()>;
+
+    /// How much of its storage is in use. It may read all rows.
+    fn usage(&self) -> io::Result<Usage>;
+}
+
+/// Storage of rows, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// What it takes up.
+    pub total: u64,
+    /// What rows and the order of them need.
+    pub live: u64,
 }
 
 /// A fixed state of all rows.

@@ -254,6 +254,10 @@ impl Store {
         self.0.space.refusal()
     }
 
+    pub(crate) fn rows(&self) -> &dyn Kv {
+        &*self.0.kv
+    }
+
     pub(crate) fn frames(&self) -> &dyn Segments {
         &*self.0.segments
     }

@@ -4,7 +4,7 @@
 use std::io;
 
 use super::redb::{RedbFile, RedbSnapshot};
-use super::{Batch, Conflict, Entry, KeyRange, Kv, Order, Snapshot, Visit};
+use super::{Batch, Conflict, Entry, KeyRange, Kv, Order, Snapshot, Usage, Visit};
 use crate::disk::{read_small, remove_if_present, write_atomic};
 use crate::space::is_full;
 use crate::sync::{Arc, PoisonError, RwLock};
@@ -105,6 +105,12 @@ impl Kv for RedbKv {
 
     fn commit(&self, batches: &[&Batch]) -> io::Result<Vec<Result<(), Conflict>>> {
         self.current().1.commit(batches)
+    }
+
+    fn usage(&self) -> io::Result<Usage> {
+        let (generation, file) = self.current();
+        let total = self.disk.open(&name(generation))?.len()?;
+        Ok(Usage { total, live: file.live_bytes()? })
     }
 
     fn rewrite(&self) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::{Batch, Check, Conflict, Entry, KeyRange, Kv, Order, Snapshot, Visit};
+use super::{Batch, Check, Conflict, Entry, KeyRange, Kv, Order, Snapshot, Usage, Visit};
 use crate::Table;
 use crate::sync::{Arc, Mutex, PoisonError};
 
@@ -30,6 +30,12 @@ impl Kv for MemoryKv {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let state = Arc::make_mut(&mut state);
         Ok(batches.iter().map(|batch| apply(state, batch)).collect())
+    }
+
+    fn usage(&self) -> io::Result<Usage> {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = state.iter().map(|((_, key), value)| (key.len() + value.len()) as u64).sum();
+        Ok(Usage { total: bytes, live: bytes })
     }
 
     fn rewrite(&self) -> io::Result<()> {

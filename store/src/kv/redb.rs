@@ -6,8 +6,8 @@ use std::io;
 use std::ops::Bound;
 
 use ::redb::{
-    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend,
-    StorageError, TableDefinition, TableHandle, WriteTransaction,
+    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    StorageBackend, StorageError, TableDefinition, TableHandle, WriteTransaction,
 };
 
 use super::{Batch, Check, Conflict, Entry, KeyRange, Order, Snapshot, Visit};
@@ -105,6 +105,18 @@ impl RedbFile {
 impl RedbFile {
     pub(crate) fn snapshot(&self) -> io::Result<RedbSnapshot> {
         Ok(RedbSnapshot(self.db.begin_read().map_err(to_io)?))
+    }
+
+    /// Bytes that rows and the pages above them need.
+    pub(crate) fn live_bytes(&self) -> io::Result<u64> {
+        let txn = self.db.begin_read().map_err(to_io)?;
+        let mut live = 0;
+        for table in Table::ALL {
+            let stats = txn.open_table(definition(*table)).map_err(to_io)?.stats();
+            let stats = stats.map_err(to_io)?;
+            live += stats.stored_bytes() + stats.metadata_bytes();
+        }
+        Ok(live)
     }
 
     /// Copies every row of `from`, in key order, in one commit.

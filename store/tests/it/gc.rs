@@ -1,11 +1,13 @@
 //! Garbage collection: what something names stays, what nothing names goes, and its space with it.
 
 use std::cell::Cell;
+use std::fs;
 
 use colophon_model::{Digest, UnixMillis};
 use colophon_store::rows::{TenantHead, TufFile};
 use colophon_store::{
-    Change, CommitError, GcOptions, GcReport, Options, Progress, PurgeOptions, Store, Table,
+    Change, CommitError, Durability, GcOptions, GcReport, Options, Progress, PurgeOptions, Store,
+    Table,
 };
 
 use crate::support::{blob, noise, uid};
@@ -112,7 +114,32 @@ fn what_nothing_names_is_condemned_first_and_deleted_after_the_grace() {
     let due = gc(&store, 24);
     assert_eq!((due.released, due.deleted, due.waiting), (1, 1, 0));
     assert!(!has(&store, 1, b"gone soon"));
-    assert_eq!(gc(&store, 48), GcReport::default());
+    let nothing = gc(&store, 48);
+    assert_eq!((nothing.blobs, nothing.reached, nothing.released), (0, 0, 0));
+}
+
+/// What was deleted from the metadata comes back to the file system once most of a large file is
+/// free, and every row stays.
+#[test]
+fn sparse_metadata_is_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let options =
+        Options { durability: Durability::Fast, inline_max: 1 << 20, ..Options::default() };
+    let store = Store::open(dir.path(), &options).unwrap();
+    for n in 0..90_u64 {
+        store.commit(name(1, &n.to_string(), &noise(n, 1_000_000))).unwrap();
+    }
+    (1..90_u64).for_each(|n| store.commit(unname(1, &n.to_string())).unwrap());
+    let options = GcOptions { grace_millis: 0, ..GcOptions::at(at(1)) };
+    assert!(!store.gc(&options, &silent).unwrap().metadata_rewritten, "nothing is deleted yet");
+    let report = store.gc(&options, &silent).unwrap();
+    assert!(report.metadata_rewritten, "{report:?}");
+    let (total, live) = (report.metadata_bytes, report.metadata_live_bytes);
+    assert!(total > 90_000_000 && live < 4_000_000, "{report:?}");
+    assert!(!dir.path().join("meta.1.redb").exists());
+    assert!(fs::metadata(dir.path().join("meta.2.redb")).unwrap().len() < 16 << 20);
+    assert!(has(&store, 1, &noise(0, 1_000_000)) && !has(&store, 1, &noise(1, 1_000_000)));
+    assert!(!store.gc(&options, &silent).unwrap().metadata_rewritten);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use colophon_model::{Digest, TenantUid};
 use colophon_store::rows::TenantHead;
 use colophon_store::{
     Batch, Change, Conflict, Kv, Location, MemoryKv, MemorySegments, PreparedBlob, SegmentInfo,
-    Segments, Snapshot, Store, View,
+    Segments, Snapshot, Store, Usage, View,
 };
 
 pub(crate) fn uid(n: u8) -> TenantUid {
@@ -85,6 +85,10 @@ impl Kv for TestKv {
             return Err(io::Error::other("injected"));
         }
         self.rows.commit(batches)
+    }
+
+    fn usage(&self) -> io::Result<Usage> {
+        self.rows.usage()
     }
 
     fn rewrite(&self) -> io::Result<()> {
