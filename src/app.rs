@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use colophon_compiler::{Compiler, Limits};
 use colophon_store::quota::Rule;
 use colophon_store::rows::TenantRow;
-use colophon_store::{Options, Store};
+use colophon_store::{Options, Store, Watermarks};
 
 use crate::clock::SharedClock;
 use crate::config::{Config, Durability};
@@ -23,6 +23,8 @@ pub struct App {
     pub builds: Tasks,
     /// Reads and Git requests run here.
     pub reads: Tasks,
+    /// One maintenance job runs here, and none waits.
+    pub maintenance: Tasks,
     /// The configuration the program was started with.
     pub config: Config,
     /// URL under which clients reach the server, without a final slash.
@@ -45,14 +47,15 @@ impl App {
             press,
             builds: Tasks::new(config.limits.builds, config.limits.waiting),
             reads: Tasks::new(config.limits.reads, config.limits.waiting),
+            maintenance: Tasks::new(1, 0),
             public_url: config.public_url(),
             config,
         }
     }
 }
 
-/// The window of the quota: 24 hours.
-const QUOTA_WINDOW: u64 = 24 * 60 * 60 * 1000;
+/// The window of the quota, in milliseconds: 24 hours.
+pub const QUOTA_WINDOW: u64 = 24 * 60 * 60 * 1000;
 
 /// Opens the store below `config.data`, the keys, and the compiler.
 pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::Result<Press> {
@@ -106,6 +109,11 @@ fn store_options(config: &Config, owner: Owner) -> Options {
             Durability::Fast => colophon_store::Durability::Fast,
         },
         cache_bytes: config.store.cache_bytes,
+        watermarks: Watermarks {
+            low: config.space.low.get(),
+            high: config.space.high.get(),
+            reserve: config.space.reserve.get(),
+        },
         owner: owner.text(),
         ..Options::default()
     }

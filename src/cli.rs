@@ -1,10 +1,16 @@
 //! The command line.
 
 mod admin;
+mod backup;
 mod build;
 mod check_config;
 mod demo;
+mod explain;
+mod fsck;
+mod gc;
+mod job;
 mod out;
+mod purge;
 mod serve;
 mod tenant;
 mod token;
@@ -38,6 +44,18 @@ enum Command {
     /// Manage access tokens
     #[command(subcommand)]
     Token(token::Token),
+    /// Delete blobs that nothing names, and give their space back
+    Gc(gc::Gc),
+    /// Say why a blob is kept
+    Explain(explain::Explain),
+    /// Check the store, and repair it if asked to
+    Fsck(fsck::Fsck),
+    /// Delete expired build tags and bundles
+    Purge(purge::Purge),
+    /// Copy the data directory while it is in use
+    Backup(backup::Backup),
+    /// Make a data directory from a backup
+    Restore(backup::Restore),
     /// Read the configuration, say what holds, and stop
     CheckConfig(Overrides),
 }
@@ -52,6 +70,12 @@ impl Cli {
             Command::Build(build) => build.run(out),
             Command::Tenant(tenant) => tenant.run(out),
             Command::Token(token) => token.run(out),
+            Command::Gc(gc) => gc.run(out),
+            Command::Explain(explain) => explain.run(out),
+            Command::Fsck(fsck) => fsck.run(out),
+            Command::Purge(purge) => purge.run(out),
+            Command::Backup(backup) => backup.run(out),
+            Command::Restore(restore) => restore.run(out),
             Command::CheckConfig(overrides) => check_config::run(&overrides, out),
         }
     }

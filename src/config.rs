@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
+use crate::units::{Share, Size, Span};
+
 /// Everything an operator can set. Unknown keys are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -25,6 +27,12 @@ pub struct Config {
     pub quota: Quota,
     /// How the store writes.
     pub store: StoreConfig,
+    /// When the disk counts as full.
+    pub space: Space,
+    /// How long things are kept that end.
+    pub retention: Retention,
+    /// What the server does by itself to keep its store in order.
+    pub maintenance: Maintenance,
     /// Where traces go.
     pub telemetry: Telemetry,
 }
@@ -73,6 +81,45 @@ pub enum Durability {
     Fast,
 }
 
+/// When the disk counts as full.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Space {
+    /// With less free space than this, builds get 507. 0: never.
+    pub low: Size,
+    /// With this much free space, beside the reserve, builds are taken again. Below `low` it counts
+    /// as `low`.
+    pub high: Size,
+    /// Kept back in a file, for maintenance on a full disk.
+    pub reserve: Size,
+}
+
+/// How long things are kept that end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Tags of builds, and rendered bundles that are not current.
+    pub tags: Span,
+}
+
+/// What the server does by itself to keep its store in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Maintenance {
+    /// Whether it does anything of this. Erasures that were interrupted are finished all the same.
+    pub enabled: bool,
+    /// Time between two purges. 0: never.
+    pub purge_every: Span,
+    /// Time between two garbage collections. 0: never.
+    pub gc_every: Span,
+    /// How long a blob that nothing names waits before it is deleted.
+    pub gc_grace: Span,
+    /// Share of the time that a collection takes.
+    pub gc_share: Share,
+    /// Blobs read and verified in a second, in bytes. 0: none.
+    pub scrub_per_second: Size,
+}
+
 /// Where traces go.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -92,6 +139,9 @@ impl Default for Config {
             limits: Limits::default(),
             quota: Quota::default(),
             store: StoreConfig::default(),
+            space: Space::default(),
+            retention: Retention::default(),
+            maintenance: Maintenance::default(),
             telemetry: Telemetry::default(),
         }
     }
@@ -121,6 +171,31 @@ impl Default for StoreConfig {
     }
 }
 
+impl Default for Space {
+    fn default() -> Self {
+        Self { low: Size::mib(256), high: Size::mib(512), reserve: Size::mib(64) }
+    }
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { tags: Span::days(30) }
+    }
+}
+
+impl Default for Maintenance {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            purge_every: Span::hours(1),
+            gc_every: Span::hours(6),
+            gc_grace: Span::days(1),
+            gc_share: Share::QUARTER,
+            scrub_per_second: Size::mib(4),
+        }
+    }
+}
+
 /// What flags and environment variables say; `None` leaves the file's word.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Overrides {
@@ -139,6 +214,17 @@ pub struct Overrides {
     /// Builds per tenant and target in any 24 hours [default: 100]
     #[arg(long, env = "COLOPHON_QUOTA_BUILDS_PER_DAY", value_name = "N")]
     pub builds_per_day: Option<NonZeroU64>,
+    /// Free space below which builds get 507, such as 1GiB; 0 for never [default: 256MiB]
+    #[arg(long, env = "COLOPHON_SPACE_LOW", value_name = "SIZE")]
+    pub space_low: Option<Size>,
+    /// Whether the server purges, collects and scrubs by itself: on or off [default: on]
+    #[arg(
+        long,
+        env = "COLOPHON_MAINTENANCE",
+        value_name = "ON|OFF",
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    pub maintenance: Option<bool>,
     /// Send traces to this OTLP/HTTP endpoint
     #[arg(long, env = "COLOPHON_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
@@ -175,6 +261,8 @@ impl Config {
         lay(overrides.data.as_ref(), &mut self.data);
         lay(overrides.listen.as_ref(), &mut self.listen);
         lay(overrides.builds_per_day.as_ref(), &mut self.quota.builds_per_day);
+        lay(overrides.space_low.as_ref(), &mut self.space.low);
+        lay(overrides.maintenance.as_ref(), &mut self.maintenance.enabled);
         for (over, onto) in [
             (&overrides.public_url, &mut self.public_url),
             (&overrides.otlp_endpoint, &mut self.telemetry.otlp_endpoint),
@@ -249,6 +337,28 @@ mod tests {
         assert_eq!(config.listen.port(), 1);
         assert_eq!(config.quota.builds_per_day.get(), 7);
         assert_eq!(config.limits, Limits::default());
+    }
+
+    /// What `check-config` prints can be a configuration file again.
+    #[test]
+    fn what_is_printed_is_read_back() {
+        let file = "[space]\nlow = \"1GiB\"\nhigh = 2147483648\n[retention]\ntags = \"7d\"\n\
+                    [maintenance]\ngc_every = \"0s\"\ngc_share = 50\n";
+        let flags = Overrides { maintenance: Some(false), ..Overrides::default() };
+        let config = load(file, flags).unwrap();
+        assert_eq!(config.space.high.get(), 2 << 30);
+        assert_eq!(config.retention.tags, Span::days(7));
+        assert!(!config.maintenance.enabled);
+        let printed = toml::to_string_pretty(&config).unwrap();
+        assert_eq!(load(&printed, Overrides::default()).unwrap(), config);
+        for (bad, hint) in [
+            ("[space]\nlow = \"lots\"", "write it like `512MiB`"),
+            ("[retention]\ntags = \"30\"", "write it like `90s`"),
+            ("[maintenance]\ngc_share = 0", "1 to 100"),
+        ] {
+            let error = format!("{:#}", load(bad, Overrides::default()).unwrap_err());
+            assert!(error.contains(hint), "{error}");
+        }
     }
 
     #[test]

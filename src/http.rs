@@ -10,6 +10,7 @@ mod edge_url;
 mod error;
 mod git;
 mod health;
+mod maintenance;
 mod metadata;
 mod operator;
 mod path;

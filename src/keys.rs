@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use colophon_model::TenantUid;
 use colophon_trust::Seed;
+use colophon_trust::dsse::StatementKey;
 use hkdf::Hkdf;
 use sha2::Sha256;
 
@@ -31,21 +32,28 @@ impl MasterKey {
     /// Reads the key below `data`; `None` when there is none yet.
     pub fn load(data: &Path) -> anyhow::Result<Option<Self>> {
         let path = path(data);
-        match fs::read_to_string(&path) {
-            Ok(text) => {
-                Self::parse(&text).map(Some).with_context(|| format!("`{}`", path.display()))
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e).with_context(|| format!("cannot read `{}`", path.display())),
-        }
+        if path.try_exists()? { Self::read(&path).map(Some) } else { Ok(None) }
+    }
+
+    /// Reads a key, or a copy of one, from a file.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("cannot read `{}`", path.display()))?;
+        Self::parse(&text).with_context(|| format!("`{}`", path.display()))
     }
 
     /// Makes the key of a data directory that has none. Never replaces one.
     pub fn create(data: &Path) -> anyhow::Result<Self> {
-        let (path, key) = (path(data), Self(random_bytes()?));
-        write_secret(&path, &format!("{}\n", hex::encode(key.0)))
-            .with_context(|| format!("cannot write `{}`", path.display()))?;
+        let key = Self(random_bytes()?);
+        key.install(data)?;
         Ok(key)
+    }
+
+    /// Writes the key to a data directory that has none. Never replaces one.
+    pub fn install(&self, data: &Path) -> anyhow::Result<()> {
+        let path = path(data);
+        write_secret(&path, &format!("{}\n", hex::encode(self.0)))
+            .with_context(|| format!("cannot write `{}`", path.display()))
     }
 
     /// A key from given bytes, for tests and for programs that keep it elsewhere.
@@ -76,6 +84,11 @@ impl MasterKey {
     /// The seed of every tenant's TUF keys.
     pub fn trust_seed(&self) -> Seed {
         Seed::new(self.derive("tuf/1"))
+    }
+
+    /// The key that signs statements about what was done, such as an erasure.
+    pub fn statement_key(&self) -> StatementKey {
+        StatementKey::derive(&Seed::new(self.derive("dsse/1")))
     }
 
     /// Proof that a server holds the key: an answer to `nonce` that nobody else can give.

@@ -16,7 +16,7 @@ mod timing;
 
 use axum::body::Bytes;
 use colophon_compiler::{Compiled, Compiler, Limits, Plan, Problem};
-use colophon_model::{BuildKey, BuildRecord, Digest, FlowId, UnixMillis};
+use colophon_model::{BuildKey, BuildRecord, Digest, FlowId, TenantUid, UnixMillis};
 use colophon_store::quota::Rule;
 use colophon_store::rows::TenantRow;
 use colophon_store::{CommitError, Store, View};
@@ -121,6 +121,11 @@ impl Press {
         Self { store, compiler, keys, clock, quota, limits, memo: Memo::default() }
     }
 
+    /// Forgets what is remembered of a tenant that was erased.
+    pub fn forget(&self, tenant: TenantUid) {
+        self.memo.forget(tenant);
+    }
+
     /// Takes a delivery through every step. Blocks until the build is durable.
     pub fn run(&self, delivery: Delivery) -> Result<Finished, BuildError> {
         let span = tracing::info_span!(
@@ -185,6 +190,8 @@ impl Press {
             if let Some(done) = self.settled(&view, job, &flow)? {
                 return Ok(done);
             }
+            // Before the costly part. A no-op needs no room.
+            self.store.room()?;
             let before = compiled.take().filter(|(id, _)| *id == flow);
             let (flow, output) = if let Some(before) = before {
                 before
@@ -245,7 +252,7 @@ impl Press {
         match lane.submit(change).wait() {
             Ok(()) => Ok(Some(Outcome::Built(Box::new(record)))),
             Err(CommitError::Conflict(_)) => Ok(None),
-            Err(stopped) => Err(BuildError::Stopped(stopped)),
+            Err(error) => Err(error.into()),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::http;
+use crate::upkeep::Upkeep;
 
 /// How long open connections may go on after the signal to stop.
 const GRACE: Duration = Duration::from_secs(30);
@@ -48,6 +49,7 @@ impl Server {
 
     /// Serves until `stop` ends, then lets open requests finish, within limits.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+        let upkeep = Upkeep::start(&self.app);
         let (stopping, stopped) = tokio::sync::oneshot::channel();
         let signal = async move {
             stop.await;
@@ -62,13 +64,15 @@ impl Server {
             let _ = stopped.await;
             tokio::time::sleep(GRACE).await;
         };
-        tokio::select! {
+        let result = tokio::select! {
             result = async { serving.await } => result.context("the server failed"),
             () = late => {
                 tracing::warn!("connections still open after {} s were cut", GRACE.as_secs());
                 Ok(())
             }
-        }
+        };
+        upkeep.stop().await;
+        result
     }
 }
 

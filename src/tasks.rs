@@ -1,6 +1,7 @@
 //! The one door from async code to blocking code.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -42,6 +43,14 @@ impl Tasks {
     /// Takes a place in the queue, or says that there is none.
     pub fn admit(&self) -> Result<Place, TaskError> {
         let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| TaskError::Busy)?;
+        Ok(Place { running: self.running.clone(), admitted })
+    }
+
+    /// Takes a place as soon as there is one, or says after `patience` that there is none.
+    pub async fn admit_within(&self, patience: Duration) -> Result<Place, TaskError> {
+        let admitted = tokio::time::timeout(patience, self.admitted.clone().acquire_owned());
+        let admitted = admitted.await.map_err(|_| TaskError::Busy)?;
+        let admitted = admitted.map_err(|_| TaskError::Stopped)?;
         Ok(Place { running: self.running.clone(), admitted })
     }
 

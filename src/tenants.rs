@@ -19,12 +19,18 @@ use crate::projection::{TenantLog, committer, record_objects};
 /// Why a tenant, or a token of one, could not be made or found.
 #[derive(Debug, thiserror::Error)]
 pub enum TenantError {
-    /// The slug is taken, or was once.
+    /// The slug is taken.
     #[error("tenant `{0}` exists already")]
     Exists(TenantSlug),
+    /// The slug was that of a tenant that has been erased.
+    #[error("`{0}` was the name of a tenant that has been erased, and is not given again")]
+    Retired(TenantSlug),
     /// There is no such tenant.
     #[error("there is no tenant `{0}`")]
     Unknown(TenantSlug),
+    /// There is too little space on the disk.
+    #[error(transparent)]
+    Full(CommitError),
     /// The store has stopped.
     #[error("the store has stopped")]
     Stopped(#[source] CommitError),
@@ -68,6 +74,7 @@ pub fn create(
     slug: &TenantSlug,
     policy: CodePolicy,
 ) -> Result<NewTenant, TenantError> {
+    check_free(&press.store, slug)?;
     let uid = TenantUid::from_bytes(random_bytes()?);
     let now = press.clock.now();
     let tenant =
@@ -83,12 +90,30 @@ pub fn create(
     Ok(NewTenant { tenant, webhook_secret, root })
 }
 
+/// Whether a tenant may have this name. The tenant is looked for first: it becomes a retired name
+/// in one transaction, so that it is seen as the one or the other.
+fn check_free(store: &Store, slug: &TenantSlug) -> Result<(), TenantError> {
+    if store.view()?.get::<TenantRow>(slug)?.is_some() {
+        return Err(TenantError::Exists(slug.clone()));
+    }
+    if store.is_retired(slug)? { Err(TenantError::Retired(slug.clone())) } else { Ok(()) }
+}
+
 /// Writes what must not exist yet.
 fn commit(store: &Store, change: Change, slug: &TenantSlug) -> Result<(), TenantError> {
     store.commit(change).map_err(|error| match error {
         CommitError::Conflict(_) => TenantError::Exists(slug.clone()),
-        other => TenantError::Stopped(other),
+        other => other.into(),
     })
+}
+
+impl From<CommitError> for TenantError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Full { .. } => Self::Full(error),
+            other => Self::Stopped(other),
+        }
+    }
 }
 
 fn publish_first(

@@ -195,11 +195,16 @@ pub fn create_token(
         expires,
     };
     let mut change = Change::new();
+    // The tenant may be erased meanwhile, and then has no tokens.
+    change.expect(slug, Some(&tenant));
     change.expect::<TokenRow>(&token.digest(), None).put::<TokenRow>(&token.digest(), &row);
     match store.commit(change) {
         Ok(()) => Ok(NewToken { token, expires }),
-        Err(CommitError::Conflict(_)) => Err(TenantError::TokenTaken),
-        Err(stopped) => Err(TenantError::Stopped(stopped)),
+        Err(CommitError::Conflict(_)) => {
+            tenants::find(&store.view()?, slug)?;
+            Err(TenantError::TokenTaken)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -1,13 +1,18 @@
 //! Administration of a data directory: directly, or through the server that holds it.
 
+use std::io::{BufRead as _, BufReader};
+
 use anyhow::{Context as _, anyhow, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::job::Request;
 use crate::app::{Owner, open_press, owner_url};
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::http::chain;
 use crate::keys::{MasterKey, Nonce};
+use crate::maintenance::{Job, Line, Step};
 use crate::pipeline::Press;
 
 /// How to reach the data.
@@ -34,11 +39,24 @@ pub(super) fn open(config: &Config) -> anyhow::Result<Access> {
 /// Opens the data directory, makes it when it is not there, or finds the server that holds it.
 pub(super) fn open_or_create(config: &Config) -> anyhow::Result<Access> {
     match open_press(config, std::sync::Arc::new(SystemClock), Owner::Command) {
-        Ok(press) => Ok(Access::Direct(Box::new(press))),
+        Ok(press) => {
+            finish_erasures(&press);
+            Ok(Access::Direct(Box::new(press)))
+        }
         Err(error) => match holder(&error) {
             Some(url) => Ok(Access::Server(Client::new(url, config)?)),
             None => Err(error),
         },
+    }
+}
+
+/// Finishes what a crash cut. That it cannot, on a full disk perhaps, must not keep a command from
+/// making room.
+fn finish_erasures(press: &Press) {
+    match press.store.resume_erasures(&|_| {}) {
+        Ok(0) => {}
+        Ok(_) => eprintln!("finished an erasure that was interrupted"),
+        Err(error) => eprintln!("warning: an interrupted erasure waits: {}", chain(&error)),
     }
 }
 
@@ -53,7 +71,7 @@ fn holder(error: &anyhow::Error) -> Option<String> {
 /// Speaks to a running server on this machine as its operator.
 pub(super) struct Client {
     url: String,
-    token: String,
+    bearer: String,
     agent: ureq::Agent,
 }
 
@@ -74,8 +92,8 @@ impl Client {
         if proof != key.proof(&nonce) {
             bail!("what listens at {url} is not the server of `{}`", config.data.display());
         }
-        let token = key.operator_token().reveal().to_owned();
-        Ok(Self { url, token, agent })
+        let bearer = format!("Bearer {}", key.operator_token().reveal());
+        Ok(Self { url, bearer, agent })
     }
 
     /// Posts `request` as JSON and reads the answer, or the problem it tells.
@@ -84,28 +102,82 @@ impl Client {
         path: &str,
         request: &impl Serialize,
     ) -> anyhow::Result<T> {
-        let url = format!("{}{path}", self.url);
-        let mut response = self
-            .agent
-            .post(&url)
-            .header("authorization", format!("Bearer {}", self.token))
-            .header("content-type", "application/json")
-            .send(serde_json::to_vec(request)?)
-            .with_context(|| format!("the server at {} did not answer", self.url))?;
-        let body = response.body_mut().read_to_vec()?;
-        if !response.status().is_success() {
-            return Err(problem(&body));
-        }
+        let response = self.agent.post(self.url(path)).header("authorization", &self.bearer);
+        let sent =
+            response.header("content-type", "application/json").send(serde_json::to_vec(request)?);
+        let body = self.accepted(sent)?.read_to_vec()?;
         serde_json::from_slice(&body).context("the server's answer was not understood")
+    }
+
+    /// Reads what is there, if it is.
+    pub(super) fn find<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
+        let sent = self.agent.get(self.url(path)).header("authorization", &self.bearer).call();
+        if matches!(&sent, Ok(response) if response.status().as_u16() == 404) {
+            return Ok(None);
+        }
+        let body = self.accepted(sent)?.read_to_vec()?;
+        serde_json::from_slice(&body).context("the server's answer was not understood")
+    }
+
+    /// Has the server do a job, and tells of its steps.
+    pub(super) fn job<J: Job>(
+        &self,
+        request: &Request,
+        job: &J,
+        step: impl Fn(Step),
+    ) -> anyhow::Result<J::Outcome> {
+        let sent = match request {
+            Request::Post(path) => self
+                .agent
+                .post(self.url(path))
+                .header("authorization", &self.bearer)
+                .header("content-type", "application/json")
+                .send(serde_json::to_vec(job)?),
+            Request::Delete(path) => {
+                self.agent.delete(self.url(path)).header("authorization", &self.bearer).call()
+            }
+        };
+        for line in BufReader::new(self.accepted(sent)?.into_reader()).lines() {
+            let line = line.context(CUT)?;
+            match serde_json::from_str(&line).context("the server's answer was not understood")? {
+                Line::Progress(told) => step(told),
+                Line::Result(outcome) => return Ok(outcome),
+                Line::Error(told) => return Err(problem(&told)),
+            }
+        }
+        bail!(CUT)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    /// The body of an answer that is no refusal.
+    fn accepted(
+        &self,
+        sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> anyhow::Result<ureq::Body> {
+        let response =
+            sent.with_context(|| format!("the server at {} did not answer", self.url))?;
+        let status = response.status();
+        let mut body = response.into_body();
+        if status.is_success() {
+            return Ok(body);
+        }
+        Err(problem(&serde_json::from_slice(&body.read_to_vec()?).unwrap_or_default()))
     }
 }
 
-/// The detail of a problem answer.
-fn problem(body: &[u8]) -> anyhow::Error {
-    let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    match value["detail"].as_str() {
-        Some(detail) => anyhow!("{detail}"),
-        None => anyhow!("the server refused the request"),
+/// When a server ends an answer before it is complete.
+const CUT: &str =
+    "the server ended the answer early; if it still runs, its log says how the job went";
+
+/// What a problem answer says, and what to do about it.
+fn problem(told: &serde_json::Value) -> anyhow::Error {
+    match (told["detail"].as_str(), told["hint"].as_str()) {
+        (Some(detail), Some(hint)) => anyhow!("{detail}: {hint}"),
+        (Some(detail), None) => anyhow!("{detail}"),
+        (None, _) => anyhow!("the server refused the request"),
     }
 }
 

@@ -16,6 +16,11 @@ impl Out {
         Self { json }
     }
 
+    /// Whether programs read it.
+    pub(super) const fn is_json(self) -> bool {
+        self.json
+    }
+
     /// Prints `value` as one line of JSON, or as `text` gives it.
     pub(super) fn data<T: Serialize>(
         self,

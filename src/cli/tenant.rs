@@ -1,4 +1,4 @@
-//! `colophon tenant create`.
+//! `colophon tenant create` and `colophon tenant erase`.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -10,10 +10,13 @@ use colophon_model::{CodePolicy, TenantSlug};
 use colophon_store::rows::RootsOrigin;
 
 use super::admin::{self, Access};
+use super::job::{self, Request, row};
 use super::out::Out;
 use crate::config::{Config, Overrides};
 use crate::http::tenants::{CreateTenant, CreatedTenant};
+use crate::maintenance::{Erase, ErasureReport, Statement};
 use crate::tenants;
+use crate::units::Size;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Tenant {
@@ -30,23 +33,71 @@ pub(super) enum Tenant {
         #[command(flatten)]
         overrides: Overrides,
     },
+    /// Erase a tenant and every byte that only it has; its name is never given again
+    Erase {
+        /// The tenant
+        slug: TenantSlug,
+        /// Its name once more: this cannot be undone
+        #[arg(long, value_name = "SLUG")]
+        confirm: String,
+        /// Write the signed report to this new file; it cannot be made again
+        #[arg(long, value_name = "FILE")]
+        report: Option<PathBuf>,
+        #[command(flatten)]
+        overrides: Overrides,
+    },
 }
 
 impl Tenant {
     pub(super) fn run(self, out: Out) -> anyhow::Result<()> {
-        let Self::Create { slug, components, root_out, overrides } = self;
-        let config = Config::load(&overrides)?;
-        // The file comes first: a path that cannot be written must not leave a tenant whose secret
-        // nobody has seen.
-        let file = root_out.as_deref().map(new_file).transpose()?;
-        let wanted = CreateTenant { slug, components: components.into() };
-        let made = create(&config, &wanted)?;
-        out.data(&made, |made| text(made, root_out.as_deref()))?;
-        if let Some(mut file) = file {
-            file.write_all(made.root.as_bytes())?;
+        match self {
+            Self::Create { slug, components, root_out, overrides } => {
+                let wanted = CreateTenant { slug, components: components.into() };
+                run_create(&Config::load(&overrides)?, out, &wanted, root_out.as_deref())
+            }
+            Self::Erase { slug, confirm, report, overrides } => {
+                erase(&overrides, out, &Erase { slug, confirm }, report.as_deref())
+            }
         }
-        Ok(())
     }
+}
+
+fn run_create(
+    config: &Config,
+    out: Out,
+    wanted: &CreateTenant,
+    root_out: Option<&Path>,
+) -> anyhow::Result<()> {
+    // The file comes first: a path that cannot be written must not leave a tenant whose secret
+    // nobody has seen.
+    let file = root_out.map(new_file).transpose()?;
+    let made = create(config, wanted)?;
+    out.data(&made, |made| text(made, root_out))?;
+    if let Some(mut file) = file {
+        file.write_all(made.root.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn erase(
+    overrides: &Overrides,
+    out: Out,
+    job: &Erase,
+    report: Option<&Path>,
+) -> anyhow::Result<()> {
+    job.check()?;
+    // The file comes before the erasure: the report cannot be made again.
+    let file = report.map(new_file).transpose()?;
+    let path = format!("/v1/tenants/{0}?confirm={0}", job.slug);
+    let done = job::run(overrides, out, job, &Request::Delete(path)).inspect_err(|_| {
+        let _ = report.map(std::fs::remove_file); // it is empty
+    })?;
+    let envelope = serde_json::to_string(&done.envelope)?;
+    if let Some(mut file) = file {
+        writeln!(file, "{envelope}")?;
+        file.sync_all()?;
+    }
+    out.data(&done, |done| erasure_text(done, &envelope, report))
 }
 
 /// Policies as the command line spells them.
@@ -98,4 +149,24 @@ fn text(made: &CreatedTenant, root_out: Option<&Path>) -> String {
          keep the secret: it goes into the builder's webhook settings and is not shown again",
         made.slug, made.uid, made.git_url, made.webhook_secret
     )
+}
+
+fn erasure_text(done: &ErasureReport, envelope: &str, report: Option<&Path>) -> String {
+    let Statement { tenant, slug, started, finished, erased, outside, .. } = &done.statement;
+    let size = Size::bytes(erased.blob_bytes).rounded();
+    let mut lines = vec![
+        format!("erased tenant {slug} ({tenant})"),
+        row("rows", erased.rows),
+        row("blobs", format!("{} deleted of {}, {size}", erased.blobs, erased.memberships)),
+        row("segments", format!("{} rewritten, and the metadata", erased.segments)),
+        row("from", started),
+        row("to", finished),
+        "beyond this server's reach, and to be erased there:".to_owned(),
+    ];
+    lines.extend(outside.iter().map(|place| format!("  - {}: {}", place.what, place.how)));
+    lines.push(match report {
+        Some(path) => format!("the signed report is in {}", path.display()),
+        None => format!("signed report, to be kept; it is stored nowhere:\n{envelope}"),
+    });
+    lines.join("\n")
 }

@@ -5,10 +5,12 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use colophon_compiler::{Problem, Problems};
 use colophon_gitbridge::Error as GitError;
+use colophon_store::{CommitError, Error as StoreError};
 use colophon_trust::Error as TrustError;
 use serde::Serialize;
 
 use crate::feed::FeedError;
+use crate::maintenance::JobError;
 use crate::pipeline::BuildError;
 use crate::tasks::TaskError;
 use crate::tenants::TenantError;
@@ -138,6 +140,38 @@ impl ApiError {
         .retry_after(30)
     }
 
+    /// 507: nothing was written, and nothing is until there is room. How much is left is for the log.
+    fn full(cause: &CommitError) -> Self {
+        tracing::warn!("{cause}");
+        let text = "the server's disk is full; nothing was written";
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", text)
+            .hint("the operator gives the disk room, or runs `colophon purge` and `colophon gc`")
+            .retry_after(60)
+    }
+
+    /// 409: one maintenance job runs at a time.
+    pub(super) fn maintenance_runs() -> Self {
+        let text = "another maintenance job is running";
+        Self::new(StatusCode::CONFLICT, "maintenance-runs", text)
+            .hint("try again when it has ended")
+    }
+
+    fn commit(cause: &CommitError) -> Self {
+        match cause {
+            CommitError::Full { .. } => Self::full(cause),
+            CommitError::Conflict(_) => Self::internal(cause),
+            CommitError::Stopped(_) => Self::stopped(cause),
+        }
+    }
+
+    fn store(cause: &StoreError) -> Self {
+        match cause {
+            StoreError::Busy => Self::maintenance_runs(),
+            StoreError::Commit(cause) => Self::commit(cause),
+            other => Self::internal(other),
+        }
+    }
+
     fn flow(problems: &Problems) -> Self {
         let errors: Vec<ProblemView> = problems.as_slice().iter().map(ProblemView::new).collect();
         let malformed = errors.iter().any(|e| e.code == "E_JSON");
@@ -192,8 +226,8 @@ impl From<BuildError> for ApiError {
                     .retry_after(1)
             }
             BuildError::TenantGone => Self::not_found(),
-            BuildError::Stopped(cause) => Self::stopped(cause),
-            BuildError::Store(cause) => Self::internal(cause),
+            BuildError::Full(cause) | BuildError::Stopped(cause) => Self::commit(cause),
+            BuildError::Store(cause) => Self::store(cause),
             BuildError::NoFreeName { .. } => {
                 Self::new(StatusCode::CONFLICT, "no-free-name", error.to_string())
                     .hint("rename the flow in its builder")
@@ -217,10 +251,14 @@ impl From<TenantError> for ApiError {
             TenantError::Exists(_) => {
                 Self::new(StatusCode::CONFLICT, "tenant-exists", error.to_string())
             }
+            TenantError::Retired(_) => {
+                Self::new(StatusCode::CONFLICT, "tenant-erased", error.to_string())
+                    .hint("choose another name")
+            }
             TenantError::Unknown(_) => Self::not_found(),
-            TenantError::Stopped(cause) => Self::stopped(cause),
-            TenantError::Store(_)
-            | TenantError::Git(_)
+            TenantError::Full(cause) | TenantError::Stopped(cause) => Self::commit(cause),
+            TenantError::Store(cause) => Self::store(cause),
+            TenantError::Git(_)
             | TenantError::Feed(_)
             | TenantError::Files(_)
             | TenantError::Random(_)
@@ -229,9 +267,39 @@ impl From<TenantError> for ApiError {
     }
 }
 
-impl From<colophon_store::Error> for ApiError {
-    fn from(error: colophon_store::Error) -> Self {
-        Self::internal(&error)
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::store(&error)
+    }
+}
+
+impl From<JobError> for ApiError {
+    fn from(error: JobError) -> Self {
+        let code = match &error {
+            JobError::Store(cause @ StoreError::NotEmpty { .. }) => {
+                return Self::new(StatusCode::CONFLICT, "not-empty", cause.to_string());
+            }
+            JobError::Store(cause @ StoreError::Readers { .. }) => {
+                return Self::new(StatusCode::SERVICE_UNAVAILABLE, "readers", cause.to_string())
+                    .hint("the tenant is gone for its users; the server erases the rest by itself")
+                    .retry_after(60);
+            }
+            // The operator is told which file it is about: only the operator starts jobs.
+            JobError::Store(cause @ StoreError::File { .. }) => {
+                return Self::new(StatusCode::INTERNAL_SERVER_ERROR, "file", chain(cause));
+            }
+            JobError::Store(cause) => return Self::store(cause),
+            JobError::Encoding(cause) => return Self::internal(cause),
+            JobError::Unknown(_) => {
+                return Self::new(StatusCode::NOT_FOUND, "not-found", error.to_string());
+            }
+            JobError::Erased(_) => {
+                return Self::new(StatusCode::CONFLICT, "tenant-erased", error.to_string());
+            }
+            JobError::Unconfirmed { .. } => "unconfirmed",
+            JobError::Relative(_) | JobError::Inside { .. } => "invalid-dir",
+        };
+        Self::bad_request(code, error.to_string())
     }
 }
 
@@ -246,19 +314,31 @@ impl From<TaskError> for ApiError {
     }
 }
 
+impl Refusal {
+    fn body(&self) -> Body<'_> {
+        Body {
+            r#type: format!("urn:colophon:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+            hint: self.hint.as_deref(),
+            errors: &self.errors,
+        }
+    }
+}
+
+impl ApiError {
+    /// The problem alone, for where an answer has begun already.
+    pub(super) fn problem(&self) -> serde_json::Value {
+        serde_json::to_value(self.0.body()).unwrap_or_default()
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let refusal = *self.0;
-        let body = Body {
-            r#type: format!("urn:colophon:problem:{}", refusal.code),
-            title: refusal.status.canonical_reason().unwrap_or("Error"),
-            status: refusal.status.as_u16(),
-            code: refusal.code,
-            detail: &refusal.detail,
-            hint: refusal.hint.as_deref(),
-            errors: &refusal.errors,
-        };
-        let mut response = (refusal.status, Json(body)).into_response();
+        let mut response = (refusal.status, Json(refusal.body())).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = refusal.retry_after {

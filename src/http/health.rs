@@ -1,11 +1,12 @@
-//! `GET /healthz`: is the process serving, and may it write.
+//! `GET /healthz`: is the process as it should be; `GET /readyz`: does it take builds.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use colophon_store::CommitError;
 use serde::Serialize;
 
-use crate::app::SharedApp;
+use crate::app::{App, SharedApp};
 
 /// The answer.
 #[derive(Serialize)]
@@ -14,12 +15,38 @@ pub(super) struct Health {
     version: &'static str,
 }
 
-/// 200 while the process serves and writes; 503 once the store has stopped after a failed write,
-/// so that whatever watches the process restarts it.
-pub(super) async fn show(State(app): State<SharedApp>) -> (StatusCode, Json<Health>) {
-    let (status, word) = match app.press.store.health() {
-        Ok(()) => (StatusCode::OK, "ok"),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store has stopped; restart the server"),
+/// 200 while the process serves; 503 once the store has stopped after a failed write, so that
+/// whatever watches the process restarts it. A full disk is told, but no restart helps.
+pub(super) async fn live(State(app): State<SharedApp>) -> (StatusCode, Json<Health>) {
+    let (room, status) = look(&app);
+    let code = if matches!(room, Room::Stopped) {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
     };
-    (status, Json(Health { status: word, version: env!("CARGO_PKG_VERSION") }))
+    (code, status)
+}
+
+/// 200 while builds are taken; 503 while the disk is full or the store has stopped. What is there can
+/// be read all the same.
+pub(super) async fn ready(State(app): State<SharedApp>) -> (StatusCode, Json<Health>) {
+    let (room, status) = look(&app);
+    let code =
+        if matches!(room, Room::There) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, status)
+}
+
+enum Room {
+    There,
+    Full,
+    Stopped,
+}
+
+fn look(app: &App) -> (Room, Json<Health>) {
+    let (room, status) = match app.press.store.room() {
+        Ok(()) => (Room::There, "ok"),
+        Err(CommitError::Full { .. }) => (Room::Full, "full"),
+        Err(_) => (Room::Stopped, "the store has stopped; restart the server"),
+    };
+    (room, Json(Health { status, version: env!("CARGO_PKG_VERSION") }))
 }

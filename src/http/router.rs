@@ -3,22 +3,33 @@
 use axum::Router;
 use axum::http::{Method, Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
-use super::{ApiError, blobs, builds, bundles, git, health, metadata, operator, tenants};
+use super::{
+    ApiError, blobs, builds, bundles, git, health, maintenance, metadata, operator, tenants,
+};
 use crate::app::SharedApp;
+use crate::maintenance::{Backup, Fsck, Gc, Purge};
 
 /// The service. Bodies are bounded by the handlers that read them.
 pub fn router(app: SharedApp) -> Router {
     Router::new()
-        .route("/healthz", get(health::show))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
         .route("/build", post(builds::create))
         .route("/v1/builds", post(builds::create))
         .route("/v1/builds/{id}", get(builds::show))
         .route("/v1/operator/proof/{nonce}", get(operator::proof))
+        .route("/v1/keys/operator", get(operator::key))
+        .route("/v1/maintenance/gc", post(maintenance::run::<Gc>))
+        .route("/v1/maintenance/fsck", post(maintenance::run::<Fsck>))
+        .route("/v1/maintenance/purge", post(maintenance::run::<Purge>))
+        .route("/v1/maintenance/backup", post(maintenance::run::<Backup>))
+        .route("/v1/maintenance/blobs/{digest}", get(maintenance::explain))
         .route("/v1/tenants", post(tenants::create))
+        .route("/v1/tenants/{slug}", delete(maintenance::erase))
         .route("/v1/tenants/{slug}/tokens", post(tenants::create_token))
         .route("/v1/t/{slug}/blob/{digest}", get(blobs::show))
         .route("/v1/t/{slug}/manifest.json", get(metadata::tenant_manifest))

@@ -2,6 +2,7 @@
 
 use colophon_compiler::Problems;
 use colophon_model::FlowId;
+use colophon_store::CommitError;
 
 /// Every way in which a delivery can fail. Nothing is stored in any of them.
 #[derive(Debug, thiserror::Error)]
@@ -47,9 +48,12 @@ pub enum BuildError {
     /// The tenant was removed in between.
     #[error("the tenant is gone")]
     TenantGone,
+    /// There is too little space on the disk.
+    #[error(transparent)]
+    Full(CommitError),
     /// The store has stopped after a failed write.
     #[error("the store has stopped")]
-    Stopped(#[source] colophon_store::CommitError),
+    Stopped(#[source] CommitError),
     /// Reading the store failed.
     #[error("the store could not be read")]
     Store(#[from] colophon_store::Error),
@@ -62,4 +66,14 @@ pub enum BuildError {
     /// A manifest could not be written as JSON.
     #[error("a manifest could not be encoded")]
     Encoding(#[from] serde_json::Error),
+}
+
+impl From<CommitError> for BuildError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Full { .. } => Self::Full(error),
+            CommitError::Conflict(_) => Self::Contended,
+            CommitError::Stopped(_) => Self::Stopped(error),
+        }
+    }
 }

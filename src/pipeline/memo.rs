@@ -47,6 +47,13 @@ impl Memo {
     pub(super) fn remember(&self, question: Question, known: Known) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(question, known);
     }
+
+    /// Forgets everything of a tenant.
+    pub(super) fn forget(&self, tenant: TenantUid) {
+        let mut memo = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memo.young.retain(|(uid, _), _| *uid != tenant);
+        memo.old.retain(|(uid, _), _| *uid != tenant);
+    }
 }
 
 impl Generations {
@@ -90,5 +97,18 @@ mod tests {
         };
         assert!(size <= 2 * GENERATION + 1, "{size}");
         assert!(memo.recall(&(TenantUid::from_bytes([2; 16]), used.1)).is_none(), "other tenant");
+    }
+
+    #[test]
+    fn an_erased_tenant_is_forgotten_and_others_are_not() {
+        let memo = Memo::default();
+        let tenants = [TenantUid::from_bytes([1; 16]), TenantUid::from_bytes([2; 16])];
+        for n in 0..2 * GENERATION {
+            memo.remember((tenants[n % 2], Digest::of(&n.to_le_bytes())), known("some"));
+        }
+        memo.forget(tenants[0]);
+        let inner = memo.0.lock().unwrap();
+        assert!(!inner.old.is_empty() && !inner.young.is_empty());
+        assert!(inner.old.keys().chain(inner.young.keys()).all(|(uid, _)| *uid == tenants[1]));
     }
 }

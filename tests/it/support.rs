@@ -3,6 +3,7 @@
 pub(crate) mod process;
 pub(crate) mod programs;
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,11 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use colophon::app::App;
 use colophon::clock::Clock;
-use colophon::config::Config;
+use colophon::config::{Config, Space};
 use colophon::http::webhook_signature;
 use colophon::serve::Server;
 use colophon::tenants;
 use colophon::tokens::{TokenKind, create_token};
+use colophon::units::Size;
 use colophon_model::{CodePolicy, TenantSlug, UnixMillis};
 use serde_json::Value;
 
@@ -93,6 +95,8 @@ impl TestServer {
         let mut config = Config {
             data: dir.path().join("data"),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            // Tests run on any disk.
+            space: Space { low: Size::bytes(0), high: Size::bytes(0), reserve: Size::bytes(0) },
             ..Config::default()
         };
         change(&mut config);
@@ -165,6 +169,24 @@ impl TestServer {
         format!("{}/git/{}.git", self.url, tenant.slug)
     }
 
+    /// The data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.app.config.data.clone()
+    }
+
+    /// Asks as the operator, as the command line does.
+    pub(crate) fn operator(&self, method: &str, path: &str, body: &str) -> Answer {
+        let (url, agent) = (format!("{}{path}", self.url), agent());
+        let token = self.app.press.keys.operator_token();
+        let bearer = format!("Bearer {}", token.reveal());
+        let answer = match method {
+            "POST" => agent.post(url).header("authorization", bearer).send(body),
+            "DELETE" => agent.delete(url).header("authorization", bearer).call(),
+            _ => agent.get(url).header("authorization", bearer).call(),
+        };
+        read(answer.unwrap())
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -210,6 +232,20 @@ pub(crate) fn small_flow(slug: &str, revision: Option<u64>, text: &str) -> Vec<u
         flow["revision"] = revision.into();
     }
     serde_json::to_vec(&flow).unwrap()
+}
+
+/// `length` hex digits that do not compress well, the same for the same `seed`.
+pub(crate) fn noise(seed: u64, length: usize) -> String {
+    let mut text = String::new();
+    let mut number = seed;
+    while text.len() < length {
+        // Knuth's MMIX generator.
+        number =
+            number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        write!(text, "{:08x}", number >> 32).unwrap();
+    }
+    text.truncate(length);
+    text
 }
 
 /// A real LangFlow export when it could be fetched, else ours; and which.

@@ -2,12 +2,13 @@
 //!
 //! One TUF 1.0 repository per tenant: the keys and their derivation ([`TenantKeys`]), the metadata
 //! that the server signs ([`initial_root`], [`publish()`]), and the client workflow that an agent
-//! follows ([`RootChain`] and the stages after it). Pure and sync: no I/O, no clock, no randomness;
-//! the time comes in as a value. The layout is written down in `docs/edge-protocol.md`.
+//! follows ([`RootChain`] and the stages after it). Beside it, signed statements ([`dsse`]). Pure
+//! and sync: no I/O, no clock, no randomness; the time comes in as a value. The layout is written down in `docs/edge-protocol.md`.
 
 mod bundle;
 mod canonical;
 mod client;
+pub mod dsse;
 mod envelope;
 mod error;
 mod keys;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use super::programs::program;
 
@@ -22,7 +22,7 @@ impl ServerProcess {
     pub(crate) fn with(data: &Path, args: &[&str]) -> Self {
         let mut child = Command::new(program("colophon"))
             .args(["serve", "--json", "--listen", "127.0.0.1:0", "--builds-per-day", "1000000"])
-            .args(["--log", "warn", "--data"])
+            .args(["--log", "warn", "--space-low", "0", "--data"])
             .arg(data)
             .args(args)
             .stdout(Stdio::piped())
@@ -58,10 +58,36 @@ impl Drop for ServerProcess {
 
 /// Runs `colophon` against a data directory and returns the JSON it prints.
 pub(crate) fn colophon(data: &Path, args: &[&str]) -> serde_json::Value {
-    let output =
-        Command::new(program("colophon")).arg("--json").args(args).arg("--data").arg(data).output();
-    let output = output.unwrap();
+    let output = run(data, &[&["--json"], args].concat());
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "colophon {args:?}: {stderr}");
     serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Runs `colophon` against a data directory, and returns what it prints for people.
+pub(crate) fn told(data: &Path, args: &[&str]) -> String {
+    let output = run(data, args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "colophon {args:?}: {stderr}");
+    assert_eq!(stderr, "", "no progress where no terminal is");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs `colophon` against a data directory, which must fail with exit code 1, and returns what it
+/// says on stderr.
+pub(crate) fn refused(data: &Path, args: &[&str]) -> String {
+    let output = run(data, args);
+    assert_eq!(output.status.code(), Some(1), "colophon {args:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// Runs `colophon` against a data directory to its end, whatever that is.
+pub(crate) fn run(data: &Path, args: &[&str]) -> Output {
+    Command::new(program("colophon"))
+        .args(args)
+        .arg("--data")
+        .arg(data)
+        .env("COLOPHON_SPACE_LOW", "0")
+        .output()
+        .unwrap()
 }

@@ -1,0 +1,96 @@
+//! `colophon backup` and `colophon restore`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use colophon_store::{BackupReport, RestoreReport};
+
+use super::job::{self, Bar, Request, count, row};
+use super::{fsck, out::Out};
+use crate::config::{Config, Overrides};
+use crate::keys::MasterKey;
+use crate::maintenance::{self, BackedUp};
+use crate::units::Size;
+
+/// Copies the data directory while it is in use.
+#[derive(Debug, Args)]
+pub(super) struct Backup {
+    /// Where to: a directory that does not exist, or is empty
+    dir: PathBuf,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+impl Backup {
+    pub(super) fn run(self, out: Out) -> anyhow::Result<()> {
+        // A server stands elsewhere.
+        let dir = std::path::absolute(&self.dir)
+            .with_context(|| format!("`{}` is no path", self.dir.display()))?;
+        let job = maintenance::Backup { dir };
+        let done = job::run(&self.overrides, out, &job, &Request::Post("/v1/maintenance/backup"))?;
+        out.data(&done, |BackedUp { dir, copied }| {
+            format!(
+                "backed up to {}\n{}\n`keys/master.key` is not in it: keep a copy of that apart, \
+                 readable for you alone",
+                dir.display(),
+                copied_text(copied)
+            )
+        })
+    }
+}
+
+/// Makes a data directory from a backup.
+#[derive(Debug, Args)]
+pub(super) struct Restore {
+    /// What `colophon backup` made
+    backup: PathBuf,
+    /// Copy of `keys/master.key`, put in its place
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+impl Restore {
+    pub(super) fn run(self, out: Out) -> anyhow::Result<()> {
+        let data = Config::load(&self.overrides)?.data;
+        // The key is read first: a wrong one must not leave half of what was asked for.
+        let key = self.key.as_deref().map(MasterKey::read).transpose()?;
+        let bar = Bar::new(out);
+        let report = colophon_store::restore(&self.backup, &data, &|step| bar.show(&step.into()))?;
+        drop(bar);
+        if let Some(key) = &key {
+            key.install(&data)?;
+        }
+        out.data(&report, |report| text(report, &data, key.is_some()))?;
+        if !report.check.is_clean() {
+            bail!("the backup is damaged; `{}` holds what it held", data.display());
+        }
+        Ok(())
+    }
+}
+
+fn text(report: &RestoreReport, data: &Path, keyed: bool) -> String {
+    let mut lines = vec![
+        format!("restored to {}", data.display()),
+        copied_text(&report.copied),
+        fsck::text(&report.check),
+    ];
+    if !keyed {
+        let place = data.join("keys").join("master.key");
+        let place = place.display();
+        lines.push(format!("put the copy of your master key at {place} before you start a server"));
+    }
+    lines.join("\n")
+}
+
+fn copied_text(copied: &BackupReport) -> String {
+    let size = |bytes| Size::bytes(bytes).rounded();
+    let segments = count(copied.segments, "file");
+    format!(
+        "{}\n{}",
+        row("segments", format!("{segments}, {}", size(copied.segment_bytes))),
+        row("metadata", size(copied.metadata_bytes))
+    )
+}

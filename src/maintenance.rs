@@ -1,0 +1,114 @@
+//! Maintenance jobs: what an operator asks for, as JSON, done here or by the server that holds the
+//! data directory.
+
+mod backup;
+mod erase;
+mod fsck;
+mod gc;
+mod purge;
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use colophon_model::TenantSlug;
+use colophon_store::{Progress, Report};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::pipeline::Press;
+
+pub use backup::{BackedUp, Backup};
+pub use erase::{ERASURE_TYPE, Erase, ErasureReport, Outside, Statement};
+pub use fsck::Fsck;
+pub use gc::Gc;
+pub use purge::{Purge, Purged};
+
+/// A job and what it was asked to do.
+pub trait Job: Serialize + DeserializeOwned + Send + 'static {
+    /// What came of it.
+    type Outcome: Serialize + DeserializeOwned + Send + 'static;
+
+    /// Does the job to its end. Blocks.
+    fn run(&self, site: Site<'_>, report: Report<'_>) -> Result<Self::Outcome, JobError>;
+}
+
+/// Where a job is done.
+#[derive(Clone, Copy)]
+pub struct Site<'a> {
+    /// The store, the keys and the time.
+    pub press: &'a Press,
+    /// The configuration that holds there.
+    pub config: &'a Config,
+}
+
+/// Why a job was not done, or not to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] colophon_store::Error),
+    /// There is no such tenant.
+    #[error("there is no tenant `{0}`")]
+    Unknown(TenantSlug),
+    /// The tenant was erased before.
+    #[error("tenant `{0}` has been erased already")]
+    Erased(TenantSlug),
+    /// An erasure was not confirmed.
+    #[error(
+        "erasing tenant `{slug}` cannot be undone and is confirmed by its name; what was given is \
+         `{given}`"
+    )]
+    Unconfirmed {
+        /// The tenant.
+        slug: TenantSlug,
+        /// What was given in place of its name.
+        given: String,
+    },
+    /// A directory that a server cannot find without knowing where the caller stands.
+    #[error("`{0}` is not an absolute path")]
+    Relative(PathBuf),
+    /// A backup inside of what it is a backup of.
+    #[error(
+        "`{dir}` is inside the data directory `{data}`; name one outside, best on another disk"
+    )]
+    Inside {
+        /// The directory.
+        dir: PathBuf,
+        /// The data directory.
+        data: PathBuf,
+    },
+    /// A statement about the job could not be written.
+    #[error("the report could not be encoded")]
+    Encoding(#[from] serde_json::Error),
+}
+
+/// One line of a job that a server does: steps, and at the end what came of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Line<T> {
+    /// How far it is.
+    Progress(Step),
+    /// What came of it; the last line.
+    Result(T),
+    /// Why nothing came of it, as a problem (RFC 9457); the last line.
+    Error(serde_json::Value),
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What is being done, a short phrase.
+    pub stage: Cow<'static, str>,
+    /// How much of it is done.
+    pub done: u64,
+    /// How much there is, as far as it is known.
+    pub total: Option<u64>,
+}
+
+impl From<Progress> for Step {
+    fn from(progress: Progress) -> Self {
+        let Progress { stage, done, total } = progress;
+        Self { stage: stage.into(), done, total }
+    }
+}

@@ -1,0 +1,142 @@
+//! Erasing a tenant, and the signed statement about it.
+//!
+//! The statement names the tenant, so it is handed out and not kept: the data directory holds
+//! nothing of the tenant afterwards.
+
+use colophon_model::{TenantSlug, TenantUid};
+use colophon_store::rows::TenantRow;
+use colophon_store::{Erased, Report};
+use colophon_trust::dsse::Envelope;
+use serde::{Deserialize, Serialize};
+
+use super::{Job, JobError, Site};
+
+/// The type of a [`Statement`] in its envelope.
+pub const ERASURE_TYPE: &str = "application/vnd.colophon.erasure+json";
+
+/// Whom to erase.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Erase {
+    /// The tenant.
+    pub slug: TenantSlug,
+    /// Its name again.
+    pub confirm: String,
+}
+
+/// What was erased, when, and what is beyond this server's reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statement {
+    /// The tenant's uid.
+    pub tenant: TenantUid,
+    /// Its name.
+    pub slug: TenantSlug,
+    /// When the tenant was made, RFC 3339.
+    pub created: String,
+    /// When the erasure began, RFC 3339.
+    pub started: String,
+    /// When it was complete and durable, RFC 3339.
+    pub finished: String,
+    /// Version of the program that did it.
+    pub program: String,
+    /// What was removed.
+    pub erased: Erased,
+    /// What the data directory keeps.
+    pub kept: String,
+    /// What may hold the tenant's data elsewhere, and is to be erased there.
+    pub outside: Vec<Outside>,
+}
+
+/// A place that this server cannot reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    /// What.
+    pub what: String,
+    /// What to do about it.
+    pub how: String,
+}
+
+/// A statement and its signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErasureReport {
+    /// What was done.
+    pub statement: Statement,
+    /// The same, signed (DSSE).
+    pub envelope: Envelope,
+    /// The key that signed it, in PEM.
+    pub key: String,
+}
+
+impl Job for Erase {
+    type Outcome = ErasureReport;
+
+    fn run(&self, site: Site<'_>, report: Report<'_>) -> Result<ErasureReport, JobError> {
+        self.check()?;
+        let tenant = self.tenant(site)?;
+        let press = site.press;
+        let started = press.clock.now();
+        let erased = press.store.erase(&self.slug, started, report);
+        press.forget(tenant.uid);
+        let erased = erased?.ok_or_else(|| JobError::Unknown(self.slug.clone()))?;
+        sign(
+            site,
+            &Statement {
+                tenant: tenant.uid,
+                slug: tenant.slug,
+                created: tenant.created.rfc3339(),
+                started: started.rfc3339(),
+                finished: press.clock.now().rfc3339(),
+                program: concat!("colophon ", env!("CARGO_PKG_VERSION")).to_owned(),
+                erased,
+                kept: KEPT.to_owned(),
+                outside: outside(),
+            },
+        )
+    }
+}
+
+impl Erase {
+    /// Whether it is confirmed.
+    pub fn check(&self) -> Result<(), JobError> {
+        if self.confirm == self.slug.as_str() {
+            return Ok(());
+        }
+        let (slug, given) = (self.slug.clone(), self.confirm.clone());
+        Err(JobError::Unconfirmed { slug, given })
+    }
+
+    fn tenant(&self, site: Site<'_>) -> Result<TenantRow, JobError> {
+        let store = &site.press.store;
+        if let Some(tenant) = store.view()?.get::<TenantRow>(&self.slug)? {
+            return Ok(tenant);
+        }
+        let slug = self.slug.clone();
+        Err(if store.is_retired(&slug)? { JobError::Erased(slug) } else { JobError::Unknown(slug) })
+    }
+}
+
+fn sign(site: Site<'_>, statement: &Statement) -> Result<ErasureReport, JobError> {
+    let key = site.press.keys.statement_key();
+    let payload = serde_json::to_vec(statement)?;
+    Ok(ErasureReport {
+        statement: statement.clone(),
+        envelope: Envelope::sign(ERASURE_TYPE, &payload, &key),
+        key: key.public().to_pem(),
+    })
+}
+
+const KEPT: &str = "a digest of the name, so that it is not given to another tenant; files that other \
+                    tenants have too";
+
+fn outside() -> Vec<Outside> {
+    [
+        ("backups of the data directory", "delete those made before `finished`, or restore, erase and back up again; this server does not know of them"),
+        ("clones and mirrors of the tenant's branch", "ask whoever has cloned it; a forge that mirrors it deletes the repository and its caches itself"),
+        ("bundles on agents' machines", "remove the folder of `edge-fetch` on each: an agent keeps what it applied last"),
+        ("files that the tenant's people downloaded or exported, object storage among it", "delete them where they went, old versions included"),
+        ("snapshots of the file system, and blocks that it has freed", "delete snapshots made before `finished`; use an encrypted disk, or let the device discard what is free"),
+        ("logs and traces of this server and of proxies before it", "they name the tenant and its flows, not their content; delete them by their own retention"),
+    ]
+    .map(|(what, how)| Outside { what: what.to_owned(), how: how.to_owned() })
+    .into()
+}

@@ -1,0 +1,69 @@
+//! Deleting what is kept for a time only.
+
+use colophon_model::{TenantSlug, TenantUid};
+use colophon_store::rows::TenantRow;
+use colophon_store::{Progress, PurgeOptions, PurgeReport, Report};
+use serde::{Deserialize, Serialize};
+
+use super::{Job, JobError, Site};
+use crate::app::QUOTA_WINDOW;
+use crate::units::Span;
+
+/// What to purge.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Purge {
+    /// Say what would go, and delete nothing.
+    pub dry_run: bool,
+    /// How long the tags of a build are kept; default as configured.
+    pub older_than: Option<Span>,
+    /// One tenant; default all.
+    pub tenant: Option<TenantSlug>,
+}
+
+/// What was deleted, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purged {
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+    /// Tenants that were looked at.
+    pub tenants: u64,
+    /// What was found of all of them.
+    #[serde(flatten)]
+    pub found: PurgeReport,
+}
+
+impl Job for Purge {
+    type Outcome = Purged;
+
+    fn run(&self, site: Site<'_>, report: Report<'_>) -> Result<Purged, JobError> {
+        let options = PurgeOptions {
+            now: site.press.clock.now(),
+            keep_millis: self.older_than.unwrap_or(site.config.retention.tags).millis(),
+            quota_window_millis: QUOTA_WINDOW,
+            dry_run: self.dry_run,
+        };
+        let tenants = self.tenants(site)?;
+        let total = tenants.len() as u64;
+        let mut purged =
+            Purged { dry_run: self.dry_run, tenants: 0, found: PurgeReport::default() };
+        for tenant in tenants {
+            purged.found.add(&site.press.store.purge(tenant, &options)?);
+            purged.tenants += 1;
+            report(Progress { stage: "purging", done: purged.tenants, total: Some(total) });
+        }
+        Ok(purged)
+    }
+}
+
+impl Purge {
+    fn tenants(&self, site: Site<'_>) -> Result<Vec<TenantUid>, JobError> {
+        let view = site.press.store.view()?;
+        if let Some(slug) = &self.tenant {
+            let tenant = view.get::<TenantRow>(slug)?;
+            return Ok(vec![tenant.ok_or_else(|| JobError::Unknown(slug.clone()))?.uid]);
+        }
+        let rows = view.scan::<TenantRow>(&String::new());
+        Ok(rows.map(|row| row.map(|(_, tenant)| tenant.uid)).collect::<Result<_, _>>()?)
+    }
+}

@@ -1,0 +1,188 @@
+//! What the server does by itself to keep its store in order: interrupted erasures are finished,
+//! what is expired is purged, garbage is collected, and every blob is read from time to time.
+
+use std::time::Duration;
+
+use colophon_model::Digest;
+use colophon_store::Scrubbed;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::app::SharedApp;
+use crate::http::chain;
+use crate::maintenance::{Gc, Job, JobError, Purge, Site};
+use crate::tasks::TaskError;
+use crate::units::{Size, Span};
+
+/// How long after the start a job runs first, unless its interval is shorter.
+const FIRST: Duration = Duration::from_mins(5);
+/// How soon a job is tried again when another was running.
+const AGAIN: Duration = Duration::from_mins(1);
+/// Time between two looks for interrupted erasures.
+const ERASURES: Span = Span::hours(1);
+/// Every blob is read at most this often.
+const CYCLE: Duration = Duration::from_hours(24);
+
+/// The jobs of a running server.
+#[derive(Debug)]
+pub struct Upkeep(JoinSet<()>);
+
+impl Upkeep {
+    /// Starts what the configuration asks for.
+    pub fn start(app: &SharedApp) -> Self {
+        let mut jobs = JoinSet::new();
+        jobs.spawn(erasures(app.clone()));
+        let config = &app.config.maintenance;
+        if config.enabled {
+            jobs.spawn(repeat(app.clone(), config.purge_every, purge));
+            jobs.spawn(repeat(app.clone(), config.gc_every, collect));
+            jobs.spawn(scrub(app.clone(), config.scrub_per_second));
+        }
+        Self(jobs)
+    }
+
+    /// Starts nothing more. A step that runs on is as safe to cut as any other moment.
+    pub async fn stop(mut self) {
+        self.0.shutdown().await;
+    }
+}
+
+/// Runs `job` every so often; soon again when it could not run.
+async fn repeat<F: Future<Output = bool>>(
+    app: SharedApp,
+    every: Span,
+    job: impl Fn(SharedApp) -> F,
+) {
+    if every.get().is_zero() {
+        return;
+    }
+    let mut wait = every.get().min(FIRST);
+    loop {
+        sleep(wait).await;
+        let ran = job(app.clone()).await;
+        wait = if ran { every.get() } else { every.get().min(AGAIN) };
+    }
+}
+
+async fn erasures(app: SharedApp) {
+    loop {
+        finish_erasures(&app).await;
+        sleep(ERASURES.get()).await;
+    }
+}
+
+async fn finish_erasures(app: &SharedApp) {
+    let press = app.press.clone();
+    let work = move || Ok(press.store.resume_erasures(&|_| {})?);
+    let resumed = settle("erase", app.maintenance.run(work).await);
+    if let Some(count) = resumed.filter(|count| *count > 0) {
+        tracing::info!(count, "finished erasures that were interrupted");
+    }
+}
+
+/// Whether it ran.
+async fn purge(app: SharedApp) -> bool {
+    let Some(done) = run(&app, "purge", Purge::default()).await else { return false };
+    let found = done.found;
+    tracing::info!(
+        tenants = done.tenants,
+        tags = found.tags,
+        bundles = found.bundles,
+        tuf_files = found.tuf_files,
+        quota_stamps = found.quota_stamps,
+        "purged"
+    );
+    true
+}
+
+/// Whether it ran.
+async fn collect(app: SharedApp) -> bool {
+    let job = Gc { share: app.config.maintenance.gc_share, ..Gc::default() };
+    let Some(done) = run(&app, "gc", job).await else { return false };
+    tracing::info!(
+        blobs = done.blobs,
+        condemned = done.condemned,
+        deleted = done.deleted,
+        deleted_bytes = done.deleted_bytes,
+        freed_bytes = done.freed_bytes,
+        "collected garbage"
+    );
+    if done.missing > 0 {
+        tracing::error!(missing = done.missing, "blobs are missing; `colophon fsck` says which");
+    }
+    true
+}
+
+/// Runs a job in the one place there is, if it is free.
+async fn run<J: Job>(app: &SharedApp, name: &'static str, job: J) -> Option<J::Outcome> {
+    let worker = app.clone();
+    let work = move || {
+        let site = Site { press: &worker.press, config: &worker.config };
+        job.run(site, &|_| {})
+    };
+    settle(name, app.maintenance.run(work).await)
+}
+
+/// What came of a job. `None`: another was running, or it failed, which is logged.
+fn settle<T>(name: &'static str, done: Result<Result<T, JobError>, TaskError>) -> Option<T> {
+    let error: Box<dyn std::error::Error> = match done {
+        Ok(Ok(outcome)) => return Some(outcome),
+        Err(TaskError::Busy) | Ok(Err(JobError::Store(colophon_store::Error::Busy))) => {
+            tracing::debug!(name, "another maintenance job runs");
+            return None;
+        }
+        Ok(Err(error)) => error.into(),
+        Err(error) => error.into(),
+    };
+    tracing::error!(error = %chain(&*error), name, "maintenance failed");
+    None
+}
+
+/// Reads all blobs again and again, so much of them in a second.
+async fn scrub(app: SharedApp, rate: Size) {
+    if rate.get() == 0 {
+        return;
+    }
+    loop {
+        let start = Instant::now();
+        if let Some(done) = scrub_all(&app, rate.get()).await {
+            tracing::info!(
+                blobs = done.blobs,
+                bytes = done.bytes,
+                damaged = done.damaged.len(),
+                seconds = start.elapsed().as_secs(),
+                "read and verified every blob"
+            );
+        }
+        sleep(CYCLE.saturating_sub(start.elapsed())).await;
+    }
+}
+
+async fn scrub_all(app: &SharedApp, rate: u64) -> Option<Scrubbed> {
+    let mut total = Scrubbed::default();
+    loop {
+        let start = Instant::now();
+        let part = scrub_part(app, total.next, rate).await?;
+        total.blobs += part.blobs;
+        total.bytes += part.bytes;
+        total.damaged.extend(part.damaged);
+        total.next = part.next;
+        if total.next.is_none() {
+            return Some(total);
+        }
+        let due = Duration::from_millis(part.bytes.saturating_mul(1000) / rate);
+        sleep(due.saturating_sub(start.elapsed())).await;
+    }
+}
+
+/// Reads the blobs after `after`, up to `bytes` of them.
+async fn scrub_part(app: &SharedApp, after: Option<Digest>, bytes: u64) -> Option<Scrubbed> {
+    let press = app.press.clone();
+    // It waits while a job runs, rather than read beside it.
+    let part = app.maintenance.resume(move || Ok(press.store.scrub(after, bytes)?)).await;
+    let part = settle("scrub", part)?;
+    for digest in &part.damaged {
+        tracing::error!(%digest, "a blob is damaged; `colophon fsck --repair` may heal it");
+    }
+    Some(part)
+}

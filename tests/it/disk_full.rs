@@ -1,0 +1,84 @@
+//! A full disk: builds are refused in words, what is there stays readable, and room brings them back.
+
+use std::path::Path;
+
+use colophon::units::Size;
+
+use crate::support::process::{colophon, told};
+use crate::support::programs::clone;
+use crate::support::{Answer, TestServer, TestTenant, small_flow};
+
+/// A server that calls the disk full below `low` bytes.
+fn server(data: &Path, low: Size) -> TestServer {
+    TestServer::with(|config| {
+        data.clone_into(&mut config.data);
+        config.space.low = low;
+    })
+}
+
+/// More than any disk has.
+const EVERYTHING: Size = Size::bytes(u64::MAX);
+
+fn assert_full(answer: &Answer) {
+    assert_eq!((answer.status, answer.code().as_str()), (507, "disk-full"));
+    assert_eq!(answer.header("retry-after"), "60");
+}
+
+fn flow(text: &str) -> Vec<u8> {
+    small_flow("orders", None, text)
+}
+
+fn tenant_with_a_build(data: &Path) -> TestTenant {
+    let server = server(data, Size::bytes(0));
+    let tenant = server.tenant("acme-inc");
+    assert_eq!(server.build(&tenant, &flow("before")).status, 201);
+    tenant
+}
+
+#[test]
+fn a_full_disk_refuses_builds_and_recovers() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let tenant = tenant_with_a_build(&data);
+
+    let full = server(&data, EVERYTHING);
+    assert_full(&full.build(&tenant, &flow("new")));
+    assert_full(&full.operator("POST", "/v1/tenants", r#"{"slug": "another"}"#));
+    let token = r#"{"kind": "api", "days": 1}"#;
+    assert_full(&full.operator("POST", "/v1/tenants/acme-inc/tokens", token));
+    // A no-op writes nothing, whether the body is remembered or has to be read.
+    for _ in 0..2 {
+        let noop = full.build(&tenant, &flow("before"));
+        assert_eq!((noop.status, &noop.json()["outcome"]), (200, &"noop".into()));
+    }
+    let (live, ready) = (full.get("/healthz", &[]), full.get("/readyz", &[]));
+    assert_eq!((live.status, &live.json()["status"]), (200, &"full".into()));
+    assert_eq!((ready.status, &ready.json()["status"]), (503, &"full".into()));
+    clone(&full.git_url(&tenant), &tenant.git, &full.path("clone"));
+    // What makes room is allowed to write.
+    assert_eq!(colophon(&data, &["purge", "--older-than", "0s"])["tags"], 1);
+    told(&data, &["gc", "--grace", "0s"]);
+    assert_eq!(colophon(&data, &["fsck"])["total_problems"], 0);
+    drop(full);
+
+    let roomy = server(&data, Size::bytes(1));
+    assert_eq!(roomy.get("/readyz", &[]).status, 200);
+    assert_eq!(roomy.build(&tenant, &flow("new")).status, 201);
+}
+
+/// The command line says the same without a server.
+#[test]
+fn a_build_from_a_file_is_told_that_the_disk_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    tenant_with_a_build(&data);
+    let file = dir.path().join("flow.json");
+    std::fs::write(&file, flow("new")).unwrap();
+    let output = std::process::Command::new(crate::support::programs::program("colophon"))
+        .args(["build", "acme-inc", "--space-low", "8EiB", "--data"])
+        .args([&data, &file])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && stderr.contains("the disk is full"), "{stderr}");
+}
