@@ -31,6 +31,7 @@ mod stream;
 mod upload_pack;
 mod v0;
 mod v2;
+mod verify;
 mod worktree;
 mod zlib;
 
@@ -43,3 +44,4 @@ pub use protocol::{Limits, Protocol};
 pub use read::object;
 pub use stream::PackStream;
 pub use upload_pack::{Response, UploadPack};
+pub use verify::{verify, verify_tag};

@@ -1,5 +1,7 @@
 //! Checking the store.
 
+mod git;
+
 use colophon_store::{FsckOptions, FsckReport, Report};
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,10 @@ impl Job for Fsck {
     fn run(&self, site: Site<'_>, report: Report<'_>) -> Result<FsckReport, JobError> {
         let options =
             FsckOptions { read_blobs: !self.quick, repair: self.repair, pace: self.share.pace() };
-        Ok(site.press.store.fsck(&options, Some(&FromGit), report)?)
+        let mut found = site.press.store.fsck(&options, Some(&FromGit), report)?;
+        if !self.quick {
+            git::check(&site.press.store, report, &mut found)?;
+        }
+        Ok(found)
     }
 }

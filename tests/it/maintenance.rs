@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use colophon::clock::Clock as _;
 use colophon::tokens::{TokenKind, create_token};
 use colophon::units::{Size, Span};
-use colophon_model::Digest;
+use colophon_model::{Digest, LogEntry, Ordinal};
+use colophon_store::rows::TenantRow;
+use colophon_store::{Change, Options, Store};
 use serde_json::Value;
 
 use crate::support::process::{colophon, refused, told};
@@ -403,4 +405,34 @@ fn a_client_that_goes_away_does_not_end_a_job() {
     wait_until("another job may run", || {
         server.operator("POST", "/v1/maintenance/gc", "").status == 200
     });
+}
+
+/// A Git object whose bytes are another's passes every check of the store's own rows.
+#[test]
+fn a_git_object_that_is_not_itself_is_found() {
+    let server = TestServer::start();
+    let (data, tenant) = (server.data(), server.tenant("acme-inc"));
+    built(&server, &tenant, ORDER_INTAKE);
+    let dir = take(server);
+    let store = Store::open(&data, &Options::default()).unwrap();
+    let uid = store.view().unwrap().scan::<TenantRow>(&()).next().unwrap().unwrap().1.uid;
+    let entries: Vec<(Ordinal, LogEntry)> = store
+        .view()
+        .unwrap()
+        .scan::<LogEntry>(&uid)
+        .map(|row| row.map(|((_, at), entry)| (at, entry)).unwrap())
+        .filter(|(_, entry)| entry.base.is_none() && entry.blob.is_some())
+        .take(2)
+        .collect();
+    let [(at, first), (_, other)] = entries.as_slice() else { panic!("two whole blobs") };
+    let swapped = LogEntry { oid: first.oid, ..other.clone() };
+    let mut change = Change::new();
+    change.put(&(uid, *at), &swapped);
+    store.commit(change).unwrap();
+    drop(store);
+    let found = refused(&data, &["fsck"]);
+    assert!(found.contains("problem"), "{found}");
+    let report = told(&data, &["fsck", "--quick"]);
+    assert!(report.ends_with("nothing is wrong\n"), "a quick check does not hash: {report}");
+    drop(dir);
 }

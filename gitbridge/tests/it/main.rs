@@ -8,3 +8,4 @@ mod oracle;
 mod packs;
 mod protocol;
 mod support;
+mod verify;
