@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::TryLockError;
 
-use colophon_model::TenantUid;
+use colophon_model::{Digest, TenantUid};
 
 use crate::committer::Committer;
 use crate::damage::Damage;
@@ -234,6 +234,12 @@ impl Store {
 
     fn retired(&self) -> MutexGuard<'_, Vec<Retired>> {
         self.0.retired.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the blob's bytes are known to be lost or wrong, so that whoever has them should bring
+    /// them.
+    pub fn is_damaged(&self, digest: &Digest) -> bool {
+        self.0.damage.holds(digest)
     }
 
     /// Begins a lease; see [`View::lease`].

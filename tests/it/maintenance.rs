@@ -129,8 +129,14 @@ fn a_flipped_byte_is_found_and_healed_from_git() {
     assert_eq!(server.get_with(&path, &tenant.api).status, 200);
     assert_eq!(colophon(&data, &["fsck"])["total_problems"], 0);
 
-    // The same without a server, and what cannot be repaired.
+    // A delivery of the same flow writes nothing, except what the store has lost of it.
     let received = Digest::of(&body).to_string();
+    damage(&data, &received);
+    refused(&data, &["fsck", "--repair"]);
+    assert_eq!(server.build(&tenant, &body).status, 200);
+    assert_eq!(colophon(&data, &["fsck"])["total_problems"], 0);
+
+    // The same without a server, and what cannot be repaired.
     let dir = take(server);
     damage(&data, &received);
     let left = refused(&data, &["fsck", "--repair"]);
