@@ -19,8 +19,31 @@ pub(crate) struct Committer {
     pub(crate) segments: Arc<dyn Segments>,
     pub(crate) damage: Arc<Damage>,
     pub(crate) space: Arc<Space>,
-    pub(crate) inline_max: usize,
+    inline: Inline,
     sequence: Sequence,
+}
+
+/// Which blobs of a group are kept in the metadata.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Inline {
+    /// Largest one, encoded, in bytes.
+    pub(crate) max: usize,
+    /// Most bytes of all of them.
+    pub(crate) per_group: usize,
+}
+
+impl Inline {
+    /// Small builds stay in the metadata, and cost no sync of a segment. A large group pays for one
+    /// easily, and segments hold its blobs side by side, where pages of the metadata leave gaps.
+    fn split(self, blobs: Vec<&PreparedBlob>) -> (Vec<&PreparedBlob>, Vec<&PreparedBlob>) {
+        let mut left = self.per_group;
+        blobs.into_iter().partition(|blob| {
+            let len = blob.frame().payload().len();
+            let fits = len <= self.max && len <= left;
+            left -= if fits { len } else { 0 };
+            fits
+        })
+    }
 }
 
 /// The rows of a group's blobs, and what they change about damage.
@@ -37,10 +60,10 @@ impl Committer {
         segments: Arc<dyn Segments>,
         damage: Arc<Damage>,
         space: Arc<Space>,
-        inline_max: usize,
+        inline: Inline,
     ) -> io::Result<Self> {
         let sequence = Sequence::load(&*kv.snapshot()?)?;
-        Ok(Self { kv, segments, damage, space, inline_max, sequence })
+        Ok(Self { kv, segments, damage, space, inline, sequence })
     }
 
     /// Commits a group and answers for each change.
@@ -91,8 +114,7 @@ impl Committer {
         let snapshot = self.kv.snapshot()?;
         self.quarantine(&*snapshot, &mut rows)?;
         let new = self.new_blobs(&*snapshot, group, &mut rows)?;
-        let (small, large): (Vec<_>, Vec<_>) =
-            new.into_iter().partition(|blob| blob.frame().payload().len() <= self.inline_max);
+        let (small, large) = self.inline.split(new);
         for blob in small {
             let number = self.sequence.next(&mut rows.batch);
             let payload = blob.frame().payload().to_vec();
@@ -188,4 +210,23 @@ fn name(batch: &mut Batch, blob: &PreparedBlob, place: Place) {
     let row = BlobRow { codec: frame.codec(), raw_len: frame.raw_len(), place };
     let key = BlobRow::encode_key(&blob.digest());
     batch.writes.insert((BlobRow::TABLE, key), Some(row.encode()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_keeps_only_so_many_bytes_inline() {
+        let blobs: Vec<PreparedBlob> =
+            (0..10_u8).map(|n| PreparedBlob::new(&[n; 4]).unwrap()).collect();
+        let split = |max, per_group| {
+            let (small, large) = Inline { max, per_group }.split(blobs.iter().collect());
+            (small.len(), large.len())
+        };
+        assert_eq!(split(4, 1000), (10, 0));
+        assert_eq!(split(3, 1000), (0, 10), "each is too large");
+        assert_eq!(split(4, 19), (4, 6), "the fifth does not fit any more");
+        assert_eq!(split(4, 0), (0, 10));
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::TryLockError;
 
 use colophon_model::{Digest, TenantUid};
 
-use crate::committer::Committer;
+use crate::committer::{Committer, Inline};
 use crate::damage::Damage;
 use crate::format;
 use crate::gc::Retired;
@@ -30,6 +30,9 @@ pub struct Options {
     pub cache_bytes: usize,
     /// Blobs up to this size after compression, in bytes, are kept in the metadata.
     pub inline_max: usize,
+    /// Bytes of blobs that one group of changes adds to the metadata; what is beyond goes to a
+    /// segment.
+    pub inline_per_group: usize,
     /// Size at which a segment is sealed, in bytes.
     pub segment_max: u64,
     /// When the disk counts as full.
@@ -44,6 +47,7 @@ impl Default for Options {
             durability: Durability::Full,
             cache_bytes: 64 << 20,
             inline_max: 4 << 10,
+            inline_per_group: 256 << 10,
             segment_max: 64 << 20,
             watermarks: Watermarks::default(),
             owner: String::new(),
@@ -94,7 +98,8 @@ impl Store {
             FileSegments::open(Arc::clone(&disk), options.segment_max).map_err(file("segments"))?;
         let kv =
             RedbKv::open(disk, options.durability, options.cache_bytes).map_err(file("CURRENT"))?;
-        Self::start(Arc::new(kv), Arc::new(segments), space, options.inline_max)
+        let inline = Inline { max: options.inline_max, per_group: options.inline_per_group };
+        Self::start(Arc::new(kv), Arc::new(segments), space, inline)
     }
 
     /// A store that is gone with its last handle, for tests and for trying things out.
@@ -109,14 +114,15 @@ impl Store {
         segments: Arc<dyn Segments>,
         inline_max: usize,
     ) -> Result<Self, Error> {
-        Self::start(kv, segments, Space::unlimited(), inline_max)
+        let inline = Inline { max: inline_max, per_group: Options::default().inline_per_group };
+        Self::start(kv, segments, Space::unlimited(), inline)
     }
 
     fn start(
         kv: Arc<dyn Kv>,
         segments: Arc<dyn Segments>,
         space: Space,
-        inline_max: usize,
+        inline: Inline,
     ) -> Result<Self, Error> {
         let snapshot = kv.snapshot().map_err(Error::Read)?;
         let damage = Arc::new(Damage::load(&*snapshot).map_err(Error::Read)?);
@@ -127,7 +133,7 @@ impl Store {
             Arc::clone(&segments),
             Arc::clone(&damage),
             Arc::clone(&space),
-            inline_max,
+            inline,
         );
         let writer = committer.and_then(Writer::start).map_err(Error::Read)?;
         Ok(Self(Arc::new(Inner {

@@ -123,8 +123,12 @@ fn what_nothing_names_is_condemned_first_and_deleted_after_the_grace() {
 #[test]
 fn sparse_metadata_is_written_anew() {
     let dir = tempfile::tempdir().unwrap();
-    let options =
-        Options { durability: Durability::Fast, inline_max: 1 << 20, ..Options::default() };
+    let options = Options {
+        durability: Durability::Fast,
+        inline_max: 1 << 20,
+        inline_per_group: 1 << 20,
+        ..Options::default()
+    };
     let store = Store::open(dir.path(), &options).unwrap();
     for n in 0..90_u64 {
         store.commit(name(1, &n.to_string(), &noise(n, 1_000_000))).unwrap();
