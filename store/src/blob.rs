@@ -7,7 +7,7 @@ use colophon_model::{Artifact, Digest, TenantUid, UnixMillis};
 use rayon::prelude::*;
 
 use crate::frame::{self, Codec};
-use crate::row::{InvalidRow, Row, key_bytes};
+use crate::row::{InvalidRow, Row, key_bytes, mark_row};
 use crate::{Error, Frame, Location, MAX_BLOB_LEN, Segments, Snapshot, Table};
 
 /// A blob that is hashed and compressed, ready to be written. Cheap to clone.
@@ -119,18 +119,7 @@ fn parse_location(bytes: &[u8]) -> Option<Location> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Member;
 
-impl Row for Member {
-    const TABLE: Table = Table::Member;
-    type Key = (Digest, TenantUid);
-
-    fn encode(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, InvalidRow> {
-        if bytes.is_empty() { Ok(Self) } else { Err(InvalidRow::Binary("membership")) }
-    }
-}
+mark_row!(Member, Member, (Digest, TenantUid));
 
 /// Says since when nothing of the tenant names the blob, as far as the last collection saw. It goes
 /// when something names the blob again; until then the tenant still reads it.

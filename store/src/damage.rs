@@ -8,7 +8,7 @@ use std::io;
 
 use colophon_model::Digest;
 
-use crate::row::{InvalidRow, Row};
+use crate::row::{Row, mark_row};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::{KeyRange, Snapshot, Table};
 
@@ -16,18 +16,7 @@ use crate::{KeyRange, Snapshot, Table};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Quarantined;
 
-impl Row for Quarantined {
-    const TABLE: Table = Table::Quarantine;
-    type Key = Digest;
-
-    fn encode(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, InvalidRow> {
-        if bytes.is_empty() { Ok(Self) } else { Err(InvalidRow::Binary("mark")) }
-    }
-}
+mark_row!(Quarantined, Quarantine, Digest);
 
 /// What is known of damage, by all handles of one store.
 #[derive(Debug, Default)]

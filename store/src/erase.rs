@@ -16,7 +16,8 @@ use crate::damage::Quarantined;
 use crate::fsck;
 use crate::gc::{self, Compaction, GcReport};
 use crate::progress::{Progress, Report};
-use crate::row::{InvalidRow, Row, from_json, key_bytes, to_json};
+use crate::row::{Row, key_bytes, mark_row};
+use crate::rows::json_row;
 use crate::rows::{SlugOf, TenantHead, TenantRow, TokenRow};
 use crate::{Change, CommitError, Error, KeyRange, Order, Pace, Store, Table, View};
 
@@ -54,35 +55,13 @@ pub(crate) struct Erasure {
     started: UnixMillis,
 }
 
-impl Row for Erasure {
-    const TABLE: Table = Table::Erasure;
-    type Key = u64;
-
-    fn encode(&self) -> Vec<u8> {
-        to_json(self)
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, InvalidRow> {
-        from_json(bytes)
-    }
-}
+json_row!(Erasure, Erasure, u64);
 
 /// Marks a slug that was a tenant's, by a digest of it. The value is empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RetiredSlug;
 
-impl Row for RetiredSlug {
-    const TABLE: Table = Table::RetiredSlug;
-    type Key = Digest;
-
-    fn encode(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, InvalidRow> {
-        if bytes.is_empty() { Ok(Self) } else { Err(InvalidRow::Binary("mark")) }
-    }
-}
+mark_row!(RetiredSlug, RetiredSlug, Digest);
 
 /// `blake3("colophon retired slug v1" ‖ slug)`. It keeps the name out of the files, not from someone
 /// who tries names.

@@ -68,6 +68,25 @@ pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, InvalidR
     serde_json::from_slice(bytes).map_err(InvalidRow::Json)
 }
 
+/// Makes a unit type a row of a table: the key says it all, and the value is empty.
+macro_rules! mark_row {
+    ($row:ident, $table:ident, $key:ty) => {
+        impl crate::Row for $row {
+            const TABLE: crate::Table = crate::Table::$table;
+            type Key = $key;
+
+            fn encode(&self) -> Vec<u8> {
+                Vec::new()
+            }
+
+            fn decode(bytes: &[u8]) -> Result<Self, crate::InvalidRow> {
+                if bytes.is_empty() { Ok(Self) } else { Err(crate::InvalidRow::Binary("mark")) }
+            }
+        }
+    };
+}
+pub(crate) use mark_row;
+
 /// A part of a key. Byte order of encoded keys is the order of the values, and parts written one
 /// after the other parse back without ambiguity.
 pub trait KeyPart: Sized {

@@ -38,7 +38,7 @@ macro_rules! json_row {
         }
     };
 }
-use json_row;
+pub(crate) use json_row;
 
 /// Whether a row of `table` decodes, whatever it says.
 pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), InvalidRow> {

@@ -3,8 +3,8 @@
 
 use std::io;
 
-use super::redb::{RedbFile, RedbSnapshot};
-use super::{Batch, Conflict, Entry, KeyRange, Kv, Order, Snapshot, Usage, Visit};
+use super::redb::RedbFile;
+use super::{Batch, Conflict, KeyRange, Kv, Order, Snapshot, Usage};
 use crate::disk::{read_small, remove_if_present, write_atomic};
 use crate::space::is_full;
 use crate::sync::{Arc, PoisonError, RwLock};
@@ -99,8 +99,7 @@ fn make(
 
 impl Kv for RedbKv {
     fn snapshot(&self) -> io::Result<Box<dyn Snapshot>> {
-        let (_, file) = self.current();
-        Ok(Box::new(Pinned { snapshot: file.snapshot()?, _file: file }))
+        Ok(Box::new(self.current().1.snapshot()?))
     }
 
     fn commit(&self, batches: &[&Batch]) -> io::Result<Vec<Result<(), Conflict>>> {
@@ -128,32 +127,6 @@ impl Kv for RedbKv {
         // Readers that hold it open keep it; its space is free when the last of them is gone.
         remove_if_present(&*self.disk, &name(generation))?;
         self.disk.sync_dir("")
-    }
-}
-
-/// A snapshot and the database that it is of.
-struct Pinned {
-    snapshot: RedbSnapshot,
-    _file: Arc<RedbFile>,
-}
-
-impl Snapshot for Pinned {
-    fn get(&self, table: Table, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        self.snapshot.get(table, key)
-    }
-
-    fn range(
-        &self,
-        table: Table,
-        range: &KeyRange,
-        order: Order,
-        limit: usize,
-    ) -> io::Result<Vec<Entry>> {
-        self.snapshot.range(table, range, order, limit)
-    }
-
-    fn visit(&self, table: Table, range: &KeyRange, visit: Visit<'_>) -> io::Result<()> {
-        self.snapshot.visit(table, range, visit)
     }
 }
 
@@ -199,7 +172,7 @@ fn has_rows(disk: &dyn Disk, name: &str) -> bool {
         if file.is_empty()? {
             return Ok(false);
         }
-        let snapshot = RedbFile::open(file, Durability::Full, COPY_CACHE)?.snapshot()?;
+        let snapshot = Arc::new(RedbFile::open(file, Durability::Full, COPY_CACHE)?).snapshot()?;
         let all = KeyRange::prefix(b"");
         let any_in =
             |table: &Table| Ok(!snapshot.range(*table, &all, Order::Ascending, 1)?.is_empty());

@@ -103,8 +103,8 @@ impl RedbFile {
 }
 
 impl RedbFile {
-    pub(crate) fn snapshot(&self) -> io::Result<RedbSnapshot> {
-        Ok(RedbSnapshot(self.db.begin_read().map_err(to_io)?))
+    pub(crate) fn snapshot(self: &Arc<Self>) -> io::Result<RedbSnapshot> {
+        Ok(RedbSnapshot { txn: self.db.begin_read().map_err(to_io)?, _file: Arc::clone(self) })
     }
 
     /// Bytes that rows and the pages above them need.
@@ -202,11 +202,15 @@ impl<'txn> Tables<'txn> {
     }
 }
 
-pub(crate) struct RedbSnapshot(ReadTransaction);
+/// One state of a database, which it keeps open: a rewrite may have put another in its place.
+pub(crate) struct RedbSnapshot {
+    txn: ReadTransaction,
+    _file: Arc<RedbFile>,
+}
 
 impl Snapshot for RedbSnapshot {
     fn get(&self, table: Table, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        let rows = self.0.open_table(definition(table)).map_err(to_io)?;
+        let rows = self.txn.open_table(definition(table)).map_err(to_io)?;
         let row = ReadableTable::get(&rows, key).map_err(to_io)?;
         Ok(row.map(|value| value.value().to_vec()))
     }
@@ -218,7 +222,7 @@ impl Snapshot for RedbSnapshot {
         order: Order,
         limit: usize,
     ) -> io::Result<Vec<Entry>> {
-        let rows = self.0.open_table(definition(table)).map_err(to_io)?;
+        let rows = self.txn.open_table(definition(table)).map_err(to_io)?;
         let rows = ReadableTable::range::<&[u8]>(&rows, bounds(range)).map_err(to_io)?;
         match order {
             Order::Ascending => rows.take(limit).map(entry).collect(),
@@ -227,7 +231,7 @@ impl Snapshot for RedbSnapshot {
     }
 
     fn visit(&self, table: Table, range: &KeyRange, visit: Visit<'_>) -> io::Result<()> {
-        let rows = self.0.open_table(definition(table)).map_err(to_io)?;
+        let rows = self.txn.open_table(definition(table)).map_err(to_io)?;
         for row in ReadableTable::range::<&[u8]>(&rows, bounds(range)).map_err(to_io)? {
             let (key, value) = row.map_err(to_io)?;
             if !visit(key.value(), value.value()) {

@@ -7,6 +7,7 @@ use colophon_model::{
 use serde::{Deserialize, Serialize};
 
 use super::json_row;
+use crate::row::mark_row;
 use crate::{InvalidRow, Row, Table};
 
 /// The current build of a flow: what decides a no-op, and what the tenant's manifest shows.
@@ -70,18 +71,7 @@ json_row!(FlowOwner, FlowOwner, (TenantUid, FlowId));
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeenPlan;
 
-impl Row for SeenPlan {
-    const TABLE: Table = Table::SeenPlan;
-    type Key = (TenantUid, FlowId, Digest);
-
-    fn encode(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, InvalidRow> {
-        if bytes.is_empty() { Ok(Self) } else { Err(InvalidRow::Binary("mark")) }
-    }
-}
+mark_row!(SeenPlan, SeenPlan, (TenantUid, FlowId, Digest));
 
 json_row!(BuildRecord, Build, (TenantUid, BuildId));
 
