@@ -31,9 +31,9 @@ struct Shipped {
     decoder: OnceLock<DecoderDictionary<'static>>,
 }
 
-/// Level 5: modules are a sixth smaller than at level 1 and faster to read, and blobs are read far
-/// more often than they are packed.
-static TEXT_1: Shipped = Shipped::new(include_bytes!("../dictionaries/text-1.dict"), 5);
+/// Level 3: 7 % smaller than level 1 at nearly its speed. Level 5 saves 8 % more at less than half
+/// of it, and a build waits for it.
+static TEXT_1: Shipped = Shipped::new(include_bytes!("../dictionaries/text-1.dict"), 3);
 /// Level 3: at level 5 manifests, which every build writes anew, grow again.
 static JSON_1: Shipped = Shipped::new(include_bytes!("../dictionaries/json-1.dict"), 3);
 
