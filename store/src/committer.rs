@@ -115,12 +115,6 @@ impl Committer {
         self.quarantine(&*snapshot, &mut rows)?;
         let new = self.new_blobs(&*snapshot, group, &mut rows)?;
         let (small, large) = self.inline.split(new);
-        for blob in small {
-            let number = self.sequence.next(&mut rows.batch);
-            let payload = blob.frame().payload().to_vec();
-            rows.batch.writes.insert((Table::Inline, key_bytes(&number)), Some(payload));
-            name(&mut rows.batch, blob, Place::Inline(number));
-        }
         let frames: Vec<&[u8]> = large.iter().map(|blob| blob.frame().as_bytes()).collect();
         let locations = self.segments.append(&frames).inspect_err(|_| {
             // What readers reported is not recorded then, and must not be forgotten.
@@ -129,6 +123,13 @@ impl Committer {
         let locations = locations.map_err(Failed::of_append)?;
         for (blob, location) in large.iter().zip(locations) {
             name(&mut rows.batch, blob, Place::Segment(location));
+        }
+        // Numbered last: the lease of a group that does not fit is not written.
+        for blob in small {
+            let number = self.sequence.next(&mut rows.batch);
+            let payload = blob.frame().payload().to_vec();
+            rows.batch.writes.insert((Table::Inline, key_bytes(&number)), Some(payload));
+            name(&mut rows.batch, blob, Place::Inline(number));
         }
         Ok(rows)
     }

@@ -67,7 +67,7 @@ fn ended() -> CommitError {
     CommitError::Stopped(Arc::new(io::Error::other("the writer has ended")))
 }
 
-type Alone = Box<dyn FnOnce(&mut Committer) -> io::Result<()> + Send>;
+type Alone = Box<dyn FnOnce(&mut Work) + Send>;
 
 /// What the thread is given to do.
 enum Job {
@@ -116,14 +116,14 @@ impl Writer {
         work: impl FnOnce(&mut Committer) -> io::Result<T> + Send + 'static,
     ) -> Result<T, CommitError> {
         let (sender, receiver) = mpsc::sync_channel(1);
-        let job = Job::Alone(Box::new(move |committer| {
-            let _ = sender.send(work(committer)?);
-            Ok(())
+        let job = Job::Alone(Box::new(move |writer| {
+            // Answered once the store has stopped, so that whoever is told finds it so.
+            let _ = sender.send(writer.unless_stopped(work).map_err(CommitError::Stopped));
         }));
         if let Some(queue) = &self.queue {
             let _ = queue.send(job);
         }
-        receiver.recv().map_err(|_| self.stopped().unwrap_or_else(ended))
+        receiver.recv().unwrap_or_else(|_| Err(self.stopped().unwrap_or_else(ended)))
     }
 
     /// Why the store has stopped, if it has.
@@ -160,8 +160,7 @@ impl Work {
                 self.commit(group);
             }
             if let Some(work) = alone {
-                // Without a result, whoever waits for the work learns that the store has stopped.
-                let _ = self.unless_stopped(work);
+                work(self);
             }
         }
     }

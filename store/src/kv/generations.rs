@@ -172,7 +172,7 @@ fn has_rows(disk: &dyn Disk, name: &str) -> bool {
         if file.is_empty()? {
             return Ok(false);
         }
-        let snapshot = Arc::new(RedbFile::open(file, Durability::Full, COPY_CACHE)?).snapshot()?;
+        let snapshot = Arc::new(RedbFile::open_checked(file, COPY_CACHE)?).snapshot()?;
         let all = KeyRange::prefix(b"");
         let any_in =
             |table: &Table| Ok(!snapshot.range(*table, &all, Order::Ascending, 1)?.is_empty());

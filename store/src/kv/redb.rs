@@ -80,6 +80,17 @@ impl RedbFile {
         Ok(kv)
     }
 
+    /// As [`Self::open`], for a file that may have been written by halves: every page of it is
+    /// checked first. Without that redb takes what it finds for its own, and may panic.
+    pub(crate) fn open_checked(file: Arc<dyn DiskFile>, cache_bytes: usize) -> io::Result<Self> {
+        let mut builder = Builder::new();
+        let builder = builder.set_cache_size(cache_bytes).set_check_integrity_on_open(true);
+        let db = builder.create_with_backend(Backend(file)).map_err(to_io)?;
+        let kv = Self { db, durability: Durability::Full };
+        kv.create_missing_tables()?;
+        Ok(kv)
+    }
+
     /// Makes every table once, so that readers never meet one that does not exist.
     fn create_missing_tables(&self) -> io::Result<()> {
         let txn = self.db.begin_read().map_err(to_io)?;

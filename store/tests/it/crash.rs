@@ -66,9 +66,15 @@ fn fast_durability_keeps_every_acknowledged_build_whole() {
     crash_everywhere(Durability::Fast);
 }
 
-/// Opens `disk`, makes some more builds and closes it, crashing before every operation of that.
+/// Opens `disk`, makes `more` builds and closes it, crashing before every operation of that.
 /// Whatever the first opening showed stays, acknowledged or not, since somebody may have seen it.
-fn crash_recovery(disk: &SimDisk, least: u64, more: u64, durability: Durability, seen: &mut Seen) {
+pub(crate) fn crash_recovery(
+    disk: &SimDisk,
+    least: u64,
+    more: u64,
+    durability: Durability,
+    seen: &mut Seen,
+) {
     let store = open(disk, durability);
     let builds = check_whole(&store, least);
     let mut known = vec![(0, least), (disk.operations(), builds)];

@@ -64,6 +64,7 @@ fn what_is_not_there_is_an_error_of_its_own_kind() {
             kind(disk.remove("b")),
             kind(disk.rename("b", "c")),
             kind(disk.list("b")),
+            kind(disk.settle("b")),
         ] {
             assert_eq!(missing, Some(io::ErrorKind::NotFound));
         }
@@ -179,6 +180,23 @@ fn a_failed_sync_loses_bytes_for_good() {
     let left = read(&crashed(&disk, Fate::Kept), "a");
     let kept: Vec<u8> = left.into_iter().filter(|byte| *byte != 0).collect();
     assert_eq!(kept, b"xxxx");
+    disk.settle("a").unwrap();
+    assert_eq!(read(&disk, "a"), read(&crashed(&disk, Fate::Lost), "a"), "it is shown no more");
+}
+
+/// Settling is a sync of what no sync has failed on.
+#[test]
+fn what_is_settled_is_durable() {
+    each(|disk| {
+        write(disk, "a", b"text");
+        disk.settle("a").unwrap();
+        assert_eq!(read(disk, "a"), b"text");
+    });
+    let disk = SimDisk::new();
+    write(&disk, "a", b"text");
+    disk.sync_dir("").unwrap();
+    disk.settle("a").unwrap();
+    assert_eq!(read(&crashed(&disk, Fate::Lost), "a"), b"text");
 }
 
 #[test]

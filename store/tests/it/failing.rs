@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use colophon_model::Digest;
 use colophon_store::{Change, CommitError, Durability, Store};
 
-use crate::sim::crashes::ALL;
+use crate::crash::crash_recovery;
+use crate::sim::crashes::{ALL, Seen};
 use crate::sim::{EIO, ENOSPC, Op, SimDisk};
 use crate::support::{blob, build, controlled, head, noise, uid};
 use crate::workload::{check_whole, do_build, open, options, try_build};
@@ -138,6 +139,34 @@ fn any_operation_that_fails_once_acknowledges_nothing_and_loses_nothing() {
     let operations = fail_each(Durability::Full, EIO, |_| true);
     assert!(operations > 80, "only {operations} operations were made to fail");
     fail_each(Durability::Fast, EIO, |_| true);
+}
+
+/// Lets each operation that `counts` fail once in its turn, opens the store again while the machine
+/// goes on, builds on what it shows, and crashes before every operation of that. Answers how many
+/// states were looked at.
+fn fail_each_and_build_on(durability: Durability, error: i32, counts: fn(&Op) -> bool) -> usize {
+    let mut seen = Seen::new();
+    for nth in 1.. {
+        let disk = SimDisk::new();
+        fail_once(&disk, nth, error, counts);
+        let acknowledged = build_until_it_fails(&disk, durability);
+        if acknowledged == 4 {
+            break;
+        }
+        disk.forget();
+        crash_recovery(&disk, acknowledged, 2, durability, &mut seen);
+    }
+    seen.len()
+}
+
+/// A system that failed to sync goes on showing bytes that are on no disk. What the next process
+/// finds is not built on before it is known to be durable.
+#[test]
+fn nothing_rests_on_bytes_that_a_failed_sync_left_in_memory() {
+    for durability in [Durability::Full, Durability::Fast] {
+        let seen = fail_each_and_build_on(durability, EIO, Op::is_file_sync);
+        assert!(seen > 500, "only {seen} crashes were tried");
+    }
 }
 
 /// What was durable before stays readable when the disk of the metadata failed.

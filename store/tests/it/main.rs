@@ -15,6 +15,7 @@ mod group;
 mod healing;
 mod kv_contract;
 mod lane;
+mod machine;
 mod model;
 mod opening;
 mod quota;

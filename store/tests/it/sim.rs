@@ -2,8 +2,8 @@
 //!
 //! It is as unkind as a real one may be: an unsynced write may be there, be gone or be torn, whatever
 //! came before or after it; a name is no more durable than its directory; a failed sync drops what it
-//! should have made durable and the next one says that all is well; space is counted in blocks.
-//! Nothing in it is random.
+//! should have made durable, goes on showing it, and the next one says that all is well; space is
+//! counted in blocks. Nothing in it is random.
 
 pub(crate) mod crashes;
 mod image;
@@ -11,12 +11,13 @@ mod image;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use colophon_model::Digest;
 use colophon_store::{Disk, DiskFile};
 
-use self::image::{Durable, Image};
+use self::image::{Image, Moment};
 
 /// What was done to the disk.
 #[derive(Debug, Clone)]
@@ -57,6 +58,10 @@ pub(crate) enum Op {
     Sync {
         file: Inode,
     },
+    /// A sync, after which only what is durable is seen.
+    Settle {
+        file: Inode,
+    },
     /// A sync that failed: what was not durable may be so now or be lost, for good.
     FailedSync {
         file: Inode,
@@ -68,7 +73,11 @@ pub(crate) enum Op {
 
 impl Op {
     pub(crate) fn is_sync(&self) -> bool {
-        matches!(self, Self::Sync { .. } | Self::SyncDir { .. })
+        self.is_file_sync() || matches!(self, Self::SyncDir { .. })
+    }
+
+    pub(crate) fn is_file_sync(&self) -> bool {
+        matches!(self, Self::Sync { .. } | Self::Settle { .. })
     }
 }
 
@@ -103,11 +112,13 @@ type Fault = Box<dyn FnMut(&Op) -> Option<i32> + Send>;
 
 #[derive(Default)]
 struct State {
-    /// What the log begins with, all of it durable.
-    base: Image,
+    /// What the log begins with.
+    base: Moment,
+    /// Operations before the log.
+    forgotten: usize,
     log: Vec<Op>,
-    /// What those see who use the disk now.
-    live: Image,
+    /// What `base` and the log lead to.
+    now: Moment,
     files: usize,
     /// Open handles. A file without a name takes up space until the last is gone.
     handles: BTreeMap<Inode, usize>,
@@ -124,11 +135,17 @@ impl fmt::Debug for SimDisk {
 
 impl SimDisk {
     pub(crate) fn new() -> Self {
-        Self::of(Image::empty(), 0)
+        Self::of(Moment::settled(Image::empty()), 0, 0)
     }
 
-    fn of(image: Image, files: usize) -> Self {
-        let state = State { base: image.clone(), live: image, files, ..State::default() };
+    fn of(moment: Moment, operations: usize, files: usize) -> Self {
+        let state = State {
+            base: moment.clone(),
+            forgotten: operations,
+            now: moment,
+            files,
+            ..State::default()
+        };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -138,46 +155,60 @@ impl SimDisk {
 
     /// How many operations were done so far.
     pub(crate) fn operations(&self) -> usize {
-        self.state().log.len()
+        self.state().operations()
     }
 
-    /// The operations so far, in order.
+    /// The operations so far that are not forgotten, in order.
     pub(crate) fn log(&self) -> Vec<Op> {
         self.state().log.clone()
+    }
+
+    /// Forgets how it came to what it is, but not what is durable: from now on it can crash at this
+    /// moment or later.
+    pub(crate) fn forget(&self) {
+        let state = &mut *self.state();
+        state.base = state.now.clone();
+        state.forgotten += std::mem::take(&mut state.log).len();
+    }
+
+    /// The moments at which it can crash.
+    pub(crate) fn moments(&self) -> RangeInclusive<usize> {
+        let state = self.state();
+        state.forgotten..=state.operations()
     }
 
     /// The disk after a crash before operation `at`: all that was durable by then, and what `fate`
     /// leaves of the rest. It is given the number of each operation.
     pub(crate) fn crashed(&self, at: usize, fate: impl FnMut(usize, &Op) -> Fate) -> Self {
         let state = self.state();
-        Self::of(state.durable(at).survive(fate), state.files)
+        Self::of(Moment::settled(state.at(at).survive(fate)), 0, state.files)
     }
 
     /// The disk after its user was killed before operation `at` and the machine went on: everything
     /// is there, and what was not synced may still be lost later.
     pub(crate) fn killed(&self, at: usize) -> Self {
         let state = self.state();
-        let (base, pending) = state.durable(at).into_parts();
-        let disk = Self::of(base, state.files);
-        for op in pending {
-            disk.state().record(op);
-        }
-        disk
+        Self::of(state.at(at), at, state.files)
     }
 
     /// A digest of all names and bytes.
     pub(crate) fn fingerprint(&self) -> Digest {
-        self.state().live.fingerprint()
+        self.state().now.live.fingerprint()
     }
 
     /// Every file by name, as whoever uses the disk sees it.
     pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
-        self.state().live.contents()
+        self.state().now.live.contents()
     }
 
     /// From now on the disk holds so many bytes, or any number.
     pub(crate) fn set_capacity(&self, bytes: Option<u64>) {
         self.state().capacity = bytes;
+    }
+
+    /// How many bytes it holds, if not any number.
+    pub(crate) fn capacity(&self) -> Option<u64> {
+        self.state().capacity
     }
 
     /// Bytes taken up, in whole blocks.
@@ -208,11 +239,19 @@ impl SimDisk {
 }
 
 impl State {
-    /// What is durable before operation `at`.
-    fn durable(&self, at: usize) -> Durable {
-        let mut durable = Durable::new(self.base.clone());
-        self.log[..at].iter().enumerate().for_each(|(n, op)| durable.step(n, op));
-        durable
+    fn operations(&self) -> usize {
+        self.forgotten + self.log.len()
+    }
+
+    /// The disk before operation `at`.
+    fn at(&self, at: usize) -> Moment {
+        if at == self.operations() {
+            return self.now.clone();
+        }
+        let mut moment = self.base.clone();
+        let log = (self.forgotten..at).zip(&self.log);
+        log.for_each(|(n, op)| moment.step(n, op));
+        moment
     }
 
     /// Does an operation, or lets it fail.
@@ -228,12 +267,12 @@ impl State {
     }
 
     fn record(&mut self, op: Op) {
-        self.live.apply(&op);
+        self.now.step(self.operations(), &op);
         self.log.push(op);
     }
 
     fn make(&mut self, name: &str) -> io::Result<Inode> {
-        if self.live.find(name).is_some() {
+        if self.now.live.find(name).is_some() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let file = Inode { number: self.files, born: name.into() };
@@ -243,11 +282,11 @@ impl State {
     }
 
     fn find(&self, name: &str) -> io::Result<Inode> {
-        self.live.find(name).ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.now.live.find(name).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn used(&self) -> u64 {
-        self.live.used(|file| self.handles.contains_key(file))
+        self.now.live.used(|file| self.handles.contains_key(file))
     }
 
     fn free(&self) -> u64 {
@@ -256,7 +295,7 @@ impl State {
 
     /// Writes as much as there is room for.
     fn write(&mut self, file: &Inode, offset: usize, bytes: &[u8]) -> io::Result<()> {
-        let room = self.live.room(file, offset, bytes.len(), self.free());
+        let room = self.now.live.room(file, offset, bytes.len(), self.free());
         if room > 0 || bytes.is_empty() {
             self.act(Op::Write { file: file.clone(), offset, bytes: bytes[..room].into() })?;
         }
@@ -270,7 +309,7 @@ fn half_done(op: Op) -> Option<Op> {
         Op::Write { file, offset, bytes } => {
             Some(Op::Write { file, offset, bytes: bytes[..bytes.len() / 2].into() })
         }
-        Op::Sync { file } => Some(Op::FailedSync { file }),
+        Op::Sync { file } | Op::Settle { file } => Some(Op::FailedSync { file }),
         Op::SyncDir { dir } => Some(Op::FailedSyncDir { dir }),
         _ => None,
     }
@@ -306,12 +345,12 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
-        self.state().live.list(dir).ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.state().now.live.list(dir).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn make_dir(&self, dir: &str) -> io::Result<()> {
         let mut state = self.state();
-        if state.live.list(dir).is_some() {
+        if state.now.live.list(dir).is_some() {
             return Ok(());
         }
         state.act(Op::MakeDir { dir: dir.to_owned() })
@@ -324,7 +363,7 @@ impl Disk for SimDisk {
     fn settle(&self, name: &str) -> io::Result<()> {
         let mut state = self.state();
         let file = state.find(name)?;
-        state.act(Op::Sync { file })
+        state.act(Op::Settle { file })
     }
 
     fn reserve(&self, name: &str, len: u64) -> io::Result<()> {
@@ -367,7 +406,7 @@ impl Drop for SimFile {
 
 impl DiskFile for SimFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.disk.state().live.len(&self.file) as u64)
+        Ok(self.disk.state().now.live.len(&self.file) as u64)
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
@@ -375,7 +414,8 @@ impl DiskFile for SimFile {
         if state.unreadable && self.file.born.starts_with("segments/") {
             return Err(io::Error::from_raw_os_error(EIO));
         }
-        let read = usize::try_from(offset).ok().and_then(|at| state.live.read(&self.file, at, out));
+        let read =
+            usize::try_from(offset).ok().and_then(|at| state.now.live.read(&self.file, at, out));
         read.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 

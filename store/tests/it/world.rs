@@ -12,7 +12,7 @@ use colophon_store::rows::{
     BuildNumber, BundleAlias, EdgeHead, FlowClaim, FlowHead, FlowOwner, GitOid, Planted,
     QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TufFile,
 };
-use colophon_store::{Change, Store};
+use colophon_store::{Change, Store, View};
 
 use crate::support::{blob, uid};
 
@@ -73,29 +73,62 @@ fn key(words: &str) -> BuildKey {
 impl Tenant {
     /// Creates tenant number `n` at `now`.
     pub(crate) fn create(store: &Store, n: u8, now: UnixMillis) -> Self {
-        let tenant =
-            Self { uid: uid(n), slug: TenantSlug::new(format!("tenant-{n}-inc")).unwrap(), n };
-        let (uid, slug) = (tenant.uid, tenant.slug.clone());
+        let tenant = Self::new(n);
+        store.commit(tenant.creation(now)).unwrap();
+        tenant
+    }
+
+    /// Tenant number `n`, to be created.
+    pub(crate) fn new(n: u8) -> Self {
+        Self { uid: uid(n), slug: TenantSlug::new(format!("tenant-{n}-limited")).unwrap(), n }
+    }
+
+    /// The change that creates it at `now`.
+    pub(crate) fn creation(&self, now: UnixMillis) -> Change {
+        let (uid, slug) = (self.uid, self.slug.clone());
         let mut change = Change::new();
         let (policy, roots) = (CodePolicy::None, RootsOrigin::Server);
         let row = TenantRow { uid, slug: slug.clone(), created: now, policy, roots };
-        change.put(&slug, &row).put(&uid, &SlugOf { slug: slug.clone() });
-        let readme = tenant.text("README");
+        change.expect(&slug, None::<&TenantRow>).put(&slug, &row);
+        change.put(&uid, &SlugOf { slug });
+        let readme = self.readme();
         change.put(&(uid, "README.md".to_owned()), &Planted { digest: Digest::of(&readme) });
         change.blob(uid, blob(&readme));
-        tenant.tuf(&mut change, "1.root.json", "root");
+        self.put_tuf(&mut change, self.root());
         let token = TokenRow {
-            id: tenant.words("token"),
+            id: self.words("token"),
             tenant: uid,
             scopes: vec!["build".to_owned()],
-            label: tenant.words("label"),
+            label: self.words("label"),
             created: now,
             expires: now,
         };
-        change.put(&Sha256::from_bytes(bytes(&tenant.words("token"))), &token);
+        change.put(&Sha256::from_bytes(bytes(&self.words("token"))), &token);
         change.put(&uid, &TenantHead::default());
-        store.commit(change).unwrap();
-        tenant
+        change
+    }
+
+    /// What its branch begins with.
+    pub(crate) fn readme(&self) -> Vec<u8> {
+        self.text("README")
+    }
+
+    /// What its TUF repository begins with.
+    pub(crate) fn root(&self) -> (String, Vec<u8>) {
+        ("1.root.json".to_owned(), self.text("root"))
+    }
+
+    /// What build `n` writes to its TUF repository.
+    pub(crate) fn metadata(&self, n: u64) -> [(String, Vec<u8>); 2] {
+        [
+            ("timestamp.json".to_owned(), self.text(&format!("timestamp {n}"))),
+            (format!("{n}.snapshot.json"), self.text(&format!("snapshot {n}"))),
+        ]
+    }
+
+    /// The name of the ref of a build at `stamp`.
+    pub(crate) fn tag(&self, stamp: Stamp) -> BuildTag {
+        BuildTag::new(self.slug.clone(), stamp, Target::Edge)
     }
 
     /// Words that only this tenant has.
@@ -108,22 +141,27 @@ impl Tenant {
         format!("{}\n", self.words(what)).into_bytes()
     }
 
-    fn tuf(&self, change: &mut Change, name: &str, what: &str) {
-        let file = self.text(what);
-        change.put(&(self.uid, name.to_owned()), &TufFile { digest: Digest::of(&file) });
+    fn put_tuf(&self, change: &mut Change, (name, file): (String, Vec<u8>)) {
+        change.put(&(self.uid, name), &TufFile { digest: Digest::of(&file) });
         change.blob(self.uid, blob(&file));
     }
 
     /// Makes the next build, of `content`, at `now`. Every table has a row of it.
     pub(crate) fn build(&self, store: &Store, content: &[u8], now: UnixMillis) -> Built {
         let lane = store.lane(self.uid);
-        let old = lane.view().unwrap().get::<TenantHead>(&self.uid).unwrap().unwrap();
+        let (change, built) = self.prepare(&lane.view().unwrap(), content, now);
+        lane.submit(change).wait().unwrap();
+        built
+    }
+
+    /// The change that makes the build after those of `view`.
+    pub(crate) fn prepare(&self, view: &View, content: &[u8], now: UnixMillis) -> (Change, Built) {
+        let old = view.get::<TenantHead>(&self.uid).unwrap().unwrap();
         let mut change = Change::new();
         let mut head = old.clone();
         let built = self.put_build(&mut change, &mut head, content, now);
         change.expect(&self.uid, Some(&old)).put(&self.uid, &head);
-        lane.submit(change).wait().unwrap();
-        built
+        (change, built)
     }
 
     /// Puts the build after `head` into `change`, and moves `head` on.
@@ -141,7 +179,7 @@ impl Tenant {
         let built = self.put_blobs(change, content, n);
         self.put_git(change, head, n, built.file);
         let commit = head.tip.unwrap();
-        let tag = BuildTag::new(self.slug.clone(), stamp, Target::Edge);
+        let tag = self.tag(stamp);
         self.put_tag(change, &tag, commit, n);
         let edge = edge_output(&built, n);
         change.put(&(self.uid, built.id), &self.record(&built, head, tag, edge.clone()));
@@ -155,8 +193,7 @@ impl Tenant {
         change.put(&(self.uid, Target::Edge, *count), &QuotaStamp { at: stamp.time() });
         *count += 1;
         head.tuf_version = n;
-        self.tuf(change, "timestamp.json", &format!("timestamp {n}"));
-        self.tuf(change, &format!("{n}.snapshot.json"), &format!("snapshot {n}"));
+        self.metadata(n).into_iter().for_each(|file| self.put_tuf(change, file));
         built
     }
 

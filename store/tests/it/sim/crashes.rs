@@ -55,7 +55,7 @@ pub(crate) fn crashes(
     least: impl Fn(usize) -> u64,
     mut show: impl FnMut(&SimDisk, u64),
 ) {
-    for at in 0..=disk.operations() {
+    for at in disk.moments() {
         for decision in decisions {
             let after = disk.crashed(at, |n, op| decision(at, n, op));
             if seen.insert((after.fingerprint(), least(at))) {
@@ -63,4 +63,28 @@ pub(crate) fn crashes(
             }
         }
     }
+}
+
+/// The disk after a crash before operation `at`. A quarter of the crashes lose everything or
+/// nothing.
+pub(crate) fn crashed_by_chance(disk: &SimDisk, at: usize, seed: u64) -> SimDisk {
+    disk.crashed(at, |n, op| {
+        let chance = mix(seed ^ mix(n as u64)) % 100;
+        let kept = [0, 100, 30, 50, 50, 70, 70, 90][seed as usize % 8];
+        match op {
+            Op::Write { bytes, .. } if chance < kept / 4 => {
+                Fate::Torn(mix(chance + seed) as usize % (bytes.len() + 1))
+            }
+            _ if chance < kept => Fate::Kept,
+            _ => Fate::Lost,
+        }
+    })
+}
+
+/// A number that has little to do with `n` (splitmix64).
+fn mix(n: u64) -> u64 {
+    let n = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ (n >> 31)
 }

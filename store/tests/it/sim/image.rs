@@ -161,6 +161,7 @@ impl Image {
                 }
             }
             Op::Sync { .. }
+            | Op::Settle { .. }
             | Op::SyncDir { .. }
             | Op::FailedSync { .. }
             | Op::FailedSyncDir { .. } => {}
@@ -180,27 +181,44 @@ impl Image {
         self.files.retain(|file, _| named.contains(file));
     }
 
+    /// Takes a file's bytes over from another state.
+    fn adopt(&mut self, file: &Inode, from: &Self) {
+        match from.files.get(file) {
+            Some(content) => self.files.insert(file.clone(), Arc::clone(content)),
+            None => self.files.remove(file),
+        };
+    }
+
     fn content(&mut self, file: &Inode) -> &mut Content {
         Arc::make_mut(self.files.entry(file.clone()).or_default())
     }
 }
 
-/// What is durable, and what is not yet.
-pub(super) struct Durable {
-    image: Image,
+/// What is seen, what is durable, and what is not yet.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Moment {
+    /// What those see who use the disk.
+    pub(super) live: Image,
+    durable: Image,
     pending: Vec<(usize, Op)>,
 }
 
-impl Durable {
-    pub(super) fn new(image: Image) -> Self {
-        Self { image, pending: Vec::new() }
+impl Moment {
+    /// All of `image` is durable.
+    pub(super) fn settled(image: Image) -> Self {
+        Self { live: image.clone(), durable: image, pending: Vec::new() }
     }
 
     /// The disk does operation `n`.
     pub(super) fn step(&mut self, n: usize, op: &Op) {
+        self.live.apply(op);
         match op {
-            Op::MakeDir { .. } => self.image.apply(op),
+            Op::MakeDir { .. } => self.durable.apply(op),
             Op::Sync { file } => self.settle(|op| writes_to(op) == Some(file), |_| true),
+            Op::Settle { file } => {
+                self.settle(|op| writes_to(op) == Some(file), |_| true);
+                self.live.adopt(file, &self.durable);
+            }
             Op::SyncDir { dir } => self.settle(|op| names_in(op) == Some(dir), |_| true),
             // Every other operation happens to be on the disk; the others are forgotten.
             Op::FailedSync { file } => {
@@ -219,12 +237,7 @@ impl Durable {
             std::mem::take(&mut self.pending).into_iter().partition(|(_, op)| concerns(op));
         self.pending = pending;
         let done: Vec<_> = done;
-        done.iter().filter(|(n, _)| kept(*n)).for_each(|(_, op)| self.image.apply(op));
-    }
-
-    /// What is durable, and the operations that are not, in order.
-    pub(super) fn into_parts(self) -> (Image, Vec<Op>) {
-        (self.image, self.pending.into_iter().map(|(_, op)| op).collect())
+        done.iter().filter(|(n, _)| kept(*n)).for_each(|(_, op)| self.durable.apply(op));
     }
 
     /// What is on the disk after a crash, when `fate` decides about what is pending.
@@ -235,13 +248,13 @@ impl Durable {
                 (Fate::Torn(len), Op::Write { file, offset, bytes }) => {
                     let bytes = bytes[..len.min(bytes.len())].into();
                     let torn = Op::Write { file: file.clone(), offset: *offset, bytes };
-                    self.image.apply(&torn);
+                    self.durable.apply(&torn);
                 }
-                (Fate::Kept | Fate::Torn(_), op) => self.image.apply(op),
+                (Fate::Kept | Fate::Torn(_), op) => self.durable.apply(op),
             }
         }
-        self.image.free_nameless();
-        self.image
+        self.durable.free_nameless();
+        self.durable
     }
 }
 

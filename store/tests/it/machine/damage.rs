@@ -1,0 +1,100 @@
+//! Which blobs are damaged, and what the store must know of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use colophon_model::Digest;
+
+/// What the store must know of a damaged blob. It may know more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Notice {
+    Nothing,
+    /// This process knows.
+    Reported,
+    /// The next one will.
+    Recorded,
+}
+
+/// What a put does to a damaged blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heals {
+    Yes,
+    /// Nobody has noticed that it is damaged.
+    No,
+    Maybe,
+}
+
+/// What is damaged now and was before.
+#[derive(Default)]
+pub(super) struct Damage {
+    now: BTreeMap<Digest, Notice>,
+    ever: BTreeSet<Digest>,
+    /// Whether bytes may lie about that no blob names any more.
+    pub(super) leaks: bool,
+}
+
+impl Damage {
+    pub(super) fn is(&self, digest: &Digest) -> bool {
+        self.now.contains_key(digest)
+    }
+
+    /// Whether it is damaged, or was once.
+    pub(super) fn ever(&self, digest: &Digest) -> bool {
+        self.ever.contains(digest)
+    }
+
+    pub(super) fn all(&self) -> BTreeSet<Digest> {
+        self.now.keys().copied().collect()
+    }
+
+    pub(super) fn harm(&mut self, digest: Digest) {
+        self.now.insert(digest, Notice::Nothing);
+        self.ever.insert(digest);
+        self.leaks = true;
+    }
+
+    pub(super) fn heal(&mut self, digest: &Digest) {
+        self.now.remove(digest);
+    }
+
+    /// A read was refused for it.
+    pub(super) fn report(&mut self, digest: &Digest) {
+        if let Some(notice @ Notice::Nothing) = self.now.get_mut(digest) {
+            *notice = Notice::Reported;
+        }
+    }
+
+    /// A change was committed, and reports with it.
+    pub(super) fn record(&mut self) {
+        let reported = self.now.values_mut().filter(|notice| **notice == Notice::Reported);
+        reported.for_each(|notice| *notice = Notice::Recorded);
+    }
+
+    /// Another process has the store, and knows what was recorded.
+    pub(super) fn forget_reports(&mut self, recorded: &BTreeSet<Digest>) {
+        let wrong = recorded.iter().find(|digest| !self.is(digest));
+        assert_eq!(wrong, None, "in quarantine and whole");
+        for (digest, notice) in &mut self.now {
+            if recorded.contains(digest) {
+                *notice = Notice::Recorded;
+            } else {
+                assert!(*notice != Notice::Recorded, "damage of {digest} is forgotten");
+                *notice = Notice::Nothing;
+            }
+        }
+    }
+
+    /// What a put of it does, when the store says that it `is_good` or does not say.
+    pub(super) fn heals(&self, digest: &Digest, is_good: Option<bool>) -> Heals {
+        match (self.now[digest], is_good) {
+            (Notice::Nothing, Some(true)) => Heals::No,
+            (Notice::Nothing, None) => Heals::Maybe,
+            (_, Some(true)) => panic!("damage of {digest} was reported and is not known"),
+            _ => Heals::Yes,
+        }
+    }
+
+    /// Only these blobs are left.
+    pub(super) fn keep(&mut self, blobs: impl Fn(&Digest) -> bool) {
+        self.now.retain(|digest, _| blobs(digest));
+    }
+}
