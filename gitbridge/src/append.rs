@@ -6,7 +6,8 @@ use colophon_model::{
     ArtifactPath, Digest, FileMode, GitKind, LogEntry, Oid, Ordinal, TagObject, UnixMillis,
 };
 
-use crate::object::{Object, commit_tree};
+use crate::history::Commit;
+use crate::object::Object;
 use crate::read::MAX_DEPTH;
 use crate::worktree::{Dir, check_distinct};
 use crate::zlib::Deflater;
@@ -125,11 +126,7 @@ fn check_tip(log: &dyn ObjectLog, parent: Option<Oid>) -> Result<(), Error> {
 fn open_root(log: &dyn ObjectLog, parent: Option<Oid>) -> Result<Dir, Error> {
     let Some(parent) = parent else { return Ok(Dir::default()) };
     let at = read::locate(log, parent)?;
-    let (kind, bytes) = read::object(log, at)?;
-    if kind != GitKind::Commit {
-        return Err(Error::NotTip);
-    }
-    Dir::open(log, commit_tree(&bytes).ok_or(Error::damaged(at, "it names no tree"))?)
+    Dir::open(log, Commit::read(log, at)?.tree)
 }
 
 /// Collects new entries, each at the next ordinal.

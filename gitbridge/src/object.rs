@@ -75,10 +75,30 @@ impl Object {
     }
 }
 
-/// The tree of a commit: the first line of its bytes.
-pub(crate) fn commit_tree(bytes: &[u8]) -> Option<Oid> {
-    let hex = bytes.strip_prefix(b"tree ")?.split(|b| *b == b'\n').next()?;
-    std::str::from_utf8(hex).ok()?.parse().ok()
+/// What the headers of a commit say of its place in history.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct CommitHead {
+    pub(crate) tree: Oid,
+    /// The first parent; there is never a second.
+    pub(crate) parent: Option<Oid>,
+    /// When it was committed, in seconds since 1970.
+    pub(crate) time: i64,
+}
+
+impl CommitHead {
+    /// Reads the bytes of a commit.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let commit = gix_object::CommitRef::from_bytes(bytes, gix_hash::Kind::Sha1).ok()?;
+        let parent = commit.parents().next().map(|oid| from_gix(&oid));
+        Some(Self {
+            tree: from_gix(&commit.tree())?,
+            parent: match parent {
+                Some(parent) => Some(parent?),
+                None => None,
+            },
+            time: commit.committer().ok()?.seconds(),
+        })
+    }
 }
 
 pub(crate) const fn to_gix(oid: Oid) -> gix_hash::ObjectId {
@@ -104,15 +124,18 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_names_its_tree() {
+    fn a_commit_names_its_place_in_history() {
         let tree = Object::tree(vec![]).unwrap().oid;
         let who = Ident::new("colophon", "colophon@example.com").unwrap();
         let message = Message::new("a", vec![]).unwrap();
         let time = UnixMillis::new(1_500);
         let commit = Object::commit(tree, Some(tree), &who, time, &message).unwrap();
-        assert_eq!(commit_tree(&commit.bytes), Some(tree));
+        assert_eq!(
+            CommitHead::parse(&commit.bytes),
+            Some(CommitHead { tree, parent: Some(tree), time: 1 })
+        );
         let text = String::from_utf8(commit.bytes).unwrap();
         assert!(text.contains("\nauthor colophon <colophon@example.com> 1 +0000\n"), "{text}");
-        assert_eq!(commit_tree(b"blob"), None);
+        assert_eq!(CommitHead::parse(b"blob"), None);
     }
 }

@@ -2,13 +2,17 @@
 
 use colophon_model::{GitKind, LogEntry, Oid, Ordinal};
 
-use crate::{Error, ObjectLog, delta, zlib};
+use crate::{Error, ObjectLog, Shape, delta, zlib};
 
 /// Longest delta chain: what a reader of the newest version of a file pays at most.
 pub(crate) const MAX_DEPTH: u8 = 50;
 
 pub(crate) fn entry(log: &dyn ObjectLog, at: Ordinal) -> Result<LogEntry, Error> {
     log.entry(at).map_err(Error::Read)?.ok_or(Error::damaged(at, "there is none"))
+}
+
+pub(crate) fn shape(log: &dyn ObjectLog, at: Ordinal) -> Result<Shape, Error> {
+    log.shape(at).map_err(Error::Read)?.ok_or(Error::damaged(at, "there is none"))
 }
 
 /// Where an object stands that a ref or another object says is there.

@@ -104,6 +104,12 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not-found", "there is no such thing here")
     }
 
+    /// 429 for a tenant whose other requests did not end in time.
+    pub fn busy_tenant() -> Self {
+        let text = "too many Git requests of this tenant are being answered";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", text).retry_after(5)
+    }
+
     /// 401 for a missing, unknown or expired token.
     pub fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid token is required")

@@ -8,7 +8,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
 use super::{
-    ApiError, blobs, builds, bundles, git, health, maintenance, metadata, operator, tenants,
+    ApiError, blobs, branches, builds, bundles, git, health, maintenance, metadata, operator,
+    tenants,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{Backup, Fsck, Gc, Purge};
@@ -36,6 +37,7 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/t/{slug}/edge/{flow}/manifest.json", get(metadata::edge_manifest))
         .route("/v1/t/{slug}/tuf/{file}", get(metadata::tuf))
         .route("/v1/t/{slug}/targets/{name}", get(bundles::show))
+        .route("/branches/tenant/{slug}", get(branches::show))
         .route("/git/{repo}/info/refs", get(git::advertise))
         .route("/git/{repo}/git-upload-pack", post(git::upload_pack))
         .route("/git/{repo}/git-receive-pack", post(git::refuse_push))

@@ -210,15 +210,33 @@ fn long_requests_are_probed_and_chunked() {
     });
 }
 
-/// What is not advertised yet: Git refuses to go shallow by itself, and clones whole instead of
-/// partially.
 #[test]
-fn shallow_clones_are_refused_and_partial_ones_are_whole() {
+fn a_shallow_clone_deepens_until_it_is_whole() {
     each_version(|git, server| {
-        let url = server.url.as_str();
-        let complaint = git.fails("", &["clone", "-q", "--depth", "1", url, "shallow"]);
-        assert!(complaint.contains("shallow"), "{complaint}");
-        git.run("", &["clone", "-q", "--filter=blob:none", url, "r"]);
+        clone(git, server, &["--depth", "1"]);
+        assert_eq!(git.run("r", &["rev-list", "--count", "HEAD"]), "1");
+        check(git, server, "HEAD");
+        server.build(3);
+        git.run("r", &["fetch", "-q"]);
+        assert_eq!(git.run("r", &["rev-list", "--count", "origin/tenant/acme"]), "4");
+        git.run("r", &["fetch", "-q", "--deepen=2"]);
+        assert_eq!(git.run("r", &["rev-list", "--count", "origin/tenant/acme"]), "6");
+        git.run("r", &["fetch", "-q", "--unshallow"]);
+        assert_eq!(git.run("r", &["rev-list", "--count", "origin/tenant/acme"]), "14");
+        check(git, server, "origin/tenant/acme");
+    });
+}
+
+#[test]
+fn a_partial_clone_fetches_what_it_lacks() {
+    each_version(|git, server| {
+        clone(git, server, &["--filter=blob:none", "--no-checkout"]);
+        let missing = git.run("r", &["rev-list", "--objects", "--missing=print", "HEAD"]);
+        assert!(missing.lines().any(|line| line.starts_with('?')), "{missing}");
+        git.run("r", &["checkout", "-q", "tenant/acme"]);
+        server.build(2);
+        git.run("r", &["fetch", "-q"]);
+        git.run("r", &["merge", "-q", "--ff-only", "origin/tenant/acme"]);
         check(git, server, "HEAD");
     });
 }

@@ -4,6 +4,7 @@
 mod append;
 mod clients;
 mod cost;
+mod differential;
 mod oracle;
 mod packs;
 mod protocol;
