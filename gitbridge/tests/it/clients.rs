@@ -30,7 +30,7 @@ fn each_version(check: impl Fn(&mut Git, &Server)) {
 fn each_version_of(tenant: &Tenant, check: impl Fn(&mut Git, &Server)) {
     for version in 0..=2 {
         // Shown when the check fails.
-        println!("protocol version {version}");
+        eprintln!("protocol version {version}");
         check(&mut Git::new(version), &Server::start(tenant.clone()));
     }
 }

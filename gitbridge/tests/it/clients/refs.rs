@@ -28,9 +28,8 @@ fn ls_remote_lists_tags_with_and_without_what_they_peel_to() {
     each_version(|git, server| {
         let commits = server.tenant().commits.clone();
         let peeled = git.run("", &["ls-remote", "--tags", &server.url]);
-        let targets = peeled.lines().filter_map(|line| {
-            line.ends_with("^{}").then(|| line.split('\t').next().unwrap_or_default().to_owned())
-        });
+        let targets = peeled.lines().filter_map(|line| line.strip_suffix("^{}"));
+        let targets = targets.map(|line| line.split('\t').next().unwrap_or_default().to_owned());
         let expected: Vec<_> = commits.iter().map(ToString::to_string).collect();
         assert_eq!(targets.collect::<Vec<_>>(), expected);
         let tags = git.run("", &["ls-remote", "--refs", "--tags", &server.url]);
