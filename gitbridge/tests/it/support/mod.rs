@@ -11,7 +11,7 @@ pub(crate) use answer::Answer;
 pub(crate) use counting::CountingLog;
 pub(crate) use git::Git;
 pub(crate) use memory::MemoryLog;
-pub(crate) use server::Server;
+pub(crate) use server::{Moment, Server};
 pub(crate) use tenant::Tenant;
 
 use colophon_gitbridge::{Limits, ObjectLog, Protocol, Response, Tags, UploadPack};
