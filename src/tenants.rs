@@ -7,7 +7,9 @@ use colophon_gitbridge::{Message, NewCommit};
 use colophon_model::{
     CodePolicy, FileSet, TenantBranch, TenantManifest, TenantSlug, TenantUid, UnixMillis,
 };
-use colophon_store::rows::{Planted, RefRow, RootsOrigin, SlugOf, TenantHead, TenantRow};
+use colophon_store::rows::{
+    FirstCommit, Planted, RefRow, RootsOrigin, SlugOf, TenantHead, TenantRow,
+};
 use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
 use colophon_trust::TenantKeys;
 
@@ -148,9 +150,12 @@ fn first_commit(
         author: &author,
         time: now,
         tags: &[],
+        signer: Some(&press.signer),
     };
     let appended = colophon_gitbridge::append(&TenantLog::new(&view, uid), &commit)?;
     record_objects(change, uid, &appended);
+    let signature = appended.signatures.as_ref().map(|signed| signed.commit.clone());
+    change.put(&uid, &FirstCommit { commit: appended.commit, signature });
     let branch = TenantBranch::new(slug.clone()).full_name();
     let tip = RefRow { oid: appended.commit, peeled: None };
     change.put::<RefRow>(&(uid, branch), &tip);

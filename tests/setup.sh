@@ -4,7 +4,7 @@
 #   tests/setup.sh            all of it
 #   tests/setup.sh langflow   the LangFlow starter projects alone
 #
-# git, Python and python-tuf are required: without one of them this fails. Only the LangFlow starter
+# git, ssh-keygen, Python and python-tuf are required: without one of them this fails. Only the LangFlow starter
 # projects may be missing. When they cannot be fetched, that is said and marked by a file
 # `langflow-<version>.unavailable`; the tests that use them then say loudly what they did not run on.
 set -euo pipefail
@@ -62,6 +62,7 @@ python_peers() {
 }
 
 need git "install it from your distribution"
+need ssh-keygen "install openssh-client; git verify-commit runs it"
 need python3 "version 3.10 or later, with pip and venv"
 langflow
 [ "${1:-all}" = langflow ] || python_peers

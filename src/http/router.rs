@@ -23,6 +23,7 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/builds/{id}", get(builds::show))
         .route("/v1/operator/proof/{nonce}", get(operator::proof))
         .route("/v1/keys/operator", get(operator::key))
+        .route("/v1/keys/git", get(operator::git_key))
         .route("/v1/maintenance/gc", post(maintenance::run::<Gc>))
         .route("/v1/maintenance/fsck", post(maintenance::run::<Fsck>))
         .route("/v1/maintenance/purge", post(maintenance::run::<Purge>))

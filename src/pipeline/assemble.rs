@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 
 use colophon_compiler::{Compiled, Compiler, EdgeBundle};
-use colophon_gitbridge::{Change as GitChange, Message, NewCommit, NewTag, TagName};
+use colophon_gitbridge::{Appended, Change as GitChange, Message, NewCommit, NewTag, TagName};
 use colophon_model::{
     Artifact, ArtifactPath, BuildId, BuildRecord, BuildTag, Digest, EdgeOutput, EdgePointer,
-    FileSet, FlowId, FlowManifest, Oid, Output, OutputFile, Stamp, Target, TenantBranch,
-    TenantManifest, TenantUid, UnixMillis,
+    FileSet, FlowId, FlowManifest, Output, OutputFile, Stamp, Target, TenantBranch, TenantManifest,
+    TenantUid, UnixMillis,
 };
 use colophon_store::rows::{
     BuildNumber, EdgeHead, FlowClaim, FlowHead, FlowOwner, RefRow, SeenPlan, TenantHead,
@@ -51,8 +51,9 @@ pub(super) fn assemble(
     let mut change = Change::new();
     let manifest = manifest_file(&facts.tenant_manifest(&head))?;
     change.blob(uid, PreparedBlob::of_artifact(&manifest)?);
-    let (commit, next_ordinal) = commit(view, &mut change, &facts, &head, &manifest)?;
-    let record = facts.record(press, commit, edge.clone(), manifest.digest());
+    let committed = commit(press, view, &mut change, &facts, &head, &manifest)?;
+    let next_ordinal = facts.head.next_ordinal + committed.entries.len() as u32;
+    let record = facts.record(press, &committed, edge.clone(), manifest.digest());
     put_blobs(view, &mut change, &facts)?;
     if let (Some(output), Some(bundle)) = (&edge, &compiled.edge) {
         feed::put_bundle(&mut change, uid, output, &bundle.zip)?;
@@ -61,7 +62,7 @@ pub(super) fn assemble(
     let mut tenant = TenantHead {
         builds: facts.number,
         stamp: Some(facts.stamp),
-        tip: Some(commit),
+        tip: Some(record.commit),
         next_ordinal,
         tuf_version,
         quota: facts.head.quota.clone(),
@@ -174,7 +175,7 @@ impl<'a> Facts<'a> {
     fn record(
         &self,
         press: &Press,
-        commit: Oid,
+        committed: &Appended,
         edge: Option<EdgeOutput>,
         manifest: Digest,
     ) -> BuildRecord {
@@ -195,11 +196,12 @@ impl<'a> Facts<'a> {
             compiler: Compiler::VERSION.to_owned(),
             received: self.job.delivery.received,
             stamp: self.stamp,
-            commit,
+            commit: committed.commit,
             tags: self.tags(),
             outputs: self.outputs(edge),
             gates: self.compiled.gates.clone(),
             manifest: Some(manifest),
+            signatures: committed.signatures.clone(),
         }
     }
 
@@ -252,14 +254,15 @@ fn output(target: Target, files: &FileSet, edge: Option<EdgeOutput>) -> Output {
     Output { target, tree: files.tree().digest(), files: files.iter().map(file).collect(), edge }
 }
 
-/// The commit on the tenant's branch and its tags; returns the commit and the log's new length.
+/// The commit on the tenant's branch and its tags.
 fn commit(
+    press: &Press,
     view: &View,
     change: &mut Change,
     facts: &Facts<'_>,
     head: &FlowHead,
     manifest: &Artifact,
-) -> Result<(Oid, u32), BuildError> {
+) -> Result<Appended, BuildError> {
     let (uid, slug) = (facts.uid(), &facts.job.delivery.tenant.slug);
     let orphans = facts.orphans(head);
     let path = manifest_path();
@@ -283,6 +286,7 @@ fn commit(
         author: &author,
         time: facts.stamp.time(),
         tags: &new_tags,
+        signer: Some(&press.signer),
     };
     let appended = colophon_gitbridge::append(&TenantLog::new(view, uid), &new)?;
     record_objects(change, uid, &appended);
@@ -292,7 +296,7 @@ fn commit(
         let row = RefRow { oid: object.oid, peeled: Some(object.target) };
         change.put::<RefRow>(&(uid, tag.full_name()), &row);
     }
-    Ok((appended.commit, facts.head.next_ordinal + appended.entries.len() as u32))
+    Ok(appended)
 }
 
 fn message(facts: &Facts<'_>, manifest: &Artifact) -> Result<Message, colophon_gitbridge::Error> {

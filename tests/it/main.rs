@@ -15,5 +15,6 @@ mod order;
 mod press_runs;
 mod python_tuf;
 mod quota;
+mod signatures;
 mod support;
 mod telemetry;

@@ -87,9 +87,9 @@ fn a_tag_can_be_cloned_and_checked_out() {
         check(git, server, "origin/tenant/acme");
         let failed = server.tenant().tip();
         let failed =
-            annotate(failed, &new_tag("build-failed/acme/1"), &author(), UnixMillis::new(0));
+            annotate(failed, &new_tag("build-failed/acme/1"), &author(), UnixMillis::new(0), None);
         let mut tenant = server.tenant.write().unwrap();
-        tenant.log.add_tag("refs/tags/build-failed/acme/1", failed.unwrap());
+        tenant.log.add_tag("refs/tags/build-failed/acme/1", failed.unwrap().0);
         drop(tenant);
         git.run("r", &["fetch", "-q", "--tags"]);
         assert_eq!(git.run("r", &["cat-file", "-t", "build-failed/acme/1"]), "tag");
@@ -196,8 +196,8 @@ fn long_requests_are_probed_and_chunked() {
         let mut tenant = server.tenant.write().unwrap();
         for n in 0..1_400 {
             let name = format!("build-failed/acme/{n}");
-            let tag = annotate(tenant.tip(), &new_tag(&name), &author(), UnixMillis::new(0));
-            tenant.log.add_tag(&format!("refs/tags/{name}"), tag.unwrap());
+            let tag = annotate(tenant.tip(), &new_tag(&name), &author(), UnixMillis::new(0), None);
+            tenant.log.add_tag(&format!("refs/tags/{name}"), tag.unwrap().0);
         }
         drop(tenant);
         git.set("http.postBuffer=66000");
