@@ -6,6 +6,7 @@ mod clients;
 mod cost;
 mod oracle;
 mod packs;
+mod paths;
 mod protocol;
 mod support;
 mod verify;
