@@ -1,10 +1,17 @@
-//! The Git facade's view of a tenant's rows.
+//! The Git facade's view of a tenant's rows, and what those rows are made from.
+
+pub mod commits;
+mod draft;
+mod rebuild;
+mod replay;
 
 use colophon_gitbridge::{Appended, Ident, ObjectLog, ReadError, Ref, Signer};
 use colophon_model::{LogEntry, Oid, Ordinal, SshSignature, TagObject, TenantUid};
 use colophon_store::rows::{GitOid, RefRow, TenantHead};
 use colophon_store::{Change, View};
 use colophon_trust::sshsig::SshKey;
+
+pub use rebuild::{Rebuild, RebuildError, Rebuilt};
 
 /// One tenant's object log, tags and refs, as one snapshot shows them. Everything is keyed by the
 /// tenant's uid, so an object of another tenant does not exist here.

@@ -11,7 +11,7 @@ use super::{
     ApiError, blobs, builds, bundles, git, health, maintenance, metadata, operator, tenants,
 };
 use crate::app::SharedApp;
-use crate::maintenance::{Backup, Fsck, Gc, Purge};
+use crate::maintenance::{Backup, Fsck, Gc, GitBundle, GitExport, GitRebuild, Purge};
 
 /// The service. Bodies are bounded by the handlers that read them.
 pub fn router(app: SharedApp) -> Router {
@@ -28,6 +28,9 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/maintenance/fsck", post(maintenance::run::<Fsck>))
         .route("/v1/maintenance/purge", post(maintenance::run::<Purge>))
         .route("/v1/maintenance/backup", post(maintenance::run::<Backup>))
+        .route("/v1/maintenance/git/rebuild", post(maintenance::run::<GitRebuild>))
+        .route("/v1/maintenance/git/export", post(maintenance::run::<GitExport>))
+        .route("/v1/maintenance/git/bundle", post(maintenance::run::<GitBundle>))
         .route("/v1/maintenance/blobs/{digest}", get(maintenance::explain))
         .route("/v1/tenants", post(tenants::create))
         .route("/v1/tenants/{slug}", delete(maintenance::erase))

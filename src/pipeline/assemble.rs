@@ -1,14 +1,14 @@
 //! Everything that one build changes, put together in the tenant's lane.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
 use colophon_compiler::{Compiled, Compiler, EdgeBundle};
-use colophon_gitbridge::{Appended, Change as GitChange, Message, NewCommit, NewTag, TagName};
+use colophon_gitbridge::{Appended, Change as GitChange, Signer};
 use colophon_model::{
-    Artifact, ArtifactPath, BuildId, BuildRecord, BuildTag, Digest, EdgeOutput, EdgePointer,
-    FileSet, FlowId, FlowManifest, Output, OutputFile, Stamp, Target, TenantBranch, TenantManifest,
-    TenantUid, UnixMillis,
+    Artifact, ArtifactPath, BuildId, BuildRecord, BuildTag, Digest, EdgeOutput, FileSet, FlowId,
+    FlowManifest, Output, OutputFile, Stamp, Target, TenantBranch, TenantManifest, TenantUid,
+    UnixMillis,
 };
 use colophon_store::rows::{
     BuildNumber, EdgeHead, FlowClaim, FlowHead, FlowOwner, RefRow, SeenPlan, TenantHead,
@@ -19,7 +19,8 @@ use colophon_trust::{TargetName, TenantKeys};
 use super::files::{manifest_file, manifest_path, put};
 use super::{BuildError, Job, Press};
 use crate::feed;
-use crate::projection::{TenantLog, committer, record_objects};
+use crate::projection::commits::{self, BuildCommit};
+use crate::projection::{TenantLog, record_objects};
 
 /// The facts of a build, settled before anything is derived from them.
 struct Facts<'a> {
@@ -153,7 +154,7 @@ impl<'a> Facts<'a> {
                 build: self.id,
                 key: self.job.key,
                 files,
-                edge: edge.map(pointer),
+                edge: edge.map(commits::pointer),
             },
             edge: edge.zip(self.compiled.edge.as_ref()).map(|(output, bundle)| EdgeHead {
                 output: output.clone(),
@@ -219,28 +220,11 @@ impl<'a> Facts<'a> {
         TenantManifest::new(slug, others.chain([own]).collect())
     }
 
-    /// Files that the flow's last build put on the branch and that nothing holds any more.
+    /// Files that leave the branch with this build.
     fn orphans(&self, head: &FlowHead) -> Vec<ArtifactPath> {
-        let Some(previous) = &self.previous else { return Vec::new() };
-        let kept: BTreeSet<&ArtifactPath> = head.manifest.files.iter().collect();
-        let gone = previous.manifest.files.iter().filter(|path| !kept.contains(path));
-        let elsewhere = |path: &&ArtifactPath| {
-            self.others.values().any(|h| h.manifest.files.binary_search(path).is_ok())
-        };
-        gone.filter(|path| !elsewhere(path)).cloned().collect()
-    }
-}
-
-fn pointer(edge: &EdgeOutput) -> EdgePointer {
-    EdgePointer {
-        runtime: edge.runtime,
-        version: feed::version(edge.seq),
-        seq: edge.seq,
-        tree: edge.tree,
-        sha256: edge.sha256,
-        length: edge.length,
-        target: edge.target_name.clone(),
-        url: format!("targets/{}.{}", edge.sha256, edge.target_name),
+        let previous = self.previous.as_ref().map(|head| &head.manifest);
+        let others = self.others.values().map(|head| &head.manifest);
+        commits::orphans(previous, &head.manifest, others)
     }
 }
 
@@ -270,25 +254,18 @@ fn commit(
     changes.push(put((&path, manifest)));
     changes.extend(orphans.iter().map(|path| GitChange::Remove { path }));
     let tags = facts.tags();
-    let new_tags: Vec<NewTag> = tags
-        .iter()
-        .map(|tag| {
-            let message = Message::new(format!("build {}", facts.id), Vec::new())?;
-            Ok(NewTag { name: TagName::new(tag.to_string())?, message })
-        })
-        .collect::<Result<_, colophon_gitbridge::Error>>()?;
-    let message = message(facts, manifest)?;
-    let author = committer()?;
-    let new = NewCommit {
-        parent: facts.head.tip,
-        changes: &changes,
-        message: &message,
-        author: &author,
-        time: facts.stamp.time(),
-        tags: &new_tags,
-        signer: Some(&press.signer),
+    let commit = BuildCommit {
+        id: facts.id,
+        key: &facts.job.key,
+        flow: facts.flow,
+        revision: facts.job.plan.revision,
+        tags: &tags,
+        stamp: facts.stamp,
+        manifest: manifest.digest(),
     };
-    let appended = colophon_gitbridge::append(&TenantLog::new(view, uid), &new)?;
+    let log = TenantLog::new(view, uid);
+    let (parent, signer) = (facts.head.tip, Some(&press.signer as &dyn Signer));
+    let appended = commit.append(&log, parent, &changes, &commit.tags()?, signer)?;
     record_objects(change, uid, &appended);
     let branch = TenantBranch::new(slug.clone()).full_name();
     change.put::<RefRow>(&(uid, branch), &RefRow { oid: appended.commit, peeled: None });
@@ -297,21 +274,6 @@ fn commit(
         change.put::<RefRow>(&(uid, tag.full_name()), &row);
     }
     Ok(appended)
-}
-
-fn message(facts: &Facts<'_>, manifest: &Artifact) -> Result<Message, colophon_gitbridge::Error> {
-    let targets: Vec<&str> = facts.job.plan.targets().iter().map(|t| t.as_str()).collect();
-    let mut trailers = vec![
-        ("Build-Id", facts.id.to_string()),
-        ("Build-Key", facts.job.key.to_string()),
-        ("Flow", facts.flow.to_string()),
-    ];
-    if let Some(revision) = facts.job.plan.revision {
-        trailers.push(("Revision", revision.to_string()));
-    }
-    trailers.push(("Target", targets.join(",")));
-    trailers.push(("Manifest", manifest.digest().to_string()));
-    Message::new(format!("feat(flow): build {}", facts.flow), trailers)
 }
 
 /// Every blob of the build: what came in, what came out, and the trees that name them. What the

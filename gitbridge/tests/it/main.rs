@@ -4,6 +4,7 @@
 mod append;
 mod clients;
 mod cost;
+mod export;
 mod oracle;
 mod packs;
 mod paths;
