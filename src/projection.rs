@@ -1,9 +1,17 @@
-//! The Git facade's view of a tenant's rows.
+//! The Git facade's view of a tenant's rows, and what those rows are made from.
 
-use colophon_gitbridge::{Appended, Ident, ObjectLog, ReadError, Ref};
-use colophon_model::{LogEntry, Oid, Ordinal, TagObject, TenantUid};
+pub mod commits;
+mod draft;
+mod rebuild;
+mod replay;
+
+use colophon_gitbridge::{Appended, Ident, ObjectLog, ReadError, Ref, Signer};
+use colophon_model::{LogEntry, Oid, Ordinal, SshSignature, TagObject, TenantUid};
 use colophon_store::rows::{GitOid, RefRow, TenantHead};
 use colophon_store::{Change, View};
+use colophon_trust::sshsig::SshKey;
+
+pub use rebuild::{Rebuild, RebuildError, Rebuilt};
 
 /// One tenant's object log, tags and refs, as one snapshot shows them. Everything is keyed by the
 /// tenant's uid, so an object of another tenant does not exist here.
@@ -108,9 +116,22 @@ fn stamp(name: &str) -> &str {
     last.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default()
 }
 
+/// The address of whoever commits, and the name under which the key is listed.
+pub const COMMITTER: &str = "builds@colophon.invalid";
+
 /// Who commits: the same for every commit, so that a commit depends on its build alone.
 pub fn committer() -> Result<Ident, colophon_gitbridge::Error> {
-    Ident::new("colophon", "builds@colophon.invalid")
+    Ident::new("colophon", COMMITTER)
+}
+
+/// Signs new commits and tags with the server's key.
+#[derive(Debug)]
+pub struct KeySigner(pub SshKey);
+
+impl Signer for KeySigner {
+    fn sign(&self, payload: &[u8]) -> SshSignature {
+        self.0.sign(payload)
+    }
 }
 
 /// Puts the objects of a commit into a change. Refs are the caller's: it knows their names.

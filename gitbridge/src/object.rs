@@ -1,9 +1,10 @@
 //! Git objects: their bytes and their ids.
 
-use colophon_model::{GitKind, Oid, UnixMillis};
+use colophon_model::{GitKind, Oid, SshSignature, UnixMillis};
 use gix_object::WriteTo;
 
-use crate::{Error, Ident, Message, TagName};
+use crate::signature::{self, HEADER};
+use crate::{Error, Ident, Message, NewTag, Signer};
 
 /// An object with its id.
 pub(crate) struct Object {
@@ -23,27 +24,21 @@ impl Object {
         Ok(Self { oid: Oid::from_bytes(digest.to_bytes()), kind, bytes })
     }
 
-    fn encode(kind: GitKind, object: &impl WriteTo) -> Result<Self, Error> {
-        let mut bytes = Vec::new();
-        object.write_to(&mut bytes).map_err(Error::Encoding)?;
-        Self::new(kind, bytes)
-    }
-
     pub(crate) fn tree(mut entries: Vec<gix_object::tree::Entry>) -> Result<Self, Error> {
         entries.sort();
-        Self::encode(GitKind::Tree, &gix_object::Tree { entries })
+        Self::new(GitKind::Tree, encoded(&gix_object::Tree { entries })?)
     }
 
-    /// A commit whose author is also its committer. A signature goes into `extra_headers` as
-    /// `gpgsig`.
+    /// A commit whose author is also its committer, with its signature if it is signed.
     pub(crate) fn commit(
         tree: Oid,
         parent: Option<Oid>,
         author: &Ident,
         time: UnixMillis,
         message: &Message,
-    ) -> Result<Self, Error> {
-        let commit = gix_object::Commit {
+        signer: Option<&dyn Signer>,
+    ) -> Result<(Self, Option<SshSignature>), Error> {
+        let mut commit = gix_object::Commit {
             tree: to_gix(tree),
             parents: parent.map(to_gix).into_iter().collect(),
             author: author.signature(time),
@@ -52,27 +47,43 @@ impl Object {
             message: message.render().into(),
             extra_headers: Vec::new(),
         };
-        Self::encode(GitKind::Commit, &commit)
+        let signature = match signer {
+            None => None,
+            Some(signer) => Some(signer.sign(&encoded(&commit)?)),
+        };
+        let header = |signature: &SshSignature| (HEADER.into(), signature.as_str().into());
+        commit.extra_headers.extend(signature.as_ref().map(header));
+        Ok((Self::new(GitKind::Commit, encoded(&commit)?)?, signature))
     }
 
-    /// An annotated tag of a commit.
+    /// An annotated tag of a commit, with its signature if it is signed.
     pub(crate) fn tag(
         target: Oid,
-        name: &TagName,
+        tag: &NewTag,
         tagger: &Ident,
         time: UnixMillis,
-        message: &Message,
-    ) -> Result<Self, Error> {
-        let tag = gix_object::Tag {
+        signer: Option<&dyn Signer>,
+    ) -> Result<(Self, Option<SshSignature>), Error> {
+        let mut bytes = encoded(&gix_object::Tag {
             target: to_gix(target),
             target_kind: gix_object::Kind::Commit,
-            name: name.as_str().into(),
+            name: tag.name.as_str().into(),
             tagger: Some(tagger.signature(time)),
-            message: message.render().into(),
+            message: tag.message.render().into(),
             signature: None,
-        };
-        Self::encode(GitKind::Tag, &tag)
+        })?;
+        let signature = signer.map(|signer| signer.sign(&bytes));
+        if let Some(signature) = &signature {
+            signature::append_to_tag(&mut bytes, signature);
+        }
+        Ok((Self::new(GitKind::Tag, bytes)?, signature))
     }
+}
+
+fn encoded(object: &impl WriteTo) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    object.write_to(&mut bytes).map_err(Error::Encoding)?;
+    Ok(bytes)
 }
 
 /// What the headers of a commit say of its place in history.
@@ -129,7 +140,7 @@ mod tests {
         let who = Ident::new("colophon", "colophon@example.com").unwrap();
         let message = Message::new("a", vec![]).unwrap();
         let time = UnixMillis::new(1_500);
-        let commit = Object::commit(tree, Some(tree), &who, time, &message).unwrap();
+        let commit = Object::commit(tree, Some(tree), &who, time, &message, None).unwrap().0;
         assert_eq!(
             CommitHead::parse(&commit.bytes),
             Some(CommitHead { tree, parent: Some(tree), time: 1 })
