@@ -1,6 +1,6 @@
 //! The Git facade: one virtual repository per tenant, projected from an object log.
 //!
-//! Two halves meet at [`ObjectLog`], the view that the caller implements over one snapshot of its
+//! Three parts meet at [`ObjectLog`], the view that the caller implements over one snapshot of its
 //! store:
 //!
 //! - **Writing**: [`append()`] turns changed files into blobs, trees and one commit; [`annotate`]
@@ -8,6 +8,8 @@
 //! - **Serving**: [`UploadPack`] answers Git's smart HTTP protocol in versions 0, 1 and 2
 //!   (gitprotocol-http, gitprotocol-pack, gitprotocol-v2): bytes in, bytes out, with packs streamed
 //!   through [`PackStream`]. HTTP, credentials and gzip are the caller's.
+//! - **Mirroring**: [`Mirror`] compares the log with an upstream repository and makes the [`Push`] that
+//!   brings it up to date. Never by force.
 //!
 //! The history of a tenant is linear and its objects have dense ordinals, so what a commit reaches
 //! is every object up to its own position: reachability, negotiation and pack selection are ranges
@@ -24,6 +26,7 @@ mod object;
 mod pack;
 mod pkt;
 mod protocol;
+mod push;
 mod ranges;
 mod read;
 mod select;
@@ -41,6 +44,10 @@ pub use log::{ObjectLog, Ref};
 pub use message::{Ident, Message, TagName};
 pub use pkt::error_packet;
 pub use protocol::{Limits, Protocol};
+pub use push::{
+    Advertisement, Command, Divergence, Mirror, Push, PushRequest, RemoteError, Report, Step,
+    visible,
+};
 pub use read::object;
 pub use stream::PackStream;
 pub use upload_pack::{Response, UploadPack};

@@ -12,6 +12,11 @@ use crate::{Error, ObjectLog, read};
 pub(crate) struct Common(Option<Ordinal>);
 
 impl Common {
+    /// Everything up to `newest`; nothing for `None`.
+    pub(crate) const fn up_to(newest: Option<Ordinal>) -> Self {
+        Self(newest)
+    }
+
     /// Whether enough is known to send a pack: any commit in common will do.
     pub(crate) const fn is_enough(self) -> bool {
         self.0.is_some()

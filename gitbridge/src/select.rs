@@ -76,6 +76,13 @@ impl Wanted {
 }
 
 impl Plan {
+    /// Everything after `common` up to the commit at `tip`, and `tags`.
+    pub(crate) fn range(common: Common, tip: Ordinal, tags: Vec<TagObject>) -> Self {
+        let start = common.end();
+        let entries = Ranges::new(start..tip.get().saturating_add(1).max(start), []);
+        Self { entries, tags, common }
+    }
+
     /// Adds the annotated tags of the commits that are sent.
     fn include_tags(&mut self, log: &dyn ObjectLog) -> Result<(), Error> {
         for tag in log.refs("refs/tags/").map_err(Error::Read)? {

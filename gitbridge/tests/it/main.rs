@@ -7,5 +7,6 @@ mod cost;
 mod oracle;
 mod packs;
 mod protocol;
+mod push;
 mod support;
 mod verify;
