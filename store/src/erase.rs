@@ -22,7 +22,7 @@ use crate::rows::{SlugOf, TenantHead, TenantRow, TokenRow};
 use crate::{Change, CommitError, Error, KeyRange, Order, Pace, Store, Table, View};
 
 /// Tables whose keys begin with a tenant's uid.
-const TENANT_TABLES: [Table; 16] = [
+const TENANT_TABLES: [Table; 20] = [
     Table::Slug,
     Table::TenantHead,
     Table::Planted,
@@ -39,6 +39,10 @@ const TENANT_TABLES: [Table; 16] = [
     Table::TufFile,
     Table::BundleAlias,
     Table::QuotaStamp,
+    Table::Mirror,
+    Table::MirrorState,
+    Table::MirrorTag,
+    Table::Outbox,
 ];
 /// Rows that one transaction deletes.
 const BATCH: usize = 512;
