@@ -25,6 +25,8 @@ pub struct App {
     pub reads: Tasks,
     /// One maintenance job runs here, and none waits.
     pub maintenance: Tasks,
+    /// Pushes to mirrors run here.
+    pub mirrors: Tasks,
     /// The configuration the program was started with.
     pub config: Config,
     /// URL under which clients reach the server, without a final slash.
@@ -48,6 +50,7 @@ impl App {
             builds: Tasks::new(config.limits.builds, config.limits.waiting),
             reads: Tasks::new(config.limits.reads, config.limits.waiting),
             maintenance: Tasks::new(1, 0),
+            mirrors: Tasks::new(config.mirror.workers, 0),
             public_url: config.public_url(),
             config,
         }

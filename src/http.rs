@@ -12,6 +12,7 @@ mod git;
 mod health;
 mod maintenance;
 mod metadata;
+pub mod mirrors;
 mod operator;
 mod path;
 mod router;

@@ -5,8 +5,9 @@
 #   tests/setup.sh langflow   the LangFlow starter projects alone
 #
 # git, Python and python-tuf are required: without one of them this fails. Only the LangFlow starter
-# projects may be missing. When they cannot be fetched, that is said and marked by a file
-# `langflow-<version>.unavailable`; the tests that use them then say loudly what they did not run on.
+# projects, and the web server that stands for an upstream forge, may be missing. When they cannot be
+# fetched, that is said and marked by a file `langflow-<version>.unavailable` or
+# `upstream.unavailable`; the tests that use them then say loudly what they did not run on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=.cache
@@ -61,7 +62,29 @@ python_peers() {
   cp tests/requirements.txt "$stamp"
 }
 
+# nginx and fcgiwrap, which serve `git http-backend` as the upstream of mirrors.
+upstream() {
+  local marker="$cache/upstream.unavailable"
+  rm -f "$marker"
+  have_upstream && return 0
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    say "installing nginx and fcgiwrap"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+      apt-get install -qq -y --no-install-recommends nginx-light fcgiwrap; } >/dev/null 2>&1 || true
+  fi
+  have_upstream && return 0
+  say "nginx or fcgiwrap is missing and could not be installed: mirrors are not tested against a server"
+  touch "$marker"
+}
+
+have_upstream() {
+  PATH="$PATH:/usr/sbin" command -v nginx >/dev/null && PATH="$PATH:/usr/sbin" command -v fcgiwrap >/dev/null
+}
+
 need git "install it from your distribution"
 need python3 "version 3.10 or later, with pip and venv"
 langflow
-[ "${1:-all}" = langflow ] || python_peers
+if [ "${1:-all}" != langflow ]; then
+  python_peers
+  upstream
+fi

@@ -20,7 +20,13 @@ impl ServerProcess {
 
     /// The same with more arguments.
     pub(crate) fn with(data: &Path, args: &[&str]) -> Self {
+        Self::spawn(data, args, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn spawn(data: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let mut child = Command::new(program("colophon"))
+            .envs(env.iter().copied())
             .args(["serve", "--json", "--listen", "127.0.0.1:0", "--builds-per-day", "1000000"])
             .args(["--log", "warn", "--space-low", "0", "--data"])
             .arg(data)
