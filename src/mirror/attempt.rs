@@ -51,6 +51,9 @@ impl Attempt<'_> {
             }
             Err(fault) => (failure(&fault), None),
         };
+        if self.is_stopping() && matches!(outcome, Outcome::Failed(..)) {
+            return None; // it was cut here
+        }
         let now = self.press.clock.now();
         let chance = random_bytes::<1>().map_or(u8::MAX, |[byte]| byte);
         let timing = Timing { now, pace: self.pace, chance };
@@ -62,6 +65,10 @@ impl Attempt<'_> {
                 None
             }
         }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// What was stored is checked again: the configuration may have changed since.
@@ -97,7 +104,7 @@ impl Attempt<'_> {
         let commands = push.commands().to_vec();
         tracing::debug!(refs = commands.len(), objects = push.objects(), "pushing");
         ledger.intend(&commands)?;
-        if self.stopping.load(Ordering::Relaxed) {
+        if self.is_stopping() {
             return Err(Fault::Obsolete);
         }
         let remote = session.remote(self.client, &self.mirror.username);

@@ -23,8 +23,9 @@ pub(super) enum Fault {
     Credential(String),
     /// The mirror cannot be used as it is set and configured.
     Settings(String),
-    /// The remote took the push in and refused some of it.
-    Rejected(String),
+    /// The remote took the push in and refused some of it: by a rule, which would refuse the same
+    /// again, or for what may have passed the next time.
+    Rejected { why: String, by_rule: bool },
     /// What is pushed cannot be read here.
     Local(String),
     /// The mirror was set anew or taken away, or the server stops.
@@ -47,18 +48,18 @@ pub(super) enum Consequence {
 impl Fault {
     pub(super) fn consequence(&self) -> Consequence {
         match self {
-            Self::Rejected(why) if is_policy(why) => Consequence::Park,
             Self::Unreachable(_)
             | Self::Local(_)
-            | Self::Rejected(_)
+            | Self::Rejected { by_rule: false, .. }
             | Self::Answer(
                 RemoteError::Malformed(_) | RemoteError::TooLong(_) | RemoteError::Refused(_),
             ) => Consequence::Retry(None),
             Self::Status { status, retry_after, .. } => by_status(*status, *retry_after),
             Self::Credential(_) => Consequence::Renew,
-            Self::Settings(_) | Self::Moved(_) | Self::Answer(RemoteError::ObjectFormat(_)) => {
-                Consequence::Park
-            }
+            Self::Rejected { by_rule: true, .. }
+            | Self::Settings(_)
+            | Self::Moved(_)
+            | Self::Answer(RemoteError::ObjectFormat(_)) => Consequence::Park,
             Self::Obsolete => Consequence::Forget,
         }
     }
@@ -86,7 +87,7 @@ impl Fault {
             ),
             Self::Answer(error) => error.to_string(),
             Self::Credential(why) | Self::Settings(why) | Self::Local(why) => why.clone(),
-            Self::Rejected(why) => format!("the remote rejected the push: {why}"),
+            Self::Rejected { why, .. } => format!("the remote rejected the push: {why}"),
             Self::Obsolete => "the mirror has changed".to_owned(),
         }
     }
@@ -104,26 +105,29 @@ fn by_status(status: u16, retry_after: Option<u64>) -> Consequence {
 
 /// Why a push that did not land was refused, in the remote's words.
 pub(super) fn rejection(report: &Report, commands: &[Command]) -> Fault {
-    let mut why: Vec<String> =
-        report.unpack.iter().map(|e| format!("unpack failed: {e}")).collect();
-    let refused = |command: &Command| {
-        let reason = report.refs.get(&command.name)?.as_ref().err()?;
-        Some(format!("{}: {reason}", command.name))
-    };
-    why.extend(commands.iter().filter_map(refused));
+    let unpack = report.unpack.as_deref();
+    let mut by_rule = unpack.is_some_and(|why| is_rule(why, ""));
+    let mut why: Vec<String> = unpack.map(|e| format!("unpack failed: {e}")).into_iter().collect();
+    for Command { name, .. } in commands {
+        if let Some(Err(reason)) = report.refs.get(name) {
+            by_rule |= is_rule(reason, name);
+            why.push(format!("{name}: {reason}"));
+        }
+    }
     if why.is_empty() {
         why.push("it has not moved its refs, and does not say why".to_owned());
     }
     if !report.messages.is_empty() {
         why.push(format!("it says: {}", report.messages));
     }
-    Fault::Rejected(why.join("; "))
+    Fault::Rejected { why: why.join("; "), by_rule }
 }
 
-/// Words of a rule or a hook, as Git and the forges put them: the same push would be refused again.
-/// All else, such as `cannot lock ref`, `fetch first` or GitHub's bare `failed`, may pass next time.
-fn is_policy(why: &str) -> bool {
-    const WORDS: [&str; 11] = [
+/// Whether a reason is that of a rule or a hook, as Git and the forges put them: the same push would be
+/// refused again. All else, such as `cannot lock ref`, `fetch first` or GitHub's bare `failed`, may
+/// pass next time. The name of the ref, which may hold any word, does not count.
+fn is_rule(reason: &str, name: &str) -> bool {
+    const WORDS: [&str; 10] = [
         "declined",
         "protected",
         "prohibited",
@@ -132,12 +136,11 @@ fn is_policy(why: &str) -> bool {
         "not allowed",
         "refusing",
         "hidden ref",
-        "gh0",
         "rule violation",
         "checked out",
     ];
-    let why = why.to_ascii_lowercase();
-    WORDS.iter().any(|word| why.contains(word))
+    let reason = reason.replace(name, "").to_ascii_lowercase();
+    WORDS.iter().any(|word| reason.contains(word))
 }
 
 #[cfg(test)]
@@ -163,7 +166,7 @@ mod tests {
         }
     }
 
-    /// Reasons as git 2.47 and GitHub give them.
+    /// Reasons as git 2.47 and GitHub give them, for a ref whose name is a trap.
     #[test]
     fn rules_park_and_races_are_tried_again() {
         for reason in [
@@ -174,37 +177,37 @@ mod tests {
             "refusing to update checked out branch: refs/heads/x",
             "deletion prohibited",
             "deny updating a hidden ref",
-            "failed; it says: GH013: Repository rule violations found",
         ] {
-            let fault = Fault::Rejected(reason.to_owned());
-            assert_eq!(fault.consequence(), Consequence::Park, "{reason}");
+            assert_eq!(refused(reason).consequence(), Consequence::Park, "{reason}");
         }
         for reason in [
             "fetch first",
             "non-fast-forward",
             "failed to update ref",
-            "cannot lock ref 'refs/heads/x': is at 1 but expected 2",
+            "cannot lock ref 'refs/heads/tenant/protected-co': is at 1 but expected 2",
             "reference already exists",
             "failed",
             "stale info",
         ] {
-            let fault = Fault::Rejected(reason.to_owned());
-            assert_eq!(fault.consequence(), Consequence::Retry(None), "{reason}");
+            assert_eq!(refused(reason).consequence(), Consequence::Retry(None), "{reason}");
         }
+    }
+
+    fn refused(reason: &str) -> Fault {
+        let name = "refs/heads/tenant/protected-co".to_owned();
+        let refs = [(name.clone(), Err(reason.to_owned()))].into();
+        let messages = "no builds on fridays".to_owned();
+        let report = Report { refs, messages, ..Report::default() };
+        rejection(&report, &[Command { name, old: None, new: None }])
     }
 
     #[test]
     fn every_reason_is_told() {
-        let name = "refs/heads/x".to_owned();
-        let commands = [Command { name: name.clone(), old: None, new: None }];
-        let mut report = Report::default();
-        assert!(rejection(&report, &commands).text().contains("does not say why"));
-        report.refs.insert(name, Err("hook declined".to_owned()));
-        report.messages = "no builds on fridays".to_owned();
-        let text = rejection(&report, &commands).text();
-        assert!(
-            text.ends_with("refs/heads/x: hook declined; it says: no builds on fridays"),
-            "{text}"
-        );
+        assert!(rejection(&Report::default(), &[]).text().contains("does not say why"));
+        let text = refused("hook declined").text();
+        let end = "refs/heads/tenant/protected-co: hook declined; it says: no builds on fridays";
+        assert!(text.ends_with(end), "{text}");
+        let full = Report { unpack: Some("disk full".to_owned()), ..Report::default() };
+        assert!(rejection(&full, &[]).text().contains("unpack failed: disk full"));
     }
 }

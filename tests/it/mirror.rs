@@ -231,8 +231,8 @@ fn purged_tags_go_and_those_of_others_stay() {
 #[test]
 fn a_large_push_is_streamed() {
     let Some(world) = World::new() else { return };
-    for n in 0..4 {
-        world.build(&noise(n, 500_000));
+    for n in 0..12 {
+        world.build(&noise(n, 130_000));
     }
     world.set();
     world.settled();

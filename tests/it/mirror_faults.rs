@@ -1,5 +1,7 @@
 //! Mirrors when something is wrong: with the remote, with the way to it, with the credential, with us.
 
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
 use crate::mirror::{World, build, check, reach, refs, retry, set, status, tags};
@@ -125,6 +127,31 @@ fn a_refused_credential_is_renewed_once_and_then_parks() {
     world.build("one");
     let status = world.reach("retrying");
     assert!(status["trouble"].as_str().unwrap().contains("cannot be read"), "{status}");
+}
+
+/// The fullest log there is shows requests, and neither the secret nor the header it goes in.
+#[test]
+fn the_secret_is_in_no_log() {
+    let Some(up) = Upstream::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (data, log) = (dir.path().join("data"), dir.path().join("log"));
+    up.repository("acme.git");
+    let file = std::fs::File::create(&log).unwrap();
+    let env = [("COLOPHON_LOG", "trace"), ("ACME_TOKEN", TOKEN)];
+    let server = ServerProcess::spawn(&data, &[], &env, file.into());
+    colophon(&data, &["tenant", "create", "acme-inc"]);
+    let set = ["mirror", "set", "acme-inc", &up.url("acme.git"), "--credential", "env:ACME_TOKEN"];
+    colophon(&data, &set);
+    let phase = || colophon(&data, &["mirror", "status", "acme-inc"])["phase"].clone();
+    until("settled", || phase() == "settled");
+    drop(server);
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.contains("git-receive-pack"), "requests are in it");
+    let encoded = data_encoding::BASE64.encode(format!("x-access-token:{TOKEN}").as_bytes());
+    // The end of it, which no other user name changes.
+    for secret in [TOKEN, &encoded, &encoded[encoded.len() - 12..]] {
+        assert!(!text.contains(secret));
+    }
 }
 
 /// A remote that repeats what it was sent does not get the secret into our records.
@@ -277,7 +304,8 @@ fn certificates_are_checked() {
     let data = dir.path().join("data");
     let certificate = up.path("cert.pem").display().to_string();
     let repository = up.repository("acme.git");
-    let server = ServerProcess::spawn(&data, &[], &[("ACME_TOKEN", TOKEN)]);
+    let untrusting = [("ACME_TOKEN", TOKEN)];
+    let server = ServerProcess::spawn(&data, &[], &untrusting, Stdio::null());
     colophon(&data, &["tenant", "create", "acme-inc"]);
     let url = format!("https://localhost:{}/acme.git", up.port);
     colophon(&data, &["mirror", "set", "acme-inc", &url, "--credential", "env:ACME_TOKEN"]);
@@ -289,7 +317,7 @@ fn certificates_are_checked() {
     drop(server);
 
     let trusted = [("ACME_TOKEN", TOKEN), ("SSL_CERT_FILE", certificate.as_str())];
-    let _server = ServerProcess::spawn(&data, &[], &trusted);
+    let _server = ServerProcess::spawn(&data, &[], &trusted, Stdio::inherit());
     colophon(&data, &["mirror", "retry", "acme-inc"]);
     until("settled", || status()["phase"] == "settled");
     assert_eq!(refs(&repository).len(), 1);
