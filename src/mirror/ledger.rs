@@ -154,3 +154,111 @@ impl Ledger<'_> {
 fn local(error: impl std::error::Error) -> Fault {
     Fault::Local(format!("the store could not be used: {}", chain(&error)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use colophon_model::{CodePolicy, TenantSlug, UnixMillis};
+    use colophon_store::outbox;
+    use colophon_store::rows::RootsOrigin;
+
+    const NOW: UnixMillis = UnixMillis::new(1_000_000);
+    const TIMING: Timing = Timing { now: NOW, pace: 0, chance: 0 };
+    const KEY: (TenantUid, Effect) = (TenantUid::from_bytes([1; 16]), Effect::Push);
+
+    fn tenant() -> TenantRow {
+        let slug = TenantSlug::new("acme-inc").unwrap();
+        let (policy, roots) = (CodePolicy::None, RootsOrigin::Server);
+        TenantRow { uid: KEY.0, slug, created: NOW, policy, roots }
+    }
+
+    fn mirror(url: &str) -> MirrorRow {
+        MirrorRow {
+            url: url.to_owned(),
+            username: "x".to_owned(),
+            credential: None,
+            tags_per_push: 3,
+            set: NOW,
+        }
+    }
+
+    fn empty() -> Advertisement {
+        let line = format!("{} capabilities^{{}}\0", "0".repeat(40));
+        let body = format!("001f# service=git-receive-pack\n0000{:04x}{line}0000", line.len() + 4);
+        Advertisement::parse(body.as_bytes()).unwrap()
+    }
+
+    fn ask(store: &Store) {
+        let mut change = Change::new();
+        let view = store.view().unwrap();
+        outbox::refs_changed(&mut change, &view, KEY.0, NOW).unwrap();
+        store.commit(change).unwrap();
+    }
+
+    fn set(store: &Store, mirror: &MirrorRow) {
+        let mut change = Change::new();
+        change.put(&KEY.0, mirror);
+        store.commit(change).unwrap();
+    }
+
+    /// A build that came after the look is not taken for done.
+    #[test]
+    fn what_is_asked_for_meanwhile_stays_asked_for() {
+        let store = Store::in_memory().unwrap();
+        let (tenant, mirror) = (tenant(), mirror("https://a/b"));
+        set(&store, &mirror);
+        let ledger = Ledger { store: &store, tenant: &tenant, mirror: &mirror };
+        let waiting = || store.view().unwrap().get::<OutboxRow>(&KEY).unwrap();
+        ask(&store);
+        let look = ledger.look(&empty()).unwrap();
+        ask(&store);
+        ledger.record(&Outcome::Settled, Some(&look), TIMING).unwrap();
+        assert_eq!(waiting(), Some(OutboxRow { since: NOW, changes: 2 }));
+        let look = ledger.look(&empty()).unwrap();
+        ledger.record(&Outcome::Settled, Some(&look), TIMING).unwrap();
+        assert_eq!(waiting(), None);
+    }
+
+    /// A late word about a mirror that was set anew, or taken away, is not written down.
+    #[test]
+    fn a_mirror_that_changed_gets_no_late_word() {
+        let store = Store::in_memory().unwrap();
+        let (tenant, old) = (tenant(), mirror("https://a/old"));
+        set(&store, &old);
+        let ledger = Ledger { store: &store, tenant: &tenant, mirror: &old };
+        let look = ledger.look(&empty()).unwrap();
+        set(&store, &mirror("https://a/new"));
+        assert!(matches!(ledger.look(&empty()), Err(Fault::Obsolete)));
+        let late = ledger.record(&Outcome::Settled, Some(&look), TIMING);
+        assert!(matches!(late, Err(Fault::Obsolete)));
+        let name = "refs/tags/x".to_owned();
+        let commands = [Command { name, old: None, new: Some(Oid::from_bytes([1; 20])) }];
+        assert!(matches!(ledger.intend(&commands), Err(Fault::Obsolete)));
+        let view = store.view().unwrap();
+        assert!(view.get::<MirrorState>(&KEY.0).unwrap().is_none());
+        assert_eq!(view.scan::<MirrorTag>(&KEY.0).count(), 0);
+    }
+
+    /// The tags of a push are known before it is sent: a push that got no answer may have made them.
+    #[test]
+    fn tags_are_noted_before_they_are_pushed_and_dropped_when_they_are_not_there() {
+        let store = Store::in_memory().unwrap();
+        let (tenant, mirror) = (tenant(), mirror("https://a/b"));
+        set(&store, &mirror);
+        let ledger = Ledger { store: &store, tenant: &tenant, mirror: &mirror };
+        let marks = || store.view().unwrap().scan::<MirrorTag>(&KEY.0).count();
+        let command = |name: &str| Command {
+            name: name.to_owned(),
+            old: None,
+            new: Some(Oid::from_bytes([1; 20])),
+        };
+        ledger.intend(&[command("refs/heads/x"), command("refs/tags/x")]).unwrap();
+        assert_eq!(marks(), 1);
+        let look = ledger.look(&empty()).unwrap();
+        let failed = Outcome::Failed(Consequence::Retry(None), String::new());
+        ledger.record(&failed, Some(&look), TIMING).unwrap();
+        assert_eq!(marks(), 1, "nothing is known yet");
+        ledger.record(&Outcome::Settled, Some(&look), TIMING).unwrap();
+        assert_eq!(marks(), 0);
+    }
+}
