@@ -219,12 +219,15 @@ fn a_remote_that_moves_under_a_push_refuses_it() {
 fn a_shallow_remote_gets_everything() {
     let (mut tenant, mut up) = (Tenant::with_builds(8), Upstream::new());
     up.settle(&tenant);
+    up.git.run("up", &["symbolic-ref", "HEAD", BRANCH]);
     let url = format!("file://{}", up.git.path("up").display());
     up.git.run("", &["clone", "--quiet", "--mirror", "--depth=1", &url, "shallow"]);
     std::fs::remove_dir_all(up.git.path("up")).unwrap();
     std::fs::rename(up.git.path("shallow"), up.git.path("up")).unwrap();
+    assert_eq!(up.git.run("up", &["rev-list", "--count", BRANCH]), "1");
     tenant.build();
     let push = up.push(&tenant);
+    assert_eq!(push.commands()[0].old, Some(tenant.commits[8]));
     assert!(push.objects() > tenant.log.len().unwrap() as usize);
     up.settle(&tenant);
     assert_eq!(up.refs()[BRANCH], tenant.tip().to_string());
