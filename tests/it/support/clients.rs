@@ -104,6 +104,9 @@ impl<'a> Session<'a> {
             .env("HOME", self.server.path("home"))
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_TERMINAL_PROMPT", "0")
+            // Whom a log of what a ref was is to name.
+            .env("GIT_COMMITTER_NAME", "t")
+            .env("GIT_COMMITTER_EMAIL", "t@example.com")
             .current_dir(folder.path());
         let helper = "!f() { test \"$1\" = get && echo username=x && \
                       echo \"password=$COLOPHON_TOKEN\"; }; f";
