@@ -5,9 +5,9 @@
 #   tests/setup.sh langflow   the LangFlow starter projects alone
 #   tests/setup.sh clients    what `make test-clients` needs: gix and JGit
 #
-# git, Python and its packages are required: without one of them this fails. The LangFlow starter
-# projects, isomorphic-git and JGit may be missing. When one cannot be fetched, that is said and marked
-# by a file `<name>.unavailable`; the tests that use it then say loudly what they did not run on.
+# git, ssh-keygen, Python and its packages are required: without one of them this fails. The LangFlow
+# starter projects, isomorphic-git and JGit may be missing. When one cannot be fetched, that is said and
+# marked by a file `<name>.unavailable`; the tests that use it then say loudly what they did not run on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=.cache
@@ -126,6 +126,7 @@ gix() {
 }
 
 need git "install it from your distribution"
+need ssh-keygen "install openssh-client; git verify-commit runs it"
 need python3 "version 3.10 or later, with pip and venv"
 case "${1:-all}" in
   langflow) langflow ;;

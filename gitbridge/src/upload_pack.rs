@@ -2,7 +2,7 @@
 
 use colophon_model::TenantBranch;
 
-use crate::{Error, Limits, ObjectLog, PackStream, Protocol, advertise, v0, v2};
+use crate::{Error, Limits, ObjectLog, PackStream, Protocol, Tags, advertise, v0, v2};
 
 /// Answers for one tenant's repository. Read-only: there is no receive-pack.
 #[derive(Debug, Clone)]
@@ -11,6 +11,8 @@ pub struct UploadPack {
     pub branch: TenantBranch,
     /// How the server names itself, such as `colophon/0.1.0`. Printable, without spaces.
     pub agent: &'static str,
+    /// Which tags are listed.
+    pub tags: Tags,
     /// What a request may ask for.
     pub limits: Limits,
 }

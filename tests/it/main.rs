@@ -17,6 +17,7 @@ mod other_clients;
 mod press_runs;
 mod python_tuf;
 mod quota;
+mod signatures;
 mod support;
 mod telemetry;
 mod tenant_guard;

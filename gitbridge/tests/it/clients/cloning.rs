@@ -103,7 +103,7 @@ fn a_tag_on_a_known_commit_arrives() {
         clone(git, server, &[]);
         let name = "build-failed/acme/1";
         let tip = server.tenant().tip();
-        let failed = annotate(tip, &new_tag(name), &author(), UnixMillis::new(0)).unwrap();
+        let failed = annotate(tip, &new_tag(name), &author(), UnixMillis::new(0), None).unwrap().0;
         server.tenant.write().unwrap().log.add_tag(&format!("refs/tags/{name}"), failed);
         git.run("r", &["fetch", "-q", "--tags"]);
         assert_eq!(git.run("r", &["cat-file", "-t", name]), "tag");
@@ -197,8 +197,8 @@ fn long_requests_are_probed_and_chunked() {
         let mut tenant = server.tenant.write().unwrap();
         for n in 0..1_400 {
             let name = format!("build-failed/acme/{n}");
-            let tag = annotate(tenant.tip(), &new_tag(&name), &author(), UnixMillis::new(0));
-            tenant.log.add_tag(&format!("refs/tags/{name}"), tag.unwrap());
+            let tag = annotate(tenant.tip(), &new_tag(&name), &author(), UnixMillis::new(0), None);
+            tenant.log.add_tag(&format!("refs/tags/{name}"), tag.unwrap().0);
         }
         drop(tenant);
         git.set("http.postBuffer=66000");
