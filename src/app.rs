@@ -30,6 +30,8 @@ pub struct App {
     pub maintenance: Tasks,
     /// What Git requests share.
     pub git: GitShared,
+    /// Pushes to mirrors run here.
+    pub mirrors: Tasks,
     /// The configuration the program was started with.
     pub config: Config,
     /// URL under which clients reach the server, without a final slash.
@@ -74,6 +76,7 @@ impl App {
             reads: Tasks::new(config.limits.reads, config.limits.waiting),
             maintenance: Tasks::new(1, 0),
             git: GitShared::new(&config.git),
+            mirrors: Tasks::new(config.mirror.workers, 0),
             public_url: config.public_url(),
             config,
         }

@@ -10,6 +10,7 @@ mod fsck;
 mod gc;
 mod git;
 mod job;
+mod mirror;
 mod out;
 mod purge;
 mod serve;
@@ -45,6 +46,9 @@ enum Command {
     /// Manage access tokens
     #[command(subcommand)]
     Token(token::Token),
+    /// Push tenants' branches to upstream repositories
+    #[command(subcommand)]
+    Mirror(mirror::Mirror),
     /// Delete blobs that nothing names, and give their space back
     Gc(gc::Gc),
     /// Say why a blob is kept
@@ -74,6 +78,7 @@ impl Cli {
             Command::Build(build) => build.run(out),
             Command::Tenant(tenant) => tenant.run(out),
             Command::Token(token) => token.run(out),
+            Command::Mirror(mirror) => mirror.run(out),
             Command::Gc(gc) => gc.run(out),
             Command::Explain(explain) => explain.run(out),
             Command::Fsck(fsck) => fsck.run(out),

@@ -35,6 +35,8 @@ pub struct Config {
     pub retention: Retention,
     /// What the server does by itself to keep its store in order.
     pub maintenance: Maintenance,
+    /// How upstream repositories are pushed to.
+    pub mirror: Mirror,
     /// Where traces go.
     pub telemetry: Telemetry,
 }
@@ -138,6 +140,20 @@ pub struct Maintenance {
     pub scrub_per_second: Size,
 }
 
+/// How upstream repositories are pushed to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mirror {
+    /// Whether anything is pushed. What is due waits.
+    pub enabled: bool,
+    /// Pushes that run at a time, each to another repository.
+    pub workers: usize,
+    /// Least time between two pushes to one repository.
+    pub push_every: Span,
+    /// Whether `http://` is allowed to other machines too. Credentials then go unprotected.
+    pub plain_http: bool,
+}
+
 /// Where traces go.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -161,6 +177,7 @@ impl Default for Config {
             space: Space::default(),
             retention: Retention::default(),
             maintenance: Maintenance::default(),
+            mirror: Mirror::default(),
             telemetry: Telemetry::default(),
         }
     }
@@ -224,6 +241,13 @@ impl Default for Maintenance {
             gc_share: Share::QUARTER,
             scrub_per_second: Size::mib(4),
         }
+    }
+}
+
+impl Default for Mirror {
+    /// GitHub recommends at most six pushes a minute to a repository.
+    fn default() -> Self {
+        Self { enabled: true, workers: 4, push_every: Span::seconds(10), plain_http: false }
     }
 }
 
@@ -324,6 +348,9 @@ impl Config {
         if self.public_url.as_deref().is_some_and(|u| !has_scheme(u, &["http://", "https://"])) {
             problems.push("`public_url` must begin with http:// or https://".to_owned());
         }
+        if !(1..=64).contains(&self.mirror.workers) {
+            problems.push("`mirror.workers` must be 1 to 64".to_owned());
+        }
         let endpoint = self.telemetry.otlp_endpoint.as_deref();
         if endpoint.is_some_and(|u| !has_scheme(u, &["http://"])) {
             problems.push("`telemetry.otlp_endpoint` must begin with http://".to_owned());
@@ -396,11 +423,16 @@ mod tests {
     fn mistakes_are_named_all_at_once() {
         assert!(load("lisen = \"x\"", Overrides::default()).is_err(), "unknown key");
         let bad = "public_url = \"ftp://x\"\n[limits]\nedge_url_seconds = 0\nbody_bytes = 1\n\
-                   [telemetry]\notlp_endpoint = \"https://x\"\nlog = \"a=b=c\"\n";
+                   [mirror]\nworkers = 0\n[telemetry]\notlp_endpoint = \"https://x\"\nlog = \"a=b=c\"\n";
         let text = load(bad, Overrides::default()).unwrap_err().to_string();
-        for word in
-            ["public_url", "edge_url_seconds", "body_bytes", "otlp_endpoint", "telemetry.log"]
-        {
+        for word in [
+            "public_url",
+            "edge_url_seconds",
+            "body_bytes",
+            "workers",
+            "otlp_endpoint",
+            "telemetry.log",
+        ] {
             assert!(text.contains(word), "{text}");
         }
     }

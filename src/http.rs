@@ -14,6 +14,7 @@ mod git_stream;
 mod health;
 mod maintenance;
 mod metadata;
+pub mod mirrors;
 mod operator;
 mod path;
 mod router;

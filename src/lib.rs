@@ -10,6 +10,7 @@ pub mod heal;
 pub mod http;
 pub mod keys;
 pub mod maintenance;
+pub mod mirror;
 pub mod pipeline;
 pub mod projection;
 pub mod serve;

@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::http;
+use crate::mirror::Mirrors;
 use crate::upkeep::Upkeep;
 
 /// How long open connections may go on after the signal to stop.
@@ -50,6 +51,7 @@ impl Server {
     /// Serves until `stop` ends, then lets open requests finish, within limits.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         let upkeep = Upkeep::start(&self.app);
+        let mirrors = Mirrors::start(&self.app);
         let (stopping, stopped) = tokio::sync::oneshot::channel();
         let signal = async move {
             stop.await;
@@ -71,6 +73,7 @@ impl Server {
                 Ok(())
             }
         };
+        mirrors.stop().await;
         upkeep.stop().await;
         result
     }

@@ -8,8 +8,9 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{Protocol, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::{Level, Metadata};
 use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -37,7 +38,7 @@ pub fn start(config: &Telemetry) -> anyhow::Result<Guard> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
-        .with_filter(filter);
+        .with_filter(filter.and(filter_fn(is_harmless)));
     let provider = config.otlp_endpoint.as_deref().map(provider).transpose()?;
     let traces = provider.as_ref().map(|p| {
         tracing_opentelemetry::layer()
@@ -54,6 +55,12 @@ pub fn start(config: &Telemetry) -> anyhow::Result<Guard> {
         .try_init()
         .context("logging was started before")?;
     Ok(Guard(provider))
+}
+
+/// At trace level, libraries of HTTP and TLS write down what goes over the wire, credentials among it.
+/// That level is for our own crates alone.
+fn is_harmless(event: &Metadata<'_>) -> bool {
+    *event.level() != Level::TRACE || event.target().starts_with("colophon")
 }
 
 /// OTLP over HTTP with protobuf bodies, the form that every collector and Phoenix take. The

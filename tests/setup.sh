@@ -6,8 +6,9 @@
 #   tests/setup.sh clients    what `make test-clients` needs: gix and JGit
 #
 # git, ssh-keygen, Python and its packages are required: without one of them this fails. The LangFlow
-# starter projects, isomorphic-git and JGit may be missing. When one cannot be fetched, that is said and
-# marked by a file `<name>.unavailable`; the tests that use it then say loudly what they did not run on.
+# starter projects, isomorphic-git, JGit, and the web server that stands for an upstream forge may be
+# missing. When one cannot be fetched, that is said and marked by a file `<name>.unavailable`; the tests
+# that use it then say loudly what they did not run on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=.cache
@@ -125,6 +126,25 @@ gix() {
   "${CARGO:-cargo}" build --locked --manifest-path tests/clients/gix/Cargo.toml --target-dir "$cache/gix"
 }
 
+# nginx and fcgiwrap, which serve `git http-backend` as the upstream of mirrors.
+upstream() {
+  local marker="$cache/upstream.unavailable"
+  rm -f "$marker"
+  have_upstream && return 0
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    say "installing nginx and fcgiwrap"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+      apt-get install -qq -y --no-install-recommends nginx-light fcgiwrap; } >/dev/null 2>&1 || true
+  fi
+  have_upstream && return 0
+  say "nginx or fcgiwrap is missing and could not be installed: mirrors are not tested against a server"
+  touch "$marker"
+}
+
+have_upstream() {
+  PATH="$PATH:/usr/sbin" command -v nginx >/dev/null && PATH="$PATH:/usr/sbin" command -v fcgiwrap >/dev/null
+}
+
 need git "install it from your distribution"
 need ssh-keygen "install openssh-client; git verify-commit runs it"
 need python3 "version 3.10 or later, with pip and venv"
@@ -138,5 +158,6 @@ case "${1:-all}" in
     langflow
     python_peers
     isomorphic
+    upstream
     ;;
 esac

@@ -92,7 +92,9 @@ impl<'a> PackFile<'a> {
 
     fn object(&mut self, oid: Oid, parts: &[&[u8]]) -> io::Result<()> {
         let mut crc = crc32fast::Hasher::new();
-        parts.iter().for_each(|part| crc.update(part));
+        for part in parts {
+            crc.update(part);
+        }
         self.objects.push(Indexed { oid, offset: self.made, crc: crc.finalize() });
         self.write(parts)
     }

@@ -10,6 +10,8 @@
 //!   through [`PackStream`]. HTTP, credentials and gzip are the caller's.
 //! - **Leaving**: [`write_pack`] and [`PackIndex`] make the files of an ordinary repository, and
 //!   [`bundle_header`] those of a bundle.
+//! - **Mirroring**: [`Mirror`] compares the log with an upstream repository and makes the [`Push`] that
+//!   brings it up to date. Never by force.
 //!
 //! The history of a tenant is linear and its objects have dense ordinals, so what a commit reaches
 //! is every object up to its own position: reachability, negotiation and pack selection are ranges
@@ -20,11 +22,11 @@ mod append;
 mod cache;
 mod delta;
 mod error;
+mod export;
 mod fetch;
+mod files;
 mod filter;
 mod history;
-mod export;
-mod files;
 mod log;
 mod ls_refs;
 mod mates;
@@ -35,6 +37,7 @@ mod object_info;
 mod pack;
 mod pkt;
 mod protocol;
+mod push;
 mod ranges;
 mod reach;
 mod read;
@@ -59,6 +62,10 @@ pub use log::{ObjectLog, Ref, Shape};
 pub use message::{Ident, Message, TagName};
 pub use pkt::error_packet;
 pub use protocol::{Limits, Protocol};
+pub use push::{
+    Advertisement, Command, Divergence, Mirror, Push, PushRequest, RemoteError, Report, Step,
+    visible,
+};
 pub use read::object;
 pub use refs::Tags;
 pub use signature::{Signed, Signer, signed};

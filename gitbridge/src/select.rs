@@ -115,6 +115,19 @@ fn lines(tops: &BTreeSet<Ordinal>, floors: &BTreeSet<Ordinal>) -> Vec<(Ordinal, 
 const TAGS_AT_FIRST: usize = 8;
 
 impl Plan {
+    /// Everything after `from` up to the commit at `tip`, and `tags`, for somebody who has all up to
+    /// `from`.
+    pub(crate) fn range(from: Option<Ordinal>, tip: Ordinal, tags: Vec<TagObject>) -> Self {
+        let (mut has, mut found) = (RoaringBitmap::new(), RoaringBitmap::new());
+        found.insert_range(..=tip.get());
+        if let Some(from) = from {
+            has.insert_range(..=from.get());
+        }
+        found -= &has;
+        let entries = Ranges::new(&found);
+        Self { entries, mates: Mates::new(), tags, has, filter: Filter::default() }
+    }
+
     /// Whether the client has the object of `kind` at `at`, so that a delta may rest on it. What it
     /// once filtered out it may lack, although its commits name it.
     pub(crate) fn is_had(&self, at: Ordinal, kind: GitKind) -> bool {

@@ -102,11 +102,39 @@ impl Client {
         path: &str,
         request: &impl Serialize,
     ) -> anyhow::Result<T> {
-        let response = self.agent.post(self.url(path)).header("authorization", &self.bearer);
+        self.send(self.agent.post(self.url(path)), request)
+    }
+
+    /// Puts `request` as JSON and reads the answer, or the problem it tells.
+    pub(super) fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+    ) -> anyhow::Result<T> {
+        self.send(self.agent.put(self.url(path)), request)
+    }
+
+    fn send<T: DeserializeOwned>(
+        &self,
+        builder: ureq::RequestBuilder<ureq::typestate::WithBody>,
+        request: &impl Serialize,
+    ) -> anyhow::Result<T> {
+        let builder = builder.header("authorization", &self.bearer);
         let sent =
-            response.header("content-type", "application/json").send(serde_json::to_vec(request)?);
-        let body = self.accepted(sent)?.read_to_vec()?;
-        serde_json::from_slice(&body).context("the server's answer was not understood")
+            builder.header("content-type", "application/json").send(serde_json::to_vec(request)?);
+        understood(self.accepted(sent)?)
+    }
+
+    /// Reads what is there, or the problem it tells.
+    pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let sent = self.agent.get(self.url(path)).header("authorization", &self.bearer).call();
+        understood(self.accepted(sent)?)
+    }
+
+    /// Deletes what is there.
+    pub(super) fn delete(&self, path: &str) -> anyhow::Result<()> {
+        let sent = self.agent.delete(self.url(path)).header("authorization", &self.bearer).call();
+        self.accepted(sent).map(drop)
     }
 
     /// Reads what is there, if it is.
@@ -115,8 +143,7 @@ impl Client {
         if matches!(&sent, Ok(response) if response.status().as_u16() == 404) {
             return Ok(None);
         }
-        let body = self.accepted(sent)?.read_to_vec()?;
-        serde_json::from_slice(&body).context("the server's answer was not understood")
+        understood(self.accepted(sent)?).map(Some)
     }
 
     /// Has the server do a job, and tells of its steps.
@@ -166,6 +193,10 @@ impl Client {
         }
         Err(problem(&serde_json::from_slice(&body.read_to_vec()?).unwrap_or_default()))
     }
+}
+
+fn understood<T: DeserializeOwned>(mut body: ureq::Body) -> anyhow::Result<T> {
+    serde_json::from_slice(&body.read_to_vec()?).context("the server's answer was not understood")
 }
 
 /// When a server ends an answer before it is complete.

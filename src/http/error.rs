@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::feed::FeedError;
 use crate::maintenance::{JobError, OutError};
+use crate::mirror::MirrorError;
 use crate::pipeline::BuildError;
 use crate::projection::RebuildError;
 use crate::tasks::TaskError;
@@ -270,6 +271,29 @@ impl From<TenantError> for ApiError {
             | TenantError::Files(_)
             | TenantError::Random(_)
             | TenantError::TokenTaken => Self::internal(&error),
+        }
+    }
+}
+
+impl From<MirrorError> for ApiError {
+    fn from(error: MirrorError) -> Self {
+        match error {
+            MirrorError::Invalid(_) => Self::bad_request("invalid-mirror", error.to_string()),
+            MirrorError::None(_) => {
+                Self::new(StatusCode::NOT_FOUND, "no-mirror", error.to_string())
+                    .hint("set one with `colophon mirror set`")
+            }
+            MirrorError::Taken { .. } => {
+                Self::new(StatusCode::CONFLICT, "mirror-taken", error.to_string())
+                    .hint("make a repository for this tenant")
+            }
+            // Only the operator asks, who may know which tenants there are.
+            MirrorError::Tenant(cause @ TenantError::Unknown(_)) => {
+                Self::new(StatusCode::NOT_FOUND, "not-found", cause.to_string())
+            }
+            MirrorError::Tenant(cause) => cause.into(),
+            MirrorError::Store(cause) => Self::store(&cause),
+            MirrorError::Commit(cause) => Self::commit(&cause),
         }
     }
 }

@@ -8,8 +8,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
 use super::{
-    ApiError, blobs, branches, builds, bundles, git, health, maintenance, metadata, operator,
-    tenants,
+    ApiError, blobs, branches, builds, bundles, git, health, maintenance, metadata, mirrors,
+    operator, tenants,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{Backup, Fsck, Gc, GitBundle, GitExport, GitRebuild, Purge};
@@ -36,6 +36,12 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/tenants", post(tenants::create))
         .route("/v1/tenants/{slug}", delete(maintenance::erase))
         .route("/v1/tenants/{slug}/tokens", post(tenants::create_token))
+        .route(
+            "/v1/tenants/{slug}/mirror",
+            get(mirrors::show).put(mirrors::set).delete(mirrors::clear),
+        )
+        .route("/v1/tenants/{slug}/mirror/retry", post(mirrors::retry))
+        .route("/v1/mirrors", get(mirrors::list))
         .route("/v1/t/{slug}/blob/{digest}", get(blobs::show))
         .route("/v1/t/{slug}/manifest.json", get(metadata::tenant_manifest))
         .route("/v1/t/{slug}/edge/{flow}/manifest.json", get(metadata::edge_manifest))

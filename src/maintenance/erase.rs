@@ -4,7 +4,7 @@
 //! nothing of the tenant afterwards.
 
 use colophon_model::{TenantSlug, TenantUid};
-use colophon_store::rows::TenantRow;
+use colophon_store::rows::{MirrorRow, TenantRow};
 use colophon_store::{Erased, Report};
 use colophon_trust::dsse::Envelope;
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,7 @@ impl Job for Erase {
         self.check()?;
         let tenant = self.tenant(site)?;
         let press = site.press;
+        let mirror = press.store.view()?.get::<MirrorRow>(&tenant.uid)?;
         let started = press.clock.now();
         let erased = press.store.erase(&self.slug, started, report);
         press.forget(tenant.uid);
@@ -89,7 +90,7 @@ impl Job for Erase {
                 program: concat!("colophon ", env!("CARGO_PKG_VERSION")).to_owned(),
                 erased,
                 kept: KEPT.to_owned(),
-                outside: outside(),
+                outside: outside(mirror.as_ref()),
             },
         )
     }
@@ -128,8 +129,12 @@ fn sign(site: Site<'_>, statement: &Statement) -> Result<ErasureReport, JobError
 const KEPT: &str = "a digest of the name, so that it is not given to another tenant; files that other \
                     tenants have too";
 
-fn outside() -> Vec<Outside> {
-    [
+fn outside(mirror: Option<&MirrorRow>) -> Vec<Outside> {
+    let upstream = mirror.map(|mirror| Outside {
+        what: format!("the tenant's mirror at {}", mirror.url),
+        how: "delete that repository and its forks; it is not pushed to any more".to_owned(),
+    });
+    let places = [
         ("backups of the data directory", "delete those made before `finished`, or restore, erase and back up again; this server does not know of them"),
         ("clones and mirrors of the tenant's branch", "ask whoever has cloned it; a forge that mirrors it deletes the repository and its caches itself"),
         ("bundles on agents' machines", "remove the folder of `edge-fetch` on each: an agent keeps what it applied last"),
@@ -137,6 +142,6 @@ fn outside() -> Vec<Outside> {
         ("snapshots of the file system, and blocks that it has freed", "delete snapshots made before `finished`; use an encrypted disk, or let the device discard what is free"),
         ("logs and traces of this server and of proxies before it", "they name the tenant and its flows, not their content; delete them by their own retention"),
     ]
-    .map(|(what, how)| Outside { what: what.to_owned(), how: how.to_owned() })
-    .into()
+    .map(|(what, how)| Outside { what: what.to_owned(), how: how.to_owned() });
+    upstream.into_iter().chain(places).collect()
 }

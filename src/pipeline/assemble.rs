@@ -13,7 +13,7 @@ use colophon_model::{
 use colophon_store::rows::{
     BuildNumber, EdgeHead, FlowClaim, FlowHead, FlowOwner, RefRow, SeenPlan, TenantHead,
 };
-use colophon_store::{Change, PreparedBlob, View, quota};
+use colophon_store::{Change, PreparedBlob, View, outbox, quota};
 use colophon_trust::{TargetName, TenantKeys};
 
 use super::files::{manifest_file, manifest_path, put};
@@ -72,6 +72,7 @@ pub(super) fn assemble(
         quota::charge(&mut change, uid, &mut tenant, *target, facts.stamp.time());
     }
     put_rows(&mut change, &facts, &head, &record, &tenant);
+    outbox::refs_changed(&mut change, view, uid, facts.stamp.time())?;
     Ok((change, record))
 }
 

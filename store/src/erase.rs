@@ -22,7 +22,7 @@ use crate::rows::{SlugOf, TenantHead, TenantRow, TokenRow};
 use crate::{Change, CommitError, Error, KeyRange, Order, Pace, Store, Table, View};
 
 /// Tables whose keys begin with a tenant's uid.
-const TENANT_TABLES: [Table; 17] = [
+const TENANT_TABLES: [Table; 21] = [
     Table::Slug,
     Table::TenantHead,
     Table::Planted,
@@ -40,6 +40,10 @@ const TENANT_TABLES: [Table; 17] = [
     Table::TufFile,
     Table::BundleAlias,
     Table::QuotaStamp,
+    Table::Mirror,
+    Table::MirrorState,
+    Table::MirrorTag,
+    Table::Outbox,
 ];
 /// Rows that one transaction deletes.
 const BATCH: usize = 512;

@@ -43,6 +43,7 @@ mod kv;
 mod lane;
 mod layered;
 mod lease;
+pub mod outbox;
 mod pace;
 mod progress;
 pub mod quota;

@@ -7,7 +7,7 @@ use colophon_model::{BuildRecord, BuildTag, Sha256, TagObject, TenantUid, UnixMi
 use serde::{Deserialize, Serialize};
 
 use crate::rows::{BuildNumber, BundleAlias, FlowHead, QuotaStamp, RefRow, TenantHead, TufFile};
-use crate::{Change, CommitError, Error, Store, View};
+use crate::{Change, CommitError, Error, Store, View, outbox};
 
 /// Versions of a tenant's TUF metadata that are kept for agents that have just read an older
 /// `timestamp.json`. Every `root.json` is kept: an agent walks through all of them.
@@ -101,6 +101,9 @@ impl<'a> Plan<'a> {
         plan.bundles()?;
         plan.tuf_files(&head)?;
         plan.quota_stamps(&head)?;
+        if plan.found.tags > 0 {
+            outbox::refs_changed(&mut plan.change, view, uid, options.now)?;
+        }
         Ok(Some(plan))
     }
 

@@ -13,12 +13,14 @@ use crate::{InvalidRow, Row, Table};
 mod edge;
 mod flow;
 mod git;
+mod mirror;
 mod tenant;
 
 pub use edge::{BundleAlias, TufFile};
 pub use flow::{BuildNumber, EdgeHead, FlowClaim, FlowHead, FlowOwner, SeenPlan};
 pub(crate) use git::blob_of_log_entry;
 pub use git::{GitOid, RefRow};
+pub use mirror::{Effect, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow};
 pub use tenant::{
     FirstCommit, Planted, QuotaStamp, RootsOrigin, SlugOf, TenantHead, TenantRow, TokenRow,
 };
@@ -78,6 +80,10 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::TufFile => row::<TufFile>(key, value),
         Table::BundleAlias => row::<BundleAlias>(key, value),
         Table::QuotaStamp => row::<QuotaStamp>(key, value),
+        Table::Mirror => row::<MirrorRow>(key, value),
+        Table::MirrorState => row::<MirrorState>(key, value),
+        Table::MirrorTag => row::<MirrorTag>(key, value),
+        Table::Outbox => row::<OutboxRow>(key, value),
     }
 }
 

@@ -84,6 +84,14 @@ tables! {
     BundleAlias = "bundle-alias-1",
     /// (uid, target, count) → when that build was made.
     QuotaStamp = "quota-stamp-1",
+    /// Tenant uid → its upstream repository.
+    Mirror = "mirror-1",
+    /// Tenant uid → how the pushes to its upstream fare.
+    MirrorState = "mirror-state-1",
+    /// (uid, full ref name) → a tag that was pushed to the upstream.
+    MirrorTag = "mirror-tag-1",
+    /// (uid, effect) → work that follows a commit and is not done.
+    Outbox = "outbox-1",
 }
 
 impl fmt::Display for Table {

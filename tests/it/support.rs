@@ -4,6 +4,7 @@ pub(crate) mod clients;
 pub(crate) mod process;
 pub(crate) mod programs;
 pub(crate) mod raw;
+pub(crate) mod upstream;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -182,6 +183,7 @@ impl TestServer {
         let token = self.app.press.keys.operator_token();
         let bearer = format!("Bearer {}", token.reveal());
         let answer = match method {
+            "PUT" => agent.put(url).header("authorization", bearer).send(body),
             "POST" => agent.post(url).header("authorization", bearer).send(body),
             "DELETE" => agent.delete(url).header("authorization", bearer).call(),
             _ => agent.get(url).header("authorization", bearer).call(),

@@ -10,5 +10,6 @@ mod oracle;
 mod packs;
 mod paths;
 mod protocol;
+mod push;
 mod support;
 mod verify;

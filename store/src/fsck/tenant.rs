@@ -9,8 +9,8 @@ use colophon_model::{
 
 use super::FsckReport;
 use crate::rows::{
-    BuildNumber, BundleAlias, FlowClaim, FlowHead, FlowOwner, GitOid, QuotaStamp, RefRow, SlugOf,
-    TenantHead, TenantRow, TufFile,
+    BuildNumber, BundleAlias, Effect, FlowClaim, FlowHead, FlowOwner, GitOid, MirrorRow,
+    MirrorState, MirrorTag, OutboxRow, QuotaStamp, RefRow, SlugOf, TenantHead, TenantRow, TufFile,
 };
 use crate::{Error, View, reach};
 
@@ -63,6 +63,7 @@ impl Check<'_> {
         self.refs(&head)?;
         self.quota(&head)?;
         self.edge(&head)?;
+        self.mirror()?;
         self.names()
     }
 
@@ -208,6 +209,19 @@ impl Check<'_> {
             if self.view.get::<TufFile>(&(self.uid, name.to_owned()))?.is_none() {
                 self.problem("E_TUF", format!("{name} is missing"));
             }
+        }
+        Ok(())
+    }
+
+    /// Nothing is left of a mirror that was taken away.
+    fn mirror(&mut self) -> Result<(), Error> {
+        let (view, uid) = (self.view, &self.uid);
+        let mirrored = view.get::<MirrorRow>(uid)?.is_some();
+        let traces = view.get::<MirrorState>(uid)?.is_some()
+            || view.get::<OutboxRow>(&(*uid, Effect::Push))?.is_some()
+            || view.scan::<MirrorTag>(uid).next().is_some();
+        if traces && !mirrored {
+            self.problem("E_MIRROR", "there are traces of a mirror, and no mirror");
         }
         Ok(())
     }

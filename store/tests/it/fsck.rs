@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use colophon_model::{Digest, TenantUid, UnixMillis};
 use colophon_store::rows::{
-    BuildNumber, BundleAlias, FlowClaim, FlowHead, GitOid, Planted, QuotaStamp, RefRow, SlugOf,
-    TenantHead, TufFile,
+    BuildNumber, BundleAlias, FlowClaim, FlowHead, GitOid, MirrorTag, Planted, QuotaStamp, RefRow,
+    SlugOf, TenantHead, TufFile,
 };
 use colophon_store::{
     Batch, Change, FsckOptions, FsckReport, Heal, Kv, MemoryKv, MemorySegments, Options, Pace,
@@ -56,7 +56,7 @@ fn a_sound_store_is_clean_and_everything_was_looked_at() {
 #[test]
 fn rows_that_disagree_are_told_apart() {
     type Break = fn(&mut Change, TenantUid, &Built);
-    let breaks: [(&str, Break); 12] = [
+    let breaks: [(&str, Break); 13] = [
         ("E_TENANT_NAME", |change, uid, _| {
             change.delete::<SlugOf>(&uid);
         }),
@@ -92,6 +92,10 @@ fn rows_that_disagree_are_told_apart() {
         }),
         ("E_TUF", |change, uid, _| {
             change.delete::<TufFile>(&(uid, "timestamp.json".to_owned()));
+        }),
+        ("E_MIRROR", |change, uid, _| {
+            let oid = colophon_model::Oid::from_bytes([9; 20]);
+            change.put(&(uid, "refs/tags/x".to_owned()), &MirrorTag { oid });
         }),
         ("E_ALIAS", |change, uid, built| {
             let alias = BundleAlias { zip: built.file, length: 6, name: String::new() };

@@ -1,8 +1,10 @@
 //! What is kept for a time goes when that is over, and nothing else does.
 
 use colophon_model::{BuildRecord, TagObject, UnixMillis};
-use colophon_store::rows::{BundleAlias, QuotaStamp, RefRow, TufFile};
-use colophon_store::{FsckOptions, Pace, PurgeOptions, PurgeReport, Store};
+use colophon_store::rows::{
+    BundleAlias, Effect, MirrorRow, OutboxRow, QuotaStamp, RefRow, TufFile,
+};
+use colophon_store::{Change, FsckOptions, Pace, PurgeOptions, PurgeReport, Store};
 
 use crate::world::Tenant;
 
@@ -51,6 +53,32 @@ fn expired_tags_go_and_the_branch_and_the_records_stay() {
     let check = store.fsck(&check, None, &|_| {}).unwrap();
     assert!(check.is_clean(), "{:?}", check.problems);
     assert_eq!(store.purge(tenant.uid, &options(39)).unwrap(), PurgeReport::default());
+}
+
+/// A tag that goes here must go at the upstream too, so the purge that deletes it asks for a push.
+#[test]
+fn a_purge_of_tags_calls_for_a_push() {
+    let store = Store::in_memory().unwrap();
+    let tenant = forty_days(&store);
+    let waiting = || store.view().unwrap().get::<OutboxRow>(&(tenant.uid, Effect::Push)).unwrap();
+    store.purge(tenant.uid, &options(35)).unwrap();
+    assert_eq!(waiting(), None, "there is no upstream");
+    let mut change = Change::new();
+    let mirror = MirrorRow {
+        url: "https://example.com/acme.git".to_owned(),
+        username: "x".to_owned(),
+        credential: None,
+        tags_per_push: 3,
+        set: day(0),
+    };
+    change.put(&tenant.uid, &mirror);
+    store.commit(change).unwrap();
+    store.purge(tenant.uid, &PurgeOptions { dry_run: true, ..options(39) }).unwrap();
+    store.purge(tenant.uid, &options(35)).unwrap();
+    assert_eq!(waiting(), None, "nothing was deleted");
+    store.purge(tenant.uid, &options(38)).unwrap();
+    store.purge(tenant.uid, &options(39)).unwrap();
+    assert_eq!(waiting(), Some(OutboxRow { since: day(38), changes: 2 }));
 }
 
 #[test]

@@ -10,8 +10,9 @@ use colophon_model::{
     TagObject, Target, TenantSlug, UnixMillis,
 };
 use colophon_store::rows::{
-    BuildNumber, BundleAlias, EdgeHead, FirstCommit, FlowClaim, FlowHead, FlowOwner, GitOid,
-    QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TufFile,
+    BuildNumber, BundleAlias, EdgeHead, Effect, FirstCommit, FlowClaim, FlowHead, FlowOwner,
+    GitOid, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow, QuotaStamp, RefRow, RootsOrigin,
+    SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TufFile,
 };
 use colophon_store::{Row, Table};
 use proptest::prelude::*;
@@ -161,6 +162,34 @@ fn tenant_head() -> TenantHead {
     }
 }
 
+fn mirror_row() -> MirrorRow {
+    MirrorRow {
+        url: "https://example.com/acme.git".to_owned(),
+        username: "x-access-token".to_owned(),
+        credential: Some("env:ACME_TOKEN".to_owned()),
+        tags_per_push: 3,
+        set: TIME,
+    }
+}
+
+fn mirror_state() -> MirrorState {
+    MirrorState {
+        tip: Some(oid(1)),
+        succeeded: Some(TIME),
+        next: TIME,
+        failures: 2,
+        refused: false,
+        trouble: Some("status 503".to_owned()),
+        halt: None,
+    }
+}
+
+fn halts() -> [Option<Halt>; 3] {
+    let (ours, theirs) = (oid(1), oid(2));
+    let quarantined = Halt::Quarantined { since: TIME, name: "refs/x".to_owned(), ours, theirs };
+    [None, Some(Halt::Parked { since: TIME }), Some(quarantined)]
+}
+
 fn log_entry(base: Option<Ordinal>, blob: Option<Digest>) -> LogEntry {
     LogEntry {
         oid: oid(1),
@@ -239,6 +268,12 @@ fn every_row_round_trips_and_refuses_junk() {
     let bundle = BundleAlias { zip: digest(1), length: 10, name: "edge.zip".to_owned() };
     strict(&(uid(1), sha(1)), &bundle);
     strict(&(uid(1), Target::Edge, 99), &QuotaStamp { at: TIME });
+    strict(&uid(1), &mirror_row());
+    for halt in halts() {
+        strict(&uid(1), &MirrorState { halt, ..mirror_state() });
+    }
+    strict(&(uid(1), "refs/tags/x".to_owned()), &MirrorTag { oid: oid(1) });
+    strict(&(uid(1), Effect::Push), &OutboxRow { since: TIME, changes: 2 });
     let tag = TagObject { oid: oid(1), target: oid(2), bytes: b"object 0".to_vec() };
     round_trip(&(uid(1), oid(1)), &tag);
     assert!(TagObject::decode(&tag.encode()[..39]).is_err());
@@ -267,6 +302,28 @@ fn encodings_are_pinned() {
         json(RefRow { oid: oid(1), peeled: None }.encode()),
         format!(r#"{{"oid":"{}","peeled":null}}"#, oid(1))
     );
+    let [_, parked, quarantined] = halts();
+    let state = json(MirrorState { halt: parked, ..mirror_state() }.encode());
+    assert_eq!(
+        state,
+        format!(
+            r#"{{"tip":"{}","succeeded":1795262400007,"next":1795262400007,"failures":2,"refused":false,"trouble":"status 503","halt":{{"kind":"parked","since":1795262400007}}}}"#,
+            oid(1)
+        )
+    );
+    let state = json(MirrorState { halt: quarantined, ..mirror_state() }.encode());
+    let tail = format!(
+        r#""halt":{{"kind":"quarantined","since":1795262400007,"name":"refs/x","ours":"{}","theirs":"{}"}}}}"#,
+        oid(1),
+        oid(2)
+    );
+    assert!(state.ends_with(&tail), "{state}");
+    assert_eq!(
+        json(mirror_row().encode()),
+        r#"{"url":"https://example.com/acme.git","username":"x-access-token","credential":"env:ACME_TOKEN","tags_per_push":3,"set":1795262400007}"#
+    );
+    let key = OutboxRow::encode_key(&(uid(7), Effect::Push));
+    assert_eq!(key, [[7; 16].as_slice(), &[1]].concat());
     let key = FlowClaim::encode_key(&(uid(7), FlowSource::Langflow, native()));
     assert_eq!(key, [[7; 16].as_slice(), &[2], b"f-1\0"].concat());
     let key = QuotaStamp::encode_key(&(uid(7), Target::Edge, 258));

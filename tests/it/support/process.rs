@@ -20,12 +20,20 @@ impl ServerProcess {
 
     /// The same with more arguments.
     pub(crate) fn with(data: &Path, args: &[&str]) -> Self {
+        Self::spawn(data, args, &[], Stdio::inherit())
+    }
+
+    /// The same with variables in its environment, and a place for its log.
+    pub(crate) fn spawn(data: &Path, args: &[&str], env: &[(&str, &str)], log: Stdio) -> Self {
         let mut child = Command::new(program("colophon"))
+            .env("COLOPHON_LOG", "warn")
+            .envs(env.iter().copied())
             .args(["serve", "--json", "--listen", "127.0.0.1:0", "--builds-per-day", "1000000"])
-            .args(["--log", "warn", "--space-low", "0", "--data"])
+            .args(["--space-low", "0", "--data"])
             .arg(data)
             .args(args)
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut line = String::new();

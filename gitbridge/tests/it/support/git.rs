@@ -90,6 +90,19 @@ impl Git {
         listed.lines().map(oid).collect()
     }
 
+    /// What `git receive-pack` advertises for the bare repository `dir` over HTTP.
+    pub(crate) fn receive_pack_refs(&self, dir: &str) -> Vec<u8> {
+        let args = ["receive-pack", "--http-backend-info-refs", "."];
+        let refs = feed(self.command(&self.path(dir), &args), b"").stdout;
+        [b"001f# service=git-receive-pack\n0000".as_slice(), &refs].concat()
+    }
+
+    /// What `git receive-pack` answers to a push to the bare repository `dir`.
+    pub(crate) fn receive_pack(&self, dir: &str, body: &[u8]) -> Vec<u8> {
+        let args = ["receive-pack", "--stateless-rpc", "."];
+        feed(self.command(&self.path(dir), &args), body).stdout
+    }
+
     /// Runs a command that must fail; gives what it complains about.
     pub(crate) fn fails(&self, dir: &str, args: &[&str]) -> String {
         let output = self.output(dir, args, b"");

@@ -44,6 +44,13 @@ impl MemoryLog {
         self.refs.retain(|name, _| !name.starts_with("refs/tags/"));
     }
 
+    /// Forgets one tag.
+    pub(crate) fn purge(&mut self, name: &str) {
+        if let Some(found) = self.refs.remove(name) {
+            self.tags.remove(&found.oid);
+        }
+    }
+
     pub(crate) fn tag_oids(&self) -> impl Iterator<Item = Oid> {
         self.tags.keys().copied()
     }

@@ -1,0 +1,182 @@
+//! The worker of a running server: looks for what is due, and has it pushed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use colophon_model::{TenantUid, UnixMillis};
+use colophon_store::rows::{Effect, MirrorRow, MirrorState, OutboxRow, TenantRow};
+use colophon_store::{Store, View};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::attempt::Attempt;
+use super::client::Client;
+use super::state::Outcome;
+use super::status::tenant_of;
+use crate::app::SharedApp;
+use crate::http::chain;
+
+/// How often the outbox is looked at: one read, of nothing as a rule. Whether something is due is for
+/// the clock to say.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The worker of a running server.
+#[derive(Debug)]
+pub struct Mirrors {
+    worker: JoinSet<()>,
+    stopping: Arc<AtomicBool>,
+}
+
+/// A mirror whose time has come.
+struct Due {
+    tenant: TenantRow,
+    mirror: MirrorRow,
+    /// When it was to be tried, and since when it waits: who waits longest goes first, so that a
+    /// mirror that fails goes behind the others.
+    turn: (UnixMillis, UnixMillis),
+}
+
+impl Mirrors {
+    /// Starts the worker, unless the configuration says not to.
+    pub fn start(app: &SharedApp) -> Self {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let mut worker = JoinSet::new();
+        if app.config.mirror.enabled {
+            worker.spawn(work(app.clone(), stopping.clone()));
+        }
+        Self { worker, stopping }
+    }
+
+    /// Starts nothing more, and cuts what is being sent. What a push reached shows at the next start.
+    pub async fn stop(mut self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.worker.shutdown().await;
+    }
+}
+
+async fn work(app: SharedApp, stopping: Arc<AtomicBool>) {
+    let client = Arc::new(Client::new(app.press.clock.clone()));
+    let mut running: JoinSet<TenantUid> = JoinSet::new();
+    let mut busy: HashSet<TenantUid> = HashSet::new();
+    loop {
+        tokio::select! {
+            Some(done) = running.join_next() => match done {
+                Ok(tenant) => drop(busy.remove(&tenant)),
+                Err(error) => tracing::error!(%error, "a push ended unexpectedly"),
+            },
+            () = sleep(LOOK) => {
+                let room = app.config.mirror.workers.saturating_sub(busy.len());
+                for due in next(&app, &busy, room).await {
+                    busy.insert(due.tenant.uid);
+                    running.spawn(push(app.clone(), client.clone(), stopping.clone(), due));
+                }
+            }
+        }
+    }
+}
+
+/// Up to `room` mirrors that are due and not being pushed to.
+async fn next(app: &SharedApp, busy: &HashSet<TenantUid>, room: usize) -> Vec<Due> {
+    if room == 0 {
+        return Vec::new();
+    }
+    let press = app.press.clone();
+    let found = app.reads.resume(move || due(&press.store, press.clock.now())).await;
+    match found {
+        Ok(Ok(mut due)) => {
+            due.retain(|due| !busy.contains(&due.tenant.uid));
+            due.truncate(room);
+            due
+        }
+        Ok(Err(error)) => {
+            tracing::error!(error = %chain(&error), "the outbox could not be read");
+            Vec::new()
+        }
+        Err(_) => Vec::new(), // the program is stopping
+    }
+}
+
+/// Every mirror that is due, in its turn.
+fn due(store: &Store, now: UnixMillis) -> Result<Vec<Due>, colophon_store::Error> {
+    let view = store.view()?;
+    let mut all = Vec::new();
+    for row in view.scan::<OutboxRow>(&()) {
+        let ((uid, Effect::Push), row) = row?;
+        all.extend(look(&view, uid, row, now)?);
+    }
+    all.sort_by_key(|due| due.turn);
+    Ok(all)
+}
+
+fn look(
+    view: &View,
+    uid: TenantUid,
+    row: OutboxRow,
+    now: UnixMillis,
+) -> Result<Option<Due>, colophon_store::Error> {
+    let state = view.get::<MirrorState>(&uid)?;
+    if state.as_ref().is_some_and(|state| state.halt.is_some() || state.next > now) {
+        return Ok(None);
+    }
+    let (Some(tenant), Some(mirror)) = (tenant_of(view, uid)?, view.get::<MirrorRow>(&uid)?) else {
+        return Ok(None);
+    };
+    let turn = (state.map_or(row.since, |state| state.next), row.since);
+    Ok(Some(Due { tenant, mirror, turn }))
+}
+
+async fn push(
+    app: SharedApp,
+    client: Arc<Client>,
+    stopping: Arc<AtomicBool>,
+    due: Due,
+) -> TenantUid {
+    let uid = due.tenant.uid;
+    let worker = app.clone();
+    let work = move || attempt(&worker, &client, &stopping, &due);
+    if let Err(error) = app.mirrors.resume(work).await {
+        tracing::error!(error = %chain(&error), "a push ended unexpectedly");
+    }
+    uid
+}
+
+#[tracing::instrument(name = "push", skip_all, fields(tenant.slug = %due.tenant.slug))]
+fn attempt(app: &SharedApp, client: &Client, stopping: &AtomicBool, due: &Due) {
+    let config = &app.config.mirror;
+    let attempt = Attempt {
+        press: &app.press,
+        client,
+        tenant: &due.tenant,
+        mirror: &due.mirror,
+        plain_http: config.plain_http,
+        pace: config.push_every.millis(),
+        stopping,
+    };
+    if let Some((outcome, state)) = attempt.run() {
+        tell(&outcome, &state, &due.mirror.url);
+    }
+}
+
+fn tell(outcome: &Outcome, state: &MirrorState, url: &str) {
+    let tip = state.tip.map(|tip| tip.to_string());
+    let trouble = state.trouble.as_deref();
+    match outcome {
+        Outcome::Settled => tracing::info!(url, tip, "the mirror is up to date"),
+        Outcome::Progress => tracing::info!(url, tip, "pushed; there is more to push"),
+        Outcome::Diverged(found) => tracing::error!(
+            url,
+            name = found.name,
+            ours = %found.ours,
+            theirs = %found.theirs,
+            "the mirror was written to by somebody else; it is left alone"
+        ),
+        Outcome::Failed(..) if state.halt.is_some() => {
+            tracing::error!(url, trouble, "the mirror is parked; see `colophon mirror status`");
+        }
+        Outcome::Failed(..) => {
+            tracing::warn!(url, trouble, failures = state.failures, "a push failed");
+        }
+    }
+}
