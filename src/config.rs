@@ -71,6 +71,8 @@ pub struct Quota {
 pub struct Git {
     /// Tags that are listed at `/git/<slug>.git`, the newest. All are at `/git/<slug>+all.git`.
     pub tags: usize,
+    /// Whether clients may ask for refs by name (`ref-in-want`); off in Git too by default.
+    pub ref_in_want: bool,
     /// Memory for objects that are asked for again and again.
     pub cache: Size,
     /// Requests of one tenant that are answered at a time. Others wait for 30 seconds, then get 429.
@@ -205,6 +207,7 @@ impl Default for Git {
     fn default() -> Self {
         Self {
             tags: 200,
+            ref_in_want: false,
             cache: Size::mib(64),
             per_tenant: 16,
             idle: Span::seconds(60),

@@ -32,7 +32,8 @@ fn commands(server: &UploadPack, out: &mut Vec<u8>) {
     pkt::put(out, "version 2\n");
     pkt::put(out, format!("agent={}\n", server.agent));
     pkt::put(out, "ls-refs=unborn\n");
-    pkt::put(out, "fetch=shallow wait-for-done filter ref-in-want sideband-all\n");
+    let by_name = if server.ref_in_want { " ref-in-want" } else { "" };
+    pkt::put(out, format!("fetch=shallow wait-for-done filter{by_name} sideband-all\n"));
     pkt::put(out, "object-info\n");
     pkt::put(out, "object-format=sha1\n");
 }

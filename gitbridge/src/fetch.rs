@@ -26,10 +26,13 @@ pub(crate) struct Fetch {
 }
 
 impl Fetch {
-    pub(crate) fn parse(arguments: &[&str], limits: &Limits) -> Result<Self, Error> {
+    pub(crate) fn parse(server: &UploadPack, arguments: &[&str]) -> Result<Self, Error> {
         let mut fetch = Self::default();
         for argument in arguments {
-            fetch.argument(argument, limits)?;
+            match argument.strip_prefix("want-ref ").filter(|_| server.ref_in_want) {
+                Some(name) => fetch.want_ref(name, &server.limits)?,
+                None => fetch.argument(argument, &server.limits)?,
+            }
         }
         Ok(fetch)
     }
@@ -37,7 +40,6 @@ impl Fetch {
     fn argument(&mut self, line: &str, limits: &Limits) -> Result<(), Error> {
         match line.split_once(' ').unwrap_or((line, "")) {
             ("want", oid) => Limits::push(&mut self.wants, oid, "wants", limits.wants)?,
-            ("want-ref", name) => self.want_ref(name, limits)?,
             ("have", oid) => Limits::push(&mut self.haves, oid, "haves", limits.haves)?,
             ("filter", spec) => self.terms.filter = Filter::parse(spec)?,
             ("done", "") => self.done = true,

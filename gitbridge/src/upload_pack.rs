@@ -13,6 +13,11 @@ pub struct UploadPack {
     pub agent: &'static str,
     /// Which tags are listed.
     pub tags: Tags,
+    /// Whether clients may ask for refs by name instead of by what they name (`ref-in-want`). Off in
+    /// Git too unless it is asked for: a clone by Git 2.47 that goes shallow while a build lands then
+    /// gets the new tip and still writes the old one to its branch. Nothing is lost without it,
+    /// because what a branch once named stays.
+    pub ref_in_want: bool,
     /// What a request may ask for.
     pub limits: Limits,
 }

@@ -17,7 +17,7 @@ pub(crate) fn answer(
             ls_refs::answer(server, log, &LsRefs::parse(&arguments, &server.limits)?)
         }
         Some(Request { command: "fetch", arguments }) => {
-            fetch::answer(server, log, &Fetch::parse(&arguments, &server.limits)?)
+            fetch::answer(server, log, &Fetch::parse(server, &arguments)?)
         }
         Some(Request { command: "object-info", arguments }) => {
             object_info::answer(log, &arguments, &server.limits)

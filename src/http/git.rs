@@ -129,7 +129,9 @@ impl Repo {
         }
         let branch = TenantBranch::new(tenant.slug.clone());
         let agent = concat!("colophon/", env!("CARGO_PKG_VERSION"));
-        Ok(Self { tenant, door: UploadPack { branch, agent, tags, limits: Limits::default() } })
+        let ref_in_want = app.config.git.ref_in_want;
+        let door = UploadPack { branch, agent, tags, ref_in_want, limits: Limits::default() };
+        Ok(Self { tenant, door })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Requests and answers, byte for byte.
 
-use colophon_gitbridge::{Limits, Protocol};
+use colophon_gitbridge::{Limits, Protocol, UploadPack};
 use colophon_model::Oid;
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn version_2_advertises_what_works_and_nothing_else() {
     let bytes = upload_pack().advertise(&MemoryLog::default(), Protocol::V2).unwrap();
     let expected = "001e# service=git-upload-pack\n0000000eversion 2\n\
                     0018agent=colophon/test\n0013ls-refs=unborn\n\
-                    0040fetch=shallow wait-for-done filter ref-in-want sideband-all\n\
+                    0034fetch=shallow wait-for-done filter sideband-all\n\
                     0010object-info\n0017object-format=sha1\n0000";
     assert_eq!(text(&bytes), expected);
 }
@@ -183,15 +183,28 @@ fn object_info_tells_sizes_of_own_objects() {
 fn wanted_refs_follow_shallow_info() {
     let tenant = Tenant::with_builds(2);
     let tip = tenant.tip();
+    let server = UploadPack { ref_in_want: true, ..upload_pack() };
+    let ask = |lines: &[&str]| server.answer(&tenant.log, Protocol::V2, &body(lines));
     let lines = ["command=fetch", "0001", "want-ref HEAD", "deepen 1", "done", "0000"];
-    let answer = ask(&tenant.log, Protocol::V2, &lines).unwrap();
+    let head = text(&ask(&lines).unwrap().head);
     let expected = format!(
         "0011shallow-info\n0035shallow {tip}\n00010010wanted-refs\n0032{tip} HEAD\n0001000dpackfile\n"
     );
-    assert!(text(&answer).starts_with(&expected), "{}", text(&answer));
+    assert_eq!(head, expected);
     let unknown = ["command=fetch", "0001", "want-ref refs/heads/x", "done", "0000"];
-    let refused = ask(&tenant.log, Protocol::V2, &unknown).unwrap_err();
+    let refused = ask(&unknown).unwrap_err().to_string();
     assert_eq!(refused, "upload-pack: unknown ref refs/heads/x");
+    let advertised = server.advertise(&tenant.log, Protocol::V2).unwrap();
+    assert!(text(&advertised).contains(" filter ref-in-want "));
+}
+
+/// A client that was not told of it does not send it.
+#[test]
+fn a_ref_is_not_wanted_by_name_unless_that_is_offered() {
+    let tenant = Tenant::with_builds(0);
+    let lines = ["command=fetch", "0001", "want-ref HEAD", "done", "0000"];
+    let refused = ask(&tenant.log, Protocol::V2, &lines).unwrap_err();
+    assert_eq!(refused, "upload-pack: unexpected line: `want-ref HEAD`");
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub(crate) fn upload_pack() -> UploadPack {
         branch: colophon_model::TenantBranch::new(slug),
         agent: "colophon/test",
         tags: Tags::All,
+        ref_in_want: false,
         limits: Limits::default(),
     }
 }
