@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 
 use crate::support::programs::{clone, git_in, git_output};
 use crate::support::raw::{Raw, connect, exchange, packets, parse};
-use crate::support::{TestServer, TestTenant, small_flow};
+use crate::support::{TestServer, TestTenant, noise, small_flow};
 
 const PACKAGE: &str = "Content-Type: application/x-git-upload-pack-request\n";
 const LS_REFS: [&str; 3] = ["command=ls-refs", "0001", "0000"];
@@ -246,11 +246,15 @@ fn other_services_are_refused() {
 #[test]
 fn an_http_1_0_client_gets_the_same_pack() {
     let (server, tenant) = start();
+    for n in 0..6 {
+        let flow = small_flow("large", Some(n), &noise(n, 20_000));
+        assert_eq!(server.build(&tenant, &flow).status, 201);
+    }
     let list = post(&server, &tenant, "", &packets(&LS_REFS)).text();
     let body =
         packets(&["command=fetch", "0001", &format!("want {}", &list[4..44]), "done", "0000"]);
     let new = post(&server, &tenant, "", &body);
-    assert_eq!(new.header("transfer-encoding"), "chunked");
+    assert_eq!(new.header("transfer-encoding"), "chunked", "a pack of several pieces");
     let head = head(&tenant, "POST REPO/git-upload-pack HTTP/1.0", PACKAGE).replace('\n', "\r\n");
     let mut stream = connect(&server.url);
     write!(stream, "{head}Content-Length: {}\r\n\r\n", body.len()).unwrap();

@@ -50,23 +50,48 @@ fn a_build_lands_in_mid_clone() {
     });
 }
 
-/// Between the list of refs and the request for objects.
+fn one_build(server: &Server) -> Result<(), Error> {
+    server.build(1);
+    Ok(())
+}
+
+/// Between the list of refs and the request for objects. A client that asks by name gets the newest.
 #[test]
 fn a_build_lands_before_the_objects_are_asked_for() {
     each_version(|git, server| {
-        server.once(Moment::Asked, |server| {
-            server.build(1);
-            Ok(())
-        });
-        clone(git, server, &["--depth", "1"]);
+        server.once(Moment::Asked, one_build);
+        clone(git, server, &[]);
         assert!(server.happened());
         sound(git, "r");
-        let rev = git.run("r", &["rev-parse", "HEAD"]);
-        let last_two: Vec<_> =
-            server.tenant().commits.iter().rev().take(2).map(ToString::to_string).collect();
-        assert!(last_two.contains(&rev), "the commit that was told of, or the newest one");
+        server.once(Moment::Asked, one_build);
+        server.build(1);
+        git.run("r", &["fetch", "-q"]);
+        assert!(server.happened());
+        sound(git, "r");
         git.run("r", &["fetch", "-q"]);
         check(git, server, "origin/tenant/acme");
+    });
+}
+
+/// The same with a shallow clone. When Git asks by name, it gets the newest commit alone, and then
+/// still writes the one that it was told of (seen with 2.47): it says so, and leaves nothing.
+#[test]
+fn a_build_lands_before_a_shallow_clone_asks() {
+    each_version(|git, server| {
+        let args = ["clone", "-q", "--depth", "1", &server.url, "r"];
+        server.once(Moment::Asked, one_build);
+        let output = git.output("", &args, b"");
+        assert!(server.happened());
+        if !output.status.success() {
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            assert!(complaint.contains("nonexistent object"), "{complaint}");
+            assert!(!git.path("r").exists());
+            git.run("", &args);
+        }
+        sound(git, "r");
+        git.run("r", &["pull", "-q"]);
+        check(git, server, "HEAD");
+        checked_out(git, server);
     });
 }
 
@@ -93,15 +118,13 @@ fn tags_are_purged_in_mid_clone() {
 fn tags_are_purged_before_they_are_asked_for() {
     each_version(|git, server| {
         clone(git, server, &["--no-tags"]);
-        let name = git.run("", &["ls-remote", "--refs", "--tags", &server.url]);
-        let oid = name.split('\t').next().unwrap().to_owned();
         server.once(Moment::Asked, |server| {
             server.tenant.write().unwrap().log.purge_tags();
             Ok(())
         });
         let complaint = git.fails("r", &["fetch", "-q", "origin", "refs/tags/*:refs/tags/*"]);
-        assert!(complaint.contains("not our ref"), "{complaint}");
-        assert!(complaint.contains(&oid) || !oid.is_empty());
+        let told = ["not our ref", "unknown ref refs/tags/"];
+        assert!(told.iter().any(|text| complaint.contains(text)), "{complaint}");
         git.run("r", &["fetch", "-q", "origin", "refs/tags/*:refs/tags/*"]);
         check(git, server, "origin/tenant/acme");
     });

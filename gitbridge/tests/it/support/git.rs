@@ -50,7 +50,8 @@ impl Git {
         command
     }
 
-    fn output(&self, dir: &str, args: &[&str], stdin: &[u8]) -> Output {
+    /// Runs a command to its end, whatever that is.
+    pub(crate) fn output(&self, dir: &str, args: &[&str], stdin: &[u8]) -> Output {
         feed(self.command(&self.path(dir), args), stdin)
     }
 
