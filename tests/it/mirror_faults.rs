@@ -9,7 +9,9 @@ use crate::support::TestServer;
 use crate::support::process::{ServerProcess, colophon};
 use crate::support::programs::git_in;
 use crate::support::small_flow;
-use crate::support::upstream::{Proxy, TOKEN, Twist, Upstream, free_port, protect, pushes, until};
+use crate::support::upstream::{
+    Proxy, TOKEN, Twist, Upstream, add_hook, free_port, protect, pushes, until,
+};
 
 /// A push whose answer is lost has come through: the next attempt finds that, and pushes nothing.
 #[test]
@@ -102,6 +104,21 @@ fn a_protected_branch_parks_with_the_words_of_the_hook() {
     protect(&world.repository, None);
     retry(&world.server, &world.tenant);
     world.settled();
+}
+
+/// A rule for tags alone: the branch is through, and the status says so.
+#[test]
+fn what_came_through_of_a_refused_push_is_known() {
+    let Some(world) = World::new() else { return };
+    let world = world.mirrored();
+    let hook = "case $1 in refs/tags/*) echo no tags here >&2; exit 1;; esac";
+    add_hook(&world.repository, "update", hook);
+    world.build("one");
+    let status = world.reach("parked");
+    assert_eq!(status["upstream"], status["tip"]);
+    let why = status["trouble"].as_str().unwrap();
+    assert!(why.contains("-cloud: hook declined; it says: no tags here"), "{why}");
+    assert!(!why.contains("refs/heads"), "the branch was taken: {why}");
 }
 
 /// A refused credential is read anew once; then the mirror rests. The secret shows nowhere.
