@@ -5,7 +5,7 @@ CARGO ?= cargo
 DATA ?= colophon-data
 STARTERS := .cache/langflow-1.13.0
 
-.PHONY: help demo demo-keep test test-setup test-crash test-interleavings test-long check fmt clippy doc deny bench bench-store bench-dictionaries dictionaries build-flow component-table clean-cache
+.PHONY: help demo demo-keep test test-setup test-clients test-crash test-interleavings test-long check fmt clippy doc deny bench bench-store bench-dictionaries dictionaries build-flow component-table clean-cache
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -25,8 +25,12 @@ test: test-setup ## Set up what the tests need, then run them all
 	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) test --locked --workspace
 
-test-setup: ## Fetch what the tests need: a Python with python-tuf, the LangFlow starter projects
+test-setup: ## Fetch what the tests need: Python and Node with their packages, the LangFlow starter projects
 	@tests/setup.sh
+
+test-clients: ## Build gix and fetch JGit, and let them read a tenant
+	@tests/setup.sh clients
+	$(CARGO) test --locked --test clients -- --nocapture
 
 test-crash: test-setup ## Kill the server during builds 200 times and check what was acknowledged
 	COLOPHON_CRASHES=200 $(CARGO) test --locked --test it -- crash --nocapture

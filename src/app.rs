@@ -2,15 +2,18 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use colophon_compiler::{Compiler, Limits};
+use colophon_gitbridge::Cache;
 use colophon_store::quota::Rule;
 use colophon_store::rows::TenantRow;
 use colophon_store::{Options, Store, Watermarks};
 
 use crate::clock::SharedClock;
-use crate::config::{Config, Durability};
+use crate::config::{self, Config, Durability};
+use crate::gates::Gates;
 use crate::keys::MasterKey;
 use crate::pipeline::Press;
 use crate::tasks::Tasks;
@@ -25,6 +28,8 @@ pub struct App {
     pub reads: Tasks,
     /// One maintenance job runs here, and none waits.
     pub maintenance: Tasks,
+    /// What Git requests share.
+    pub git: GitShared,
     /// Pushes to mirrors run here.
     pub mirrors: Tasks,
     /// The configuration the program was started with.
@@ -32,6 +37,26 @@ pub struct App {
     /// URL under which clients reach the server, without a final slash.
     pub public_url: String,
 }
+
+/// What Git requests share.
+pub struct GitShared {
+    /// Objects that were asked for before, of all tenants.
+    pub cache: Cache,
+    /// How many requests of a tenant are answered at a time.
+    pub gates: Gates,
+}
+
+impl GitShared {
+    fn new(config: &config::Git) -> Self {
+        Self {
+            cache: Cache::new(config.cache.get()),
+            gates: Gates::new(config.per_tenant, GATE_PATIENCE),
+        }
+    }
+}
+
+/// How long a request waits for others of its tenant to end.
+const GATE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The app as handlers take it.
 pub type SharedApp = Arc<App>;
@@ -50,6 +75,7 @@ impl App {
             builds: Tasks::new(config.limits.builds, config.limits.waiting),
             reads: Tasks::new(config.limits.reads, config.limits.waiting),
             maintenance: Tasks::new(1, 0),
+            git: GitShared::new(&config.git),
             mirrors: Tasks::new(config.mirror.workers, 0),
             public_url: config.public_url(),
             config,

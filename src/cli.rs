@@ -8,6 +8,7 @@ mod demo;
 mod explain;
 mod fsck;
 mod gc;
+mod git;
 mod job;
 mod mirror;
 mod out;
@@ -60,6 +61,9 @@ enum Command {
     Backup(backup::Backup),
     /// Make a data directory from a backup
     Restore(backup::Restore),
+    /// Make a tenant's repository anew, or take it along
+    #[command(subcommand)]
+    Git(git::Git),
     /// Read the configuration, say what holds, and stop
     CheckConfig(Overrides),
 }
@@ -81,6 +85,7 @@ impl Cli {
             Command::Purge(purge) => purge.run(out),
             Command::Backup(backup) => backup.run(out),
             Command::Restore(restore) => restore.run(out),
+            Command::Git(git) => git.run(out),
             Command::CheckConfig(overrides) => check_config::run(&overrides, out),
         }
     }

@@ -25,6 +25,8 @@ pub struct Config {
     pub limits: Limits,
     /// Builds a tenant may make.
     pub quota: Quota,
+    /// How Git clients are served.
+    pub git: Git,
     /// How the store writes.
     pub store: StoreConfig,
     /// When the disk counts as full.
@@ -61,6 +63,24 @@ pub struct Limits {
 pub struct Quota {
     /// Builds per tenant and target in any 24 hours. A no-op is free. Over it: 429.
     pub builds_per_day: NonZeroU64,
+}
+
+/// How Git clients are served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Git {
+    /// Tags that are listed at `/git/<slug>.git`, the newest. All are at `/git/<slug>+all.git`.
+    pub tags: usize,
+    /// Whether clients may ask for refs by name (`ref-in-want`); off in Git too by default.
+    pub ref_in_want: bool,
+    /// Memory for objects that are asked for again and again.
+    pub cache: Size,
+    /// Requests of one tenant that are answered at a time. Others wait for 30 seconds, then get 429.
+    pub per_tenant: usize,
+    /// How long a client may take nothing of an answer before it is cut off.
+    pub idle: Span,
+    /// How long an answer may take in all.
+    pub longest: Span,
 }
 
 /// How the store writes.
@@ -154,6 +174,7 @@ impl Default for Config {
             public_url: None,
             limits: Limits::default(),
             quota: Quota::default(),
+            git: Git::default(),
             store: StoreConfig::default(),
             space: Space::default(),
             retention: Retention::default(),
@@ -179,6 +200,19 @@ impl Default for Limits {
 impl Default for Quota {
     fn default() -> Self {
         Self { builds_per_day: NonZeroU64::new(100).expect("a hundred is not zero") }
+    }
+}
+
+impl Default for Git {
+    fn default() -> Self {
+        Self {
+            tags: 200,
+            ref_in_want: false,
+            cache: Size::mib(64),
+            per_tenant: 16,
+            idle: Span::seconds(60),
+            longest: Span::hours(1),
+        }
     }
 }
 

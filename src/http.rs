@@ -3,12 +3,14 @@
 mod auth;
 mod blobs;
 mod body;
+mod branches;
 mod build_view;
 mod builds;
 mod bundles;
 mod edge_url;
 mod error;
 mod git;
+mod git_stream;
 mod health;
 mod maintenance;
 mod metadata;

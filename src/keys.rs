@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use colophon_model::TenantUid;
 use colophon_trust::Seed;
 use colophon_trust::dsse::StatementKey;
+use colophon_trust::sshsig::SshKey;
 use hkdf::Hkdf;
 use sha2::Sha256;
 
@@ -89,6 +90,11 @@ impl MasterKey {
     /// The key that signs statements about what was done, such as an erasure.
     pub fn statement_key(&self) -> StatementKey {
         StatementKey::derive(&Seed::new(self.derive("dsse/1")))
+    }
+
+    /// The key that signs commits and tags, the same for every tenant.
+    pub fn git_key(&self) -> SshKey {
+        SshKey::from_seed(&Seed::new(self.derive("git/1")))
     }
 
     /// Proof that a server holds the key: an answer to `nonce` that nobody else can give.

@@ -3,26 +3,32 @@
 
 mod backup;
 mod erase;
+mod export;
 mod fsck;
 mod gc;
 mod purge;
+mod rebuild;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
 
 use colophon_model::TenantSlug;
-use colophon_store::{Progress, Report};
+use colophon_store::rows::TenantRow;
+use colophon_store::{Progress, Report, View};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::pipeline::Press;
+use crate::projection::RebuildError;
 
 pub use backup::{BackedUp, Backup};
 pub use erase::{ERASURE_TYPE, Erase, ErasureReport, Outside, Statement};
+pub use export::{Exported, GitBundle, GitExport, OutError};
 pub use fsck::Fsck;
 pub use gc::Gc;
 pub use purge::{Purge, Purged};
+pub use rebuild::GitRebuild;
 
 /// A job and what it was asked to do.
 pub trait Job: Serialize + DeserializeOwned + Send + 'static {
@@ -68,9 +74,9 @@ pub enum JobError {
     /// A directory that a server cannot find without knowing where the caller stands.
     #[error("`{0}` is not an absolute path")]
     Relative(PathBuf),
-    /// A backup inside of what it is a backup of.
+    /// A backup or an export inside of what it is made from.
     #[error(
-        "`{dir}` is inside the data directory `{data}`; name one outside, best on another disk"
+        "`{dir}` is inside the data directory `{data}`; name a path outside, best on another disk"
     )]
     Inside {
         /// The directory.
@@ -78,9 +84,20 @@ pub enum JobError {
         /// The data directory.
         data: PathBuf,
     },
+    /// A tenant's Git objects were not made anew.
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
+    /// A repository or bundle was not written.
+    #[error(transparent)]
+    Out(#[from] OutError),
     /// A statement about the job could not be written.
     #[error("the report could not be encoded")]
     Encoding(#[from] serde_json::Error),
+}
+
+/// The tenant of that name.
+fn tenant(view: &View, slug: &TenantSlug) -> Result<TenantRow, JobError> {
+    view.get::<TenantRow>(slug)?.ok_or_else(|| JobError::Unknown(slug.clone()))
 }
 
 /// One line of a job that a server does: steps, and at the end what came of it.

@@ -22,13 +22,14 @@ use colophon_store::rows::TenantRow;
 use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
 
 pub use error::BuildError;
-pub use files::{FilesError, puts, with_manifest};
+pub use files::{FilesError, manifest_file, manifest_path, put, puts, with_manifest};
 use memo::{Known, Memo};
 use order::Decision;
 pub use timing::Timing;
 
 use crate::clock::SharedClock;
 use crate::keys::MasterKey;
+use crate::projection::KeySigner;
 
 /// What a build needs: the store, the compiler, keys, and the time.
 pub struct Press {
@@ -38,6 +39,8 @@ pub struct Press {
     pub compiler: Compiler,
     /// The server's secrets.
     pub keys: MasterKey,
+    /// Signs commits and tags.
+    pub signer: KeySigner,
     /// The time.
     pub clock: SharedClock,
     /// How many builds a tenant may make, per target.
@@ -118,7 +121,8 @@ impl Press {
         quota: Rule,
         limits: Limits,
     ) -> Self {
-        Self { store, compiler, keys, clock, quota, limits, memo: Memo::default() }
+        let signer = KeySigner(keys.git_key());
+        Self { store, compiler, keys, signer, clock, quota, limits, memo: Memo::default() }
     }
 
     /// Forgets what is remembered of a tenant that was erased.

@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
-use colophon_gitbridge::{Message, NewCommit};
 use colophon_model::{
     CodePolicy, FileSet, TenantBranch, TenantManifest, TenantSlug, TenantUid, UnixMillis,
 };
-use colophon_store::rows::{Planted, RefRow, RootsOrigin, SlugOf, TenantHead, TenantRow};
+use colophon_store::rows::{
+    FirstCommit, Planted, RefRow, RootsOrigin, SlugOf, TenantHead, TenantRow,
+};
 use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
 use colophon_trust::TenantKeys;
 
 use crate::feed::{self, FeedError};
 use crate::keys::random_bytes;
 use crate::pipeline::{FilesError, Press, puts, with_manifest};
-use crate::projection::{TenantLog, committer, record_objects};
+use crate::projection::{TenantLog, commits, record_objects};
 
 /// Why a tenant, or a token of one, could not be made or found.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +84,7 @@ pub fn create(
     change.expect::<TenantRow>(slug, None).put::<TenantRow>(slug, &tenant);
     change.put::<SlugOf>(&uid, &SlugOf { slug: slug.clone() });
     let root = publish_first(press, &mut change, &tenant, now)?;
-    let head = first_commit(press, &mut change, &tenant, now)?;
+    let head = first_commit(press, &mut change, &tenant)?;
     change.expect::<TenantHead>(&uid, None).put::<TenantHead>(&uid, &head);
     commit(&press.store, change, slug)?;
     let webhook_secret = press.keys.webhook_secret(uid, WEBHOOK_GENERATION);
@@ -133,24 +134,16 @@ fn first_commit(
     press: &Press,
     change: &mut Change,
     tenant: &TenantRow,
-    now: UnixMillis,
 ) -> Result<TenantHead, TenantError> {
     let (uid, slug) = (tenant.uid, &tenant.slug);
     let files = planted(press, slug)?;
     let changes = puts(&files);
-    let message = Message::new(format!("chore(tenant): bootstrap {slug}"), Vec::new())?;
     let view = press.store.view()?;
-    let author = committer()?;
-    let commit = NewCommit {
-        parent: None,
-        changes: &changes,
-        message: &message,
-        author: &author,
-        time: now,
-        tags: &[],
-    };
-    let appended = colophon_gitbridge::append(&TenantLog::new(&view, uid), &commit)?;
+    let log = TenantLog::new(&view, uid);
+    let appended = commits::first(&log, slug, tenant.created, &changes, Some(&press.signer))?;
     record_objects(change, uid, &appended);
+    let signature = appended.signatures.as_ref().map(|signed| signed.commit.clone());
+    change.put(&uid, &FirstCommit { commit: appended.commit, signature });
     let branch = TenantBranch::new(slug.clone()).full_name();
     let tip = RefRow { oid: appended.commit, peeled: None };
     change.put::<RefRow>(&(uid, branch), &tip);

@@ -3,11 +3,12 @@
 #
 #   tests/setup.sh            all of it
 #   tests/setup.sh langflow   the LangFlow starter projects alone
+#   tests/setup.sh clients    what `make test-clients` needs: gix and JGit
 #
-# git, Python and python-tuf are required: without one of them this fails. Only the LangFlow starter
-# projects, and the web server that stands for an upstream forge, may be missing. When they cannot be
-# fetched, that is said and marked by a file `langflow-<version>.unavailable` or
-# `upstream.unavailable`; the tests that use them then say loudly what they did not run on.
+# git, ssh-keygen, Python and its packages are required: without one of them this fails. The LangFlow
+# starter projects, isomorphic-git, JGit, and the web server that stands for an upstream forge may be
+# missing. When one cannot be fetched, that is said and marked by a file `<name>.unavailable`; the tests
+# that use it then say loudly what they did not run on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=.cache
@@ -62,6 +63,69 @@ python_peers() {
   cp tests/requirements.txt "$stamp"
 }
 
+# Says that a peer is missing and marks it, so that its tests know.
+missing() {
+  say "$1 COULD NOT BE FETCHED, so its tests DO NOT RUN: $2"
+  touch "$cache/$1.unavailable"
+}
+
+# A program from the distribution, when this may install it.
+from_debian() {
+  command -v "$1" >/dev/null && return 0
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
+  say "installing $2"
+  apt-get update -qq && apt-get install -y -qq --no-install-recommends "${@:2}" >/dev/null
+}
+
+# isomorphic-git, as its lock file pins it.
+isomorphic() {
+  local from=tests/clients/isomorphic out="$cache/isomorphic-git"
+  cmp -s "$from/package-lock.json" "$out/package-lock.json" && return 0
+  rm -rf "$out" "$out.unavailable"
+  if ! from_debian node nodejs || ! from_debian npm npm; then
+    missing isomorphic-git "there is no Node.js"
+    return 0
+  fi
+  say "fetching isomorphic-git"
+  rm -rf "$out.part"
+  mkdir "$out.part"
+  cp "$from"/package*.json "$out.part"
+  if (cd "$out.part" && npm ci --silent --no-audit --no-fund --ignore-scripts); then
+    mv "$out.part" "$out"
+  else
+    missing isomorphic-git "npm failed"
+  fi
+}
+
+# JGit and what it rests on, unpacked from the distribution's packages, and our program for it.
+jgit() {
+  local out="$cache/jgit" work
+  rm -f "$out.unavailable"
+  if [ ! -d "$out/usr" ]; then
+    if ! from_debian javac default-jdk-headless; then
+      missing jgit "there is no Java compiler"
+      return 0
+    fi
+    say "fetching JGit"
+    work=$(mktemp -d)
+    if ! (cd "$work" && apt-get download -qq libjgit-java libslf4j-java libjavaewah-java libjsch-java); then
+      missing jgit "the packages of Debian are needed (apt-get update?)"
+      rm -rf "$work"
+      return 0
+    fi
+    for package in "$work"/*.deb; do dpkg -x "$package" "$work/out"; done
+    rm -rf "$out"
+    mv "$work/out" "$out"
+    rm -rf "$work"
+  fi
+  javac -d "$out/classes" -cp "$out/usr/share/java/org.eclipse.jgit.jar" tests/clients/jgit/Client.java
+}
+
+# A program around the crate gix: 267 crates, some minutes the first time.
+gix() {
+  "${CARGO:-cargo}" build --locked --manifest-path tests/clients/gix/Cargo.toml --target-dir "$cache/gix"
+}
+
 # nginx and fcgiwrap, which serve `git http-backend` as the upstream of mirrors.
 upstream() {
   local marker="$cache/upstream.unavailable"
@@ -82,9 +146,18 @@ have_upstream() {
 }
 
 need git "install it from your distribution"
+need ssh-keygen "install openssh-client; git verify-commit runs it"
 need python3 "version 3.10 or later, with pip and venv"
-langflow
-if [ "${1:-all}" != langflow ]; then
-  python_peers
-  upstream
-fi
+case "${1:-all}" in
+  langflow) langflow ;;
+  clients)
+    jgit
+    gix
+    ;;
+  *)
+    langflow
+    python_peers
+    isomorphic
+    upstream
+    ;;
+esac

@@ -16,7 +16,7 @@ use crate::plan::{Graph, Plan};
 use crate::policy::{CodePolicy, Limits};
 use crate::problem::{Findings, Pointer, Problems};
 use crate::templates::Templates;
-use crate::{Error, bootstrap, builder, bundle, cloud, edge, gate, json, langflow, secrets};
+use crate::{Error, bootstrap, builder, bundle, cloud, edge, gate, json, langflow, place, secrets};
 
 /// Compiles flows. Holds the parsed templates and nothing else; share one between threads.
 pub struct Compiler {
@@ -120,7 +120,10 @@ impl Compiler {
             Graph::Builder(graph) if graph.has_edge_part() => Some(self.bundle(graph, names)?),
             Graph::Builder(_) | Graph::Langflow(_) => None,
         };
-        Ok(Compiled { cloud: self.render_all(modules)?, edge: bundle, gates: gate::passed() })
+        let cloud = self.render_all(modules)?;
+        let branch_files = bundle.as_ref().map(|bundle| &bundle.branch_files);
+        [&cloud].into_iter().chain(branch_files).try_for_each(place::check)?;
+        Ok(Compiled { cloud, edge: bundle, gates: gate::passed() })
     }
 
     /// The files that are planted when `tenant` is created, but for `manifest.json`.

@@ -17,6 +17,7 @@ mod json;
 mod langflow;
 mod literal;
 mod module;
+mod place;
 pub mod plan;
 mod policy;
 mod problem;

@@ -2,7 +2,7 @@
 
 use colophon_model::Oid;
 
-use crate::{Error, ObjectLog, Protocol, Ref, UploadPack, pkt};
+use crate::{Error, ObjectLog, Protocol, Ref, UploadPack, pkt, refs};
 
 /// Stands for no object, where the format wants one.
 const NO_OID: Oid = Oid::from_bytes([0; Oid::LEN]);
@@ -32,13 +32,15 @@ fn commands(server: &UploadPack, out: &mut Vec<u8>) {
     pkt::put(out, "version 2\n");
     pkt::put(out, format!("agent={}\n", server.agent));
     pkt::put(out, "ls-refs=unborn\n");
-    pkt::put(out, "fetch=wait-for-done\n");
+    let by_name = if server.ref_in_want { " ref-in-want" } else { "" };
+    pkt::put(out, format!("fetch=shallow wait-for-done filter{by_name} sideband-all\n"));
+    pkt::put(out, "object-info\n");
     pkt::put(out, "object-format=sha1\n");
 }
 
 /// gitprotocol-pack, "Reference Discovery": the first line carries the capabilities.
 fn all_refs(server: &UploadPack, log: &dyn ObjectLog, out: &mut Vec<u8>) -> Result<(), Error> {
-    let refs = log.refs("").map_err(Error::Read)?;
+    let refs = refs::list(log, server.tags, &[])?;
     let branch = server.branch.full_name();
     let head = refs.iter().find(|r| r.name == branch).map(|r| (r.oid, "HEAD".to_owned()));
     let lines: Vec<_> = head.iter().cloned().chain(refs.iter().flat_map(ref_lines)).collect();
@@ -64,8 +66,8 @@ fn capabilities(server: &UploadPack, head: Option<&str>) -> String {
     let symref = head.map_or(String::new(), |branch| format!(" symref=HEAD:{branch}"));
     format!(
         "multi_ack multi_ack_detailed no-done thin-pack side-band side-band-64k ofs-delta \
-         no-progress include-tag allow-tip-sha1-in-want allow-reachable-sha1-in-want{symref} \
-         object-format=sha1 agent={}",
+         shallow deepen-since deepen-not deepen-relative no-progress include-tag filter \
+         allow-tip-sha1-in-want allow-reachable-sha1-in-want{symref} object-format=sha1 agent={}",
         server.agent
     )
 }

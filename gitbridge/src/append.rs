@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 
 use colophon_model::{
-    ArtifactPath, Digest, FileMode, GitKind, LogEntry, Oid, Ordinal, TagObject, UnixMillis,
+    ArtifactPath, Digest, FileMode, GitKind, LogEntry, Oid, Ordinal, Signatures, SshSignature,
+    TagObject, UnixMillis,
 };
 
-use crate::object::{Object, commit_tree};
+use crate::history::Commit;
+use crate::object::Object;
 use crate::read::MAX_DEPTH;
 use crate::worktree::{Dir, check_distinct};
 use crate::zlib::Deflater;
-use crate::{Error, Ident, Message, ObjectLog, TagName, delta, read};
+use crate::{Error, Ident, Message, ObjectLog, Signer, TagName, delta, read};
 
 /// A commit to be.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub struct NewCommit<'a> {
     pub time: UnixMillis,
     /// Annotated tags of this commit.
     pub tags: &'a [NewTag],
+    /// Who signs the commit and the tags; `None` leaves them unsigned.
+    pub signer: Option<&'a dyn Signer>,
 }
 
 /// One file that differs from the parent commit.
@@ -76,6 +80,8 @@ pub struct Appended {
     pub entries: Vec<(Ordinal, LogEntry)>,
     /// The tags, in the order in which they were asked for.
     pub tags: Vec<TagObject>,
+    /// What the signer said. Facts: keep them, since the commit cannot be made again without.
+    pub signatures: Option<Signatures>,
 }
 
 /// Makes a commit on the tip of `log`.
@@ -92,23 +98,29 @@ pub fn append(log: &dyn ObjectLog, new: &NewCommit<'_>) -> Result<Appended, Erro
     let mut root = open_root(log, new.parent)?;
     writer.apply(&mut root, new.changes)?;
     let tree = writer.close(root)?;
-    let commit = Object::commit(tree, new.parent, new.author, new.time, new.message)?;
+    let (commit, signature) =
+        Object::commit(tree, new.parent, new.author, new.time, new.message, new.signer)?;
     let oid = commit.oid;
     writer.put(commit, None, None)?;
-    let tags = new.tags.iter().map(|tag| annotate(oid, tag, new.author, new.time));
-    Ok(Appended { commit: oid, tags: tags.collect::<Result<_, _>>()?, entries: writer.entries })
+    let tags = new.tags.iter().map(|tag| annotate(oid, tag, new.author, new.time, new.signer));
+    let (tags, signed): (Vec<_>, Vec<_>) = tags.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    let tag_signatures = signed.into_iter().flatten().collect();
+    let signatures = signature.map(|commit| Signatures { commit, tags: tag_signatures });
+    Ok(Appended { commit: oid, tags, entries: writer.entries, signatures })
 }
 
 /// Makes an annotated tag of the commit `target`. [`append()`] does so for a new commit; on its own
-/// this marks a commit that exists, such as the unchanged tip after a failed build.
+/// this marks a commit that exists, such as the unchanged tip after a failed build. Returns what the
+/// signer said beside it.
 pub fn annotate(
     target: Oid,
     tag: &NewTag,
     tagger: &Ident,
     time: UnixMillis,
-) -> Result<TagObject, Error> {
-    let object = Object::tag(target, &tag.name, tagger, time, &tag.message)?;
-    Ok(TagObject { oid: object.oid, target, bytes: object.bytes })
+    signer: Option<&dyn Signer>,
+) -> Result<(TagObject, Option<SshSignature>), Error> {
+    let (object, signature) = Object::tag(target, tag, tagger, time, signer)?;
+    Ok((TagObject { oid: object.oid, target, bytes: object.bytes }, signature))
 }
 
 fn check_tip(log: &dyn ObjectLog, parent: Option<Oid>) -> Result<(), Error> {
@@ -125,11 +137,7 @@ fn check_tip(log: &dyn ObjectLog, parent: Option<Oid>) -> Result<(), Error> {
 fn open_root(log: &dyn ObjectLog, parent: Option<Oid>) -> Result<Dir, Error> {
     let Some(parent) = parent else { return Ok(Dir::default()) };
     let at = read::locate(log, parent)?;
-    let (kind, bytes) = read::object(log, at)?;
-    if kind != GitKind::Commit {
-        return Err(Error::NotTip);
-    }
-    Dir::open(log, commit_tree(&bytes).ok_or(Error::damaged(at, "it names no tree"))?)
+    Dir::open(log, Commit::read(log, at)?.tree)
 }
 
 /// Collects new entries, each at the next ordinal.

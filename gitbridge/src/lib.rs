@@ -1,6 +1,6 @@
 //! The Git facade: one virtual repository per tenant, projected from an object log.
 //!
-//! Three parts meet at [`ObjectLog`], the view that the caller implements over one snapshot of its
+//! Its parts meet at [`ObjectLog`], the view that the caller implements over one snapshot of its
 //! store:
 //!
 //! - **Writing**: [`append()`] turns changed files into blobs, trees and one commit; [`annotate`]
@@ -8,6 +8,8 @@
 //! - **Serving**: [`UploadPack`] answers Git's smart HTTP protocol in versions 0, 1 and 2
 //!   (gitprotocol-http, gitprotocol-pack, gitprotocol-v2): bytes in, bytes out, with packs streamed
 //!   through [`PackStream`]. HTTP, credentials and gzip are the caller's.
+//! - **Leaving**: [`write_pack`] and [`PackIndex`] make the files of an ordinary repository, and
+//!   [`bundle_header`] those of a bundle.
 //! - **Mirroring**: [`Mirror`] compares the log with an upstream repository and makes the [`Push`] that
 //!   brings it up to date. Never by force.
 //!
@@ -17,19 +19,32 @@
 
 mod advertise;
 mod append;
+mod cache;
 mod delta;
 mod error;
+mod export;
+mod fetch;
+mod files;
+mod filter;
+mod history;
 mod log;
+mod ls_refs;
+mod mates;
 mod message;
 mod negotiate;
 mod object;
+mod object_info;
 mod pack;
 mod pkt;
 mod protocol;
 mod push;
 mod ranges;
+mod reach;
 mod read;
+mod refs;
 mod select;
+mod shallow;
+mod signature;
 mod stream;
 mod upload_pack;
 mod v0;
@@ -39,8 +54,11 @@ mod worktree;
 mod zlib;
 
 pub use append::{Appended, Change, NewCommit, NewTag, annotate, append};
+pub use cache::{Cache, CachedLog, LogId, Made};
 pub use error::{Error, ReadError};
-pub use log::{ObjectLog, Ref};
+pub use export::{ExportError, PackIndex, bundle_header, packed_refs, write_pack};
+pub use files::{CommittedFile, first_files};
+pub use log::{ObjectLog, Ref, Shape};
 pub use message::{Ident, Message, TagName};
 pub use pkt::error_packet;
 pub use protocol::{Limits, Protocol};
@@ -49,6 +67,8 @@ pub use push::{
     visible,
 };
 pub use read::object;
+pub use refs::Tags;
+pub use signature::{Signed, Signer, signed};
 pub use stream::PackStream;
 pub use upload_pack::{Response, UploadPack};
 pub use verify::{verify, verify_tag};

@@ -1,8 +1,11 @@
 //! The view of a tenant's objects that the facade reads.
 
-use colophon_model::{LogEntry, Oid, Ordinal, TagObject};
+use std::sync::Arc;
 
-use crate::ReadError;
+use colophon_model::{GitKind, LogEntry, Oid, Ordinal, TagObject};
+
+use crate::cache::Made;
+use crate::{Error, ReadError};
 
 /// One ref of a tenant's repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +16,23 @@ pub struct Ref {
     pub oid: Oid,
     /// The commit behind an annotated tag.
     pub peeled: Option<Oid>,
+}
+
+/// What an entry of the log is, without its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// The object's id.
+    pub oid: Oid,
+    /// Its kind.
+    pub kind: GitKind,
+    /// Its size, in bytes.
+    pub size: u64,
+}
+
+impl From<&LogEntry> for Shape {
+    fn from(entry: &LogEntry) -> Self {
+        Self { oid: entry.oid, kind: entry.kind, size: entry.size }
+    }
 }
 
 /// One consistent view of one tenant's objects and refs.
@@ -34,9 +54,48 @@ pub trait ObjectLog {
     /// The entry at a position.
     fn entry(&self, at: Ordinal) -> Result<Option<LogEntry>, ReadError>;
 
+    /// What the entry at a position is. For a log that can tell without reading its bytes.
+    fn shape(&self, at: Ordinal) -> Result<Option<Shape>, ReadError> {
+        Ok(self.entry(at)?.as_ref().map(Shape::from))
+    }
+
+    /// Entries from a position on, in order: at most `most`, and none after the one with which
+    /// their payloads pass `bytes` together. For a log that reads neighbours together.
+    fn entries(&self, from: Ordinal, most: u32, bytes: usize) -> Result<Vec<LogEntry>, ReadError> {
+        let (mut entries, mut read) = (Vec::new(), 0);
+        for at in (from.get()..u32::MAX).take(most as usize).map(Ordinal::new) {
+            let Some(entry) = self.entry(at)? else { break };
+            read += entry.deflated.len();
+            entries.push(entry);
+            if read > bytes {
+                break;
+            }
+        }
+        Ok(entries)
+    }
+
+    /// The form of the object at `at` that rests on `mate`, or on nothing: `form` makes it, for a log
+    /// that does not remember what was made before.
+    fn made(
+        &self,
+        _at: Ordinal,
+        _mate: Option<Ordinal>,
+        form: &mut dyn FnMut() -> Result<Made, Error>,
+    ) -> Result<Arc<Made>, Error> {
+        form().map(Arc::new)
+    }
+
     /// This tenant's annotated tag `oid`.
     fn tag(&self, oid: &Oid) -> Result<Option<TagObject>, ReadError>;
 
     /// The refs whose names start with `prefix`, sorted by name in byte order. `HEAD` is not one.
     fn refs(&self, prefix: &str) -> Result<Vec<Ref>, ReadError>;
+
+    /// The ref with this full name.
+    fn find_ref(&self, name: &str) -> Result<Option<Ref>, ReadError> {
+        Ok(self.refs(name)?.into_iter().next().filter(|found| found.name == name))
+    }
+
+    /// At most `most` tags, newest first: of commits in the order of the log, later ones first.
+    fn newest_tags(&self, most: usize) -> Result<Vec<Ref>, ReadError>;
 }

@@ -1,9 +1,10 @@
 //! Git objects: their bytes and their ids.
 
-use colophon_model::{GitKind, Oid, UnixMillis};
+use colophon_model::{GitKind, Oid, SshSignature, UnixMillis};
 use gix_object::WriteTo;
 
-use crate::{Error, Ident, Message, TagName};
+use crate::signature::{self, HEADER};
+use crate::{Error, Ident, Message, NewTag, Signer};
 
 /// An object with its id.
 pub(crate) struct Object {
@@ -23,27 +24,21 @@ impl Object {
         Ok(Self { oid: Oid::from_bytes(digest.to_bytes()), kind, bytes })
     }
 
-    fn encode(kind: GitKind, object: &impl WriteTo) -> Result<Self, Error> {
-        let mut bytes = Vec::new();
-        object.write_to(&mut bytes).map_err(Error::Encoding)?;
-        Self::new(kind, bytes)
-    }
-
     pub(crate) fn tree(mut entries: Vec<gix_object::tree::Entry>) -> Result<Self, Error> {
         entries.sort();
-        Self::encode(GitKind::Tree, &gix_object::Tree { entries })
+        Self::new(GitKind::Tree, encoded(&gix_object::Tree { entries })?)
     }
 
-    /// A commit whose author is also its committer. A signature goes into `extra_headers` as
-    /// `gpgsig`.
+    /// A commit whose author is also its committer, with its signature if it is signed.
     pub(crate) fn commit(
         tree: Oid,
         parent: Option<Oid>,
         author: &Ident,
         time: UnixMillis,
         message: &Message,
-    ) -> Result<Self, Error> {
-        let commit = gix_object::Commit {
+        signer: Option<&dyn Signer>,
+    ) -> Result<(Self, Option<SshSignature>), Error> {
+        let mut commit = gix_object::Commit {
             tree: to_gix(tree),
             parents: parent.map(to_gix).into_iter().collect(),
             author: author.signature(time),
@@ -52,33 +47,69 @@ impl Object {
             message: message.render().into(),
             extra_headers: Vec::new(),
         };
-        Self::encode(GitKind::Commit, &commit)
+        let signature = match signer {
+            None => None,
+            Some(signer) => Some(signer.sign(&encoded(&commit)?)),
+        };
+        let header = |signature: &SshSignature| (HEADER.into(), signature.as_str().into());
+        commit.extra_headers.extend(signature.as_ref().map(header));
+        Ok((Self::new(GitKind::Commit, encoded(&commit)?)?, signature))
     }
 
-    /// An annotated tag of a commit.
+    /// An annotated tag of a commit, with its signature if it is signed.
     pub(crate) fn tag(
         target: Oid,
-        name: &TagName,
+        tag: &NewTag,
         tagger: &Ident,
         time: UnixMillis,
-        message: &Message,
-    ) -> Result<Self, Error> {
-        let tag = gix_object::Tag {
+        signer: Option<&dyn Signer>,
+    ) -> Result<(Self, Option<SshSignature>), Error> {
+        let mut bytes = encoded(&gix_object::Tag {
             target: to_gix(target),
             target_kind: gix_object::Kind::Commit,
-            name: name.as_str().into(),
+            name: tag.name.as_str().into(),
             tagger: Some(tagger.signature(time)),
-            message: message.render().into(),
+            message: tag.message.render().into(),
             signature: None,
-        };
-        Self::encode(GitKind::Tag, &tag)
+        })?;
+        let signature = signer.map(|signer| signer.sign(&bytes));
+        if let Some(signature) = &signature {
+            signature::append_to_tag(&mut bytes, signature);
+        }
+        Ok((Self::new(GitKind::Tag, bytes)?, signature))
     }
 }
 
-/// The tree of a commit: the first line of its bytes.
-pub(crate) fn commit_tree(bytes: &[u8]) -> Option<Oid> {
-    let hex = bytes.strip_prefix(b"tree ")?.split(|b| *b == b'\n').next()?;
-    std::str::from_utf8(hex).ok()?.parse().ok()
+fn encoded(object: &impl WriteTo) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    object.write_to(&mut bytes).map_err(Error::Encoding)?;
+    Ok(bytes)
+}
+
+/// What the headers of a commit say of its place in history.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct CommitHead {
+    pub(crate) tree: Oid,
+    /// The first parent; there is never a second.
+    pub(crate) parent: Option<Oid>,
+    /// When it was committed, in seconds since 1970.
+    pub(crate) time: i64,
+}
+
+impl CommitHead {
+    /// Reads the bytes of a commit.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let commit = gix_object::CommitRef::from_bytes(bytes, gix_hash::Kind::Sha1).ok()?;
+        let parent = commit.parents().next().map(|oid| from_gix(&oid));
+        Some(Self {
+            tree: from_gix(&commit.tree())?,
+            parent: match parent {
+                Some(parent) => Some(parent?),
+                None => None,
+            },
+            time: commit.committer().ok()?.seconds(),
+        })
+    }
 }
 
 pub(crate) const fn to_gix(oid: Oid) -> gix_hash::ObjectId {
@@ -104,15 +135,18 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_names_its_tree() {
+    fn a_commit_names_its_place_in_history() {
         let tree = Object::tree(vec![]).unwrap().oid;
         let who = Ident::new("colophon", "colophon@example.com").unwrap();
         let message = Message::new("a", vec![]).unwrap();
         let time = UnixMillis::new(1_500);
-        let commit = Object::commit(tree, Some(tree), &who, time, &message).unwrap();
-        assert_eq!(commit_tree(&commit.bytes), Some(tree));
+        let commit = Object::commit(tree, Some(tree), &who, time, &message, None).unwrap().0;
+        assert_eq!(
+            CommitHead::parse(&commit.bytes),
+            Some(CommitHead { tree, parent: Some(tree), time: 1 })
+        );
         let text = String::from_utf8(commit.bytes).unwrap();
         assert!(text.contains("\nauthor colophon <colophon@example.com> 1 +0000\n"), "{text}");
-        assert_eq!(commit_tree(b"blob"), None);
+        assert_eq!(CommitHead::parse(b"blob"), None);
     }
 }

@@ -57,6 +57,49 @@ pub(crate) fn put(out: &mut Vec<u8>, bytes: impl AsRef<[u8]>) {
 pub(crate) const FLUSH: &[u8] = b"0000";
 pub(crate) const DELIMITER: &[u8] = b"0001";
 
+/// The answer to a command of version 2, section by section.
+pub(crate) struct Sections {
+    bytes: Vec<u8>,
+    /// Whether every line goes into the first side band (`sideband-all`).
+    banded: bool,
+}
+
+impl Sections {
+    pub(crate) const fn new(banded: bool) -> Self {
+        Self { bytes: Vec::new(), banded }
+    }
+
+    pub(crate) fn line(&mut self, text: &str) {
+        if self.banded {
+            put(&mut self.bytes, format!("\u{1}{text}"));
+        } else {
+            put(&mut self.bytes, text);
+        }
+    }
+
+    pub(crate) fn delimiter(&mut self) {
+        self.bytes.extend_from_slice(DELIMITER);
+    }
+
+    /// A whole section that another one follows.
+    pub(crate) fn section(&mut self, title: &str, lines: impl IntoIterator<Item = String>) {
+        self.line(title);
+        lines.into_iter().for_each(|line| self.line(&line));
+        self.delimiter();
+    }
+
+    /// The answer as it stands, with the flush that ends it.
+    pub(crate) fn end(mut self) -> Vec<u8> {
+        self.bytes.extend_from_slice(FLUSH);
+        self.bytes
+    }
+
+    /// The answer as it stands; more follows.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
 /// An `ERR` packet, which may stand in the place of any other packet of an answer. Control characters
 /// are replaced, so that a message cannot drive a terminal, and it is cut to 1,000 bytes or so.
 pub fn error_packet(message: &str) -> Vec<u8> {

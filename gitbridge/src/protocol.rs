@@ -40,17 +40,33 @@ pub struct Limits {
     pub wants: usize,
     /// `have` lines.
     pub haves: usize,
+    /// `shallow` lines.
+    pub shallow: usize,
+    /// Commits and names in trees that one request may make the server look at. Only requests for a
+    /// part of history look at any.
+    pub objects: usize,
     /// `ref-prefix` lines. With more of them all refs are listed: they only ever were a hint
     /// (gitprotocol-v2), and Git does the same past 65,536.
     pub ref_prefixes: usize,
+    /// Refs that are named to be wanted or left out: `want-ref` and `deepen-not` lines.
+    pub named_refs: usize,
 }
 
 impl Default for Limits {
     /// 10 MiB, 300,000 packets, 16,384 wants and 200,000 haves: what the largest real clients
-    /// were seen to send, with room. 256 prefixes: Git sends up to six for each name that its user
-    /// asks for.
+    /// were seen to send, with room; as many shallow lines and named refs as wants. 2 million objects: about a
+    /// second. 256 prefixes: Git sends up to six for each name that its user asks for.
     fn default() -> Self {
-        Self { body: 10 << 20, packets: 300_000, wants: 16_384, haves: 200_000, ref_prefixes: 256 }
+        Self {
+            body: 10 << 20,
+            packets: 300_000,
+            wants: 16_384,
+            haves: 200_000,
+            shallow: 16_384,
+            objects: 2_000_000,
+            ref_prefixes: 256,
+            named_refs: 16_384,
+        }
     }
 }
 
@@ -96,8 +112,6 @@ pub(crate) struct PackOptions {
     pub(crate) thin: bool,
     /// Deltas that name their base by its distance in the pack.
     pub(crate) ofs_delta: bool,
-    /// Annotated tags of commits that are sent.
-    pub(crate) include_tag: bool,
 }
 
 #[cfg(test)]

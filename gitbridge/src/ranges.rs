@@ -1,42 +1,46 @@
 //! Sorted sets of ordinals, kept as ranges.
 
-use std::ops::Range;
-
 use colophon_model::Ordinal;
+use roaring::RoaringBitmap;
 
 /// Which entries of a log a pack holds, in pack order. A full clone is one range.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ranges {
-    /// Disjoint, ascending, not empty; each with the number of ordinals before it.
-    parts: Vec<(usize, Range<u32>)>,
+    /// Disjoint, ascending, not empty.
+    parts: Vec<Part>,
     len: usize,
 }
 
+/// A range of ordinals. Small, because a pack without blobs has as many as commits.
+#[derive(Debug, PartialEq, Eq)]
+struct Part {
+    /// The number of ordinals in the parts before this one.
+    before: u32,
+    start: u32,
+    end: u32,
+}
+
 impl Ranges {
-    /// The ordinals of `range` and those of `more`, which ascend.
-    pub(crate) fn new(range: Range<u32>, more: impl IntoIterator<Item = u32>) -> Self {
-        let one = |at| at..at + 1; // the last ordinal is never given out
-        let (before, after): (Vec<u32>, Vec<u32>) =
-            more.into_iter().filter(|at| !range.contains(at)).partition(|at| *at < range.start);
-        let before = before.into_iter().map(one);
-        let after = after.into_iter().map(one);
+    /// The ordinals of a set.
+    pub(crate) fn new(set: &RoaringBitmap) -> Self {
         let mut ranges = Self::default();
-        for part in before.chain([range]).chain(after) {
-            ranges.push(part);
+        let mut iter = set.iter();
+        // The last ordinal is never given out, so that every end is a `u32`.
+        while let Some(range) = iter.next_range() {
+            ranges.push(*range.start(), range.end().saturating_add(1));
         }
         ranges
     }
 
-    fn push(&mut self, range: Range<u32>) {
-        if range.is_empty() {
-            return;
-        }
-        let added = range.len();
-        match self.parts.last_mut() {
-            Some((_, last)) if last.end == range.start => last.end = range.end,
-            _ => self.parts.push((self.len, range)),
-        }
-        self.len += added;
+    fn push(&mut self, start: u32, end: u32) {
+        // No overflow: a set of `u32` without the last one has less than 2³² members.
+        self.parts.push(Part { before: self.len as u32, start, end });
+        self.len += (end - start) as usize;
+    }
+
+    /// The lowest ordinal.
+    pub(crate) fn first(&self) -> Option<Ordinal> {
+        self.parts.first().map(|part| Ordinal::new(part.start))
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -45,19 +49,19 @@ impl Ranges {
 
     /// The ordinal at `index`, in order.
     pub(crate) fn get(&self, index: usize) -> Option<Ordinal> {
-        let part = self.parts.partition_point(|(before, _)| *before <= index).checked_sub(1)?;
-        let (before, range) = &self.parts[part];
-        // No overflow: parts count ordinals, which are `u32`.
-        let at = range.start + (index - before) as u32;
-        range.contains(&at).then_some(Ordinal::new(at))
+        let index = u32::try_from(index).ok()?;
+        let part = self.parts.partition_point(|part| part.before <= index).checked_sub(1)?;
+        let Part { before, start, end } = self.parts[part];
+        let at = start.checked_add(index - before)?;
+        (at < end).then_some(Ordinal::new(at))
     }
 
     /// The inverse of [`Self::get`].
     pub(crate) fn index_of(&self, at: Ordinal) -> Option<usize> {
         let at = at.get();
-        let part = self.parts.partition_point(|(_, range)| range.start <= at).checked_sub(1)?;
-        let (before, range) = &self.parts[part];
-        range.contains(&at).then(|| before + (at - range.start) as usize)
+        let part = self.parts.partition_point(|part| part.start <= at).checked_sub(1)?;
+        let Part { before, start, end } = self.parts[part];
+        (at < end).then(|| (before + (at - start)) as usize)
     }
 }
 
@@ -70,10 +74,11 @@ mod tests {
     proptest! {
         #[test]
         fn ranges_are_sorted_sets(start in 0_u32..40, len in 0_u32..20, more: BTreeSet<u8>) {
-            let more: BTreeSet<u32> = more.into_iter().map(u32::from).collect();
-            let ranges = Ranges::new(start..start + len, more.iter().copied());
+            let more = more.into_iter().map(u32::from);
             let expected: BTreeSet<u32> = (start..start + len).chain(more).collect();
+            let ranges = Ranges::new(&expected.iter().copied().collect());
             prop_assert_eq!(ranges.len(), expected.len());
+            prop_assert_eq!(ranges.first(), expected.first().map(|at| Ordinal::new(*at)));
             for (index, at) in expected.iter().copied().map(Ordinal::new).enumerate() {
                 prop_assert_eq!(ranges.get(index), Some(at));
                 prop_assert_eq!(ranges.index_of(at), Some(index));

@@ -2,13 +2,17 @@
 
 use colophon_model::{GitKind, LogEntry, Oid, Ordinal};
 
-use crate::{Error, ObjectLog, delta, zlib};
+use crate::{Error, ObjectLog, Shape, delta, zlib};
 
 /// Longest delta chain: what a reader of the newest version of a file pays at most.
 pub(crate) const MAX_DEPTH: u8 = 50;
 
 pub(crate) fn entry(log: &dyn ObjectLog, at: Ordinal) -> Result<LogEntry, Error> {
     log.entry(at).map_err(Error::Read)?.ok_or(Error::damaged(at, "there is none"))
+}
+
+pub(crate) fn shape(log: &dyn ObjectLog, at: Ordinal) -> Result<Shape, Error> {
+    log.shape(at).map_err(Error::Read)?.ok_or(Error::damaged(at, "there is none"))
 }
 
 /// Where an object stands that a ref or another object says is there.
@@ -23,7 +27,8 @@ pub fn object(log: &dyn ObjectLog, at: Ordinal) -> Result<(GitKind, Vec<u8>), Er
     let mut deltas = Vec::new();
     let (mut here, mut current) = (at, top);
     while let Some(base) = current.base {
-        if base >= here || deltas.len() >= usize::from(MAX_DEPTH) {
+        // While a log is made anew, an old chain may rest on a new one.
+        if base >= here || deltas.len() >= 2 * usize::from(MAX_DEPTH) {
             return Err(Error::damaged(here, "its delta chain does not end"));
         }
         let next = entry(log, base)?;

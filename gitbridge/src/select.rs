@@ -1,31 +1,44 @@
 //! Which objects answer a request.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use colophon_model::{GitKind, Oid, Ordinal, TagObject};
+use roaring::RoaringBitmap;
 
-use crate::negotiate::Common;
-use crate::object::from_gix;
+use crate::filter::Filter;
+use crate::mates::{Mates, mates};
 use crate::ranges::Ranges;
-use crate::{Error, ObjectLog, read};
+use crate::reach::Reach;
+use crate::shallow::Boundary;
+use crate::{Error, Limits, ObjectLog, read};
 
 /// The objects that a client wants, found in the log.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
-    /// The newest wanted commit, which reaches all others.
-    tip: Option<Ordinal>,
-    /// Trees and blobs wanted by id, with what the trees reach.
-    loose: BTreeSet<u32>,
+    pub(crate) commits: BTreeSet<Ordinal>,
+    /// Trees and blobs wanted by id.
+    loose: Vec<Ordinal>,
     tags: Vec<TagObject>,
+}
+
+/// How the client wants its pack put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Terms {
+    pub(crate) filter: Filter,
+    /// Annotated tags of commits that are sent come along.
+    pub(crate) include_tag: bool,
 }
 
 /// The contents of a pack.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) entries: Ranges,
+    pub(crate) mates: Mates,
     /// Tags are kept whole: they have no ordinal, and may be purged while the pack is streamed.
     pub(crate) tags: Vec<TagObject>,
-    pub(crate) common: Common,
+    /// What the client has, as far as it said.
+    has: RoaringBitmap,
+    filter: Filter,
 }
 
 impl Wanted {
@@ -42,30 +55,45 @@ impl Wanted {
 
     fn add(&mut self, log: &dyn ObjectLog, want: Oid) -> Result<(), Error> {
         if let Some(at) = log.ordinal(&want).map_err(Error::Read)? {
-            if read::entry(log, at)?.kind == GitKind::Commit {
-                self.tip = self.tip.max(Some(at));
-                return Ok(());
+            match read::shape(log, at)?.kind {
+                GitKind::Commit => _ = self.commits.insert(at),
+                _ => self.loose.push(at),
             }
-            return reach(log, at, &mut self.loose);
+            return Ok(());
         }
         let tag = log.tag(&want).map_err(Error::Read)?.ok_or(Error::NotOurRef(want))?;
-        self.tip = self.tip.max(Some(read::locate(log, tag.target)?));
+        self.commits.insert(read::locate(log, tag.target)?);
         self.tags.push(tag);
         Ok(())
     }
 
-    /// What to send to a client that has everything up to `common`.
+    /// What to send to a client that has the commits `haves`, and whose history ends as `boundary`
+    /// says.
     pub(crate) fn plan(
         self,
         log: &dyn ObjectLog,
-        common: Common,
-        include_tag: bool,
+        haves: &BTreeSet<Ordinal>,
+        boundary: &Boundary,
+        terms: Terms,
+        limits: &Limits,
     ) -> Result<Plan, Error> {
-        let start = common.end();
-        // Empty when the client has more than it wants.
-        let end = self.tip.map_or(start, |tip| tip.get().saturating_add(1));
-        let mut plan =
-            Plan { entries: Ranges::new(start..end, self.loose), tags: self.tags, common };
+        let Terms { filter, include_tag } = terms;
+        let nothing = RoaringBitmap::new();
+        let mut reach = Reach::new(log, Filter::default(), &nothing, limits.objects);
+        for (top, floor) in lines(haves, &boundary.client) {
+            reach.commits(top, floor)?;
+        }
+        let (has, _) = reach.found();
+        let mut reach = Reach::new(log, filter, &has, limits.objects);
+        for (top, floor) in lines(&self.commits, &boundary.ends) {
+            reach.commits(top, floor)?;
+        }
+        for at in &self.loose {
+            reach.object(*at)?;
+        }
+        let (found, leaves) = reach.found();
+        let (entries, mates) = (Ranges::new(&found), mates(&leaves));
+        let mut plan = Plan { entries, mates, tags: self.tags, has, filter };
         if include_tag {
             plan.include_tags(log)?;
         }
@@ -75,24 +103,59 @@ impl Wanted {
     }
 }
 
+/// The stretches of history below `tops`: each from its newest commit down to one of `floors`, or to
+/// the first commit. Of tops above one floor, the newest reaches the others.
+fn lines(tops: &BTreeSet<Ordinal>, floors: &BTreeSet<Ordinal>) -> Vec<(Ordinal, Option<Ordinal>)> {
+    let floor = |top: Ordinal| floors.range(..=top).next_back().copied();
+    let newest: BTreeMap<_, _> = tops.iter().map(|top| (floor(*top), *top)).collect();
+    newest.into_iter().map(|(floor, top)| (top, floor)).collect()
+}
+
+/// Tags that are looked at first; twice as many each time that all of them are of commits sent.
+const TAGS_AT_FIRST: usize = 8;
+
 impl Plan {
-    /// Everything after `common` up to the commit at `tip`, and `tags`.
-    pub(crate) fn range(common: Common, tip: Ordinal, tags: Vec<TagObject>) -> Self {
-        let start = common.end();
-        let entries = Ranges::new(start..tip.get().saturating_add(1).max(start), []);
-        Self { entries, tags, common }
+    /// Everything after `from` up to the commit at `tip`, and `tags`, for somebody who has all up to
+    /// `from`.
+    pub(crate) fn range(from: Option<Ordinal>, tip: Ordinal, tags: Vec<TagObject>) -> Self {
+        let (mut has, mut found) = (RoaringBitmap::new(), RoaringBitmap::new());
+        found.insert_range(..=tip.get());
+        if let Some(from) = from {
+            has.insert_range(..=from.get());
+        }
+        found -= &has;
+        let entries = Ranges::new(&found);
+        Self { entries, mates: Mates::new(), tags, has, filter: Filter::default() }
     }
 
-    /// Adds the annotated tags of the commits that are sent.
+    /// Whether the client has the object of `kind` at `at`, so that a delta may rest on it. What it
+    /// once filtered out it may lack, although its commits name it.
+    pub(crate) fn is_had(&self, at: Ordinal, kind: GitKind) -> bool {
+        self.filter.leaves_whole(kind) && self.has.contains(at.get())
+    }
+
+    /// Adds the annotated tags of the commits that are sent. Tags come newest first, so the search
+    /// ends with the first that is older than all that is sent.
     fn include_tags(&mut self, log: &dyn ObjectLog) -> Result<(), Error> {
-        for tag in log.refs("refs/tags/").map_err(Error::Read)? {
-            let Some(commit) = tag.peeled else { continue };
-            if self.entries.index_of(read::locate(log, commit)?).is_some() {
-                let tag_object = log.tag(&tag.oid).map_err(Error::Read)?;
-                self.tags.push(tag_object.ok_or(Error::Missing(tag.oid))?);
+        let Some(oldest) = self.entries.first() else { return Ok(()) };
+        let mut most = TAGS_AT_FIRST;
+        loop {
+            let tags = log.newest_tags(most).map_err(Error::Read)?;
+            let places = tags.iter().map(|tag| match tag.peeled {
+                Some(commit) => read::locate(log, commit).map(|at| (at, tag.oid)),
+                None => Err(Error::Missing(tag.oid)),
+            });
+            let places = places.collect::<Result<Vec<_>, _>>()?;
+            if tags.len() == most && places.iter().all(|(at, _)| *at >= oldest) {
+                most = most.saturating_mul(2);
+                continue;
             }
+            for (_, oid) in places.iter().filter(|(at, _)| self.entries.index_of(*at).is_some()) {
+                let tag = log.tag(oid).map_err(Error::Read)?;
+                self.tags.push(tag.ok_or(Error::Missing(*oid))?);
+            }
+            return Ok(());
         }
-        Ok(())
     }
 
     /// The number of objects in the pack.
@@ -101,19 +164,20 @@ impl Plan {
     }
 }
 
-/// Adds a blob, or a tree and all that it reaches.
-fn reach(log: &dyn ObjectLog, at: Ordinal, seen: &mut BTreeSet<u32>) -> Result<(), Error> {
-    let mut open = vec![at];
-    while let Some(at) = open.pop() {
-        if !seen.insert(at.get()) || read::entry(log, at)?.kind != GitKind::Tree {
-            continue;
-        }
-        let (_, bytes) = read::object(log, at)?;
-        let damaged = || Error::damaged(at, "it is not a well-formed tree");
-        let tree = gix_object::TreeRef::from_bytes(&bytes, gix_hash::Kind::Sha1);
-        for entry in tree.map_err(|_| damaged())?.entries {
-            open.push(read::locate(log, from_gix(entry.oid).ok_or_else(damaged)?)?);
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(ordinals: &[u32]) -> BTreeSet<Ordinal> {
+        ordinals.iter().map(|at| Ordinal::new(*at)).collect()
     }
-    Ok(())
+
+    #[test]
+    fn history_is_cut_into_lines_at_its_floors() {
+        let line = |top, floor: Option<u32>| (Ordinal::new(top), floor.map(Ordinal::new));
+        assert_eq!(lines(&set(&[3, 9]), &set(&[])), [line(9, None)]);
+        assert_eq!(lines(&set(&[3, 9]), &set(&[5])), [line(3, None), line(9, Some(5))]);
+        assert_eq!(lines(&set(&[5, 7, 9]), &set(&[5, 6])), [line(5, Some(5)), line(9, Some(6))]);
+        assert_eq!(lines(&set(&[]), &set(&[5])), []);
+    }
 }

@@ -5,7 +5,7 @@ use colophon_model::{GitKind, LogEntry, Ordinal};
 use crate::protocol::PackOptions;
 use crate::select::Plan;
 use crate::zlib::Deflater;
-use crate::{Error, ObjectLog, pack, pkt, read};
+use crate::{Error, Made, ObjectLog, delta, pack, pkt, read};
 
 /// How pack bytes are wrapped for a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,27 +150,55 @@ impl PackStream {
         Ok(())
     }
 
-    /// The entry of the object at `at`: as a delta when the client can resolve it, else whole.
+    /// The entry of the object at `at`: as it stands in the log when the client can resolve that.
     fn entry(&self, log: &dyn ObjectLog, at: Ordinal) -> Result<(Vec<u8>, Vec<u8>), Error> {
         let entry = read::entry(log, at)?;
         let LogEntry { kind, size, inflated, .. } = entry;
         let Some(base) = entry.base else {
-            return Ok((pack::whole(kind, size), entry.deflated));
+            return match self.plan.mates.get(&at) {
+                Some(mate) => self.made(log, at, &entry, Some(*mate)),
+                None => Ok((pack::whole(kind, size), entry.deflated)),
+            };
         };
-        let sent = self.plan.entries.index_of(base).and_then(|index| self.offsets.get(index));
-        match sent {
-            Some(offset) if self.options.ofs_delta => {
-                Ok((pack::ofs_delta(inflated, self.made - offset), entry.deflated))
-            }
-            _ if sent.is_some() || self.options.thin && self.plan.common.holds(base) => {
-                let base = read::entry(log, base)?.oid;
-                Ok((pack::ref_delta(inflated, base), entry.deflated))
-            }
-            _ => {
-                let (kind, bytes) = read::object(log, at)?;
-                Ok((pack::whole(kind, size), Deflater::new().deflate(&bytes)))
-            }
+        if self.offset(base).is_some() || self.options.thin && self.plan.is_had(base, kind) {
+            return Ok((self.delta_head(log, base, inflated)?, entry.deflated));
         }
+        self.made(log, at, &entry, self.plan.mates.get(&at).copied())
+    }
+
+    /// The same in another form than that of the log: as a delta against `mate`, or whole.
+    fn made(
+        &self,
+        log: &dyn ObjectLog,
+        at: Ordinal,
+        entry: &LogEntry,
+        mate: Option<Ordinal>,
+    ) -> Result<(Vec<u8>, Vec<u8>), Error> {
+        let mate = mate.filter(|mate| self.offset(*mate).is_some());
+        let form = log.made(at, mate, &mut || other_form(log, at, mate))?;
+        let head = match form.base {
+            Some(base) => self.delta_head(log, base, form.inflated)?,
+            None => pack::whole(entry.kind, entry.size),
+        };
+        Ok((head, form.deflated.clone()))
+    }
+
+    /// Starts a delta against an object that is in the pack already, or that the client has.
+    fn delta_head(
+        &self,
+        log: &dyn ObjectLog,
+        base: Ordinal,
+        inflated: u64,
+    ) -> Result<Vec<u8>, Error> {
+        match self.offset(base).filter(|_| self.options.ofs_delta) {
+            Some(offset) => Ok(pack::ofs_delta(inflated, self.made - offset)),
+            None => Ok(pack::ref_delta(inflated, read::shape(log, base)?.oid)),
+        }
+    }
+
+    /// Where the entry of an object that was sent began.
+    fn offset(&self, at: Ordinal) -> Option<u64> {
+        self.offsets.get(self.plan.entries.index_of(at)?).copied()
     }
 
     fn push(&mut self, parts: &[&[u8]]) {
@@ -185,6 +213,22 @@ impl PackStream {
             self.made += part.len() as u64;
         }
     }
+}
+
+/// A delta counts when it saves half.
+fn other_form(log: &dyn ObjectLog, at: Ordinal, mate: Option<Ordinal>) -> Result<Made, Error> {
+    let (_, bytes) = read::object(log, at)?;
+    let mut zlib = Deflater::new();
+    let whole = zlib.deflate(&bytes);
+    if let Some(base) = mate {
+        let (_, old) = read::object(log, base)?;
+        let delta = delta::encode(&old, &bytes).unwrap_or_default();
+        let deflated = zlib.deflate(&delta);
+        if !delta.is_empty() && deflated.len() < whole.len() / 2 {
+            return Ok(Made { base: mate, inflated: delta.len() as u64, deflated });
+        }
+    }
+    Ok(Made { base: None, inflated: bytes.len() as u64, deflated: whole })
 }
 
 const FAILED: &str = "the server could not read the repository";

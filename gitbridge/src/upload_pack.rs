@@ -2,7 +2,7 @@
 
 use colophon_model::TenantBranch;
 
-use crate::{Error, Limits, ObjectLog, PackStream, Protocol, advertise, v0, v2};
+use crate::{Error, Limits, ObjectLog, PackStream, Protocol, Tags, advertise, v0, v2};
 
 /// Answers for one tenant's repository. Read-only: there is no receive-pack.
 #[derive(Debug, Clone)]
@@ -11,6 +11,13 @@ pub struct UploadPack {
     pub branch: TenantBranch,
     /// How the server names itself, such as `colophon/0.1.0`. Printable, without spaces.
     pub agent: &'static str,
+    /// Which tags are listed.
+    pub tags: Tags,
+    /// Whether clients may ask for refs by name instead of by what they name (`ref-in-want`). Off in
+    /// Git too unless it is asked for: a clone by Git 2.47 that goes shallow while a build lands then
+    /// gets the new tip and still writes the old one to its branch. Nothing is lost without it,
+    /// because what a branch once named stays.
+    pub ref_in_want: bool,
     /// What a request may ask for.
     pub limits: Limits,
 }

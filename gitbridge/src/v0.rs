@@ -2,10 +2,12 @@
 
 use colophon_model::Oid;
 
+use crate::filter::Filter;
 use crate::negotiate::Hearing;
 use crate::pkt::{self, Packet};
 use crate::protocol::{PackOptions, parse_oid, unexpected};
-use crate::select::Wanted;
+use crate::select::{Terms, Wanted};
+use crate::shallow::DepthRequest;
 use crate::stream::{Framing, PackStream};
 use crate::{Error, Limits, ObjectLog, Response, UploadPack};
 
@@ -21,10 +23,17 @@ pub(crate) fn answer(
     }
     let wanted = Wanted::find(log, &request.wants)?;
     let mut talk = Negotiation::new(log, &request);
-    if !talk.hear_all(rest, server.limits.haves)? {
+    let boundary = request.depth.settle(log, &wanted.commits)?;
+    if request.depth.is_change() {
+        boundary.lines(log)?.iter().for_each(|line| pkt::put(&mut talk.out, line));
+        talk.out.extend_from_slice(pkt::FLUSH);
+    }
+    // A client may first ask where its history will end, and come back with the rest.
+    if rest.is_empty() || !talk.hear_all(rest, server.limits.haves)? {
         return Ok(Response::without_pack(talk.out));
     }
-    let plan = wanted.plan(log, talk.hearing.common(), request.options.include_tag)?;
+    let haves = talk.hearing.commits();
+    let plan = wanted.plan(log, haves, &boundary, request.terms, &server.limits)?;
     let pack = PackStream::new(plan, request.options, request.framing)?;
     Ok(Response { head: talk.out, pack: Some(pack) })
 }
@@ -40,8 +49,41 @@ enum Acks {
     Detailed,
 }
 
+#[derive(Default)]
+struct Lines<'a> {
+    wants: Vec<Oid>,
+    /// What stands behind the first `want`.
+    capabilities: &'a str,
+    depth: DepthRequest,
+    filter: Filter,
+}
+
+impl<'a> Lines<'a> {
+    fn take(&mut self, line: &'a str, limits: &Limits) -> Result<(), Error> {
+        match line.split_once(' ').unwrap_or((line, "")) {
+            ("want", tail) => {
+                let (oid, list) = tail.split_once(' ').unwrap_or((tail, ""));
+                if self.wants.is_empty() {
+                    self.capabilities = list;
+                }
+                Limits::push(&mut self.wants, oid, "wants", limits.wants)
+            }
+            ("filter", spec) => {
+                self.filter = Filter::parse(spec)?;
+                Ok(())
+            }
+            // A capability here, and no line as in version 2.
+            ("deepen-relative", _) => Err(unexpected(line)),
+            _ if self.depth.take(line, limits)? => Ok(()),
+            _ => Err(unexpected(line)),
+        }
+    }
+}
+
 struct Request {
     wants: Vec<Oid>,
+    depth: DepthRequest,
+    terms: Terms,
     options: PackOptions,
     acks: Acks,
     /// Whether the pack follows `ready` at once, without a round for `done`.
@@ -57,34 +99,20 @@ impl Request {
     ) -> Result<(Self, &'p [Packet<'a>]), Error> {
         let end = packets.iter().position(|packet| *packet == Packet::Flush);
         let (lines, rest) = packets.split_at(end.unwrap_or(packets.len()));
-        let mut wants = Vec::new();
-        let mut capabilities = "";
+        let mut request = Lines::default();
         for packet in lines {
             let Packet::Text(line) = packet else { return Err(unexpected("0001")) };
-            let (verb, tail) = line.split_once(' ').unwrap_or((line, ""));
-            match verb {
-                "want" => {
-                    let (oid, list) = tail.split_once(' ').unwrap_or((tail, ""));
-                    if wants.is_empty() {
-                        capabilities = list;
-                    }
-                    Limits::push(&mut wants, oid, "wants", limits.wants)?;
-                }
-                "shallow" | "deepen" | "deepen-since" | "deepen-not" => {
-                    return Err(Error::Unsupported("shallow history"));
-                }
-                "filter" => return Err(Error::Unsupported("a partial clone filter")),
-                _ => return Err(unexpected(line)),
-            }
+            request.take(line, limits)?;
         }
-        if end.is_none() && !wants.is_empty() {
+        if end.is_none() && !request.wants.is_empty() {
             return Err(Error::Protocol("the request ends early".to_owned()));
         }
-        Ok((Self::new(wants, capabilities)?, rest.get(1..).unwrap_or_default()))
+        Ok((Self::new(request)?, rest.get(1..).unwrap_or_default()))
     }
 
     /// Unknown capabilities are ignored, as Git's own server does.
-    fn new(wants: Vec<Oid>, capabilities: &str) -> Result<Self, Error> {
+    fn new(lines: Lines<'_>) -> Result<Self, Error> {
+        let Lines { wants, capabilities, mut depth, filter } = lines;
         let has = |name: &str| capabilities.split(' ').any(|capability| capability == name);
         if capabilities
             .split(' ')
@@ -92,11 +120,11 @@ impl Request {
         {
             return Err(Error::Unsupported("this object format"));
         }
-        let options = PackOptions {
-            thin: has("thin-pack"),
-            ofs_delta: has("ofs-delta"),
-            include_tag: has("include-tag"),
-        };
+        let options = PackOptions { thin: has("thin-pack"), ofs_delta: has("ofs-delta") };
+        let terms = Terms { filter, include_tag: has("include-tag") };
+        if has("deepen-relative") {
+            depth.count_from_the_ends();
+        }
         let acks = match (has("multi_ack_detailed"), has("multi_ack")) {
             (true, _) => Acks::Detailed,
             (false, true) => Acks::Multi,
@@ -107,7 +135,7 @@ impl Request {
             (false, true) => Framing::SideBand,
             (false, false) => Framing::Raw,
         };
-        Ok(Self { wants, options, acks, no_done: has("no-done"), framing })
+        Ok(Self { wants, depth, terms, options, acks, no_done: has("no-done"), framing })
     }
 }
 
@@ -177,12 +205,12 @@ impl<'a> Negotiation<'a> {
         } else {
             self.batch.unknown = true;
             match self.request.acks {
-                Acks::Detailed if self.hearing.common().is_enough() => {
+                Acks::Detailed if self.hearing.is_enough() => {
                     self.said_ready = true;
                     self.ack(oid, " ready");
                 }
                 // Stops the client from listing more of what it alone has.
-                Acks::Multi if self.hearing.common().is_enough() => self.ack(oid, " continue"),
+                Acks::Multi if self.hearing.is_enough() => self.ack(oid, " continue"),
                 Acks::Detailed | Acks::Multi | Acks::Single => {}
             }
         }

@@ -8,6 +8,9 @@ use gix_object::tree::{Entry, EntryKind, EntryMode};
 use crate::object::{Object, from_gix, to_gix};
 use crate::{Error, ObjectLog, read};
 
+/// Most entries of a directory: what forges still show and file systems still list at once.
+const MAX_ENTRIES: usize = 3_000;
+
 /// A directory that was opened.
 #[derive(Default)]
 pub(crate) struct Dir {
@@ -58,11 +61,11 @@ impl Dir {
         let (folders, name) = split(path);
         let mut dir = self;
         for folder in folders {
-            dir.check_case(folder, path)?;
+            dir.check_name(folder, path)?;
             let child = dir.children.entry(folder.to_owned());
             dir = child.or_insert(Child::Open(Self::default())).opened(log, path)?;
         }
-        dir.check_case(name, path)?;
+        dir.check_name(name, path)?;
         let new = Child::Closed { mode: entry_kind(mode).into(), oid };
         match dir.children.insert(name.to_owned(), new) {
             None => Ok(None),
@@ -86,14 +89,22 @@ impl Dir {
         }
     }
 
-    /// On Windows and macOS, two names that differ in case only are one file.
-    fn check_case(&self, name: &str, path: &ArtifactPath) -> Result<(), Error> {
-        let clashes = |(other, child): (&String, &Child)| {
-            other != name && other.eq_ignore_ascii_case(name) && !child.is_vacant()
-        };
-        let settled = self.children.get(name).is_some_and(|child| !child.is_vacant());
-        if !settled && self.children.iter().any(clashes) {
-            return Err(refuse(path, "another name there differs in letter case only"));
+    /// Whether `name` may stand here: it does, or there is room and no other name is the same file
+    /// on Windows and macOS. Paths are ASCII, so letter case is all that can differ.
+    fn check_name(&self, name: &str, path: &ArtifactPath) -> Result<(), Error> {
+        if self.children.get(name).is_some_and(|child| !child.is_vacant()) {
+            return Ok(());
+        }
+        let others = self.children.iter().filter(|(_, child)| !child.is_vacant());
+        let mut count = 0;
+        for (other, _) in others {
+            if other != name && other.eq_ignore_ascii_case(name) {
+                return Err(refuse(path, "another name there differs in letter case only"));
+            }
+            count += 1;
+        }
+        if count >= MAX_ENTRIES {
+            return Err(refuse(path, "its folder has 3,000 entries, and no more fit"));
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ mod path;
 mod policy;
 mod record;
 mod refs;
+mod signature;
 mod target;
 mod tenant;
 mod time;
@@ -33,6 +34,7 @@ pub use record::{
     BuildId, BuildRecord, EdgeOutput, GateResult, GateStatus, InvalidBuildId, Output, OutputFile,
 };
 pub use refs::{BuildTag, InvalidRef, TenantBranch};
+pub use signature::{InvalidSignature, Signatures, SshSignature};
 pub use target::{EdgeRuntime, Target};
 pub use tenant::{InvalidSlug, TenantSlug, TenantUid};
 pub use time::{Stamp, UnixMillis};

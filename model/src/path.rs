@@ -7,11 +7,16 @@ use serde::{Deserialize, Serialize};
 
 /// A relative path that every client can check out and every agent can write.
 ///
-/// `/` separates components. ASCII only (so NFC holds by construction), at most 240 bytes; no
+/// `/` separates components. At most 240 bytes, of printable ASCII without `\ : * ? " < > |`; no
 /// component that is empty, `.` or `..`, ends in a dot or space, begins with a space, is a Windows
-/// device name, or that a Git client would read as its own (`.git`, `git~1`, `.gitmodules`,
-/// `.gitattributes`, `.gitignore`, `.mailmap` in any case). Stricter than `git fsck --strict`, which
-/// lets backslashes, colons and device names through.
+/// device name or the short name of another file on NTFS (`git~1`), or that a Git client would read
+/// as its own (`.git`, `.gitmodules`, `.gitattributes`, `.gitignore`, `.mailmap`, `.lfsconfig` in any
+/// letter case). Stricter than `git fsck --strict`, which lets backslashes, colons and device names
+/// through.
+///
+/// ASCII only is a choice: paths are made of fixed words and identifiers, so nobody misses more, and
+/// what Unicode brings cannot be said at all: two normal forms of one name, letters that only fold
+/// together on some systems, code points that HFS+ ignores, superscript digits in device names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ArtifactPath(String);
@@ -75,6 +80,8 @@ fn broken_component_rule(name: &str) -> Option<&'static str> {
         Some("a component must not begin with a space, or end with a dot or space")
     } else if is_device(name) {
         Some("a component is a Windows device name")
+    } else if is_short_name(name) {
+        Some("a component must not have `~` before a digit, as short names of Windows do")
     } else if is_git_name(name) {
         Some("a component is a name that Git gives a meaning")
     } else {
@@ -93,16 +100,16 @@ fn is_device(name: &str) -> bool {
         || numbered("lpt")
 }
 
+/// What a Git client, or its extension for large files, takes instructions from.
 fn is_git_name(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    let own = [".git", ".gitmodules", ".gitattributes", ".gitignore", ".mailmap"];
-    // NTFS short names of the same: git~1, gitmod~1, gi7eba~1 and so on.
-    let short = |text: &str| {
-        text.rsplit_once('~').is_some_and(|(stem, n)| {
-            stem.starts_with("gi") && !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())
-        })
-    };
-    own.contains(&lower.as_str()) || short(&lower)
+    let own = [".git", ".gitmodules", ".gitattributes", ".gitignore", ".mailmap", ".lfsconfig"];
+    own.iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
+/// NTFS gives every file a second name such as `GITMOD~1`, `GI7EBA~1` or `~1000000`; which one cannot
+/// be told from the first, so none is let through.
+fn is_short_name(name: &str) -> bool {
+    name.as_bytes().windows(2).any(|pair| pair[0] == b'~' && pair[1].is_ascii_digit())
 }
 
 impl fmt::Display for ArtifactPath {
@@ -146,62 +153,125 @@ mod tests {
             "console.py",
             "gi.py",
             "a~b",
+            "~",
+            ".github",
+            ".gitkeep",
+            "git",
+            "common.py",
+            "com10",
+            "auxiliary",
+            "nul_.txt",
         ] {
             assert!(ArtifactPath::new(good).is_ok(), "{good}");
         }
     }
 
+    /// By what they do. Git's own tests (t0060, t1014, t1450) have most of them.
+    const TRICKS: &[(&str, &[&str])] = &[
+        ("leaves the folder", &["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/.", "../a"]),
+        (
+            "means something else on Windows",
+            &["a\\b", "..\\a", "C:x", "a:b", "a:$DATA", "a*", "a?", "a\"", "a<", "a>", "a|"],
+        ),
+        ("is dropped by Windows", &["a.", "a ", "a. .", "a/b./c", "..."]),
+        ("is trimmed by people's tools", &[" a", "a/ b"]),
+        ("hides in a terminal", &["a\0", "a\n", "a\r", "a\t", "a\u{1b}[2J", "a\u{7f}"]),
+        (
+            "is a device",
+            &[
+                "CON",
+                "con.txt",
+                "con .txt",
+                "Aux",
+                "aux.c",
+                "nul.tar.gz",
+                "prn",
+                "a/PRN.x/b",
+                "COM1",
+                "com0",
+                "com9.log",
+                "lpt9.x",
+                "LPT0",
+                "conin$",
+                "CONOUT$.txt",
+                "clock$",
+                "com\u{b9}",
+                "COM\u{b2}.txt",
+                "lpt\u{b3}",
+            ],
+        ),
+        (
+            "is the repository",
+            &[
+                ".git",
+                ".GIT/config",
+                ".Git",
+                "a/.git/b",
+                ".git/hooks/post-checkout",
+                "git~1",
+                "GIT~1",
+                "git~2",
+                ".git ",
+                ".git.",
+                ".git. . ",
+                ".git...",
+                ".git::$INDEX_ALLOCATION",
+                ".git:a",
+                ".git\\config",
+                ".\u{200c}git",
+                ".g\u{200d}it",
+                ".git\u{feff}",
+                ".\u{206a}Git",
+                "\u{feff}.git",
+            ],
+        ),
+        (
+            "instructs a client",
+            &[
+                ".gitmodules",
+                ".gitModules",
+                ".gitmodules ",
+                ".gitmodules.",
+                ".gitmodules:$DATA",
+                "gitmod~1",
+                "GITMOD~4",
+                "gi7eba~1",
+                "GI7EBA~9",
+                "GI7EB~10",
+                "GI7E~123",
+                "~1000000",
+                ".git\u{200c}modules",
+                ".gitattributes",
+                ".GITATTRIBUTES",
+                "a/.gitattributes",
+                "gitatt~1",
+                "gi7d29~1",
+                ".gitignore",
+                "gitign~1",
+                "gi250a~1",
+                ".mailmap",
+                "mailma~1",
+                "maba30~1",
+                ".lfsconfig",
+                "lfscon~1",
+                "github~1",
+            ],
+        ),
+        (
+            "is one file with another",
+            &["\u{e9}", "e\u{301}", "\u{212a}", "\u{130}", "\u{df}", "\u{fb01}", "\u{ff21}"],
+        ),
+    ];
+
     #[test]
     fn every_known_trick_is_refused() {
         let long = "a".repeat(241);
-        for bad in [
-            "",
-            "/",
-            "/a",
-            "a/",
-            "a//b",
-            ".",
-            "..",
-            "a/../b",
-            "a/.",
-            "a\\b",
-            "C:x",
-            "a:b",
-            "a*",
-            "a?",
-            "a\"",
-            "a<",
-            "a>",
-            "a|",
-            "a\0",
-            "a\n",
-            "a\u{7f}",
-            "é",
-            "a.",
-            "a ",
-            " a",
-            "CON",
-            "con.txt",
-            "aux",
-            "nul.tar.gz",
-            "COM1",
-            "lpt9.x",
-            "conin$",
-            ".git",
-            ".GIT/config",
-            "a/.git/b",
-            "git~1",
-            "GIT~1",
-            ".gitmodules",
-            ".gitattributes",
-            "gitmod~1",
-            "gi7eba~1",
-            ".gitignore",
-            long.as_str(),
-        ] {
-            assert!(ArtifactPath::new(bad).is_err(), "{bad:?}");
+        let tricks = TRICKS.iter().flat_map(|(does, names)| names.iter().map(move |n| (*does, *n)));
+        for (does, bad) in tricks.chain([("is too long", long.as_str())]) {
+            assert!(ArtifactPath::new(bad).is_err(), "{bad:?} {does}");
+            assert!(ArtifactPath::new(format!("app/{bad}/x.py")).is_err(), "{bad:?} {does}");
             let json = serde_json::to_string(bad).unwrap();
-            assert!(serde_json::from_str::<ArtifactPath>(&json).is_err(), "{bad:?}");
+            assert!(serde_json::from_str::<ArtifactPath>(&json).is_err(), "{bad:?} {does}");
         }
     }
 

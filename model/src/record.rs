@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ArtifactPath, BuildKey, BuildTag, Digest, EdgeRuntime, FileMode, FlowId, FlowSource,
-    NativeFlowId, Oid, Sha256, Stamp, Target, TenantUid, UnixMillis,
+    NativeFlowId, Oid, Sha256, Signatures, Stamp, Target, TenantUid, UnixMillis,
 };
 
 /// A build's identifier: 32 hex digits.
@@ -127,6 +127,9 @@ pub struct BuildRecord {
     /// say.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub manifest: Option<Digest>,
+    /// The signatures of the commit and the tags. Without them, neither is signed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signatures: Option<Signatures>,
 }
 
 /// What a build made for one target.

@@ -10,9 +10,10 @@ use colophon_trust::Error as TrustError;
 use serde::Serialize;
 
 use crate::feed::FeedError;
-use crate::maintenance::JobError;
+use crate::maintenance::{JobError, OutError};
 use crate::mirror::MirrorError;
 use crate::pipeline::BuildError;
+use crate::projection::RebuildError;
 use crate::tasks::TaskError;
 use crate::tenants::TenantError;
 
@@ -103,6 +104,12 @@ impl ApiError {
     /// 404, the same for what does not exist and for what belongs to another tenant.
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "there is no such thing here")
+    }
+
+    /// 429 for a tenant whose other requests did not end in time.
+    pub fn busy_tenant() -> Self {
+        let text = "too many Git requests of this tenant are being answered";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", text).retry_after(5)
     }
 
     /// 401 for a missing, unknown or expired token.
@@ -314,6 +321,8 @@ impl From<JobError> for ApiError {
             }
             JobError::Store(cause) => return Self::store(cause),
             JobError::Encoding(cause) => return Self::internal(cause),
+            JobError::Rebuild(cause) => return Self::rebuild(cause),
+            JobError::Out(cause) => return Self::out(cause),
             JobError::Unknown(_) => {
                 return Self::new(StatusCode::NOT_FOUND, "not-found", error.to_string());
             }
@@ -324,6 +333,34 @@ impl From<JobError> for ApiError {
             JobError::Relative(_) | JobError::Inside { .. } => "invalid-dir",
         };
         Self::bad_request(code, error.to_string())
+    }
+}
+
+impl ApiError {
+    fn rebuild(error: &RebuildError) -> Self {
+        let code = match error {
+            RebuildError::Differs { .. } => "rebuild-differs",
+            RebuildError::Lost(_) => "facts-lost",
+            RebuildError::Gone => return Self::not_found(),
+            RebuildError::Store(cause) => return Self::store(cause),
+            RebuildError::Git(_) | RebuildError::Encoding(_) | RebuildError::Aside(_) => {
+                return Self::new(StatusCode::INTERNAL_SERVER_ERROR, "rebuild", chain(error));
+            }
+        };
+        Self::new(StatusCode::CONFLICT, code, error.to_string())
+    }
+
+    /// The operator is told which file it is about: only the operator starts jobs.
+    fn out(error: &OutError) -> Self {
+        let (status, code) = match error {
+            OutError::Taken(_) => (StatusCode::CONFLICT, "not-empty"),
+            OutError::UnknownRevision(_) => (StatusCode::BAD_REQUEST, "unknown-revision"),
+            OutError::Nothing(_) => (StatusCode::CONFLICT, "nothing-new"),
+            OutError::NoTip => (StatusCode::CONFLICT, "no-tip"),
+            OutError::File { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "file"),
+            OutError::Git(_) => (StatusCode::INTERNAL_SERVER_ERROR, "git"),
+        };
+        Self::new(status, code, chain(error))
     }
 }
 

@@ -8,25 +8,21 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use colophon_gitbridge::{Limits, PackStream, Protocol, UploadPack};
-use colophon_model::{TenantBranch, TenantUid};
+use colophon_gitbridge::{Limits, Protocol, Tags, UploadPack};
+use colophon_model::TenantBranch;
 use colophon_store::rows::TenantRow;
 use serde::Deserialize;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 
 use super::body::read_body;
+use super::git_stream::{Answer, StreamError};
 use super::path::Segments;
-use super::{ApiError, auth, chain};
+use super::{ApiError, auth};
 use crate::app::{App, SharedApp};
 use crate::projection::TenantLog;
 use crate::tokens::Scope;
 
 /// Largest request, inflated, in bytes: Git's own default (`http.maxRequestBuffer`).
 const REQUEST_LIMIT: usize = 10 * 1024 * 1024;
-
-/// Chunks of a pack that may wait for a slow reader: about 256 KiB.
-const CHUNKS_AHEAD: usize = 4;
 
 /// The service a client asks for.
 #[derive(Debug, Deserialize)]
@@ -55,16 +51,15 @@ pub(super) async fn advertise(
 }
 
 fn advertisement(app: &App, repo: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
-    let tenant = tenant(app, repo, headers)?;
+    let repo = Repo::open(app, repo, headers)?;
     let view = app.press.store.view()?;
-    let log = TenantLog::new(&view, tenant.uid);
-    let body =
-        door(&tenant).advertise(&log, protocol(headers)).map_err(|e| ApiError::internal(&e))?;
+    let log = TenantLog::new(&view, repo.tenant.uid);
+    let body = repo.door.advertise(&log, protocol(headers)).map_err(|e| ApiError::internal(&e))?;
     answer("application/x-git-upload-pack-advertisement", Body::from(body))
 }
 
-/// `POST /git/<slug>.git/git-upload-pack`: the plan is made in one snapshot, the pack is streamed
-/// by short reads, so that a slow reader pins nothing.
+/// `POST /git/<slug>.git/git-upload-pack`: the answer is planned in one snapshot, and streamed when
+/// it is long.
 pub(super) async fn upload_pack(
     State(app): State<SharedApp>,
     Segments(repo): Segments<String>,
@@ -74,104 +69,30 @@ pub(super) async fn upload_pack(
     let place = app.reads.admit()?;
     // Nobody's body is read before it is known whose it is.
     let (reader, credentials) = (app.clone(), headers.clone());
-    let tenant = app.reads.resume(move || tenant(&reader, &repo, &credentials)).await??;
+    let repo = app.reads.resume(move || Repo::open(&reader, &repo, &credentials)).await??;
+    let passage = app.git.gates.pass(repo.tenant.uid).await.ok_or_else(ApiError::busy_tenant)?;
     let body = read_body(body, REQUEST_LIMIT).await?;
     let reader = app.clone();
-    let planned = place.run(move || plan(&reader, &tenant, &headers, &body)).await??;
-    let (uid, head, pack) = planned;
-    let body = match pack {
-        None => Body::from(head),
-        Some(pack) => stream(app, uid, head, pack),
-    };
-    answer("application/x-git-upload-pack-result", body)
+    let begun = place.run(move || begin(&reader, &repo, &headers, &body)).await??;
+    answer("application/x-git-upload-pack-result", begun.body(app, passage))
 }
 
-type Planned = (TenantUid, Vec<u8>, Option<PackStream>);
-
-fn plan(
-    app: &App,
-    tenant: &TenantRow,
-    headers: &HeaderMap,
-    body: &Bytes,
-) -> Result<Planned, ApiError> {
-    let view = app.press.store.view()?;
-    let log = TenantLog::new(&view, tenant.uid);
+/// Plans the answer and makes as much of it as goes out at once.
+fn begin(app: &App, repo: &Repo, headers: &HeaderMap, body: &Bytes) -> Result<Answer, ApiError> {
+    let uid = repo.tenant.uid;
     let request = inflate(headers, body)?;
-    match door(tenant).answer(&log, protocol(headers), &request) {
-        Ok(response) => Ok((tenant.uid, response.head, response.pack)),
-        Err(error) if error.is_clients() => Ok((tenant.uid, error.to_packet(), None)),
+    let view = app.press.store.view()?;
+    let log = TenantLog::new(&view, uid);
+    let log = app.git.cache.over(*uid.as_bytes(), &log);
+    match repo.door.answer(&log, protocol(headers), &request) {
+        Ok(response) => {
+            let mut answer = Answer { uid, head: response.head, pack: response.pack };
+            answer.fill(app).map_err(|e: StreamError| ApiError::internal(&e))?;
+            Ok(answer)
+        }
+        Err(error) if error.is_clients() => Ok(Answer { uid, head: error.to_packet(), pack: None }),
         Err(error) => Err(ApiError::internal(&error)),
     }
-}
-
-fn door(tenant: &TenantRow) -> UploadPack {
-    UploadPack {
-        branch: TenantBranch::new(tenant.slug.clone()),
-        agent: concat!("colophon/", env!("CARGO_PKG_VERSION")),
-        limits: Limits::default(),
-    }
-}
-
-/// Reads the pack chunk by chunk, each in a snapshot of its own, as fast as the client takes it.
-fn stream(app: SharedApp, uid: TenantUid, head: Vec<u8>, pack: PackStream) -> Body {
-    let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(CHUNKS_AHEAD);
-    tokio::spawn(async move {
-        let mut pack = pack;
-        let mut chunk = Some(head);
-        while let Some(bytes) = chunk {
-            if sender.send(Ok(Bytes::from(bytes))).await.is_err() {
-                return; // the client is gone
-            }
-            let reader = app.clone();
-            let read = app.reads.resume(move || {
-                let chunk = next_chunk(&reader, uid, &mut pack);
-                (pack, chunk)
-            });
-            match read.await {
-                Ok((rest, Ok(next))) => (pack, chunk) = (rest, next),
-                Ok((pack, Err(error))) => return cut(&sender, told(&pack, &error), &error).await,
-                Err(error) => return cut(&sender, Vec::new(), &error).await,
-            }
-        }
-    });
-    Body::from_stream(ReceiverStream::new(receiver))
-}
-
-fn next_chunk(
-    app: &App,
-    uid: TenantUid,
-    pack: &mut PackStream,
-) -> Result<Option<Vec<u8>>, StreamError> {
-    let view = app.press.store.view()?;
-    Ok(pack.next(&TenantLog::new(&view, uid))?)
-}
-
-#[derive(Debug, thiserror::Error)]
-enum StreamError {
-    #[error(transparent)]
-    Store(#[from] colophon_store::Error),
-    #[error(transparent)]
-    Git(#[from] colophon_gitbridge::Error),
-}
-
-/// What the client can be told of an error in the middle of a pack.
-fn told(pack: &PackStream, error: &StreamError) -> Vec<u8> {
-    match error {
-        StreamError::Git(error) => pack.failure(error),
-        StreamError::Store(_) => Vec::new(),
-    }
-}
-
-/// Ends a stream in error: the client is told in its protocol, then the connection is cut, so that
-/// it cannot take the pack for whole.
-async fn cut(
-    sender: &mpsc::Sender<Result<Bytes, std::io::Error>>,
-    told: Vec<u8>,
-    error: &(dyn std::error::Error + Sync),
-) {
-    tracing::error!(error = %chain(error), "a pack could not be sent to its end");
-    let _ = sender.send(Ok(Bytes::from(told))).await;
-    let _ = sender.send(Err(std::io::Error::other("the pack could not be read"))).await;
 }
 
 /// `POST /git/<slug>.git/git-receive-pack`, and the question before it: a push is refused in words
@@ -185,16 +106,32 @@ pub(super) async fn refuse_push() -> Result<Response, ApiError> {
         .map_err(|e| ApiError::internal(&e))
 }
 
-/// The tenant of a repository's name, if the request's token may read it. Git asks for
-/// credentials when it sees the challenge.
-fn tenant(app: &App, repo: &str, headers: &HeaderMap) -> Result<TenantRow, ApiError> {
-    let view = app.press.store.view()?;
-    let tenant = auth::token_tenant(app, &view, headers, Scope::Git)
-        .map_err(|e| e.challenge("Basic realm=\"colophon\""))?;
-    if repo.strip_suffix(".git") == Some(tenant.slug.as_str()) {
-        Ok(tenant)
-    } else {
-        Err(ApiError::not_found())
+/// A repository that the request's token may read, as its name shows it.
+struct Repo {
+    tenant: TenantRow,
+    door: UploadPack,
+}
+
+impl Repo {
+    /// `<slug>.git`, or `<slug>+all.git` with every tag. Git asks for credentials when it sees the
+    /// challenge.
+    fn open(app: &App, name: &str, headers: &HeaderMap) -> Result<Self, ApiError> {
+        let view = app.press.store.view()?;
+        let tenant = auth::token_tenant(app, &view, headers, Scope::Git)
+            .map_err(|e| e.challenge("Basic realm=\"colophon\""))?;
+        let name = name.strip_suffix(".git").ok_or_else(ApiError::not_found)?;
+        let (slug, tags) = match name.strip_suffix("+all") {
+            Some(slug) => (slug, Tags::All),
+            None => (name, Tags::Newest(app.config.git.tags)),
+        };
+        if slug != tenant.slug.as_str() {
+            return Err(ApiError::not_found());
+        }
+        let branch = TenantBranch::new(tenant.slug.clone());
+        let agent = concat!("colophon/", env!("CARGO_PKG_VERSION"));
+        let ref_in_want = app.config.git.ref_in_want;
+        let door = UploadPack { branch, agent, tags, ref_in_want, limits: Limits::default() };
+        Ok(Self { tenant, door })
     }
 }
 

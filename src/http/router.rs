@@ -8,11 +8,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
 use super::{
-    ApiError, blobs, builds, bundles, git, health, maintenance, metadata, mirrors, operator,
-    tenants,
+    ApiError, blobs, branches, builds, bundles, git, health, maintenance, metadata, mirrors,
+    operator, tenants,
 };
 use crate::app::SharedApp;
-use crate::maintenance::{Backup, Fsck, Gc, Purge};
+use crate::maintenance::{Backup, Fsck, Gc, GitBundle, GitExport, GitRebuild, Purge};
 
 /// The service. Bodies are bounded by the handlers that read them.
 pub fn router(app: SharedApp) -> Router {
@@ -24,10 +24,14 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/builds/{id}", get(builds::show))
         .route("/v1/operator/proof/{nonce}", get(operator::proof))
         .route("/v1/keys/operator", get(operator::key))
+        .route("/v1/keys/git", get(operator::git_key))
         .route("/v1/maintenance/gc", post(maintenance::run::<Gc>))
         .route("/v1/maintenance/fsck", post(maintenance::run::<Fsck>))
         .route("/v1/maintenance/purge", post(maintenance::run::<Purge>))
         .route("/v1/maintenance/backup", post(maintenance::run::<Backup>))
+        .route("/v1/maintenance/git/rebuild", post(maintenance::run::<GitRebuild>))
+        .route("/v1/maintenance/git/export", post(maintenance::run::<GitExport>))
+        .route("/v1/maintenance/git/bundle", post(maintenance::run::<GitBundle>))
         .route("/v1/maintenance/blobs/{digest}", get(maintenance::explain))
         .route("/v1/tenants", post(tenants::create))
         .route("/v1/tenants/{slug}", delete(maintenance::erase))
@@ -43,6 +47,7 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/t/{slug}/edge/{flow}/manifest.json", get(metadata::edge_manifest))
         .route("/v1/t/{slug}/tuf/{file}", get(metadata::tuf))
         .route("/v1/t/{slug}/targets/{name}", get(bundles::show))
+        .route("/branches/tenant/{slug}", get(branches::show))
         .route("/git/{repo}/info/refs", get(git::advertise))
         .route("/git/{repo}/git-upload-pack", post(git::upload_pack))
         .route("/git/{repo}/git-receive-pack", post(git::refuse_push))

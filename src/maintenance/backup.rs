@@ -29,16 +29,21 @@ impl Job for Backup {
     type Outcome = BackedUp;
 
     fn run(&self, site: Site<'_>, report: Report<'_>) -> Result<BackedUp, JobError> {
-        if !self.dir.is_absolute() {
-            return Err(JobError::Relative(self.dir.clone()));
-        }
-        if is_inside(&self.dir, &site.config.data) {
-            let (dir, data) = (self.dir.clone(), site.config.data.clone());
-            return Err(JobError::Inside { dir, data });
-        }
+        check_outside(&self.dir, &site.config.data)?;
         let copied = site.press.store.backup(&self.dir, report)?;
         Ok(BackedUp { dir: self.dir.clone(), copied })
     }
+}
+
+/// Refuses a path that is relative, or inside the data directory.
+pub(super) fn check_outside(path: &Path, data: &Path) -> Result<(), JobError> {
+    if !path.is_absolute() {
+        return Err(JobError::Relative(path.to_owned()));
+    }
+    if is_inside(path, data) {
+        return Err(JobError::Inside { dir: path.to_owned(), data: data.to_owned() });
+    }
+    Ok(())
 }
 
 /// Whether `dir`, or the nearest folder above it that is there, is `data` or below it.

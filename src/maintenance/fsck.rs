@@ -35,7 +35,7 @@ impl Job for Fsck {
             FsckOptions { read_blobs: !self.quick, repair: self.repair, pace: self.share.pace() };
         let mut found = site.press.store.fsck(&options, Some(&FromGit), report)?;
         if !self.quick {
-            git::check(&site.press.store, report, &mut found)?;
+            git::check(site.press, report, &mut found)?;
         }
         Ok(found)
     }

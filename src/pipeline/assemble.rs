@@ -1,14 +1,14 @@
 //! Everything that one build changes, put together in the tenant's lane.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
 use colophon_compiler::{Compiled, Compiler, EdgeBundle};
-use colophon_gitbridge::{Change as GitChange, Message, NewCommit, NewTag, TagName};
+use colophon_gitbridge::{Appended, Change as GitChange, Signer};
 use colophon_model::{
-    Artifact, ArtifactPath, BuildId, BuildRecord, BuildTag, Digest, EdgeOutput, EdgePointer,
-    FileSet, FlowId, FlowManifest, Oid, Output, OutputFile, Stamp, Target, TenantBranch,
-    TenantManifest, TenantUid, UnixMillis,
+    Artifact, ArtifactPath, BuildId, BuildRecord, BuildTag, Digest, EdgeOutput, FileSet, FlowId,
+    FlowManifest, Output, OutputFile, Stamp, Target, TenantBranch, TenantManifest, TenantUid,
+    UnixMillis,
 };
 use colophon_store::rows::{
     BuildNumber, EdgeHead, FlowClaim, FlowHead, FlowOwner, RefRow, SeenPlan, TenantHead,
@@ -19,7 +19,8 @@ use colophon_trust::{TargetName, TenantKeys};
 use super::files::{manifest_file, manifest_path, put};
 use super::{BuildError, Job, Press};
 use crate::feed;
-use crate::projection::{TenantLog, committer, record_objects};
+use crate::projection::commits::{self, BuildCommit};
+use crate::projection::{TenantLog, record_objects};
 
 /// The facts of a build, settled before anything is derived from them.
 struct Facts<'a> {
@@ -51,8 +52,9 @@ pub(super) fn assemble(
     let mut change = Change::new();
     let manifest = manifest_file(&facts.tenant_manifest(&head))?;
     change.blob(uid, PreparedBlob::of_artifact(&manifest)?);
-    let (commit, next_ordinal) = commit(view, &mut change, &facts, &head, &manifest)?;
-    let record = facts.record(press, commit, edge.clone(), manifest.digest());
+    let committed = commit(press, view, &mut change, &facts, &head, &manifest)?;
+    let next_ordinal = facts.head.next_ordinal + committed.entries.len() as u32;
+    let record = facts.record(press, &committed, edge.clone(), manifest.digest());
     put_blobs(view, &mut change, &facts)?;
     if let (Some(output), Some(bundle)) = (&edge, &compiled.edge) {
         feed::put_bundle(&mut change, uid, output, &bundle.zip)?;
@@ -61,7 +63,7 @@ pub(super) fn assemble(
     let mut tenant = TenantHead {
         builds: facts.number,
         stamp: Some(facts.stamp),
-        tip: Some(commit),
+        tip: Some(record.commit),
         next_ordinal,
         tuf_version,
         quota: facts.head.quota.clone(),
@@ -153,7 +155,7 @@ impl<'a> Facts<'a> {
                 build: self.id,
                 key: self.job.key,
                 files,
-                edge: edge.map(pointer),
+                edge: edge.map(commits::pointer),
             },
             edge: edge.zip(self.compiled.edge.as_ref()).map(|(output, bundle)| EdgeHead {
                 output: output.clone(),
@@ -175,7 +177,7 @@ impl<'a> Facts<'a> {
     fn record(
         &self,
         press: &Press,
-        commit: Oid,
+        committed: &Appended,
         edge: Option<EdgeOutput>,
         manifest: Digest,
     ) -> BuildRecord {
@@ -196,11 +198,12 @@ impl<'a> Facts<'a> {
             compiler: Compiler::VERSION.to_owned(),
             received: self.job.delivery.received,
             stamp: self.stamp,
-            commit,
+            commit: committed.commit,
             tags: self.tags(),
             outputs: self.outputs(edge),
             gates: self.compiled.gates.clone(),
             manifest: Some(manifest),
+            signatures: committed.signatures.clone(),
         }
     }
 
@@ -218,28 +221,11 @@ impl<'a> Facts<'a> {
         TenantManifest::new(slug, others.chain([own]).collect())
     }
 
-    /// Files that the flow's last build put on the branch and that nothing holds any more.
+    /// Files that leave the branch with this build.
     fn orphans(&self, head: &FlowHead) -> Vec<ArtifactPath> {
-        let Some(previous) = &self.previous else { return Vec::new() };
-        let kept: BTreeSet<&ArtifactPath> = head.manifest.files.iter().collect();
-        let gone = previous.manifest.files.iter().filter(|path| !kept.contains(path));
-        let elsewhere = |path: &&ArtifactPath| {
-            self.others.values().any(|h| h.manifest.files.binary_search(path).is_ok())
-        };
-        gone.filter(|path| !elsewhere(path)).cloned().collect()
-    }
-}
-
-fn pointer(edge: &EdgeOutput) -> EdgePointer {
-    EdgePointer {
-        runtime: edge.runtime,
-        version: feed::version(edge.seq),
-        seq: edge.seq,
-        tree: edge.tree,
-        sha256: edge.sha256,
-        length: edge.length,
-        target: edge.target_name.clone(),
-        url: format!("targets/{}.{}", edge.sha256, edge.target_name),
+        let previous = self.previous.as_ref().map(|head| &head.manifest);
+        let others = self.others.values().map(|head| &head.manifest);
+        commits::orphans(previous, &head.manifest, others)
     }
 }
 
@@ -253,14 +239,15 @@ fn output(target: Target, files: &FileSet, edge: Option<EdgeOutput>) -> Output {
     Output { target, tree: files.tree().digest(), files: files.iter().map(file).collect(), edge }
 }
 
-/// The commit on the tenant's branch and its tags; returns the commit and the log's new length.
+/// The commit on the tenant's branch and its tags.
 fn commit(
+    press: &Press,
     view: &View,
     change: &mut Change,
     facts: &Facts<'_>,
     head: &FlowHead,
     manifest: &Artifact,
-) -> Result<(Oid, u32), BuildError> {
+) -> Result<Appended, BuildError> {
     let (uid, slug) = (facts.uid(), &facts.job.delivery.tenant.slug);
     let orphans = facts.orphans(head);
     let path = manifest_path();
@@ -268,24 +255,18 @@ fn commit(
     changes.push(put((&path, manifest)));
     changes.extend(orphans.iter().map(|path| GitChange::Remove { path }));
     let tags = facts.tags();
-    let new_tags: Vec<NewTag> = tags
-        .iter()
-        .map(|tag| {
-            let message = Message::new(format!("build {}", facts.id), Vec::new())?;
-            Ok(NewTag { name: TagName::new(tag.to_string())?, message })
-        })
-        .collect::<Result<_, colophon_gitbridge::Error>>()?;
-    let message = message(facts, manifest)?;
-    let author = committer()?;
-    let new = NewCommit {
-        parent: facts.head.tip,
-        changes: &changes,
-        message: &message,
-        author: &author,
-        time: facts.stamp.time(),
-        tags: &new_tags,
+    let commit = BuildCommit {
+        id: facts.id,
+        key: &facts.job.key,
+        flow: facts.flow,
+        revision: facts.job.plan.revision,
+        tags: &tags,
+        stamp: facts.stamp,
+        manifest: manifest.digest(),
     };
-    let appended = colophon_gitbridge::append(&TenantLog::new(view, uid), &new)?;
+    let log = TenantLog::new(view, uid);
+    let (parent, signer) = (facts.head.tip, Some(&press.signer as &dyn Signer));
+    let appended = commit.append(&log, parent, &changes, &commit.tags()?, signer)?;
     record_objects(change, uid, &appended);
     let branch = TenantBranch::new(slug.clone()).full_name();
     change.put::<RefRow>(&(uid, branch), &RefRow { oid: appended.commit, peeled: None });
@@ -293,22 +274,7 @@ fn commit(
         let row = RefRow { oid: object.oid, peeled: Some(object.target) };
         change.put::<RefRow>(&(uid, tag.full_name()), &row);
     }
-    Ok((appended.commit, facts.head.next_ordinal + appended.entries.len() as u32))
-}
-
-fn message(facts: &Facts<'_>, manifest: &Artifact) -> Result<Message, colophon_gitbridge::Error> {
-    let targets: Vec<&str> = facts.job.plan.targets().iter().map(|t| t.as_str()).collect();
-    let mut trailers = vec![
-        ("Build-Id", facts.id.to_string()),
-        ("Build-Key", facts.job.key.to_string()),
-        ("Flow", facts.flow.to_string()),
-    ];
-    if let Some(revision) = facts.job.plan.revision {
-        trailers.push(("Revision", revision.to_string()));
-    }
-    trailers.push(("Target", targets.join(",")));
-    trailers.push(("Manifest", manifest.digest().to_string()));
-    Message::new(format!("feat(flow): build {}", facts.flow), trailers)
+    Ok(appended)
 }
 
 /// Every blob of the build: what came in, what came out, and the trees that name them. What the

@@ -22,10 +22,11 @@ use crate::rows::{SlugOf, TenantHead, TenantRow, TokenRow};
 use crate::{Change, CommitError, Error, KeyRange, Order, Pace, Store, Table, View};
 
 /// Tables whose keys begin with a tenant's uid.
-const TENANT_TABLES: [Table; 20] = [
+const TENANT_TABLES: [Table; 21] = [
     Table::Slug,
     Table::TenantHead,
     Table::Planted,
+    Table::FirstCommit,
     Table::FlowHead,
     Table::FlowClaim,
     Table::FlowOwner,

@@ -21,7 +21,9 @@ pub use flow::{BuildNumber, EdgeHead, FlowClaim, FlowHead, FlowOwner, SeenPlan};
 pub(crate) use git::blob_of_log_entry;
 pub use git::{GitOid, RefRow};
 pub use mirror::{Effect, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow};
-pub use tenant::{Planted, QuotaStamp, RootsOrigin, SlugOf, TenantHead, TenantRow, TokenRow};
+pub use tenant::{
+    FirstCommit, Planted, QuotaStamp, RootsOrigin, SlugOf, TenantHead, TenantRow, TokenRow,
+};
 
 /// Makes a serde type a row of a table, encoded as JSON.
 macro_rules! json_row {
@@ -62,6 +64,7 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::Tenant => row::<TenantRow>(key, value),
         Table::Slug => row::<SlugOf>(key, value),
         Table::Planted => row::<Planted>(key, value),
+        Table::FirstCommit => row::<FirstCommit>(key, value),
         Table::Token => row::<TokenRow>(key, value),
         Table::TenantHead => row::<TenantHead>(key, value),
         Table::FlowHead => row::<FlowHead>(key, value),

@@ -52,6 +52,8 @@ tables! {
     Slug = "slug-1",
     /// (uid, path) → a file that the tenant's branch began with.
     Planted = "planted-1",
+    /// Tenant uid → the commit that the tenant's branch began with.
+    FirstCommit = "first-commit-1",
     /// SHA-256 of a token → what it grants.
     Token = "token-1",
     /// Tenant uid → the row that every build of the tenant checks and replaces.

@@ -68,6 +68,28 @@ impl View {
         }
     }
 
+    /// Shows the rows whose keys begin with `prefix`, from `from` (inclusive) on by ascending key,
+    /// until `look` answers false. One row is read at a time, however large the next ones are.
+    pub fn visit<R: Row>(
+        &self,
+        prefix: &impl KeyPart,
+        from: &R::Key,
+        mut look: impl FnMut(R::Key, R) -> bool,
+    ) -> Result<(), Error> {
+        let range = KeyRange::prefix(&key_bytes(prefix));
+        let range = range.starting_at(&R::encode_key(from), Order::Ascending);
+        let mut broken = None;
+        let mut visit = |key: &[u8], value: &[u8]| match (R::decode_key(key), R::decode(value)) {
+            (Ok(key), Ok(row)) => look(key, row),
+            (Err(error), _) | (_, Err(error)) => {
+                broken = Some(error);
+                false
+            }
+        };
+        self.snapshot.visit(R::TABLE, &range, &mut visit).map_err(Error::Read)?;
+        broken.map_or(Ok(()), |error| Err(error.of(R::TABLE)))
+    }
+
     /// Whether `tenant` has the blob, so that a change may name it without bringing its bytes. A
     /// blob that is known to be damaged is wanted again.
     pub fn has_blob(&self, tenant: TenantUid, digest: &Digest) -> Result<bool, Error> {

@@ -1,7 +1,9 @@
 //! A server in this process on a free port, and the requests tests make of it.
 
+pub(crate) mod clients;
 pub(crate) mod process;
 pub(crate) mod programs;
+pub(crate) mod raw;
 pub(crate) mod upstream;
 
 use std::fmt::Write as _;

@@ -15,6 +15,7 @@ mod keys;
 pub mod limits;
 mod metadata;
 mod publish;
+pub mod sshsig;
 
 pub use bundle::{BundleFacts, Channel, FactsSchema, InvalidTargetName, TargetFile, TargetName};
 pub use client::{RootChain, TrustedRoot, TrustedSnapshot, TrustedTargets, TrustedTimestamp};

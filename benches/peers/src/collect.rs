@@ -113,6 +113,7 @@ fn record(build: u64, files: Vec<OutputFile>) -> anyhow::Result<BuildRecord> {
         outputs: vec![Output { target: Target::Cloud, tree: some, files, edge: None }],
         gates: Vec::new(),
         manifest: Some(some),
+        signatures: None,
     })
 }
 

@@ -6,7 +6,6 @@ use colophon_model::{GitKind, Oid, Ordinal, TagObject, TenantBranch};
 
 use super::Advertisement;
 use super::request::{Command, Push};
-use crate::negotiate::Common;
 use crate::select::Plan;
 use crate::{Error, ObjectLog, Ref, read};
 
@@ -165,8 +164,8 @@ impl<'a> Compared<'a> {
         });
         let objects = tags.iter().filter(|tag| tag.peeled.is_some()).map(|tag| self.object(tag));
         let objects = objects.collect::<Result<Vec<_>, _>>()?;
-        let common = Common::up_to(base.filter(|_| !self.remote.is_shallow()));
-        let pack = Plan::range(common, self.tip, objects);
+        let from = base.filter(|_| !self.remote.is_shallow());
+        let pack = Plan::range(from, self.tip, objects);
         let commands = moved.into_iter().chain(added).collect();
         Push::new(self.remote, mirror.agent, commands, Some(pack)).map(Box::new).map(Step::Push)
     }

@@ -50,7 +50,6 @@ impl Push {
         let options = PackOptions {
             thin: !remote.has("no-thin") && !remote.is_shallow(),
             ofs_delta: remote.has("ofs-delta"),
-            ..PackOptions::default()
         };
         let stream = |plan| PackStream::new(plan, options, Framing::Raw);
         let pack = pack.map(stream).transpose()?;

@@ -160,6 +160,7 @@ fn an_empty_commit_is_a_commit() {
         author: &author(),
         time: UnixMillis::new(0),
         tags: &[],
+        signer: None,
     };
     let appended = append(&tenant.log, &new).unwrap();
     assert_eq!(appended.entries.len(), 2);
@@ -171,7 +172,7 @@ fn an_empty_commit_is_a_commit() {
 fn tags_are_deterministic() {
     let tenant = Tenant::with_builds(0);
     let tag = new_tag("build-failed/acme/1");
-    let make = || annotate(tenant.tip(), &tag, &author(), UnixMillis::new(5_000)).unwrap();
+    let make = || annotate(tenant.tip(), &tag, &author(), UnixMillis::new(5_000), None).unwrap().0;
     assert_eq!(make(), make());
     let text = String::from_utf8(make().bytes).unwrap();
     assert!(text.starts_with(&format!("object {}\ntype commit\ntag build-failed/", tenant.tip())));

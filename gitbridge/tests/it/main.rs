@@ -4,8 +4,11 @@
 mod append;
 mod clients;
 mod cost;
+mod differential;
+mod export;
 mod oracle;
 mod packs;
+mod paths;
 mod protocol;
 mod push;
 mod support;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use colophon_model::{
-    CodePolicy, Digest, Oid, Sha256, Stamp, Target, TenantSlug, TenantUid, UnixMillis,
+    CodePolicy, Digest, Oid, Sha256, SshSignature, Stamp, Target, TenantSlug, TenantUid, UnixMillis,
 };
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,19 @@ pub struct Planted {
 }
 
 json_row!(Planted, Planted, (TenantUid, String));
+
+/// The commit that a tenant's branch began with. What else it is made of is in `tenant-1` and
+/// `planted-1`. Tenants of format 1 have none, and theirs is not signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FirstCommit {
+    /// Its id.
+    pub commit: Oid,
+    /// Its signature, if it is signed.
+    pub signature: Option<SshSignature>,
+}
+
+json_row!(FirstCommit, FirstCommit, TenantUid);
 
 /// What a token grants. The key is the token's SHA-256; the token itself is not stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

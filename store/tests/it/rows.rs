@@ -6,13 +6,13 @@ use std::fmt::Debug;
 use colophon_model::{
     ArtifactPath, BuildId, BuildInputs, BuildKey, BuildRecord, CodePolicy, Digest, EdgeManifest,
     EdgeOutput, EdgePointer, EdgeRuntime, FlowId, FlowManifest, FlowSource, GateResult, GateStatus,
-    GitKind, LogEntry, NativeFlowId, Oid, Ordinal, Sha256, Stamp, TagObject, Target, TenantSlug,
-    UnixMillis,
+    GitKind, LogEntry, NativeFlowId, Oid, Ordinal, Sha256, Signatures, SshSignature, Stamp,
+    TagObject, Target, TenantSlug, UnixMillis,
 };
 use colophon_store::rows::{
-    BuildNumber, BundleAlias, EdgeHead, Effect, FlowClaim, FlowHead, FlowOwner, GitOid, Halt,
-    MirrorRow, MirrorState, MirrorTag, OutboxRow, QuotaStamp, RefRow, RootsOrigin, SeenPlan,
-    SlugOf, TenantHead, TenantRow, TokenRow, TufFile,
+    BuildNumber, BundleAlias, EdgeHead, Effect, FirstCommit, FlowClaim, FlowHead, FlowOwner,
+    GitOid, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow, QuotaStamp, RefRow, RootsOrigin,
+    SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TufFile,
 };
 use colophon_store::{Row, Table};
 use proptest::prelude::*;
@@ -143,7 +143,12 @@ fn record() -> BuildRecord {
         outputs: Vec::new(),
         gates: vec![GateResult { name: "parse".to_owned(), status: GateStatus::Passed }],
         manifest: None,
+        signatures: None,
     }
+}
+
+fn signature() -> SshSignature {
+    SshSignature::armor("U1NIU0lH").unwrap()
 }
 
 fn tenant_head() -> TenantHead {
@@ -247,11 +252,15 @@ fn every_row_round_trips_and_refuses_junk() {
     strict(&sha(1), &token);
     strict(&uid(1), &tenant_head());
     strict(&uid(1), &TenantHead::default());
+    strict(&uid(1), &FirstCommit { commit: oid(1), signature: Some(signature()) });
+    strict(&uid(1), &FirstCommit { commit: oid(1), signature: None });
     strict(&(uid(1), flow()), &flow_head());
     strict(&(uid(1), FlowSource::Langflow, native()), &FlowClaim { flow: flow() });
     strict(&(uid(1), flow()), &FlowOwner { source: FlowSource::Builder, native: native() });
     strict(&(uid(1), flow(), digest(1)), &SeenPlan);
     strict(&(uid(1), build_id()), &record());
+    let signatures = Signatures { commit: signature(), tags: vec![signature()] };
+    strict(&(uid(1), build_id()), &BuildRecord { signatures: Some(signatures), ..record() });
     strict(&(uid(1), 7), &BuildNumber { build: build_id() });
     strict(&(uid(1), "refs/heads/x".to_owned()), &RefRow { oid: oid(1), peeled: None });
     strict(&(uid(1), oid(1)), &GitOid { ordinal: Ordinal::new(7) });
@@ -281,6 +290,14 @@ fn encodings_are_pinned() {
             oid(1)
         )
     );
+    assert_eq!(
+        json(FirstCommit { commit: oid(1), signature: Some(signature()) }.encode()),
+        format!(
+            r#"{{"commit":"{}","signature":"-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----"}}"#,
+            oid(1)
+        )
+    );
+    assert!(!json(record().encode()).contains("signatures"), "as before they were kept");
     assert_eq!(
         json(RefRow { oid: oid(1), peeled: None }.encode()),
         format!(r#"{{"oid":"{}","peeled":null}}"#, oid(1))

@@ -301,6 +301,7 @@ impl Tenant {
             }],
             gates: Vec::new(),
             manifest: Some(built.manifest),
+            signatures: None,
         }
     }
 

@@ -31,6 +31,13 @@ pub(crate) fn program(name: &str) -> PathBuf {
     path
 }
 
+/// Fails unless `program` is there to be run.
+pub(crate) fn need(program: &str) {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&paths).any(|dir| dir.join(program).is_file());
+    assert!(found, "`{program}` is needed for the tests: run `make test-setup`, which says how");
+}
+
 /// Runs git without the configuration of whoever runs the tests.
 pub(crate) fn git_output(args: &[&str]) -> Output {
     Command::new("git")

@@ -44,6 +44,13 @@ impl ObjectLog for CountingLog<'_> {
         self.log.entry(at)
     }
 
+    fn newest_tags(&self, most: usize) -> Result<Vec<Ref>, ReadError> {
+        let refs = self.log.newest_tags(most)?;
+        count(&self.scans, 1);
+        count(&self.refs, refs.len());
+        Ok(refs)
+    }
+
     fn tag(&self, oid: &Oid) -> Result<Option<TagObject>, ReadError> {
         count(&self.tags, 1);
         self.log.tag(oid)

@@ -1,5 +1,6 @@
 //! Stock Git, shut off from the machine's own settings.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -74,6 +75,19 @@ impl Git {
         let mut command = self.command(&path, &args);
         command.env("GIT_PROTOCOL", format!("version={protocol}"));
         feed(command, body).stdout
+    }
+
+    /// The ids of the objects in a pack that needs no other, checked by `git index-pack`.
+    pub(crate) fn objects(&self, dir: &str, pack: &[u8]) -> BTreeSet<String> {
+        std::fs::write(self.path(dir).join("answer.pack"), pack).unwrap();
+        self.run(dir, &["index-pack", "-o", "answer.idx", "answer.pack"]);
+        let index = std::fs::read(self.path(dir).join("answer.idx")).unwrap();
+        let listed = self.feed(dir, &["show-index"], &index);
+        for file in ["answer.idx", "answer.rev", "answer.pack"] {
+            let _ = std::fs::remove_file(self.path(dir).join(file));
+        }
+        let oid = |line: &str| line.split(' ').nth(1).unwrap().to_owned();
+        listed.lines().map(oid).collect()
     }
 
     /// What `git receive-pack` advertises for the bare repository `dir` over HTTP.

@@ -73,6 +73,13 @@ impl ObjectLog for MemoryLog {
         Ok(self.tags.get(oid).cloned())
     }
 
+    fn newest_tags(&self, most: usize) -> Result<Vec<Ref>, ReadError> {
+        let mut tags = self.refs("refs/tags/")?;
+        // Names of one commit's tags differ in their target.
+        tags.sort_by_key(|tag| (tag.peeled.map(|oid| self.ordinals[&oid]), tag.name.clone()));
+        Ok(tags.into_iter().rev().take(most).collect())
+    }
+
     fn refs(&self, prefix: &str) -> Result<Vec<Ref>, ReadError> {
         Ok(self.refs.values().filter(|r| r.name.starts_with(prefix)).cloned().collect())
     }

@@ -1,18 +1,20 @@
 //! A tenant in memory, a server for it, and Git to talk to that server.
 
+mod answer;
 mod counting;
 mod git;
 mod memory;
 mod server;
 pub(crate) mod tenant;
 
+pub(crate) use answer::Answer;
 pub(crate) use counting::CountingLog;
 pub(crate) use git::Git;
 pub(crate) use memory::MemoryLog;
-pub(crate) use server::Server;
+pub(crate) use server::{Moment, Server};
 pub(crate) use tenant::Tenant;
 
-use colophon_gitbridge::{Limits, ObjectLog, Protocol, Response, UploadPack};
+use colophon_gitbridge::{Limits, ObjectLog, Protocol, Response, Tags, UploadPack};
 
 /// The server under test, for the tenant `acme`.
 pub(crate) fn upload_pack() -> UploadPack {
@@ -20,6 +22,8 @@ pub(crate) fn upload_pack() -> UploadPack {
     UploadPack {
         branch: colophon_model::TenantBranch::new(slug),
         agent: "colophon/test",
+        tags: Tags::All,
+        ref_in_want: false,
         limits: Limits::default(),
     }
 }

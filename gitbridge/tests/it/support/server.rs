@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use colophon_gitbridge::{Error, Protocol, Response};
 
@@ -16,7 +16,19 @@ pub(crate) struct Server {
     pub(crate) seen: Arc<RwLock<Vec<String>>>,
     /// Capabilities that the advertisement keeps to itself.
     pub(crate) hidden: Arc<RwLock<Vec<String>>>,
+    meanwhile: Arc<Mutex<Option<(Moment, Act)>>>,
 }
+
+/// When something happens while a client is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// A client asks for objects that it has been told of.
+    Asked,
+    /// The first piece of a pack is sent, and others are still to come.
+    MidPack,
+}
+
+type Act = Box<dyn FnOnce(&Server) -> std::io::Result<()> + Send>;
 
 impl Server {
     /// Serves `tenant` until the test process ends.
@@ -28,6 +40,7 @@ impl Server {
             tenant: Arc::new(RwLock::new(tenant)),
             seen: Arc::default(),
             hidden: Arc::default(),
+            meanwhile: Arc::default(),
         };
         let server = shared.clone();
         std::thread::spawn(move || {
@@ -46,6 +59,25 @@ impl Server {
 
     pub(crate) fn tenant(&self) -> std::sync::RwLockReadGuard<'_, Tenant> {
         self.tenant.read().unwrap()
+    }
+
+    /// Does `act` once, when `moment` comes. An error cuts the connection.
+    pub(crate) fn once(
+        &self,
+        moment: Moment,
+        act: impl FnOnce(&Server) -> std::io::Result<()> + Send + 'static,
+    ) {
+        *self.meanwhile.lock().unwrap() = Some((moment, Box::new(act)));
+    }
+
+    /// Whether what was to happen [`once`](Self::once) has happened.
+    pub(crate) fn happened(&self) -> bool {
+        self.meanwhile.lock().unwrap().is_none()
+    }
+
+    fn reach(&self, moment: Moment) -> std::io::Result<()> {
+        let due = self.meanwhile.lock().unwrap().take_if(|(at, _)| *at == moment);
+        due.map_or(Ok(()), |(_, act)| act(self))
     }
 
     fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
@@ -72,6 +104,9 @@ impl Server {
             "HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-{kind}\r\n\
              Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"
         )?;
+        if request.body.windows(5).any(|bytes| bytes == b"want " || bytes == b"want-") {
+            self.reach(Moment::Asked)?;
+        }
         let response = self
             .answer(protocol, request)
             .unwrap_or_else(|error| Response { head: error.to_packet(), pack: None });
@@ -82,6 +117,10 @@ impl Server {
             pack.as_mut().and_then(|pack| pack.next(&self.tenant().log).unwrap())
         {
             chunk(out, &piece)?;
+            // The last piece of a pack with side-bands is a flush of its own.
+            if piece.len() > 60_000 {
+                self.reach(Moment::MidPack)?;
+            }
         }
         out.write_all(b"0\r\n\r\n")
     }

@@ -102,6 +102,7 @@ impl Tenant {
                 author: &author(),
                 time: UnixMillis::new(1_795_262_400_000 + n as u64 * 1_000),
                 tags: &[new_tag(&self.tag_name())],
+                signer: None,
             },
         )
     }

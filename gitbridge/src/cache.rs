@@ -1,0 +1,191 @@
+//! What is remembered between requests: entries of logs, and the forms of objects that a log does not
+//! hold. Logs are append-only, so that what is remembered stays true.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use colophon_model::{LogEntry, Oid, Ordinal, TagObject};
+use quick_cache::Weighter;
+use quick_cache::sync;
+
+use crate::{Error, ObjectLog, ReadError, Ref, Shape};
+
+/// Entries that are read together.
+const PAGE: u32 = 64;
+/// Payload bytes after which a page ends early, so that it fits into the memory of one request.
+const PAGE_BYTES: usize = 256 * 1024;
+/// Weight of an entry beside its payload, in bytes.
+const ENTRY: u64 = size_of::<LogEntry>() as u64;
+
+/// Names a log among those that share a [`Cache`]; never given to another one.
+pub type LogId = [u8; 16];
+
+/// A bounded memory that all requests share. Safe to use from many threads.
+#[derive(Debug)]
+pub struct Cache {
+    pages: sync::Cache<(LogId, u32), Arc<[LogEntry]>, Weight>,
+    made: sync::Cache<(LogId, Ordinal, Option<Ordinal>), Arc<Made>, Weight>,
+}
+
+/// An object in a form that is made for one pack and may serve others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// What it is a delta against; `None` when it is whole.
+    pub base: Option<Ordinal>,
+    /// Size of `deflated` when inflated, in bytes.
+    pub inflated: u64,
+    /// A zlib stream.
+    pub deflated: Vec<u8>,
+}
+
+#[derive(Debug, Clone)]
+struct Weight;
+
+impl Weighter<(LogId, u32), Arc<[LogEntry]>> for Weight {
+    fn weight(&self, _: &(LogId, u32), page: &Arc<[LogEntry]>) -> u64 {
+        page.iter().map(|entry| ENTRY + entry.deflated.len() as u64).sum()
+    }
+}
+
+impl Weighter<(LogId, Ordinal, Option<Ordinal>), Arc<Made>> for Weight {
+    fn weight(&self, _: &(LogId, Ordinal, Option<Ordinal>), made: &Arc<Made>) -> u64 {
+        ENTRY + made.deflated.len() as u64
+    }
+}
+
+impl Cache {
+    /// Holds about `bytes` at most. A fourth of it is for objects in forms that were made for a pack.
+    pub fn new(bytes: u64) -> Self {
+        let typical =
+            |bytes: u64, weight: u64| usize::try_from(bytes / weight).unwrap_or(usize::MAX);
+        let (pages, made) = (bytes / 4 * 3, bytes / 4);
+        Self {
+            pages: sync::Cache::with_weighter(typical(pages, 16 * 1024), pages, Weight),
+            made: sync::Cache::with_weighter(typical(made, 1024), made, Weight),
+        }
+    }
+
+    /// The log `log`, named `id`, with this memory before it.
+    pub const fn over<'a>(&'a self, id: LogId, log: &'a dyn ObjectLog) -> CachedLog<'a> {
+        CachedLog { cache: self, id, log, whole_pages: Cell::new(None), last: Cell::new(None) }
+    }
+
+    /// Forgets all of a log: it was erased, or is not what it was.
+    pub fn forget(&self, id: LogId) {
+        self.pages.retain(|(log, _), _| *log != id);
+        self.made.retain(|(log, _, _), _| *log != id);
+    }
+
+    /// What is held, in bytes.
+    pub fn weight(&self) -> u64 {
+        self.pages.weight() + self.made.weight()
+    }
+}
+
+/// A log with a memory before it.
+pub struct CachedLog<'a> {
+    cache: &'a Cache,
+    id: LogId,
+    log: &'a dyn ObjectLog,
+    /// The number of full pages, once it was asked for. What stands behind them is still growing.
+    whole_pages: Cell<Option<u32>>,
+    /// The page that was read last: most reads are of neighbours.
+    last: Cell<Option<(u32, Arc<[LogEntry]>)>>,
+}
+
+impl CachedLog<'_> {
+    fn whole_pages(&self) -> Result<u32, ReadError> {
+        if let Some(pages) = self.whole_pages.get() {
+            return Ok(pages);
+        }
+        let pages = self.log.len()? / PAGE;
+        self.whole_pages.set(Some(pages));
+        Ok(pages)
+    }
+
+    /// Shows the entry at a position to `look`. `None` also when large neighbours have filled its
+    /// page: such an entry is read by itself.
+    fn look<T>(
+        &self,
+        at: Ordinal,
+        look: impl FnOnce(&LogEntry) -> T,
+    ) -> Result<Option<T>, ReadError> {
+        let (page, index) = (at.get() / PAGE, (at.get() % PAGE) as usize);
+        if page >= self.whole_pages()? {
+            return Ok(self.log.entry(at)?.as_ref().map(look));
+        }
+        let entries = match self.last.take() {
+            Some((last, entries)) if last == page => entries,
+            _ => self.page(page)?,
+        };
+        let found = entries.get(index).map(look);
+        self.last.set(Some((page, entries)));
+        Ok(found)
+    }
+
+    fn page(&self, page: u32) -> Result<Arc<[LogEntry]>, ReadError> {
+        let key = (self.id, page);
+        if let Some(entries) = self.cache.pages.get(&key) {
+            return Ok(entries);
+        }
+        let from = Ordinal::new(page * PAGE);
+        let entries: Arc<[LogEntry]> = self.log.entries(from, PAGE, PAGE_BYTES)?.into();
+        self.cache.pages.insert(key, entries.clone());
+        Ok(entries)
+    }
+}
+
+impl ObjectLog for CachedLog<'_> {
+    fn len(&self) -> Result<u32, ReadError> {
+        self.log.len()
+    }
+
+    fn ordinal(&self, oid: &Oid) -> Result<Option<Ordinal>, ReadError> {
+        self.log.ordinal(oid)
+    }
+
+    fn entry(&self, at: Ordinal) -> Result<Option<LogEntry>, ReadError> {
+        match self.look(at, LogEntry::clone)? {
+            Some(entry) => Ok(Some(entry)),
+            None => self.log.entry(at),
+        }
+    }
+
+    fn shape(&self, at: Ordinal) -> Result<Option<Shape>, ReadError> {
+        match self.look(at, |entry| Shape::from(entry))? {
+            Some(shape) => Ok(Some(shape)),
+            None => self.log.shape(at),
+        }
+    }
+
+    fn made(
+        &self,
+        at: Ordinal,
+        mate: Option<Ordinal>,
+        form: &mut dyn FnMut() -> Result<Made, Error>,
+    ) -> Result<Arc<Made>, Error> {
+        let key = (self.id, at, mate);
+        if let Some(known) = self.cache.made.get(&key) {
+            return Ok(known);
+        }
+        let fresh = Arc::new(form()?);
+        self.cache.made.insert(key, fresh.clone());
+        Ok(fresh)
+    }
+
+    fn tag(&self, oid: &Oid) -> Result<Option<TagObject>, ReadError> {
+        self.log.tag(oid)
+    }
+
+    fn refs(&self, prefix: &str) -> Result<Vec<Ref>, ReadError> {
+        self.log.refs(prefix)
+    }
+
+    fn find_ref(&self, name: &str) -> Result<Option<Ref>, ReadError> {
+        self.log.find_ref(name)
+    }
+
+    fn newest_tags(&self, most: usize) -> Result<Vec<Ref>, ReadError> {
+        self.log.newest_tags(most)
+    }
+}

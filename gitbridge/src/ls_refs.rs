@@ -1,0 +1,84 @@
+//! The command `ls-refs` of protocol version 2 (gitprotocol-v2).
+
+use crate::protocol::unexpected;
+use crate::{Error, Limits, ObjectLog, Ref, Response, UploadPack, pkt, refs};
+
+/// What the client asks for.
+#[derive(Default)]
+pub(crate) struct LsRefs<'a> {
+    symrefs: bool,
+    peel: bool,
+    unborn: bool,
+    /// Which refs to list; all of them when there is none. Sorted, and none starts with another.
+    prefixes: Vec<&'a str>,
+}
+
+impl<'a> LsRefs<'a> {
+    pub(crate) fn parse(arguments: &[&'a str], limits: &Limits) -> Result<Self, Error> {
+        let mut request = Self::default();
+        for argument in arguments {
+            match *argument {
+                "symrefs" => request.symrefs = true,
+                "peel" => request.peel = true,
+                "unborn" => request.unborn = true,
+                line => match line.strip_prefix("ref-prefix ") {
+                    Some(prefix) => request.prefixes.push(prefix),
+                    None => return Err(unexpected(line)),
+                },
+            }
+        }
+        request.tidy_prefixes(limits.ref_prefixes);
+        Ok(request)
+    }
+
+    /// Too many prefixes count as none. Of two that overlap the shorter one says it all; without the
+    /// other no ref is found twice.
+    fn tidy_prefixes(&mut self, most: usize) {
+        if self.prefixes.len() > most {
+            self.prefixes.clear();
+        }
+        self.prefixes.sort_unstable();
+        self.prefixes.dedup_by(|longer, kept| longer.starts_with(*kept));
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.prefixes.is_empty() || self.prefixes.iter().any(|prefix| name.starts_with(prefix))
+    }
+}
+
+pub(crate) fn answer(
+    server: &UploadPack,
+    log: &dyn ObjectLog,
+    request: &LsRefs<'_>,
+) -> Result<Response, Error> {
+    let mut out = Vec::new();
+    if request.wants("HEAD") {
+        put_head(server, log, request, &mut out)?;
+    }
+    for Ref { name, oid, peeled } in refs::list(log, server.tags, &request.prefixes)? {
+        let peeled = peeled.filter(|_| request.peel);
+        let tail = peeled.map_or(String::new(), |oid| format!(" peeled:{oid}"));
+        pkt::put(&mut out, format!("{oid} {name}{tail}\n"));
+    }
+    out.extend_from_slice(pkt::FLUSH);
+    Ok(Response::without_pack(out))
+}
+
+/// `HEAD` is symbolic. While its branch is unborn, only a client that can say so hears of it.
+fn put_head(
+    server: &UploadPack,
+    log: &dyn ObjectLog,
+    request: &LsRefs<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let branch = server.branch.full_name();
+    let refs = log.refs(&branch).map_err(Error::Read)?;
+    let oid = match refs.iter().find(|r| r.name == branch) {
+        Some(tip) => tip.oid.to_string(),
+        None if request.unborn => "unborn".to_owned(),
+        None => return Ok(()),
+    };
+    let target = if request.symrefs { format!(" symref-target:{branch}") } else { String::new() };
+    pkt::put(out, format!("{oid} HEAD{target}\n"));
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! A pack on its way to a Git client, as fast as the client takes it and no faster.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use colophon_gitbridge::PackStream;
+use colophon_model::TenantUid;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::chain;
+use crate::app::{App, SharedApp};
+use crate::gates::Passage;
+use crate::projection::TenantLog;
+
+/// Bytes that are read in one go, of one snapshot. An answer that is no longer needs no stream.
+const CHUNK: usize = 128 * 1024;
+
+/// Chunks that may wait for a slow reader.
+const CHUNKS_AHEAD: usize = 2;
+
+/// An answer that has begun.
+pub(super) struct Answer {
+    /// Whose it is.
+    pub(super) uid: TenantUid,
+    /// What is made of it so far.
+    pub(super) head: Vec<u8>,
+    /// What is still to be made.
+    pub(super) pack: Option<PackStream>,
+}
+
+impl Answer {
+    /// Makes the next chunk of the answer, behind what is in `head`. The pack is gone after its end.
+    pub(super) fn fill(&mut self, app: &App) -> Result<(), StreamError> {
+        let view = app.press.store.view()?;
+        let log = TenantLog::new(&view, self.uid);
+        let log = app.git.cache.over(*self.uid.as_bytes(), &log);
+        while let Some(pack) = self.pack.as_mut().filter(|_| self.head.len() < CHUNK) {
+            match pack.next(&log)? {
+                Some(piece) => self.head.extend_from_slice(&piece),
+                None => self.pack = None,
+            }
+        }
+        Ok(())
+    }
+
+    /// The body of the answer. It reads chunk by chunk, each in a snapshot of its own, so that a slow
+    /// reader pins nothing; its place among the tenant's requests is kept to the end.
+    pub(super) fn body(self, app: SharedApp, passage: Passage) -> Body {
+        if self.pack.is_none() {
+            return Body::from(self.head);
+        }
+        let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+        tokio::spawn(async move {
+            let _passage = passage;
+            if let Err(cut) = run(&app, self, &sender).await {
+                tell(&sender, cut, app.config.git.idle.get()).await;
+            }
+        });
+        Body::from_stream(ReceiverStream::new(receiver))
+    }
+}
+
+type Sender = mpsc::Sender<Result<Bytes, std::io::Error>>;
+
+/// Why an answer ended early, and what the client can be told of it.
+enum Cut {
+    /// The client is gone, or takes nothing.
+    Client(&'static str),
+    /// The rest could not be made.
+    Server(Vec<u8>, StreamError),
+}
+
+/// Why the rest of a pack could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StreamError {
+    #[error(transparent)]
+    Store(#[from] colophon_store::Error),
+    #[error(transparent)]
+    Git(#[from] colophon_gitbridge::Error),
+    #[error(transparent)]
+    Task(#[from] crate::tasks::TaskError),
+}
+
+async fn run(app: &SharedApp, mut answer: Answer, sender: &Sender) -> Result<(), Cut> {
+    let limits = &app.config.git;
+    let end = Instant::now() + limits.longest.get();
+    loop {
+        let chunk = Bytes::from(std::mem::take(&mut answer.head));
+        send(sender, chunk, limits.idle.get(), end).await?;
+        if answer.pack.is_none() {
+            return Ok(());
+        }
+        let reader = app.clone();
+        let filled = app.reads.resume(move || {
+            let filled = answer.fill(&reader);
+            (answer, filled)
+        });
+        let (next, filled) = filled.await.map_err(|e| Cut::Server(Vec::new(), e.into()))?;
+        answer = next;
+        filled.map_err(|error| Cut::Server(told(&answer, &error), error))?;
+    }
+}
+
+async fn send(sender: &Sender, chunk: Bytes, idle: Duration, end: Instant) -> Result<(), Cut> {
+    let sent = timeout_at(end, timeout(idle, sender.send(Ok(chunk)))).await;
+    match sent {
+        Err(_) => Err(Cut::Client("the answer took too long")),
+        Ok(Err(_)) => Err(Cut::Client("the client takes nothing")),
+        Ok(Ok(Err(_))) => Err(Cut::Client("the client is gone")),
+        Ok(Ok(Ok(()))) => Ok(()),
+    }
+}
+
+/// What the client can be told of an error in the middle of a pack.
+fn told(answer: &Answer, error: &StreamError) -> Vec<u8> {
+    match (error, &answer.pack) {
+        (StreamError::Git(error), Some(pack)) => pack.failure(error),
+        _ => Vec::new(),
+    }
+}
+
+/// Ends a stream in error: the client is told in its protocol, then the connection is cut, so that
+/// it cannot take the pack for whole.
+async fn tell(sender: &Sender, cut: Cut, patience: Duration) {
+    let told = match cut {
+        Cut::Client(reason) => {
+            tracing::debug!(reason, "a pack was not sent to its end");
+            Vec::new()
+        }
+        Cut::Server(told, error) => {
+            tracing::error!(error = %chain(&error), "a pack could not be sent to its end");
+            told
+        }
+    };
+    let last = [Ok(Bytes::from(told)), Err(std::io::Error::other("the pack could not be read"))];
+    for piece in last {
+        let _ = timeout(patience, sender.send(piece)).await;
+    }
+}

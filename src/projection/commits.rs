@@ -1,0 +1,151 @@
+//! The commits of a tenant as functions of facts, so that a rebuild makes the ones that a build made.
+
+use std::collections::BTreeSet;
+
+use colophon_gitbridge::{
+    Appended, Change, Error, Message, NewCommit, NewTag, ObjectLog, Signer, TagName,
+};
+use colophon_model::{
+    ArtifactPath, BuildId, BuildKey, BuildRecord, BuildTag, Digest, EdgeOutput, EdgePointer,
+    FlowId, FlowManifest, Oid, Stamp, TenantSlug, UnixMillis,
+};
+
+use super::committer;
+use crate::feed;
+
+/// Makes the first commit of a tenant's branch: `changes` put the planted files.
+pub fn first(
+    log: &dyn ObjectLog,
+    slug: &TenantSlug,
+    time: UnixMillis,
+    changes: &[Change<'_>],
+    signer: Option<&dyn Signer>,
+) -> Result<Appended, Error> {
+    let message = Message::new(format!("chore(tenant): bootstrap {slug}"), Vec::new())?;
+    let author = committer()?;
+    let commit = NewCommit {
+        parent: None,
+        changes,
+        message: &message,
+        author: &author,
+        time,
+        tags: &[],
+        signer,
+    };
+    colophon_gitbridge::append(log, &commit)
+}
+
+/// What is said of a build in its commit and its tags. All of it is in the build's record.
+#[derive(Debug, Clone, Copy)]
+pub struct BuildCommit<'a> {
+    /// The build.
+    pub id: BuildId,
+    /// Identity of its outputs.
+    pub key: &'a BuildKey,
+    /// Its flow.
+    pub flow: &'a FlowId,
+    /// The flow's revision, when it has one.
+    pub revision: Option<u64>,
+    /// Its tags, one per target.
+    pub tags: &'a [BuildTag],
+    /// When it was made.
+    pub stamp: Stamp,
+    /// The branch's manifest with the build in it.
+    pub manifest: Digest,
+}
+
+impl<'a> BuildCommit<'a> {
+    /// What `record` says, whose manifest is `manifest`.
+    pub fn of(record: &'a BuildRecord, manifest: Digest) -> Self {
+        let BuildRecord { id, key, flow, revision, tags, stamp, .. } = record;
+        Self { id: *id, key, flow, revision: *revision, tags, stamp: *stamp, manifest }
+    }
+
+    /// Makes the commit on `parent`, and those of its tags that are asked for.
+    pub fn append(
+        &self,
+        log: &dyn ObjectLog,
+        parent: Option<Oid>,
+        changes: &[Change<'_>],
+        tags: &[NewTag],
+        signer: Option<&dyn Signer>,
+    ) -> Result<Appended, Error> {
+        let (message, author) = (self.message()?, committer()?);
+        let commit = NewCommit {
+            parent,
+            changes,
+            message: &message,
+            author: &author,
+            time: self.stamp.time(),
+            tags,
+            signer,
+        };
+        colophon_gitbridge::append(log, &commit)
+    }
+
+    /// The tags, in their order.
+    pub fn tags(&self) -> Result<Vec<NewTag>, Error> {
+        let tag = |tag: &BuildTag| {
+            let message = Message::new(format!("build {}", self.id), Vec::new())?;
+            Ok(NewTag { name: TagName::new(tag.to_string())?, message })
+        };
+        self.tags.iter().map(tag).collect()
+    }
+
+    fn message(&self) -> Result<Message, Error> {
+        let targets: Vec<&str> = self.tags.iter().map(|tag| tag.target().as_str()).collect();
+        let mut trailers = vec![
+            ("Build-Id", self.id.to_string()),
+            ("Build-Key", self.key.to_string()),
+            ("Flow", self.flow.to_string()),
+        ];
+        trailers.extend(self.revision.map(|revision| ("Revision", revision.to_string())));
+        trailers.push(("Target", targets.join(",")));
+        trailers.push(("Manifest", self.manifest.to_string()));
+        Message::new(format!("feat(flow): build {}", self.flow), trailers)
+    }
+}
+
+/// Files that a flow's last build put on the branch and that nothing holds any more.
+pub fn orphans<'a>(
+    previous: Option<&FlowManifest>,
+    current: &FlowManifest,
+    others: impl Iterator<Item = &'a FlowManifest> + Clone,
+) -> Vec<ArtifactPath> {
+    let Some(previous) = previous else { return Vec::new() };
+    let kept: BTreeSet<&ArtifactPath> = current.files.iter().collect();
+    let gone = previous.files.iter().filter(|path| !kept.contains(path));
+    let elsewhere =
+        |path: &&ArtifactPath| others.clone().any(|other| other.files.binary_search(path).is_ok());
+    gone.filter(|path| !elsewhere(path)).cloned().collect()
+}
+
+/// What the branch's manifest says of the flow after this build.
+pub fn flow_manifest(record: &BuildRecord) -> FlowManifest {
+    let files = record.outputs.iter().flat_map(|output| &output.files);
+    let mut files: Vec<ArtifactPath> = files.map(|file| file.path.clone()).collect();
+    files.sort();
+    FlowManifest {
+        name: record.name.clone(),
+        source: record.source,
+        revision: record.revision,
+        build: record.id,
+        key: record.key,
+        files,
+        edge: record.outputs.iter().find_map(|output| output.edge.as_ref()).map(pointer),
+    }
+}
+
+/// Where a manifest says that a bundle is.
+pub fn pointer(edge: &EdgeOutput) -> EdgePointer {
+    EdgePointer {
+        runtime: edge.runtime,
+        version: feed::version(edge.seq),
+        seq: edge.seq,
+        tree: edge.tree,
+        sha256: edge.sha256,
+        length: edge.length,
+        target: edge.target_name.clone(),
+        url: format!("targets/{}.{}", edge.sha256, edge.target_name),
+    }
+}
