@@ -8,6 +8,8 @@ mod crash;
 mod demo;
 mod disk_full;
 mod erase;
+mod git_files;
+mod git_rebuild;
 mod isolation;
 mod layering;
 mod maintenance;
