@@ -12,7 +12,7 @@ use colophon_store::rows::TenantRow;
 use colophon_store::{Options, Store, Watermarks};
 
 use crate::clock::SharedClock;
-use crate::config::{self, Config, Durability};
+use crate::config::{Config, Durability};
 use crate::gates::Gates;
 use crate::keys::MasterKey;
 use crate::pipeline::Press;
@@ -28,31 +28,14 @@ pub struct App {
     pub reads: Tasks,
     /// One maintenance job runs here, and none waits.
     pub maintenance: Tasks,
-    /// What Git requests share.
-    pub git: GitShared,
+    /// How many Git requests of a tenant are answered at a time.
+    pub git_gates: Gates,
     /// Pushes to mirrors run here.
     pub mirrors: Tasks,
     /// The configuration the program was started with.
     pub config: Config,
     /// URL under which clients reach the server, without a final slash.
     pub public_url: String,
-}
-
-/// What Git requests share.
-pub struct GitShared {
-    /// Objects that were asked for before, of all tenants.
-    pub cache: Cache,
-    /// How many requests of a tenant are answered at a time.
-    pub gates: Gates,
-}
-
-impl GitShared {
-    fn new(config: &config::Git) -> Self {
-        Self {
-            cache: Cache::new(config.cache.get()),
-            gates: Gates::new(config.per_tenant, GATE_PATIENCE),
-        }
-    }
 }
 
 /// How long a request waits for others of its tenant to end.
@@ -75,7 +58,7 @@ impl App {
             builds: Tasks::new(config.limits.builds, config.limits.waiting),
             reads: Tasks::new(config.limits.reads, config.limits.waiting),
             maintenance: Tasks::new(1, 0),
-            git: GitShared::new(&config.git),
+            git_gates: Gates::new(config.git.per_tenant, GATE_PATIENCE),
             mirrors: Tasks::new(config.mirror.workers, 0),
             public_url: config.public_url(),
             config,
@@ -94,7 +77,8 @@ pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::
     let compiler = Compiler::new().context("the built-in templates are broken")?;
     let quota = Rule { limit: config.quota.builds_per_day, window_millis: QUOTA_WINDOW };
     let limits = Limits { body: config.limits.body_bytes, ..Limits::default() };
-    Ok(Press::new(store, compiler, keys, clock, quota, limits))
+    let objects = Cache::new(config.git.cache.get());
+    Ok(Press::new(store, compiler, keys, clock, quota, limits, objects))
 }
 
 /// The key is made with the first tenant's store and never again: a new one would silently void

@@ -16,6 +16,7 @@ mod timing;
 
 use axum::body::Bytes;
 use colophon_compiler::{Compiled, Compiler, Limits, Plan, Problem};
+use colophon_gitbridge::Cache;
 use colophon_model::{BuildKey, BuildRecord, Digest, FlowId, TenantUid, UnixMillis};
 use colophon_store::quota::Rule;
 use colophon_store::rows::TenantRow;
@@ -48,6 +49,8 @@ pub struct Press {
     pub quota: Rule,
     /// How large a flow may be.
     pub limits: Limits,
+    /// Git objects that were asked for before, of all tenants.
+    pub objects: Cache,
     memo: Memo,
 }
 
@@ -121,14 +124,16 @@ impl Press {
         clock: SharedClock,
         quota: Rule,
         limits: Limits,
+        objects: Cache,
     ) -> Self {
         let signer = KeySigner(keys.git_key());
-        Self { store, compiler, keys, signer, clock, quota, limits, memo: Memo::default() }
+        Self { store, compiler, keys, signer, clock, quota, limits, objects, memo: Memo::default() }
     }
 
     /// Forgets what is remembered of a tenant that was erased.
     pub fn forget(&self, tenant: TenantUid) {
         self.memo.forget(tenant);
+        self.objects.forget(*tenant.as_bytes());
     }
 
     /// Takes a delivery through every step. Blocks until the build is durable.

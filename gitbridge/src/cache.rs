@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use colophon_model::{LogEntry, Oid, Ordinal, TagObject};
 use quick_cache::Weighter;
@@ -25,7 +26,14 @@ pub type LogId = [u8; 16];
 pub struct Cache {
     pages: sync::Cache<(LogId, u32), Arc<[LogEntry]>, Weight>,
     made: sync::Cache<(LogId, Ordinal, Option<Ordinal>), Arc<Made>, Weight>,
+    /// How often a log was forgotten.
+    turn: AtomicU64,
 }
+
+/// A moment in the life of a [`Cache`], from before a snapshot was taken. What is read from that
+/// snapshot is remembered unless a log was forgotten since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn(u64);
 
 /// An object in a form that is made for one pack and may serve others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,16 +70,36 @@ impl Cache {
         Self {
             pages: sync::Cache::with_weighter(typical(pages, 16 * 1024), pages, Weight),
             made: sync::Cache::with_weighter(typical(made, 1024), made, Weight),
+            turn: AtomicU64::new(0),
         }
     }
 
-    /// The log `log`, named `id`, with this memory before it.
-    pub const fn over<'a>(&'a self, id: LogId, log: &'a dyn ObjectLog) -> CachedLog<'a> {
-        CachedLog { cache: self, id, log, whole_pages: Cell::new(None), last: Cell::new(None) }
+    /// This moment. Ask before the snapshot is taken that `log` of [`Self::over`] shows.
+    pub fn turn(&self) -> Turn {
+        Turn(self.turn.load(Ordering::SeqCst))
     }
 
-    /// Forgets all of a log: it was erased, or is not what it was.
+    /// The log `log`, named `id`, with this memory before it.
+    pub const fn over<'a>(
+        &'a self,
+        turn: Turn,
+        id: LogId,
+        log: &'a dyn ObjectLog,
+    ) -> CachedLog<'a> {
+        CachedLog {
+            cache: self,
+            turn,
+            id,
+            log,
+            whole_pages: Cell::new(None),
+            last: Cell::new(None),
+        }
+    }
+
+    /// Forgets all of a log: it was erased, or is not what it was. Call it after the change: what
+    /// older snapshots show is not remembered from now on.
     pub fn forget(&self, id: LogId) {
+        self.turn.fetch_add(1, Ordering::SeqCst);
         self.pages.retain(|(log, _), _| *log != id);
         self.made.retain(|(log, _, _), _| *log != id);
     }
@@ -85,6 +113,7 @@ impl Cache {
 /// A log with a memory before it.
 pub struct CachedLog<'a> {
     cache: &'a Cache,
+    turn: Turn,
     id: LogId,
     log: &'a dyn ObjectLog,
     /// The number of full pages, once it was asked for. What stands behind them is still growing.
@@ -131,6 +160,9 @@ impl CachedLog<'_> {
         let from = Ordinal::new(page * PAGE);
         let entries: Arc<[LogEntry]> = self.log.entries(from, PAGE, PAGE_BYTES)?.into();
         self.cache.pages.insert(key, entries.clone());
+        if self.turn != self.cache.turn() {
+            self.cache.pages.remove(&key);
+        }
         Ok(entries)
     }
 }
@@ -170,6 +202,9 @@ impl ObjectLog for CachedLog<'_> {
         }
         let fresh = Arc::new(form()?);
         self.cache.made.insert(key, fresh.clone());
+        if self.turn != self.cache.turn() {
+            self.cache.made.remove(&key);
+        }
         Ok(fresh)
     }
 

@@ -54,7 +54,7 @@ mod worktree;
 mod zlib;
 
 pub use append::{Appended, Change, NewCommit, NewTag, annotate, append};
-pub use cache::{Cache, CachedLog, LogId, Made};
+pub use cache::{Cache, CachedLog, LogId, Made, Turn};
 pub use error::{Error, ReadError};
 pub use export::{ExportError, PackIndex, bundle_header, packed_refs, write_pack};
 pub use files::{CommittedFile, first_files};

@@ -70,7 +70,7 @@ pub(super) async fn upload_pack(
     // Nobody's body is read before it is known whose it is.
     let (reader, credentials) = (app.clone(), headers.clone());
     let repo = app.reads.resume(move || Repo::open(&reader, &repo, &credentials)).await??;
-    let passage = app.git.gates.pass(repo.tenant.uid).await.ok_or_else(ApiError::busy_tenant)?;
+    let passage = app.git_gates.pass(repo.tenant.uid).await.ok_or_else(ApiError::busy_tenant)?;
     let body = read_body(body, REQUEST_LIMIT).await?;
     let reader = app.clone();
     let begun = place.run(move || begin(&reader, &repo, &headers, &body)).await??;
@@ -81,9 +81,10 @@ pub(super) async fn upload_pack(
 fn begin(app: &App, repo: &Repo, headers: &HeaderMap, body: &Bytes) -> Result<Answer, ApiError> {
     let uid = repo.tenant.uid;
     let request = inflate(headers, body)?;
+    let turn = app.press.objects.turn();
     let view = app.press.store.view()?;
     let log = TenantLog::new(&view, uid);
-    let log = app.git.cache.over(*uid.as_bytes(), &log);
+    let log = app.press.objects.over(turn, *uid.as_bytes(), &log);
     match repo.door.answer(&log, protocol(headers), &request) {
         Ok(response) => {
             let mut answer = Answer { uid, head: response.head, pack: response.pack };

@@ -33,9 +33,10 @@ pub(super) struct Answer {
 impl Answer {
     /// Makes the next chunk of the answer, behind what is in `head`. The pack is gone after its end.
     pub(super) fn fill(&mut self, app: &App) -> Result<(), StreamError> {
+        let turn = app.press.objects.turn();
         let view = app.press.store.view()?;
         let log = TenantLog::new(&view, self.uid);
-        let log = app.git.cache.over(*self.uid.as_bytes(), &log);
+        let log = app.press.objects.over(turn, *self.uid.as_bytes(), &log);
         while let Some(pack) = self.pack.as_mut().filter(|_| self.head.len() < CHUNK) {
             match pack.next(&log)? {
                 Some(piece) => self.head.extend_from_slice(&piece),

@@ -32,6 +32,8 @@ impl Job for GitRebuild {
             dry_run: self.dry_run,
             tags_since: UnixMillis::new(now.saturating_sub(site.config.retention.tags.millis())),
         };
-        Ok(rebuild.run(report)?)
+        let rebuilt = rebuild.run(report)?;
+        site.press.objects.forget(*tenant.uid.as_bytes());
+        Ok(rebuilt)
     }
 }
