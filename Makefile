@@ -5,7 +5,7 @@ CARGO ?= cargo
 DATA ?= colophon-data
 STARTERS := .cache/langflow-1.13.0
 
-.PHONY: help demo demo-keep test test-setup test-clients test-crash test-interleavings test-long check fmt clippy doc deny bench bench-store bench-dictionaries dictionaries build-flow component-table clean-cache
+.PHONY: help demo demo-keep test test-setup test-clients test-crash test-interleavings test-long fuzz check fmt clippy doc deny bench bench-store bench-dictionaries dictionaries build-flow component-table clean-cache
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -38,8 +38,11 @@ test-crash: test-setup ## Kill the server during builds 200 times and check what
 test-interleavings: ## Run builds, readers and collection in thousands of orders (shuttle)
 	RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle $(CARGO) test --locked -p colophon-store --test interleavings
 
-test-long: test-interleavings ## Hours: 20,000 cases of the store's state machine, and the interleavings
-	COLOPHON_MACHINE_CASES=20000 $(CARGO) test --locked --release -p colophon-store --test it -- machine --nocapture
+test-long: test-interleavings ## An hour or two: 150,000 cases of the store's state machine [CASES=], and the interleavings
+	COLOPHON_MACHINE_CASES=$(or $(CASES),150000) $(CARGO) test --locked --release -p colophon-store --test it -- machine --nocapture
+
+fuzz: ## Fuzz what strangers send, ten minutes a target [SECONDS_EACH=600]
+	fuzz/run.sh
 
 check: fmt clippy doc ## Format, lints and documentation, warnings denied
 

@@ -22,7 +22,8 @@ use colophon_store::rows::TenantRow;
 use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
 
 pub use error::BuildError;
-pub use files::{FilesError, manifest_file, manifest_path, put, puts, with_manifest};
+pub use files::{FilesError, puts, with_manifest};
+pub(crate) use files::{manifest_file, manifest_path, put};
 use memo::{Known, Memo};
 use order::Decision;
 pub use timing::Timing;

@@ -9,6 +9,7 @@ use crate::templates::Source;
 
 /// Files that are the same for every tenant, by path on the branch.
 pub(crate) const FILES: &[Source] = &[
+    (".github/changed.py", include_str!("../../templates/bootstrap/changed.py")),
     (".github/workflows/ci.yml", include_str!("../../templates/bootstrap/ci.yml")),
     ("README.md", include_str!("../../templates/bootstrap/README.md")),
     ("app/__init__.py", ""),

@@ -134,8 +134,12 @@ impl PackIndex {
             let below = self.objects.partition_point(|object| object.oid.as_bytes()[0] <= first);
             put(&mut bytes, below as u32); // a pack counts its objects in 32 bits
         }
-        self.objects.iter().for_each(|object| bytes.extend_from_slice(object.oid.as_bytes()));
-        self.objects.iter().for_each(|object| put(&mut bytes, object.crc));
+        for object in &self.objects {
+            bytes.extend_from_slice(object.oid.as_bytes());
+        }
+        for object in &self.objects {
+            put(&mut bytes, object.crc);
+        }
         let mut large = Vec::new();
         for object in &self.objects {
             if object.offset < LARGE {

@@ -120,10 +120,8 @@ impl Attempt<'_> {
         if seen.shows(&commands) || matches!(look.step, Step::Diverged(_)) {
             return Ok(reached(look));
         }
-        Err(match answer {
-            Ok(report) => rejection(&report, &commands),
-            Err(fault) => fault,
-        })
+        let fault = answer.map_or_else(|fault| fault, |report| rejection(&report, &commands));
+        Ok((session.failure(&fault), look)) // some of it may have come through
     }
 
     /// Reads the remote's refs; once more when it refuses the credential and another is there by now.

@@ -224,8 +224,9 @@ impl<'a> Facts<'a> {
     /// Files that leave the branch with this build.
     fn orphans(&self, head: &FlowHead) -> Vec<ArtifactPath> {
         let previous = self.previous.as_ref().map(|head| &head.manifest);
-        let others = self.others.values().map(|head| &head.manifest);
-        commits::orphans(previous, &head.manifest, others)
+        let others = || self.others.values().map(|head| &head.manifest);
+        let elsewhere = |path: &_| others().any(|flow| commits::holds(flow, path));
+        commits::orphans(previous, &head.manifest, elsewhere)
     }
 }
 

@@ -15,12 +15,12 @@ pub enum FilesError {
 }
 
 /// Where a tenant's manifest stands on its branch.
-pub fn manifest_path() -> ArtifactPath {
+pub(crate) fn manifest_path() -> ArtifactPath {
     ArtifactPath::new("manifest.json").expect("a constant that follows the rules")
 }
 
 /// A tenant's manifest as a file: indented JSON in the order of its keys, with a final newline.
-pub fn manifest_file(manifest: &TenantManifest) -> Result<Artifact, serde_json::Error> {
+pub(crate) fn manifest_file(manifest: &TenantManifest) -> Result<Artifact, serde_json::Error> {
     let mut text = serde_json::to_vec_pretty(manifest)?;
     text.push(b'\n');
     Ok(Artifact::new(FileMode::Regular, text))
@@ -34,7 +34,7 @@ pub fn with_manifest(files: FileSet, manifest: &TenantManifest) -> Result<FileSe
 }
 
 /// A commit's change that puts one file.
-pub fn put<'a>((path, file): (&'a ArtifactPath, &'a Artifact)) -> Change<'a> {
+pub(crate) fn put<'a>((path, file): (&'a ArtifactPath, &'a Artifact)) -> Change<'a> {
     Change::Put { path, mode: file.mode(), bytes: file.bytes(), digest: file.digest() }
 }
 

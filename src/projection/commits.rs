@@ -1,7 +1,5 @@
 //! The commits of a tenant as functions of facts, so that a rebuild makes the ones that a build made.
 
-use std::collections::BTreeSet;
-
 use colophon_gitbridge::{
     Appended, Change, Error, Message, NewCommit, NewTag, ObjectLog, Signer, TagName,
 };
@@ -106,18 +104,21 @@ impl<'a> BuildCommit<'a> {
     }
 }
 
-/// Files that a flow's last build put on the branch and that nothing holds any more.
-pub fn orphans<'a>(
+/// Files that a flow's last build put on the branch and that nothing holds any more. `elsewhere`
+/// says whether another flow holds a file.
+pub fn orphans(
     previous: Option<&FlowManifest>,
     current: &FlowManifest,
-    others: impl Iterator<Item = &'a FlowManifest> + Clone,
+    elsewhere: impl Fn(&ArtifactPath) -> bool,
 ) -> Vec<ArtifactPath> {
     let Some(previous) = previous else { return Vec::new() };
-    let kept: BTreeSet<&ArtifactPath> = current.files.iter().collect();
-    let gone = previous.files.iter().filter(|path| !kept.contains(path));
-    let elsewhere =
-        |path: &&ArtifactPath| others.clone().any(|other| other.files.binary_search(path).is_ok());
-    gone.filter(|path| !elsewhere(path)).cloned().collect()
+    let gone = previous.files.iter().filter(|path| !holds(current, path) && !elsewhere(path));
+    gone.cloned().collect()
+}
+
+/// Whether a flow has a file on the branch.
+pub fn holds(flow: &FlowManifest, path: &ArtifactPath) -> bool {
+    flow.files.binary_search(path).is_ok()
 }
 
 /// What the branch's manifest says of the flow after this build.

@@ -203,7 +203,7 @@ impl Rebuild<'_> {
         counts.replaced += batch.rows;
         counts.removed = batch.strays(&view, replay)?;
         let branch = RefRow { oid: tip, peeled: None };
-        counts.refs = batch.reference(&view, self.branch(), &branch)?;
+        counts.refs = batch.reference(&view, self.branch(), &branch);
         let (tags, refs) = batch.tags(&view, replay)?;
         counts.refs += refs;
         counts.removed += batch.stray_tags(&view, replay)?;
@@ -303,13 +303,13 @@ impl<'a> Batch<'a> {
     }
 
     /// Makes a ref point where it should; returns whether it did not, as a number.
-    fn reference(&mut self, view: &View, name: String, to: &RefRow) -> Result<u64, RebuildError> {
+    fn reference(&mut self, view: &View, name: String, to: &RefRow) -> u64 {
         let key = (self.uid, name);
         if view.get::<RefRow>(&key).ok().flatten().as_ref() == Some(to) {
-            return Ok(0);
+            return 0;
         }
         self.change.put::<RefRow>(&key, to);
-        Ok(1)
+        1
     }
 
     /// Makes tags and their objects what they should be; returns how many there are, and how many
@@ -325,7 +325,7 @@ impl<'a> Batch<'a> {
             }
             standing += 1;
             let row = RefRow { oid: tag.oid, peeled: Some(tag.target) };
-            let reference = self.reference(view, name.clone(), &row)?;
+            let reference = self.reference(view, name.clone(), &row);
             let stored = view.get::<TagObject>(&(self.uid, tag.oid)).ok().flatten();
             if reference > 0 || stored.as_ref() != Some(tag) {
                 self.change.put(&(self.uid, tag.oid), tag);

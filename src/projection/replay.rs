@@ -92,7 +92,8 @@ impl<'a> Replay<'a> {
         let record = self.record(view, self.builds + 1)?;
         let current = commits::flow_manifest(&record);
         let previous = self.flows.remove(&record.flow);
-        let gone = commits::orphans(previous.as_ref(), &current, self.flows.values());
+        let elsewhere = |path: &_| self.flows.values().any(|flow| commits::holds(flow, path));
+        let gone = commits::orphans(previous.as_ref(), &current, elsewhere);
         self.flows.insert(record.flow.clone(), current);
         let manifest = self.manifest(view, &record)?;
         let commit = BuildCommit::of(&record, manifest.digest());
@@ -130,16 +131,12 @@ impl<'a> Replay<'a> {
     /// The branch's manifest: as it was stored, or for a record of format 1 as it follows from the
     /// records so far.
     fn manifest(&self, view: &View, record: &BuildRecord) -> Result<Artifact, RebuildError> {
-        match &record.manifest {
-            Some(digest) => {
-                let bytes = self.blob(view, digest, "manifest.json", record.number)?;
-                Ok(Artifact::new(FileMode::Regular, bytes))
-            }
-            None => {
-                let slug = self.tenant.slug.clone();
-                Ok(manifest_file(&TenantManifest::new(slug, self.flows.clone()))?)
-            }
+        if let Some(digest) = &record.manifest {
+            let bytes = self.blob(view, digest, "manifest.json", record.number)?;
+            return Ok(Artifact::new(FileMode::Regular, bytes));
         }
+        let slug = self.tenant.slug.clone();
+        Ok(manifest_file(&TenantManifest::new(slug, self.flows.clone()))?)
     }
 
     fn files(&self, view: &View, record: &BuildRecord) -> Result<Files, RebuildError> {

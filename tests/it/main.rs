@@ -3,12 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod bad_input;
+mod ci;
 mod cli;
 mod crash;
 mod demo;
 mod disk_full;
 mod erase;
+mod git_files;
 mod git_http;
+mod git_rebuild;
 mod isolation;
 mod layering;
 mod maintenance;

@@ -74,6 +74,16 @@ impl World {
         status
     }
 
+    /// Has the worker push for another tenant, twice: it has then looked at what is due since.
+    pub(crate) fn worker_looks(&self) {
+        let other = self.server.tenant("other");
+        self.up.repository("other.git");
+        set(&self.server, &other, &self.up.url("other.git"), &self.up.credential());
+        reach(&self.server, &other, "settled");
+        build(&self.server, &other, "again");
+        reach(&self.server, &other, "settled");
+    }
+
     pub(crate) fn check(&self) {
         check(&self.server, &self.tenant, &self.repository);
     }

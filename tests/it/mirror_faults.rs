@@ -9,7 +9,9 @@ use crate::support::TestServer;
 use crate::support::process::{ServerProcess, colophon};
 use crate::support::programs::git_in;
 use crate::support::small_flow;
-use crate::support::upstream::{Proxy, TOKEN, Twist, Upstream, free_port, protect, pushes, until};
+use crate::support::upstream::{
+    Proxy, TOKEN, Twist, Upstream, add_hook, free_port, protect, pushes, until,
+};
 
 /// A push whose answer is lost has come through: the next attempt finds that, and pushes nothing.
 #[test]
@@ -73,7 +75,9 @@ fn a_divergence_is_quarantined_and_never_forced() {
     // Neither time nor builds wake it.
     world.build("three");
     world.server.clock.advance(48 * 3_600 * 1_000);
+    world.worker_looks();
     assert_eq!(world.status()["phase"], "quarantined");
+    assert_eq!(world.proxy.count(), 0);
     git_in(&world.repository, &["update-ref", branch, status["upstream"].as_str().unwrap()]);
     retry(&world.server, &world.tenant);
     world.settled();
@@ -94,11 +98,27 @@ fn a_protected_branch_parks_with_the_words_of_the_hook() {
     assert_eq!(pushes(&world.proxy.take()).len(), 1);
     world.build("two");
     world.server.clock.advance(48 * 3_600 * 1_000);
+    world.worker_looks();
     assert_eq!(world.status()["phase"], "parked");
     assert_eq!(world.proxy.count(), 0);
     protect(&world.repository, None);
     retry(&world.server, &world.tenant);
     world.settled();
+}
+
+/// A rule for tags alone: the branch is through, and the status says so.
+#[test]
+fn what_came_through_of_a_refused_push_is_known() {
+    let Some(world) = World::new() else { return };
+    let world = world.mirrored();
+    let hook = "case $1 in refs/tags/*) echo no tags here >&2; exit 1;; esac";
+    add_hook(&world.repository, "update", hook);
+    world.build("one");
+    let status = world.reach("parked");
+    assert_eq!(status["upstream"], status["tip"]);
+    let why = status["trouble"].as_str().unwrap();
+    assert!(why.contains("-cloud: hook declined; it says: no tags here"), "{why}");
+    assert!(!why.contains("refs/heads"), "the branch was taken: {why}");
 }
 
 /// A refused credential is read anew once; then the mirror rests. The secret shows nowhere.
@@ -176,12 +196,8 @@ fn overload_is_waited_out() {
     let status = world.reach("retrying");
     assert!(status["trouble"].as_str().unwrap().contains("429"), "{status}");
     assert_eq!(world.proxy.take().len(), 1);
-    world.server.clock.advance(119_000);
-    // The worker looks at another mirror meanwhile, so it has looked at this one too.
-    let other = world.server.tenant("other");
-    world.up.repository("other.git");
-    set(&world.server, &other, &world.up.url("other.git"), &world.up.credential());
-    reach(&world.server, &other, "settled");
+    world.server.clock.advance(118_000); // a build takes another second
+    world.worker_looks();
     assert_eq!(world.proxy.count(), 0, "it is not time yet");
     world.proxy.twist(&[Twist::Pass, Twist::Answer("503 Service Unavailable")]);
     world.server.clock.advance(1_000);

@@ -6,6 +6,7 @@ use colophon_gitbridge::{
     Advertisement, Divergence, Error, Mirror, ObjectLog as _, PackStream, Push, Report, Step,
 };
 use colophon_model::{Oid, TenantBranch, TenantSlug};
+use proptest::prelude::*;
 
 use crate::support::tenant::BRANCH;
 use crate::support::{Git, Tenant};
@@ -262,4 +263,86 @@ fn a_bare_remote_is_spoken_to_in_its_own_words() {
     let head = String::from_utf8(request.head).unwrap();
     assert_eq!(head.lines().count(), 1);
     assert!(head.contains(&format!("{BRANCH}\0")) && !head.contains("report-status"), "{head}");
+}
+
+/// What may stand under a name: nothing, mostly; what belongs there; or any object, ours or not.
+fn named(tenant: &Tenant, name: &str) -> impl Strategy<Value = Option<Oid>> + use<> {
+    let ours = tenant.log.refs(name).unwrap().first().map(|found| found.oid);
+    // What is there must often be complete: tags are deleted when nothing is left to add.
+    let (none, right, any) = if ours.is_some() { (2, 16, 1) } else { (2, 2, 2) };
+    let belongs = ours.unwrap_or(Oid::from_bytes([9; 20]));
+    let ours = tenant.log.entries.iter().map(|entry| entry.oid).chain(tenant.log.tag_oids());
+    let all: Vec<Oid> = ours.chain([Oid::from_bytes([7; 20])]).collect();
+    prop_oneof![
+        none => Just(None),
+        right => Just(Some(belongs)),
+        any => (0..all.len()).prop_map(move |n| Some(all[n])),
+    ]
+}
+
+/// Refs by name; those of a tenant of three builds, and three that are not there.
+fn some_refs() -> impl Strategy<Value = BTreeMap<String, Oid>> {
+    let tenant = Tenant::with_builds(3);
+    let tags = (0..6).map(|n| format!("refs/tags/bld/acme/{n:017}-cloud"));
+    let names: Vec<String> = tags.chain([BRANCH.into(), "refs/tags/v1".into()]).collect();
+    let picks: Vec<_> = names.iter().map(|name| named(&tenant, name)).collect();
+    picks.prop_map(move |oids| {
+        let refs = names.iter().cloned().zip(oids);
+        refs.filter_map(|(name, oid)| Some((name, oid?))).collect()
+    })
+}
+
+fn advertisement(refs: &BTreeMap<String, Oid>) -> Advertisement {
+    let caps = "\0report-status delete-refs ofs-delta";
+    let mut lines: Vec<String> = refs.iter().map(|(name, oid)| format!("{oid} {name}")).collect();
+    if lines.is_empty() {
+        lines.push(format!("{} capabilities^{{}}", "0".repeat(40)));
+    }
+    lines[0].push_str(caps);
+    let packets = lines.iter().map(|line| format!("{:04x}{line}", line.len() + 4));
+    let body = format!("001f# service=git-receive-pack\n0000{}0000", packets.collect::<String>());
+    Advertisement::parse(body.as_bytes()).unwrap()
+}
+
+proptest! {
+    /// Whatever a remote holds, a push moves no ref but ours, never away from what we did not put
+    /// there, and deletes only what we pushed and no longer have.
+    #[test]
+    fn no_step_is_forced(remote in some_refs(), pushed in some_refs()) {
+        let tenant = Tenant::with_builds(3);
+        let seen = advertisement(&remote);
+        let branch = branch();
+        let mirror = Mirror { branch: &branch, pushed: &pushed, tags_per_push: 1, agent: "a/b" };
+        let ours: BTreeMap<String, Oid> = tenant.log.refs("refs/").unwrap().into_iter()
+            .map(|found| (found.name, found.oid)).collect();
+        let is_foreign = |name: &str, oid: &Oid| match ours.get(name) {
+            Some(mine) if name == BRANCH => oid != mine && !tenant.commits.contains(oid),
+            Some(mine) => oid != mine,
+            None => false,
+        };
+        let foreign = remote.iter().any(|(name, oid)| is_foreign(name, oid));
+        match mirror.step(&tenant.log, &seen).unwrap() {
+            Step::Diverged(found) => {
+                prop_assert!(is_foreign(&found.name, &found.theirs));
+                prop_assert_eq!(remote.get(&found.name), Some(&found.theirs));
+            }
+            Step::UpToDate => {
+                prop_assert!(!foreign);
+                prop_assert!(ours.iter().all(|(name, oid)| remote.get(name) == Some(oid)));
+            }
+            Step::Push(push) => {
+                prop_assert!(!foreign);
+                let made = push.commands().iter().filter(|c| c.name != BRANCH && c.new.is_some());
+                prop_assert!(made.count() <= 1);
+                for command in push.commands() {
+                    prop_assert_eq!(command.old, remote.get(&command.name).copied(), "a lease");
+                    prop_assert_eq!(command.new, ours.get(&command.name).copied());
+                    if command.new.is_none() {
+                        prop_assert_eq!(command.old, pushed.get(&command.name).copied());
+                        prop_assert!(ours.iter().all(|(name, oid)| remote.get(name) == Some(oid)));
+                    }
+                }
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use colophon_model::{Digest, TenantUid, UnixMillis};
+use colophon_model::{Digest, Oid, TenantUid, UnixMillis};
 use colophon_store::rows::{
     BuildNumber, BundleAlias, FlowClaim, FlowHead, GitOid, MirrorTag, Planted, QuotaStamp, RefRow,
     SlugOf, TenantHead, TufFile,
@@ -79,12 +79,11 @@ fn rows_that_disagree_are_told_apart() {
             change.delete::<FlowClaim>(&(uid, source, native));
         }),
         ("E_GIT_OID", |change, uid, _| {
-            let oid = colophon_model::Oid::from_bytes([9; 20]);
             let ordinal = colophon_model::Ordinal::new(7);
-            change.put(&(uid, oid), &GitOid { ordinal });
+            change.put(&(uid, Oid::from_bytes([9; 20])), &GitOid { ordinal });
         }),
         ("E_REF", |change, uid, _| {
-            let oid = colophon_model::Oid::from_bytes([9; 20]);
+            let oid = Oid::from_bytes([9; 20]);
             change.put(&(uid, "refs/heads/other".to_owned()), &RefRow { oid, peeled: None });
         }),
         ("E_QUOTA", |change, uid, _| {
@@ -94,8 +93,7 @@ fn rows_that_disagree_are_told_apart() {
             change.delete::<TufFile>(&(uid, "timestamp.json".to_owned()));
         }),
         ("E_MIRROR", |change, uid, _| {
-            let oid = colophon_model::Oid::from_bytes([9; 20]);
-            change.put(&(uid, "refs/tags/x".to_owned()), &MirrorTag { oid });
+            change.put(&(uid, "x".to_owned()), &MirrorTag { oid: Oid::from_bytes([9; 20]) });
         }),
         ("E_ALIAS", |change, uid, built| {
             let alias = BundleAlias { zip: built.file, length: 6, name: String::new() };

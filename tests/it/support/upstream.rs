@@ -179,10 +179,19 @@ fn group(command: &mut Command) -> Group {
 
 /// Lets pushes to a repository fail with the words of a hook, or succeed again.
 pub(crate) fn protect(repository: &Path, words: Option<&str>) {
-    let hook = repository.join("hooks/pre-receive");
-    let Some(words) = words else { return fs::remove_file(hook).unwrap() };
+    match words {
+        Some(words) => {
+            add_hook(repository, "pre-receive", &format!("echo '{words}' >&2\nexit 1"));
+        }
+        None => fs::remove_file(repository.join("hooks/pre-receive")).unwrap(),
+    }
+}
+
+/// Gives a repository a hook.
+pub(crate) fn add_hook(repository: &Path, name: &str, script: &str) {
+    let hook = repository.join("hooks").join(name);
     fs::create_dir_all(hook.parent().unwrap()).unwrap();
-    fs::write(&hook, format!("#!/bin/sh\necho '{words}' >&2\nexit 1\n")).unwrap();
+    fs::write(&hook, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
