@@ -54,15 +54,22 @@ impl Worlds {
     fn make() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (old, new) = (dir.path().join("old"), dir.path().join("new"));
-        let server = TestServer::with(|config| config.data.clone_from(&old));
+        let at = |data: &Path| {
+            let data = data.to_owned();
+            TestServer::with(|config| {
+                config.data = data;
+                // Off by default; here every question shall be understood.
+                config.git.ref_in_want = true;
+            })
+        };
+        let server = at(&old);
         let thief = server.tenant("thief");
         build(&server, &thief, ORDER_INTAKE);
         build(&server, &thief, &small_flow("common", None, "the same in both"));
         build(&server, &thief, &small_flow("loot", None, "mine"));
         drop(server);
         copy(&old, &new);
-        let without = TestServer::with(|config| config.data = old);
-        let with = TestServer::with(|config| config.data = new);
+        let (without, with) = (at(&old), at(&new));
         let victim = with.tenant("victim");
         let secrets = Secrets::make(&with, &victim, &thief, dir.path());
         let tip = branch_tip(&dir.path().join("thief.git"));
@@ -436,11 +443,12 @@ fn a_token_opens_one_repository() {
     let worlds = worlds();
     let token = Some(worlds.victim.git.as_str());
     for protocol in 0..=2 {
-        assert_eq!(refs_of(&worlds.with, "victim.git", token, protocol).status, 200);
-        let there = refs_of(&worlds.with, "thief.git", token, protocol);
-        let not_there = refs_of(&worlds.with, "nobody.git", token, protocol);
-        assert_eq!(there.status, 404);
-        assert_eq!(there, not_there);
+        for end in [".git", "+all.git"] {
+            let ask = |name| refs_of(&worlds.with, &format!("{name}{end}"), token, protocol);
+            assert_eq!(ask("victim").status, 200);
+            assert_eq!(ask("thief").status, 404);
+            assert_eq!(ask("thief"), ask("nobody"));
+        }
     }
 }
 

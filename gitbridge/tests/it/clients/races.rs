@@ -55,43 +55,25 @@ fn one_build(server: &Server) -> Result<(), Error> {
     Ok(())
 }
 
-/// Between the list of refs and the request for objects. A client that asks by name gets the newest.
+/// Between the list of refs and the request for objects: what a branch once named stays.
 #[test]
 fn a_build_lands_before_the_objects_are_asked_for() {
     each_version(|git, server| {
-        server.once(Moment::Asked, one_build);
-        clone(git, server, &[]);
-        assert!(server.happened());
-        sound(git, "r");
-        server.once(Moment::Asked, one_build);
-        server.build(1);
-        git.run("r", &["fetch", "-q"]);
-        assert!(server.happened());
-        sound(git, "r");
-        git.run("r", &["fetch", "-q"]);
-        check(git, server, "origin/tenant/acme");
-    });
-}
-
-/// The same with a shallow clone. When Git asks by name, it gets the newest commit alone, and then
-/// still writes the one that it was told of (seen with 2.47): it says so, and leaves nothing.
-#[test]
-fn a_build_lands_before_a_shallow_clone_asks() {
-    each_version(|git, server| {
-        let args = ["clone", "-q", "--depth", "1", &server.url, "r"];
-        server.once(Moment::Asked, one_build);
-        let output = git.output("", &args, b"");
-        assert!(server.happened());
-        if !output.status.success() {
-            let complaint = String::from_utf8_lossy(&output.stderr);
-            assert!(complaint.contains("nonexistent object"), "{complaint}");
-            assert!(!git.path("r").exists());
-            git.run("", &args);
+        for args in [&[][..], &["--depth", "1"], &["--filter=tree:0"]] {
+            server.once(Moment::Asked, one_build);
+            clone(git, server, args);
+            assert!(server.happened());
+            sound(git, "r");
+            server.build(1);
+            server.once(Moment::Asked, one_build);
+            git.run("r", &["fetch", "-q"]);
+            assert!(server.happened());
+            sound(git, "r");
+            git.run("r", &["pull", "-q"]);
+            check(git, server, "HEAD");
+            checked_out(git, server);
+            std::fs::remove_dir_all(git.path("r")).unwrap();
         }
-        sound(git, "r");
-        git.run("r", &["pull", "-q"]);
-        check(git, server, "HEAD");
-        checked_out(git, server);
     });
 }
 
@@ -123,8 +105,7 @@ fn tags_are_purged_before_they_are_asked_for() {
             Ok(())
         });
         let complaint = git.fails("r", &["fetch", "-q", "origin", "refs/tags/*:refs/tags/*"]);
-        let told = ["not our ref", "unknown ref refs/tags/"];
-        assert!(told.iter().any(|text| complaint.contains(text)), "{complaint}");
+        assert!(complaint.contains("not our ref"), "{complaint}");
         git.run("r", &["fetch", "-q", "origin", "refs/tags/*:refs/tags/*"]);
         check(git, server, "origin/tenant/acme");
     });

@@ -50,8 +50,7 @@ impl Git {
         command
     }
 
-    /// Runs a command to its end, whatever that is.
-    pub(crate) fn output(&self, dir: &str, args: &[&str], stdin: &[u8]) -> Output {
+    fn output(&self, dir: &str, args: &[&str], stdin: &[u8]) -> Output {
         feed(self.command(&self.path(dir), args), stdin)
     }
 
