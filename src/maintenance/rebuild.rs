@@ -32,8 +32,8 @@ impl Job for GitRebuild {
             dry_run: self.dry_run,
             tags_since: UnixMillis::new(now.saturating_sub(site.config.retention.tags.millis())),
         };
-        let rebuilt = rebuild.run(report)?;
+        let outcome = rebuild.run(report)?;
         site.press.objects.forget(*tenant.uid.as_bytes());
-        Ok(rebuilt)
+        Ok(outcome)
     }
 }

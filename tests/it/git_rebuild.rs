@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use colophon::projection::TenantLog;
-use colophon_gitbridge::{Limits, ObjectLog as _, Protocol, UploadPack};
+use colophon_gitbridge::{Limits, ObjectLog as _, Protocol, Tags, UploadPack};
 use colophon_model::{BuildRecord, GitKind, LogEntry, Ordinal, TagObject, TenantBranch, TenantUid};
 use colophon_store::rows::{GitOid, RefRow, TenantHead, TenantRow};
 use colophon_store::{Change, Options, Row, Store};
@@ -224,6 +224,8 @@ fn rows_that_are_damaged_are_replaced_under_a_clone() {
     let door = UploadPack {
         branch: TenantBranch::new("acme-inc".parse().unwrap()),
         agent: "test",
+        tags: Tags::All,
+        ref_in_want: false,
         limits: Limits::default(),
     };
     let view = store.view().unwrap();
