@@ -113,11 +113,12 @@ fn what_is_not_gzip_is_refused() {
     }
 }
 
-/// 64 MiB in 64 KiB.
+/// 64 MiB in 64 KiB. What is wrong at its end shows that nobody unpacks it that far.
 #[test]
 fn a_gzip_bomb_is_refused() {
     let (server, tenant) = start();
-    let bomb = gzip(&vec![b'0'; 64 << 20]);
+    let mut bomb = gzip(&vec![b'0'; 64 << 20]);
+    bomb.truncate(bomb.len() - 9);
     assert!(bomb.len() < 100_000);
     let answer = post(&server, &tenant, "Content-Encoding: gzip\n", &bomb);
     assert_eq!(answer.status, 413);
