@@ -1,4 +1,7 @@
 //! The commits of a tenant as functions of facts, so that a rebuild makes the ones that a build made.
+//!
+//! Whoever changes a word here, or the committer, changes commits that clients have: keep what old
+//! records were made with, and choose by something in the record.
 
 use colophon_gitbridge::{
     Appended, Change, Error, Message, NewCommit, NewTag, ObjectLog, Signer, TagName,
