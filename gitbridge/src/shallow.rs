@@ -218,12 +218,12 @@ impl Boundary {
         Self { client, ends, shallow, unshallow }
     }
 
-    /// The lines that tell the client.
+    /// The lines that tell the client. Without line feeds, as Git sends them: libgit2 reads no others.
     pub(crate) fn lines(&self, log: &dyn ObjectLog) -> Result<Vec<String>, Error> {
-        let shallow = self.shallow.iter().map(|oid| Ok(format!("shallow {oid}\n")));
+        let shallow = self.shallow.iter().map(|oid| Ok(format!("shallow {oid}")));
         let unshallow = self.unshallow.iter().map(|at| {
             let oid = read::shape(log, *at)?.oid;
-            Ok(format!("unshallow {oid}\n"))
+            Ok(format!("unshallow {oid}"))
         });
         shallow.chain(unshallow).collect()
     }

@@ -188,7 +188,7 @@ fn wanted_refs_follow_shallow_info() {
     let lines = ["command=fetch", "0001", "want-ref HEAD", "deepen 1", "done", "0000"];
     let head = text(&ask(&lines).unwrap().head);
     let expected = format!(
-        "0011shallow-info\n0035shallow {tip}\n00010010wanted-refs\n0032{tip} HEAD\n0001000dpackfile\n"
+        "0011shallow-info\n0034shallow {tip}00010010wanted-refs\n0032{tip} HEAD\n0001000dpackfile\n"
     );
     assert_eq!(head, expected);
     let unknown = ["command=fetch", "0001", "want-ref refs/heads/x", "done", "0000"];

@@ -21,7 +21,7 @@ impl Answer {
             match packet {
                 [1, data @ ..] => answer.pack.extend(data),
                 _ if packet.starts_with(b"shallow ") || packet.starts_with(b"unshallow ") => {
-                    let line = String::from_utf8_lossy(packet).trim_end().to_owned();
+                    let line = String::from_utf8_lossy(packet).into_owned();
                     answer.shallow.insert(line);
                 }
                 _ => {}
