@@ -85,7 +85,8 @@ impl Wanted {
         }
         let (has, _) = reach.found();
         let mut reach = Reach::new(log, filter, &has, limits.objects);
-        for (top, floor) in lines(&self.commits, &boundary.ends) {
+        let tops = self.commits.union(&boundary.below).copied().collect();
+        for (top, floor) in lines(&tops, &boundary.ends) {
             reach.commits(top, floor)?;
         }
         for at in &self.loose {

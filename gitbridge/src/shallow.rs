@@ -82,7 +82,7 @@ impl DepthRequest {
             Some(depth) if self.relative => by_depth(log, &client, depth.saturating_add(1))?,
             Some(depth) => by_depth(log, wants, depth)?,
         };
-        Ok(Boundary::new(client, &found))
+        Boundary::new(log, client, &found)
     }
 
     /// The ends of the client's history that this repository knows of.
@@ -206,16 +206,22 @@ pub(crate) struct Boundary {
     shallow: Vec<Oid>,
     /// Where it ends no longer.
     unshallow: BTreeSet<Ordinal>,
+    /// Commits below those, which come along whether or not they are wanted.
+    pub(crate) below: BTreeSet<Ordinal>,
 }
 
 impl Boundary {
-    fn new(client: BTreeSet<Ordinal>, walked: &Walked) -> Self {
+    fn new(log: &dyn ObjectLog, client: BTreeSet<Ordinal>, walked: &Walked) -> Result<Self, Error> {
         let unshallow: BTreeSet<_> = client.intersection(&walked.inner).copied().collect();
         let fresh = walked.ends.iter().filter(|(at, _)| !client.contains(at));
         let shallow = fresh.map(|(_, oid)| *oid).collect();
         let ends = walked.ends.iter().map(|(at, _)| *at);
         let ends = ends.chain(client.difference(&unshallow).copied()).collect();
-        Self { client, ends, shallow, unshallow }
+        let mut below = BTreeSet::new();
+        for at in &unshallow {
+            below.extend(Commit::read(log, *at)?.parent(log)?.map(|parent| parent.at));
+        }
+        Ok(Self { client, ends, shallow, unshallow, below })
     }
 
     /// The lines that tell the client. Without line feeds, as Git sends them: libgit2 reads no others.

@@ -143,7 +143,8 @@ fn protocol(headers: &HeaderMap) -> Protocol {
 /// A request's body, unpacked if the client packed it, and bounded after that too.
 fn inflate<'a>(headers: &HeaderMap, body: &'a Bytes) -> Result<Cow<'a, [u8]>, ApiError> {
     let encoding = headers.get(header::CONTENT_ENCODING).map_or(&b""[..], |v| v.as_bytes());
-    if !matches!(encoding, b"gzip" | b"x-gzip") {
+    let gzip = [&b"gzip"[..], b"x-gzip"].iter().any(|name| encoding.eq_ignore_ascii_case(name));
+    if !gzip {
         return Ok(Cow::Borrowed(body));
     }
     let mut request = Vec::new();

@@ -242,8 +242,16 @@ fn compare(tenant: &Tenant, shapes: &[Shape]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Each case is a repository and several runs of Git, so there are few unless `PROPTEST_CASES` says
+/// otherwise.
+fn config() -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let cases = asked.unwrap_or(24);
+    ProptestConfig { cases, max_shrink_iters: 100, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 100, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn requests_are_answered_as_git_does(history in history(), shapes in vec(shape(), 8)) {
