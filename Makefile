@@ -5,7 +5,7 @@ CARGO ?= cargo
 DATA ?= colophon-data
 STARTERS := .cache/langflow-1.13.0
 
-.PHONY: help demo demo-keep test test-setup test-clients test-crash test-interleavings test-long fuzz check fmt clippy doc deny bench bench-store bench-dictionaries dictionaries build-flow component-table clean-cache
+.PHONY: help demo demo-keep test test-setup test-clients test-crash test-interleavings test-long fuzz check fmt clippy doc deny bench bench-store bench-git bench-dictionaries dictionaries build-flow component-table clean-cache
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ bench: ## Builds per second over HTTP beside an fdatasync baseline (release buil
 
 bench-store: ## The store beside restic, borg, git, cacache and iroh-blobs: make bench-store [ARGS="--only read"]
 	$(CARGO) run --locked --release --manifest-path benches/peers/Cargo.toml -- $(ARGS)
+
+bench-git: ## Clones and fetches beside git upload-pack and git http-backend: make bench-git [ARGS="--builds 1000,5000"]
+	$(CARGO) bench --locked --bench git -- $(ARGS)
 
 bench-dictionaries: ## What compression dictionaries gain per kind of blob [ARGS=--sizes: other sizes and levels]
 	$(CARGO) bench --locked --bench dictionaries -- $(ARGS)

@@ -28,6 +28,7 @@ pub struct Cache {
     made: sync::Cache<(LogId, Ordinal, Option<Ordinal>), Arc<Made>, Weight>,
     /// How often a log was forgotten.
     turn: AtomicU64,
+    tags: sync::Cache<(LogId, Oid), Arc<PackedTag>, Weight>,
 }
 
 /// A moment in the life of a [`Cache`], from before a snapshot was taken. What is read from that
@@ -42,6 +43,17 @@ pub struct Made {
     pub base: Option<Ordinal>,
     /// Size of `deflated` when inflated, in bytes.
     pub inflated: u64,
+    /// A zlib stream.
+    pub deflated: Vec<u8>,
+}
+
+/// An annotated tag as a pack holds it. A tag never changes; it can go, with the ref that names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackedTag {
+    /// Where the commit stands that it points to.
+    pub target: Ordinal,
+    /// The size of the object, in bytes.
+    pub size: u64,
     /// A zlib stream.
     pub deflated: Vec<u8>,
 }
@@ -61,16 +73,24 @@ impl Weighter<(LogId, Ordinal, Option<Ordinal>), Arc<Made>> for Weight {
     }
 }
 
+impl Weighter<(LogId, Oid), Arc<PackedTag>> for Weight {
+    fn weight(&self, _: &(LogId, Oid), tag: &Arc<PackedTag>) -> u64 {
+        (size_of::<PackedTag>() + tag.deflated.len()) as u64
+    }
+}
+
 impl Cache {
-    /// Holds about `bytes` at most. A fourth of it is for objects in forms that were made for a pack.
+    /// Holds about `bytes` at most. A fourth of it is for objects in forms that were made for a pack,
+    /// another for tags.
     pub fn new(bytes: u64) -> Self {
         let typical =
             |bytes: u64, weight: u64| usize::try_from(bytes / weight).unwrap_or(usize::MAX);
-        let (pages, made) = (bytes / 4 * 3, bytes / 4);
+        let (pages, made, tags) = (bytes / 2, bytes / 4, bytes / 4);
         Self {
             pages: sync::Cache::with_weighter(typical(pages, 16 * 1024), pages, Weight),
             made: sync::Cache::with_weighter(typical(made, 1024), made, Weight),
             turn: AtomicU64::new(0),
+            tags: sync::Cache::with_weighter(typical(tags, 512), tags, Weight),
         }
     }
 
@@ -102,11 +122,12 @@ impl Cache {
         self.turn.fetch_add(1, Ordering::SeqCst);
         self.pages.retain(|(log, _), _| *log != id);
         self.made.retain(|(log, _, _), _| *log != id);
+        self.tags.retain(|(log, _), _| *log != id);
     }
 
     /// What is held, in bytes.
     pub fn weight(&self) -> u64 {
-        self.pages.weight() + self.made.weight()
+        self.pages.weight() + self.made.weight() + self.tags.weight()
     }
 }
 
@@ -204,6 +225,25 @@ impl ObjectLog for CachedLog<'_> {
         self.cache.made.insert(key, fresh.clone());
         if self.turn != self.cache.turn() {
             self.cache.made.remove(&key);
+        }
+        Ok(fresh)
+    }
+
+    fn packed_tag(
+        &self,
+        oid: &Oid,
+        pack: &mut dyn FnMut() -> Result<Option<PackedTag>, Error>,
+    ) -> Result<Option<Arc<PackedTag>>, Error> {
+        let key = (self.id, *oid);
+        if let Some(known) = self.cache.tags.get(&key) {
+            return Ok(Some(known));
+        }
+        let fresh = pack()?.map(Arc::new);
+        if let Some(fresh) = &fresh {
+            self.cache.tags.insert(key, fresh.clone());
+            if self.turn != self.cache.turn() {
+                self.cache.tags.remove(&key);
+            }
         }
         Ok(fresh)
     }

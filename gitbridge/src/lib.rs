@@ -46,6 +46,7 @@ mod select;
 mod shallow;
 mod signature;
 mod stream;
+mod tags;
 mod upload_pack;
 mod v0;
 mod v2;
@@ -54,7 +55,7 @@ mod worktree;
 mod zlib;
 
 pub use append::{Appended, Change, NewCommit, NewTag, annotate, append};
-pub use cache::{Cache, CachedLog, LogId, Made, Turn};
+pub use cache::{Cache, CachedLog, LogId, Made, PackedTag, Turn};
 pub use error::{Error, ReadError};
 pub use export::{ExportError, PackIndex, bundle_header, packed_refs, write_pack};
 pub use files::{CommittedFile, first_files};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use colophon_model::{GitKind, LogEntry, Oid, Ordinal, TagObject};
 
-use crate::cache::Made;
+use crate::cache::{Made, PackedTag};
 use crate::{Error, ReadError};
 
 /// One ref of a tenant's repository.
@@ -83,6 +83,16 @@ pub trait ObjectLog {
         form: &mut dyn FnMut() -> Result<Made, Error>,
     ) -> Result<Arc<Made>, Error> {
         form().map(Arc::new)
+    }
+
+    /// What a pack holds of the annotated tag `oid`, which a ref of this view names: `pack` makes it,
+    /// or does not want to, for a log that does not remember what was made before.
+    fn packed_tag(
+        &self,
+        _oid: &Oid,
+        pack: &mut dyn FnMut() -> Result<Option<PackedTag>, Error>,
+    ) -> Result<Option<Arc<PackedTag>>, Error> {
+        Ok(pack()?.map(Arc::new))
     }
 
     /// This tenant's annotated tag `oid`.

@@ -1,8 +1,9 @@
 //! Which objects answer a request.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
-use colophon_model::{GitKind, Oid, Ordinal, TagObject};
+use colophon_model::{GitKind, Oid, Ordinal};
 use roaring::RoaringBitmap;
 
 use crate::filter::Filter;
@@ -10,7 +11,8 @@ use crate::mates::{Mates, mates};
 use crate::ranges::Ranges;
 use crate::reach::Reach;
 use crate::shallow::Boundary;
-use crate::{Error, Limits, ObjectLog, read};
+use crate::tags::PackTags;
+use crate::{Error, Limits, ObjectLog, PackedTag, read};
 
 /// The objects that a client wants, found in the log.
 #[derive(Debug, Default)]
@@ -18,7 +20,7 @@ pub(crate) struct Wanted {
     pub(crate) commits: BTreeSet<Ordinal>,
     /// Trees and blobs wanted by id.
     loose: Vec<Ordinal>,
-    tags: Vec<TagObject>,
+    tags: PackTags,
 }
 
 /// How the client wants its pack put together.
@@ -34,8 +36,8 @@ pub(crate) struct Terms {
 pub(crate) struct Plan {
     pub(crate) entries: Ranges,
     pub(crate) mates: Mates,
-    /// Tags are kept whole: they have no ordinal, and may be purged while the pack is streamed.
-    pub(crate) tags: Vec<TagObject>,
+    /// By id.
+    pub(crate) tags: Vec<Arc<PackedTag>>,
     /// What the client has, as far as it said.
     has: RoaringBitmap,
     filter: Filter,
@@ -63,8 +65,7 @@ impl Wanted {
         }
         let tag = log.tag(&want).map_err(Error::Read)?.ok_or(Error::NotOurRef(want))?;
         self.commits.insert(read::locate(log, tag.target)?);
-        self.tags.push(tag);
-        Ok(())
+        self.tags.add(log, &tag)
     }
 
     /// What to send to a client that has the commits `haves`, and whose history ends as `boundary`
@@ -94,13 +95,11 @@ impl Wanted {
         }
         let (found, leaves) = reach.found();
         let (entries, mates) = (Ranges::new(&found), mates(&leaves));
-        let mut plan = Plan { entries, mates, tags: self.tags, has, filter };
+        let mut tags = self.tags;
         if include_tag {
-            plan.include_tags(log)?;
+            tags.include(log, &entries)?;
         }
-        plan.tags.sort_by_key(|tag| tag.oid);
-        plan.tags.dedup_by_key(|tag| tag.oid);
-        Ok(plan)
+        Ok(Plan { entries, mates, tags: tags.sorted(), has, filter })
     }
 }
 
@@ -112,13 +111,10 @@ fn lines(tops: &BTreeSet<Ordinal>, floors: &BTreeSet<Ordinal>) -> Vec<(Ordinal, 
     newest.into_iter().map(|(floor, top)| (top, floor)).collect()
 }
 
-/// Tags that are looked at first; twice as many each time that all of them are of commits sent.
-const TAGS_AT_FIRST: usize = 8;
-
 impl Plan {
     /// Everything after `from` up to the commit at `tip`, and `tags`, for somebody who has all up to
     /// `from`.
-    pub(crate) fn range(from: Option<Ordinal>, tip: Ordinal, tags: Vec<TagObject>) -> Self {
+    pub(crate) fn range(from: Option<Ordinal>, tip: Ordinal, tags: PackTags) -> Self {
         let (mut has, mut found) = (RoaringBitmap::new(), RoaringBitmap::new());
         found.insert_range(..=tip.get());
         if let Some(from) = from {
@@ -126,6 +122,7 @@ impl Plan {
         }
         found -= &has;
         let entries = Ranges::new(&found);
+        let tags = tags.sorted();
         Self { entries, mates: Mates::new(), tags, has, filter: Filter::default() }
     }
 
@@ -133,30 +130,6 @@ impl Plan {
     /// once filtered out it may lack, although its commits name it.
     pub(crate) fn is_had(&self, at: Ordinal, kind: GitKind) -> bool {
         self.filter.leaves_whole(kind) && self.has.contains(at.get())
-    }
-
-    /// Adds the annotated tags of the commits that are sent. Tags come newest first, so the search
-    /// ends with the first that is older than all that is sent.
-    fn include_tags(&mut self, log: &dyn ObjectLog) -> Result<(), Error> {
-        let Some(oldest) = self.entries.first() else { return Ok(()) };
-        let mut most = TAGS_AT_FIRST;
-        loop {
-            let tags = log.newest_tags(most).map_err(Error::Read)?;
-            let places = tags.iter().map(|tag| match tag.peeled {
-                Some(commit) => read::locate(log, commit).map(|at| (at, tag.oid)),
-                None => Err(Error::Missing(tag.oid)),
-            });
-            let places = places.collect::<Result<Vec<_>, _>>()?;
-            if tags.len() == most && places.iter().all(|(at, _)| *at >= oldest) {
-                most = most.saturating_mul(2);
-                continue;
-            }
-            for (_, oid) in places.iter().filter(|(at, _)| self.entries.index_of(*at).is_some()) {
-                let tag = log.tag(oid).map_err(Error::Read)?;
-                self.tags.push(tag.ok_or(Error::Missing(*oid))?);
-            }
-            return Ok(());
-        }
     }
 
     /// The number of objects in the pack.

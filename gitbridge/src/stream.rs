@@ -138,10 +138,9 @@ impl PackStream {
             self.offsets.push(self.made);
             self.push(&[&head, &body]);
         } else if let Some(tag) = self.plan.tags.get(self.tags_sent) {
-            let head = pack::whole(GitKind::Tag, tag.bytes.len() as u64);
-            let body = Deflater::new().deflate(&tag.bytes);
+            let tag = tag.clone();
             self.tags_sent += 1;
-            self.push(&[&head, &body]);
+            self.push(&[&pack::whole(GitKind::Tag, tag.size), &tag.deflated]);
         } else if let Some(hasher) = self.hasher.take() {
             // Only a checksum here: objects were screened for collisions when they were appended.
             let digest = hasher.finalize().unwrap_or_else(|collision| collision.digest());

@@ -36,8 +36,11 @@ pub(super) async fn show(
 
 fn tip(app: &App, slug: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
     let view = app.press.store.view()?;
-    let tenant = auth::path_tenant(app, &view, headers, slug, Scope::Git)
-        .or_else(|_| auth::path_tenant(app, &view, headers, slug, Scope::Edge))?;
+    let tenant = auth::token_tenant(app, &view, headers, Scope::Git)
+        .or_else(|_| auth::token_tenant(app, &view, headers, Scope::Edge))?;
+    if tenant.slug.as_str() != slug {
+        return Err(ApiError::not_found());
+    }
     let name = TenantBranch::new(tenant.slug).full_name();
     let found = TenantLog::new(&view, tenant.uid).find_ref(&name);
     let found = found.map_err(|e| ApiError::internal(&*e))?.ok_or_else(ApiError::not_found)?;

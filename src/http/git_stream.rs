@@ -1,5 +1,7 @@
 //! A pack on its way to a Git client, as fast as the client takes it and no faster.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -8,6 +10,7 @@ use colophon_model::TenantUid;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
 
 use super::chain;
 use crate::app::{App, SharedApp};
@@ -53,17 +56,30 @@ impl Answer {
             return Body::from(self.head);
         }
         let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+        let whole = Arc::new(AtomicBool::new(false));
+        let ended = whole.clone();
         tokio::spawn(async move {
             let _passage = passage;
-            if let Err(cut) = run(&app, self, &sender).await {
-                tell(&sender, cut, app.config.git.idle.get()).await;
+            match run(&app, self, &sender).await {
+                Ok(()) => whole.store(true, Ordering::Release),
+                Err(cut) => tell(&sender, cut, app.config.git.idle.get()).await,
             }
         });
-        Body::from_stream(ReceiverStream::new(receiver))
+        Body::from_stream(ReceiverStream::new(receiver).map(Ok).chain(cut_unless(ended)))
     }
 }
 
-type Sender = mpsc::Sender<Result<Bytes, std::io::Error>>;
+type Sender = mpsc::Sender<Bytes>;
+
+/// Ends a body in error unless it is whole, so that the connection is cut and no client can take a
+/// part for the whole. It does not go through the channel, which a client that takes nothing has filled.
+fn cut_unless(whole: Arc<AtomicBool>) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
+    let cut = move || {
+        let cut = !whole.swap(true, Ordering::Acquire);
+        cut.then(|| Err(std::io::Error::other("the pack was not sent to its end")))
+    };
+    tokio_stream::iter(std::iter::from_fn(cut))
+}
 
 /// Why an answer ended early, and what the client can be told of it.
 enum Cut {
@@ -105,7 +121,7 @@ async fn run(app: &SharedApp, mut answer: Answer, sender: &Sender) -> Result<(),
 }
 
 async fn send(sender: &Sender, chunk: Bytes, idle: Duration, end: Instant) -> Result<(), Cut> {
-    let sent = timeout_at(end, timeout(idle, sender.send(Ok(chunk)))).await;
+    let sent = timeout_at(end, timeout(idle, sender.send(chunk))).await;
     match sent {
         Err(_) => Err(Cut::Client("the answer took too long")),
         Ok(Err(_)) => Err(Cut::Client("the client takes nothing")),
@@ -122,21 +138,13 @@ fn told(answer: &Answer, error: &StreamError) -> Vec<u8> {
     }
 }
 
-/// Ends a stream in error: the client is told in its protocol, then the connection is cut, so that
-/// it cannot take the pack for whole.
+/// Tells the client in its protocol why its pack ends, when it still listens.
 async fn tell(sender: &Sender, cut: Cut, patience: Duration) {
-    let told = match cut {
-        Cut::Client(reason) => {
-            tracing::debug!(reason, "a pack was not sent to its end");
-            Vec::new()
-        }
+    match cut {
+        Cut::Client(reason) => tracing::debug!(reason, "a pack was not sent to its end"),
         Cut::Server(told, error) => {
             tracing::error!(error = %chain(&error), "a pack could not be sent to its end");
-            told
+            let _ = timeout(patience, sender.send(Bytes::from(told))).await;
         }
-    };
-    let last = [Ok(Bytes::from(told)), Err(std::io::Error::other("the pack could not be read"))];
-    for piece in last {
-        let _ = timeout(patience, sender.send(piece)).await;
     }
 }

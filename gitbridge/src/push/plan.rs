@@ -7,6 +7,7 @@ use colophon_model::{GitKind, Oid, Ordinal, TagObject, TenantBranch};
 use super::Advertisement;
 use super::request::{Command, Push};
 use crate::select::Plan;
+use crate::tags::PackTags;
 use crate::{Error, ObjectLog, Ref, read};
 
 /// Most tags that one push deletes.
@@ -162,8 +163,10 @@ impl<'a> Compared<'a> {
             old: None,
             new: Some(tag.oid),
         });
-        let objects = tags.iter().filter(|tag| tag.peeled.is_some()).map(|tag| self.object(tag));
-        let objects = objects.collect::<Result<Vec<_>, _>>()?;
+        let mut objects = PackTags::default();
+        for tag in tags.iter().filter(|tag| tag.peeled.is_some()) {
+            objects.add(self.log, &self.object(tag)?)?;
+        }
         let from = base.filter(|_| !self.remote.is_shallow());
         let pack = Plan::range(from, self.tip, objects);
         let commands = moved.into_iter().chain(added).collect();

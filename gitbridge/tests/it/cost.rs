@@ -1,6 +1,6 @@
 //! What a request may cost the server: no more reads for saying the same thing many times.
 
-use colophon_gitbridge::{Error, Protocol, Response};
+use colophon_gitbridge::{Cache, Error, ObjectLog, Protocol, Response};
 use colophon_model::GitKind;
 use proptest::prelude::*;
 
@@ -19,7 +19,7 @@ fn ls_refs(log: &CountingLog<'_>, prefixes: &[String]) -> String {
 
 /// A fetch of `wants` by a client that has `haves`, answered up to the pack.
 fn fetch(
-    log: &CountingLog<'_>,
+    log: &dyn ObjectLog,
     protocol: Protocol,
     wants: &[String],
     haves: &[String],
@@ -119,4 +119,26 @@ fn only_tags_that_are_sent_are_read() {
     assert_eq!(response.pack.unwrap().objects(), objects + 3);
     assert_eq!(log.tags.get(), 3);
     assert_eq!(log.entries.get(), 4, "the tip and what the client has, twice");
+}
+
+/// Most of a clone of many builds is its tags: what was packed once is neither read nor deflated
+/// again, and the pack is the same.
+#[test]
+fn tags_that_were_packed_once_are_not_read_again() {
+    let tenant = Tenant::with_builds(40);
+    let log = CountingLog::new(&tenant.log);
+    let cache = Cache::new(1 << 20);
+    let clone = || {
+        let log = cache.over(cache.turn(), [7; 16], &log);
+        let follow = [format!("{} include-tag", tenant.tip())];
+        let mut pack = fetch(&log, Protocol::V0, &follow, &[]).unwrap().pack.unwrap();
+        std::iter::from_fn(|| pack.next(&log).unwrap()).collect::<Vec<_>>().concat()
+    };
+    let first = clone();
+    let read = log.tags.get();
+    assert!(read >= 40, "{read}");
+    assert!(clone() == first);
+    assert_eq!(log.tags.get(), read);
+    cache.forget([7; 16]);
+    assert_eq!(cache.weight(), 0);
 }
