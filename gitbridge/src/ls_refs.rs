@@ -9,7 +9,7 @@ pub(crate) struct LsRefs<'a> {
     symrefs: bool,
     peel: bool,
     unborn: bool,
-    /// Which refs to list; all of them when there is none. Sorted, and none starts with another.
+    /// Which refs to list; all of them when there is none.
     prefixes: Vec<&'a str>,
 }
 
@@ -27,18 +27,11 @@ impl<'a> LsRefs<'a> {
                 },
             }
         }
-        request.tidy_prefixes(limits.ref_prefixes);
-        Ok(request)
-    }
-
-    /// Too many prefixes count as none. Of two that overlap the shorter one says it all; without the
-    /// other no ref is found twice.
-    fn tidy_prefixes(&mut self, most: usize) {
-        if self.prefixes.len() > most {
-            self.prefixes.clear();
+        // Too many count as none.
+        if request.prefixes.len() > limits.ref_prefixes {
+            request.prefixes.clear();
         }
-        self.prefixes.sort_unstable();
-        self.prefixes.dedup_by(|longer, kept| longer.starts_with(*kept));
+        Ok(request)
     }
 
     fn wants(&self, name: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Which refs a client is shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Error, ObjectLog, Ref};
 
@@ -23,8 +23,11 @@ pub(crate) fn list(log: &dyn ObjectLog, tags: Tags, prefixes: &[&str]) -> Result
     }
 }
 
-/// Prefixes do not overlap, and come sorted.
+/// Of two prefixes that overlap the shorter one says it all; without the other no ref is found twice.
 fn all(log: &dyn ObjectLog, prefixes: &[&str]) -> Result<Vec<Ref>, Error> {
+    let mut prefixes = prefixes.to_vec();
+    prefixes.sort_unstable();
+    prefixes.dedup_by(|longer, kept| longer.starts_with(*kept));
     let mut found = Vec::new();
     for prefix in prefixes {
         found.extend(log.refs(prefix).map_err(Error::Read)?);
@@ -43,11 +46,13 @@ fn newest(log: &dyn ObjectLog, prefixes: &[&str], most: usize) -> Result<Vec<Ref
     }
     if meets(TAGS) {
         add(log.newest_tags(most).map_err(Error::Read)?);
-        for name in prefixes.iter().filter(|prefix| prefix.len() > TAGS.len()) {
+        // A prefix may be the whole name of an older one.
+        let names: BTreeSet<_> = prefixes.iter().filter(|name| name.len() > TAGS.len()).collect();
+        for name in names {
             add(log.find_ref(name).map_err(Error::Read)?.into_iter().collect());
         }
     }
-    found.retain(|name: &String, _| prefixes.iter().any(|prefix| name.starts_with(prefix)));
+    found.retain(|name: &String, _| prefixes.iter().any(|prefix| name.starts_with(*prefix)));
     Ok(found.into_values().collect())
 }
 
