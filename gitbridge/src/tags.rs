@@ -85,7 +85,7 @@ impl std::fmt::Debug for PackTags {
     }
 }
 
-fn pack(tag: &TagObject, target: Ordinal, deflater: &mut Option<Deflater>) -> PackedTag {
-    let deflated = deflater.get_or_insert_with(Deflater::new).deflate(&tag.bytes);
+fn pack(tag: &TagObject, target: Ordinal, zlib: &mut Option<Deflater>) -> PackedTag {
+    let deflated = zlib.get_or_insert_with(Deflater::new).deflate(&tag.bytes);
     PackedTag { target, size: tag.bytes.len() as u64, deflated }
 }
