@@ -4,7 +4,10 @@
 #   fuzz/run.sh [target...]
 #
 # libFuzzer is linked by the crate libfuzzer-sys; the flags are those of cargo-fuzz without a sanitizer,
-# which stable Rust has. What is found lies in fuzz/artifacts/<target>, the corpus in fuzz/corpus/<target>.
+# which stable Rust has. What is found lies in fuzz/artifacts/<target>, the corpus in fuzz/corpus/<target>;
+# it begins with fuzz/seeds/<target>.tar.gz, which a good run may replace:
+#
+#   tar -C fuzz/corpus --sort=name --owner=0 --group=0 --mtime=@0 -cf - <target> | gzip -n9
 set -euo pipefail
 cd "$(dirname "$0")"
 seconds=${SECONDS_EACH:-600}
@@ -17,6 +20,7 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 cargo build --release --locked --target "$host"
 for target in "${targets[@]}"; do
   mkdir -p "corpus/$target" "artifacts/$target"
+  [ -f "seeds/$target.tar.gz" ] && tar -C corpus -xzf "seeds/$target.tar.gz"
   printf '=== %s: %s s\n' "$target" "$seconds"
   "${CARGO_TARGET_DIR:-target}/$host/release/$target" "corpus/$target" \
     -max_total_time="$seconds" -max_len=4096 -timeout=20 -rss_limit_mb=2048 \
