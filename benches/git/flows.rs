@@ -15,22 +15,22 @@ const SEED: u64 = 20_261_121;
 /// First every flow once, then edits of one flow after the other, by chance.
 pub(crate) struct Flows {
     dice: Dice,
-    flows: Vec<Value>,
+    all: Vec<Value>,
     revision: u64,
 }
 
 impl Flows {
     pub(crate) const fn new() -> Self {
-        Self { dice: Dice::new(SEED), flows: Vec::new(), revision: 1_000 }
+        Self { dice: Dice::new(SEED), all: Vec::new(), revision: 1_000 }
     }
 
     /// The next flow as a builder delivers it.
     pub(crate) fn deliver(&mut self) -> anyhow::Result<Vec<u8>> {
         self.revision += 1;
-        let number = self.flows.len() as u64;
+        let number = self.all.len() as u64;
         if number < FLOWS {
             let size = self.dice.between(SIZES.0, SIZES.1);
-            self.flows.push(builder::flow(&mut self.dice, &OFFICE, STEPS, size, number));
+            self.all.push(builder::flow(&mut self.dice, &OFFICE, STEPS, size, number));
             return self.send(number as usize);
         }
         let which = self.dice.between(0, FLOWS - 1) as usize;
@@ -39,13 +39,13 @@ impl Flows {
     }
 
     fn send(&mut self, which: usize) -> anyhow::Result<Vec<u8>> {
-        self.flows[which]["revision"] = self.revision.into();
-        Ok(serde_json::to_vec(&self.flows[which])?)
+        self.all[which]["revision"] = self.revision.into();
+        Ok(serde_json::to_vec(&self.all[which])?)
     }
 
     /// One or two nodes get another text, as when a person works on a flow.
     fn edit(&mut self, which: usize) {
-        let nodes = self.flows[which]["nodes"].as_array_mut().map_or(&mut [][..], |n| n);
+        let nodes = self.all[which]["nodes"].as_array_mut().map_or(&mut [][..], |n| n);
         for _ in 0..self.dice.between(1, 2) {
             let node = &mut nodes[self.dice.between(0, nodes.len() as u64 - 1) as usize];
             let text = OFFICE.sentence(&mut self.dice);

@@ -105,7 +105,7 @@ fn ask(
 
 impl Measured {
     /// The median of each number over the rounds.
-    pub(crate) fn middle(rounds: Vec<Self>) -> Self {
+    pub(crate) fn middle(rounds: &[Self]) -> Self {
         let of = |number: fn(&Self) -> f64| median(rounds.iter().map(number));
         Self {
             per_second: of(|round| round.per_second),

@@ -4,6 +4,8 @@
 //! Content is made once below `target/bench-git/<builds>` and used again; the server is a child of
 //! its own, so that its processor time and memory are apart from the clients'.
 
+#![expect(clippy::cast_precision_loss, reason = "counts and bytes stay far below 2^52")]
+
 mod answer;
 #[path = "../dictionaries/builder.rs"]
 mod builder;

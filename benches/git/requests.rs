@@ -144,5 +144,6 @@ fn command(name: &str, arguments: &[&str]) -> Vec<u8> {
 }
 
 fn packet(out: &mut String, line: &str) {
-    out.push_str(&format!("{:04x}{line}\n", line.len() + 5));
+    let length = line.len() + 5;
+    out.extend([&format!("{length:04x}"), line, "\n"]);
 }

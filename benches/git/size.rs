@@ -146,6 +146,6 @@ impl Sides<'_> {
         for (side, peak) in peaks.iter_mut().enumerate() {
             *peak = load::weigh(self.server, &self.request(row, side), connections)?;
         }
-        Ok(Cell { row, connections, sides: rounds.map(Measured::middle), peaks })
+        Ok(Cell { row, connections, sides: rounds.map(|rounds| Measured::middle(&rounds)), peaks })
     }
 }

@@ -48,10 +48,17 @@ fn to_packet(line: PacketLineRef<'_>) -> Option<Packet<'_>> {
 
 /// Appends one packet. Callers keep `bytes` below [`MAX_PACKET`] less four.
 pub(crate) fn put(out: &mut Vec<u8>, bytes: impl AsRef<[u8]>) {
-    let bytes = bytes.as_ref();
-    debug_assert!(bytes.len() + 4 <= MAX_PACKET, "packets have a four-digit length");
-    out.extend_from_slice(format!("{:04x}", bytes.len() + 4).as_bytes());
-    out.extend_from_slice(bytes);
+    put_parts(out, &[bytes.as_ref()]);
+}
+
+/// The same of a packet that comes in parts.
+pub(crate) fn put_parts(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    let length = 4 + parts.iter().map(|part| part.len()).sum::<usize>();
+    debug_assert!(length <= MAX_PACKET, "packets have a four-digit length");
+    out.extend_from_slice(format!("{length:04x}").as_bytes());
+    for part in parts {
+        out.extend_from_slice(part);
+    }
 }
 
 pub(crate) const FLUSH: &[u8] = b"0000";

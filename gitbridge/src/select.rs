@@ -87,8 +87,9 @@ impl Wanted {
         let (has, _) = reach.found();
         let mut reach = Reach::new(log, filter, &has, limits.objects);
         let tops = self.commits.union(&boundary.below).copied().collect();
-        for (top, floor) in lines(&tops, &boundary.ends) {
-            reach.commits(top, floor)?;
+        let sent = lines(&tops, &boundary.ends);
+        for (top, floor) in &sent {
+            reach.commits(*top, *floor)?;
         }
         for at in &self.loose {
             reach.object(*at)?;
@@ -97,7 +98,11 @@ impl Wanted {
         let (entries, mates) = (Ranges::new(&found), mates(&leaves));
         let mut tags = self.tags;
         if include_tag {
-            tags.include(log, &entries)?;
+            // No commit that is sent is older: a part of history may well hold old files.
+            let floor = sent.iter().map(|(_, floor)| *floor).min().flatten();
+            if let Some(first) = entries.first() {
+                tags.include(log, &entries, floor.map_or(first, |floor| floor.max(first)))?;
+            }
         }
         Ok(Plan { entries, mates, tags: tags.sorted(), has, filter })
     }

@@ -32,13 +32,12 @@ impl Framing {
         }
     }
 
-    fn wrap(self, band: u8, bytes: &[u8]) -> Vec<u8> {
+    fn wrap(self, band: u8, bytes: &[u8], out: &mut Vec<u8>) {
         if self == Self::Raw {
-            return bytes.to_vec();
+            out.extend_from_slice(bytes);
+        } else {
+            pkt::put_parts(out, &[&[band], bytes]);
         }
-        let mut out = Vec::with_capacity(bytes.len() + 5);
-        pkt::put(&mut out, [&[band], bytes].concat());
-        out
     }
 }
 
@@ -100,10 +99,16 @@ impl PackStream {
     /// The next piece of the answer, at most 65,520 bytes, or `None` after the last. `log` may be a
     /// later view of the same log than the one that the request was answered from.
     pub fn next(&mut self, log: &dyn ObjectLog) -> Result<Option<Vec<u8>>, Error> {
+        let mut piece = Vec::with_capacity(pkt::MAX_PACKET);
+        Ok(self.next_into(log, &mut piece)?.then_some(piece))
+    }
+
+    /// The same, put behind what is in `out`. False after the last piece.
+    pub fn next_into(&mut self, log: &dyn ObjectLog, out: &mut Vec<u8>) -> Result<bool, Error> {
         while self.pending.len() - self.taken < self.framing.payload() && self.hasher.is_some() {
             self.make(log)?;
         }
-        Ok(self.take())
+        Ok(self.take(out))
     }
 
     /// The last bytes to send when [`Self::next`] has failed: an error on the third band. Empty
@@ -113,22 +118,27 @@ impl PackStream {
             Framing::Raw => Vec::new(),
             Framing::SideBand64k | Framing::SideBand => {
                 let text = if error.is_clients() { error.to_string() } else { FAILED.to_owned() };
-                self.framing.wrap(BAND_ERROR, text.as_bytes())
+                let mut out = Vec::new();
+                self.framing.wrap(BAND_ERROR, text.as_bytes(), &mut out);
+                out
             }
         }
     }
 
-    fn take(&mut self) -> Option<Vec<u8>> {
+    fn take(&mut self, out: &mut Vec<u8>) -> bool {
         let rest = &self.pending[self.taken..];
         let length = rest.len().min(self.framing.payload());
         if length > 0 {
-            let piece = self.framing.wrap(BAND_DATA, &rest[..length]);
+            self.framing.wrap(BAND_DATA, &rest[..length], out);
             self.taken += length;
-            return Some(piece);
+            return true;
         }
         let ends = !self.closed && self.framing != Framing::Raw;
         self.closed = true;
-        ends.then(|| pkt::FLUSH.to_vec())
+        if ends {
+            out.extend_from_slice(pkt::FLUSH);
+        }
+        ends
     }
 
     /// Makes one entry, one tag or the trailer.
@@ -214,7 +224,7 @@ impl PackStream {
     }
 }
 
-/// A delta counts when it saves half.
+/// A delta counts when it saves an eighth: a reader pays more for it than for a whole object.
 fn other_form(log: &dyn ObjectLog, at: Ordinal, mate: Option<Ordinal>) -> Result<Made, Error> {
     let (_, bytes) = read::object(log, at)?;
     let mut zlib = Deflater::new();
@@ -223,7 +233,7 @@ fn other_form(log: &dyn ObjectLog, at: Ordinal, mate: Option<Ordinal>) -> Result
         let (_, old) = read::object(log, base)?;
         let delta = delta::encode(&old, &bytes).unwrap_or_default();
         let deflated = zlib.deflate(&delta);
-        if !delta.is_empty() && deflated.len() < whole.len() / 2 {
+        if !delta.is_empty() && deflated.len() < whole.len() / 8 * 7 {
             return Ok(Made { base: mate, inflated: delta.len() as u64, deflated });
         }
     }
@@ -246,7 +256,8 @@ mod tests {
     #[test]
     fn pieces_fit_their_band() {
         for (framing, size) in [(Framing::SideBand64k, 65_520), (Framing::SideBand, 1_000)] {
-            let piece = framing.wrap(BAND_DATA, &vec![0; framing.payload()]);
+            let mut piece = Vec::new();
+            framing.wrap(BAND_DATA, &vec![0; framing.payload()], &mut piece);
             assert_eq!(piece.len(), size);
             assert_eq!(&piece[..5], format!("{size:04x}\u{1}").as_bytes());
         }

@@ -30,10 +30,14 @@ impl PackTags {
         Ok(())
     }
 
-    /// Adds the tags of the commits that are sent. PackTags come newest first, so the search ends with
-    /// the first that is older than all that is sent.
-    pub(crate) fn include(&mut self, log: &dyn ObjectLog, sent: &Ranges) -> Result<(), Error> {
-        let Some(oldest) = sent.first() else { return Ok(()) };
+    /// Adds the tags of the commits among `sent`, none of which is older than `oldest`. Tags come
+    /// newest first, so the search ends with the first of an older one.
+    pub(crate) fn include(
+        &mut self,
+        log: &dyn ObjectLog,
+        sent: &Ranges,
+        oldest: Ordinal,
+    ) -> Result<(), Error> {
         let mut most = AT_FIRST;
         loop {
             let newest = log.newest_tags(most).map_err(Error::Read)?;

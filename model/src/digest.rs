@@ -33,6 +33,32 @@ pub struct InvalidHash {
     expected: usize,
 }
 
+/// What each byte is worth as a lower-case hex digit, in the lower half; the upper one tells others.
+const DIGITS: [u8; 256] = {
+    let mut digits = [0xff; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
+    }
+    digits
+};
+
+/// A listing of refs parses thousands, so each digit is one look into a table.
+fn from_lower_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
+    let (mut bytes, mut seen) = ([0; N], 0);
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        let [high, low] = pair.map(|digit| DIGITS[usize::from(digit)]);
+        seen |= high | low;
+        *byte = (high << 4) | low;
+    }
+    (seen < 16).then_some(bytes)
+}
+
 /// Defines one hash type: fixed length, `Copy`, lower-case hex in text and JSON.
 macro_rules! hash_type {
     ($(#[$doc:meta])* $name:ident, $len:literal) => {
@@ -57,12 +83,7 @@ macro_rules! hash_type {
             /// Parses lower-case hex of exactly the right length.
             pub fn from_hex(text: &str) -> Result<Self, InvalidHash> {
                 let invalid = || InvalidHash { text: text.chars().take(80).collect(), expected: $len * 2 };
-                if text.bytes().any(|b| b.is_ascii_uppercase()) {
-                    return Err(invalid());
-                }
-                let mut bytes = [0; $len];
-                hex::decode_to_slice(text, &mut bytes).map_err(|_| invalid())?;
-                Ok(Self(bytes))
+                from_lower_hex(text).map(Self).ok_or_else(invalid)
             }
 
             /// The raw hash bytes.

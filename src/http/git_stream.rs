@@ -41,9 +41,8 @@ impl Answer {
         let log = TenantLog::new(&view, self.uid);
         let log = app.press.objects.over(turn, *self.uid.as_bytes(), &log);
         while let Some(pack) = self.pack.as_mut().filter(|_| self.head.len() < CHUNK) {
-            match pack.next(&log)? {
-                Some(piece) => self.head.extend_from_slice(&piece),
-                None => self.pack = None,
+            if !pack.next_into(&log, &mut self.head)? {
+                self.pack = None;
             }
         }
         Ok(())

@@ -142,3 +142,14 @@ fn tags_that_were_packed_once_are_not_read_again() {
     cache.forget([7; 16]);
     assert_eq!(cache.weight(), 0);
 }
+
+/// The newest commit holds old files: its tag is found without a look at those of all old builds.
+#[test]
+fn tags_of_the_end_of_history_are_found_at_the_end() {
+    let tenant = Tenant::with_builds(40);
+    let log = CountingLog::new(&tenant.log);
+    let want = format!("want {}", tenant.tip());
+    let lines = ["command=fetch", "0001", "include-tag", "deepen 1", &want, "done", "0000"];
+    upload_pack().answer(&log, Protocol::V2, &body(&lines)).unwrap();
+    assert_eq!((log.scans.get(), log.refs.get(), log.tags.get()), (1, 8, 1));
+}
