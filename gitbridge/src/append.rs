@@ -166,8 +166,8 @@ impl<'a> Writer<'a> {
                 Change::Remove { path } => root.remove(self.log, path)?,
                 Change::Put { path, mode, bytes, digest } => {
                     let blob = Object::new(GitKind::Blob, bytes.to_vec())?;
-                    let old = root.put(self.log, path, mode, blob.oid)?;
-                    self.put(blob, old, Some(digest))?;
+                    let like = root.put(self.log, path, mode, blob.oid)?;
+                    self.put(blob, like, Some(digest))?;
                 }
             }
         }
@@ -184,7 +184,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Adds `object` unless it is there; as a delta against `old`, the object at the same path in
-    /// the parent, when that is smaller.
+    /// the parent or one that it resembles, when that is smaller.
     fn put(&mut self, object: Object, old: Option<Oid>, blob: Option<Digest>) -> Result<(), Error> {
         let Object { oid, kind, bytes } = object;
         if self.fresh.contains(&oid) || self.log.ordinal(&oid).map_err(Error::Read)?.is_some() {
@@ -211,7 +211,8 @@ impl<'a> Writer<'a> {
 
     /// The delta against an object of the log, unless its chain is as long as chains get.
     fn delta(&mut self, old: Option<Oid>, bytes: &[u8]) -> Result<Option<Payload>, Error> {
-        let Some(old) = old else { return Ok(None) };
+        // What this commit adds itself has no place in the log yet.
+        let Some(old) = old.filter(|old| !self.fresh.contains(old)) else { return Ok(None) };
         let base = read::locate(self.log, old)?;
         let depth = read::entry(self.log, base)?.depth;
         if depth >= MAX_DEPTH {

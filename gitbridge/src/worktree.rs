@@ -1,6 +1,7 @@
 //! A parent's tree, opened along the changed paths only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use colophon_model::{ArtifactPath, FileMode, Oid};
 use gix_object::tree::{Entry, EntryKind, EntryMode};
@@ -50,7 +51,8 @@ impl Dir {
         Ok(Self { old: Some(oid), children })
     }
 
-    /// Puts a file and returns the blob that it replaces.
+    /// Puts a file and returns a blob that it is likely to resemble: the one that it replaces, or a
+    /// neighbour of the same kind.
     pub(crate) fn put(
         &mut self,
         log: &dyn ObjectLog,
@@ -68,11 +70,28 @@ impl Dir {
         dir.check_name(name, path)?;
         let new = Child::Closed { mode: entry_kind(mode).into(), oid };
         match dir.children.insert(name.to_owned(), new) {
-            None => Ok(None),
+            None => Ok(dir.neighbour(name)),
             Some(Child::Closed { mode, oid }) if mode.is_blob() => Ok(Some(oid)),
-            Some(child) if child.is_vacant() => Ok(None),
+            Some(child) if child.is_vacant() => Ok(dir.neighbour(name)),
             Some(_) => Err(refuse(path, "a folder stands there")),
         }
+    }
+
+    /// The nearest file by name that ends in the same extension: generated files of a folder are
+    /// alike.
+    fn neighbour(&self, name: &str) -> Option<Oid> {
+        let extension = name.rsplit_once('.').map(|(_, extension)| extension)?;
+        let alike = |(other, child): (&String, &Child)| match child {
+            Child::Closed { mode, oid } if mode.is_blob() => {
+                let (_, end) = other.rsplit_once('.')?;
+                (end == extension).then_some(*oid)
+            }
+            _ => None,
+        };
+        let before = (Bound::Unbounded, Bound::Excluded(name));
+        let after = (Bound::Excluded(name), Bound::Unbounded);
+        let found = self.children.range::<str, _>(before).rev().find_map(alike);
+        found.or_else(|| self.children.range::<str, _>(after).find_map(alike))
     }
 
     /// Removes a file.

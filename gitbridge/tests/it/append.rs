@@ -190,3 +190,20 @@ fn damage_is_noticed() {
     assert!(matches!(error, Error::Damaged { .. }), "{error}");
     assert!(!error.is_clients());
 }
+
+/// A flow's files are generated like another flow's: a new one costs what differs.
+#[test]
+fn a_new_file_is_a_delta_against_its_neighbour() {
+    let mut tenant = Tenant::default();
+    let text =
+        |n: usize| (0..200).map(|i| format!("line {} of {n}\n", i * 7919)).collect::<String>();
+    let template = text(0);
+    tenant.commit(&[put("app/flow_b.py", &template), put("app/b.json", "{}\n")]).unwrap();
+    let new = template.replacen("line 0", "line zero", 1);
+    let appended =
+        tenant.commit(&[put("app/flow_c.py", &new), put("app/c.txt", &text(1))]).unwrap();
+    let blobs: Vec<_> = appended.entries.iter().filter(|(_, e)| e.blob.is_some()).collect();
+    let [(_, alone), (_, alike)] = blobs[..] else { panic!("two files") };
+    assert!(alone.base.is_none(), "nothing there ends in .txt");
+    assert!(alike.base.is_some() && alike.deflated.len() < 80, "{}", alike.deflated.len());
+}
