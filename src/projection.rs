@@ -64,13 +64,13 @@ impl ObjectLog for TenantLog<'_> {
     fn refs(&self, prefix: &str) -> Result<Vec<Ref>, ReadError> {
         let from = (self.uid, prefix.to_owned());
         let mut refs = Vec::new();
-        for row in self.view.scan::<RefRow>(&self.uid).starting_at(&from) {
-            let ((_, name), RefRow { oid, peeled }) = row?;
-            if !name.starts_with(prefix) {
-                break;
+        self.view.visit(&self.uid, &from, |(_, name): (_, String), row: RefRow| {
+            let found = name.starts_with(prefix);
+            if found {
+                refs.push(Ref { name, oid: row.oid, peeled: row.peeled });
             }
-            refs.push(Ref { name, oid, peeled });
-        }
+            found
+        })?;
         Ok(refs)
     }
 

@@ -49,9 +49,13 @@ pub(crate) fn answer(
         put_head(server, log, request, &mut out)?;
     }
     for Ref { name, oid, peeled } in refs::list(log, server.tags, &request.prefixes)? {
-        let peeled = peeled.filter(|_| request.peel);
-        let tail = peeled.map_or(String::new(), |oid| format!(" peeled:{oid}"));
-        pkt::put(&mut out, format!("{oid} {name}{tail}\n"));
+        let peeled = peeled.filter(|_| request.peel).map(|oid| pkt::oid(&oid));
+        let (label, peeled): (&[u8], &[u8]) = match &peeled {
+            Some(peeled) => (b" peeled:", peeled),
+            None => (b"", b""),
+        };
+        let oid = pkt::oid(&oid);
+        pkt::put_parts(&mut out, &[&oid, b" ", name.as_bytes(), label, peeled, b"\n"]);
     }
     out.extend_from_slice(pkt::FLUSH);
     Ok(Response::without_pack(out))

@@ -1,5 +1,6 @@
 //! pkt-lines (gitprotocol-common): four hex digits of length, then that many bytes less four.
 
+use colophon_model::Oid;
 use gix_packetline::PacketLineRef;
 use gix_packetline::decode::{Stream, streaming};
 
@@ -55,10 +56,25 @@ pub(crate) fn put(out: &mut Vec<u8>, bytes: impl AsRef<[u8]>) {
 pub(crate) fn put_parts(out: &mut Vec<u8>, parts: &[&[u8]]) {
     let length = 4 + parts.iter().map(|part| part.len()).sum::<usize>();
     debug_assert!(length <= MAX_PACKET, "packets have a four-digit length");
-    out.extend_from_slice(format!("{length:04x}").as_bytes());
+    out.extend_from_slice(&hex::<4>(&(length as u16).to_be_bytes()));
     for part in parts {
         out.extend_from_slice(part);
     }
+}
+
+/// `bytes` in `D` hexadecimal digits, two for each byte. Not by way of [`std::fmt`]: a list of refs is
+/// mostly this.
+fn hex<const D: usize>(bytes: &[u8]) -> [u8; D] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    std::array::from_fn(|at| {
+        let byte = bytes[at / 2];
+        DIGITS[usize::from(if at % 2 == 0 { byte >> 4 } else { byte & 15 })]
+    })
+}
+
+/// An object id as it stands in packets.
+pub(crate) fn oid(oid: &Oid) -> [u8; 2 * Oid::LEN] {
+    hex(oid.as_bytes())
 }
 
 pub(crate) const FLUSH: &[u8] = b"0000";

@@ -195,8 +195,8 @@ fn damage_is_noticed() {
 #[test]
 fn a_new_file_is_a_delta_against_its_neighbour() {
     let mut tenant = Tenant::default();
-    let text =
-        |n: usize| (0..200).map(|i| format!("line {} of {n}\n", i * 7919)).collect::<String>();
+    let line = |i: usize, n: usize| format!("line {} of {n}\n", i * 7919);
+    let text = |n: usize| (0..200).map(|i| line(i, n)).collect::<Vec<_>>().concat();
     let template = text(0);
     tenant.commit(&[put("app/flow_b.py", &template), put("app/b.json", "{}\n")]).unwrap();
     let new = template.replacen("line 0", "line zero", 1);

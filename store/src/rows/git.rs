@@ -4,8 +4,7 @@
 use colophon_model::{Digest, GitKind, LogEntry, Oid, Ordinal, TagObject, TenantUid};
 use serde::{Deserialize, Serialize};
 
-use super::json_row;
-use crate::row::take_array;
+use crate::row::{from_json, take_array, to_json};
 use crate::{InvalidRow, Row, Table};
 
 /// Where a ref points; the key holds its full name.
@@ -18,7 +17,36 @@ pub struct RefRow {
     pub peeled: Option<Oid>,
 }
 
-json_row!(RefRow, Ref, (TenantUid, String));
+/// JSON like its neighbours. A list of refs is thousands of these, so the form that is written is
+/// read without a parser; whatever else is JSON is read as such.
+impl Row for RefRow {
+    const TABLE: Table = Table::Ref;
+    type Key = (TenantUid, String);
+
+    fn encode(&self) -> Vec<u8> {
+        to_json(self)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, InvalidRow> {
+        as_written(bytes).map_or_else(|| from_json(bytes), Ok)
+    }
+}
+
+fn as_written(bytes: &[u8]) -> Option<RefRow> {
+    let (oid, rest) = take_oid(bytes.strip_prefix(b"{\"oid\":")?)?;
+    let rest = rest.strip_prefix(b",\"peeled\":")?;
+    if rest == b"null}" {
+        return Some(RefRow { oid, peeled: None });
+    }
+    let (peeled, rest) = take_oid(rest)?;
+    (rest == b"}").then_some(RefRow { oid, peeled: Some(peeled) })
+}
+
+fn take_oid(bytes: &[u8]) -> Option<(Oid, &[u8])> {
+    let (hex, rest) = bytes.strip_prefix(b"\"")?.split_at_checked(2 * Oid::LEN)?;
+    let oid = std::str::from_utf8(hex).ok()?.parse().ok()?;
+    Some((oid, rest.strip_prefix(b"\"")?))
+}
 
 /// Where in the log an object is. The value is the ordinal, `u32` big-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,5 +154,27 @@ fn take_optional<const N: usize>(rest: &mut &[u8]) -> Option<Option<[u8; N]>> {
         [0] => Some(None),
         [1] => take_array(rest).map(Some),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The short way and the parser read the same rows; what neither writes is the parser's to judge.
+    #[test]
+    fn refs_are_read_as_they_are_written() {
+        let [a, b] = [[1; Oid::LEN], [0xfe; Oid::LEN]].map(Oid::from_bytes);
+        for row in [RefRow { oid: a, peeled: None }, RefRow { oid: a, peeled: Some(b) }] {
+            let bytes = row.encode();
+            assert_eq!(as_written(&bytes), Some(row), "the short way is taken");
+            assert_eq!(from_json::<RefRow>(&bytes).unwrap(), row);
+            let spaced = String::from_utf8(bytes).unwrap().replace(':', ": ").into_bytes();
+            assert_eq!(as_written(&spaced), None);
+            assert_eq!(RefRow::decode(&spaced).unwrap(), row);
+        }
+        for bad in [&b"{}"[..], b"{\"oid\":\"01\",\"peeled\":null}", b"null"] {
+            assert!(RefRow::decode(bad).is_err());
+        }
     }
 }
