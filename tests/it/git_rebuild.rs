@@ -55,6 +55,20 @@ fn uid(store: &Store) -> TenantUid {
     row.unwrap().uid
 }
 
+/// The rows without the forms in which objects are stored: these are today's, not those of the program
+/// that wrote them.
+fn objects(mut rows: Rows) -> Rows {
+    for ((table, _), row) in &mut rows {
+        if *table == LogEntry::TABLE.name() {
+            let entry = LogEntry::decode(row).unwrap();
+            let bare =
+                LogEntry { base: None, depth: 0, inflated: 0, deflated: Vec::new(), ..entry };
+            *row = bare.encode();
+        }
+    }
+    rows
+}
+
 /// Every row of the projection, as it is stored.
 type Rows = BTreeMap<(&'static str, Vec<u8>), Vec<u8>>;
 
@@ -173,7 +187,7 @@ fn commits_of_the_first_format_are_made_again_unsigned() {
     assert_eq!((number(&rebuilt, "builds"), number(&rebuilt, "objects")), (4, 76));
     assert_eq!(number(&rebuilt, "replaced"), entries.len() as u64 - first.unwrap() as u64 - 1);
     let store = Store::open(&data, &Options::default()).unwrap();
-    assert_eq!(rows(&store), before);
+    assert_eq!(objects(rows(&store)), objects(before));
 }
 
 /// The commits that clients have are not replaced by others, whatever happened to the facts.
