@@ -12,6 +12,7 @@ use colophon_gitbridge::{Limits, Protocol, Tags, UploadPack};
 use colophon_model::TenantBranch;
 use colophon_store::rows::TenantRow;
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use super::body::read_body;
 use super::git_stream::{Answer, StreamError};
@@ -66,15 +67,21 @@ pub(super) async fn upload_pack(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let place = app.reads.admit()?;
     // Nobody's body is read before it is known whose it is.
     let (reader, credentials) = (app.clone(), headers.clone());
-    let repo = app.reads.resume(move || Repo::open(&reader, &repo, &credentials)).await??;
+    let repo = app.reads.run(move || Repo::open(&reader, &repo, &credentials)).await??;
+    // Who waits for the tenant's other requests takes no place that another tenant could have.
     let passage = app.git_gates.pass(repo.tenant.uid).await.ok_or_else(ApiError::busy_tenant)?;
-    let body = read_body(body, REQUEST_LIMIT).await?;
+    let place = app.reads.admit()?;
+    let longest = app.config.git.longest.get();
+    let body = timeout(longest, read_body(body, REQUEST_LIMIT)).await.map_err(|_| too_slow())??;
     let reader = app.clone();
     let begun = place.run(move || begin(&reader, &repo, &headers, &body)).await??;
     answer("application/x-git-upload-pack-result", begun.body(app, passage))
+}
+
+fn too_slow() -> ApiError {
+    ApiError::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "the body took too long to come")
 }
 
 /// Plans the answer and makes as much of it as goes out at once.
