@@ -17,7 +17,7 @@ pub(crate) struct PackTags {
     deflater: Option<Deflater>,
 }
 
-/// PackTags that are looked at first; eight times as many each time that all of them are of commits sent.
+/// Tags that are looked at first; eight times as many each time that all of them are of commits sent.
 const AT_FIRST: usize = 8;
 
 impl PackTags {
