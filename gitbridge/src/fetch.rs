@@ -3,12 +3,13 @@
 use colophon_model::Oid;
 
 use crate::filter::Filter;
+use crate::framing::Framing;
 use crate::negotiate::Hearing;
 use crate::pkt::Sections;
 use crate::protocol::{PackOptions, unexpected};
 use crate::select::{Terms, Wanted};
 use crate::shallow::DepthRequest;
-use crate::stream::{Framing, PackStream};
+use crate::stream::PackStream;
 use crate::{Error, Limits, ObjectLog, Response, UploadPack};
 
 /// What the client asks for.

@@ -1,6 +1,23 @@
 //! The pack format, version 2 (gitformat-pack).
 
 use colophon_model::{GitKind, Oid};
+use sha1::{Digest as _, Sha1};
+
+/// What a pack and its index end with: SHA-1 of all before it. Collisions are not looked for, which
+/// would take several times as long: it is only a checksum, and objects were screened when they were
+/// appended.
+#[derive(Default)]
+pub(crate) struct Checksum(Sha1);
+
+impl Checksum {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn finish(self) -> [u8; 20] {
+        self.0.finalize().into()
+    }
+}
 
 /// `PACK`, the version, the number of objects.
 pub(crate) fn header(objects: u32) -> Vec<u8> {

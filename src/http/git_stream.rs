@@ -20,6 +20,9 @@ use crate::projection::TenantLog;
 /// Bytes that are read in one go, of one snapshot. An answer that is no longer needs no stream.
 const CHUNK: usize = 128 * 1024;
 
+/// A piece of a pack, which may begin just before a chunk is full.
+const PIECE: usize = 64 * 1024;
+
 /// Chunks that may wait for a slow reader.
 const CHUNKS_AHEAD: usize = 2;
 
@@ -109,6 +112,8 @@ async fn run(app: &SharedApp, mut answer: Answer, sender: &Sender) -> Result<(),
             return Ok(());
         }
         let reader = app.clone();
+        // Room for all of it, so that nothing is moved while it grows.
+        answer.head.reserve_exact(CHUNK + PIECE);
         let filled = app.reads.resume(move || {
             let filled = answer.fill(&reader);
             (answer, filled)
