@@ -57,7 +57,7 @@ impl PackStream {
         let shares = options.ofs_delta && plan.mates.is_empty();
         Ok(Self {
             offsets: Vec::with_capacity(plan.entries.len()),
-            alike: if shares { plan.entries.from_zero() } else { 0 },
+            alike: if shares { plan.entries.before_gap() } else { 0 },
             trace: Trace::default(),
             plan,
             options,
@@ -160,7 +160,7 @@ impl PackStream {
     /// The next page, where one begins that clones share.
     fn page(&mut self, log: &dyn ObjectLog) -> Result<Option<Piece>, Error> {
         let (sent, size) = (self.offsets.len(), PAGE as usize);
-        if sent % size != 0 || sent + size > self.alike {
+        if !sent.is_multiple_of(size) || sent + size > self.alike {
             return Ok(None);
         }
         let mut make = |entries: &[LogEntry]| {
@@ -177,7 +177,7 @@ impl PackStream {
     fn passed(&mut self, cursor: Cursor, offsets: &[u64]) {
         self.cursor = cursor;
         self.offsets.extend_from_slice(offsets);
-        if self.offsets.len() <= self.alike && self.offsets.len() % PAGE as usize == 0 {
+        if self.offsets.len() <= self.alike && self.offsets.len().is_multiple_of(PAGE as usize) {
             let page = self.offsets.len() - PAGE as usize;
             self.trace = trace(&self.trace, &self.offsets[page..]);
         }

@@ -1,5 +1,6 @@
 //! Clones share pages of the log as they are sent, and each is a pack that git takes.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 
 use colophon_gitbridge::{Cache, ObjectLog, PackStream, Protocol, object};
@@ -35,7 +36,11 @@ fn assert_complete(pack: &[u8], log: &MemoryLog) {
 /// Text of which nothing is alike.
 fn noise(seed: u64, words: u64) -> String {
     let word = |n: u64| (seed << 20 | n).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
-    (0..words).map(|n| format!("{:x}\n", word(n).wrapping_mul(0xbf58_476d_1ce4_e5b9))).collect()
+    let mut text = String::new();
+    for n in 0..words {
+        writeln!(text, "{:x}", word(n).wrapping_mul(0xbf58_476d_1ce4_e5b9)).unwrap();
+    }
+    text
 }
 
 /// Files of which a part changes with every commit: most versions are deltas.
