@@ -41,6 +41,7 @@ mod push;
 mod ranges;
 mod reach;
 mod read;
+mod ref_list;
 mod refs;
 mod select;
 mod shallow;
@@ -68,6 +69,7 @@ pub use push::{
     visible,
 };
 pub use read::object;
+pub use ref_list::{RefForm, RefList};
 pub use refs::Tags;
 pub use signature::{Signed, Signer, signed};
 pub use stream::PackStream;
