@@ -10,10 +10,12 @@ use quick_cache::Weighter;
 use quick_cache::sync;
 
 use crate::log::PAGE;
-use crate::{Error, Held, ObjectLog, ReadError, Ref, SentPage, Shape};
+use crate::{Error, Held, ObjectLog, ReadError, Ref, RefForm, RefList, SentPage, Shape, Tags};
 
 /// Payload bytes after which a page ends early, so that it fits into the memory of one request.
 const PAGE_BYTES: usize = 256 * 1024;
+/// About how many lists of refs are remembered.
+const LISTS: usize = 16;
 /// Weight of an entry beside its payload, in bytes.
 const ENTRY: u64 = size_of::<LogEntry>() as u64;
 
@@ -29,6 +31,14 @@ pub struct Cache {
     turn: AtomicU64,
     tags: sync::Cache<(LogId, Oid), Arc<PackedTag>, Weight>,
     sent: sync::Cache<(LogId, u32), Arc<SentPage>, Weight>,
+    refs: sync::Cache<(LogId, RefForm, Tags), Listing, Weight>,
+}
+
+/// A list of refs, and the [`ObjectLog::ref_changes`] of the view that it was made of.
+#[derive(Debug, Clone)]
+struct Listing {
+    changes: u64,
+    list: Arc<RefList>,
 }
 
 /// A moment in the life of a [`Cache`], from before a snapshot was taken. What is read from that
@@ -85,20 +95,29 @@ impl Weighter<(LogId, u32), Arc<SentPage>> for Weight {
     }
 }
 
+impl Weighter<(LogId, RefForm, Tags), Listing> for Weight {
+    fn weight(&self, _: &(LogId, RefForm, Tags), listing: &Listing) -> u64 {
+        (size_of::<RefList>() + listing.list.weight()) as u64
+    }
+}
+
 impl Cache {
     /// Holds about `bytes` at most: three eighths of it for entries, a fourth for pages as clones hold
-    /// them, a fourth for tags, and the rest for objects in forms that were made for a pack.
+    /// them, and an eighth each for tags, for lists of refs, and for objects in forms that were made
+    /// for a pack.
     pub fn new(bytes: u64) -> Self {
         let typical =
             |bytes: u64, weight: u64| usize::try_from(bytes / weight).unwrap_or(usize::MAX);
-        let (made, sent, tags) = (bytes / 8, bytes / 4, bytes / 4);
-        let pages = bytes - made - sent - tags;
+        let (made, tags, refs, sent) = (bytes / 8, bytes / 8, bytes / 8, bytes / 4);
+        let pages = bytes - made - tags - refs - sent;
         Self {
             pages: sync::Cache::with_weighter(typical(pages, 16 * 1024), pages, Weight),
             made: sync::Cache::with_weighter(typical(made, 1024), made, Weight),
             turn: AtomicU64::new(0),
             tags: sync::Cache::with_weighter(typical(tags, 512), tags, Weight),
             sent: sync::Cache::with_weighter(typical(sent, 16 * 1024), sent, Weight),
+            // In one part, so that a list may be as long as the memory is large.
+            refs: sync::Cache::with_weighter(LISTS, refs, Weight),
         }
     }
 
@@ -132,11 +151,13 @@ impl Cache {
         self.made.retain(|(log, _, _), _| *log != id);
         self.tags.retain(|(log, _), _| *log != id);
         self.sent.retain(|(log, _), _| *log != id);
+        self.refs.retain(|(log, _, _), _| *log != id);
     }
 
     /// What is held, in bytes.
     pub fn weight(&self) -> u64 {
-        self.pages.weight() + self.made.weight() + self.tags.weight() + self.sent.weight()
+        let objects = self.pages.weight() + self.sent.weight() + self.made.weight();
+        objects + self.tags.weight() + self.refs.weight()
     }
 }
 
@@ -295,6 +316,31 @@ impl ObjectLog for CachedLog<'_> {
 
     fn find_ref(&self, name: &str) -> Result<Option<Ref>, ReadError> {
         self.log.find_ref(name)
+    }
+
+    fn ref_changes(&self) -> Result<Option<u64>, ReadError> {
+        self.log.ref_changes()
+    }
+
+    fn ref_list(
+        &self,
+        form: RefForm,
+        tags: Tags,
+        write: &mut dyn FnMut() -> Result<RefList, Error>,
+    ) -> Result<Arc<RefList>, Error> {
+        let Some(changes) = self.log.ref_changes().map_err(Error::Read)? else {
+            return write().map(Arc::new);
+        };
+        let key = (self.id, form, tags);
+        if let Some(known) = self.cache.refs.get(&key).filter(|known| known.changes == changes) {
+            return Ok(known.list);
+        }
+        let list = Arc::new(write()?);
+        self.cache.refs.insert(key, Listing { changes, list: list.clone() });
+        if self.turn != self.cache.turn() {
+            self.cache.refs.remove(&key);
+        }
+        Ok(list)
     }
 
     fn newest_tags(&self, most: usize) -> Result<Vec<Ref>, ReadError> {

@@ -95,7 +95,7 @@ pub(crate) fn answer(
     out.line("packfile\n");
     let plan = wanted.plan(log, hearing.commits(), &boundary, fetch.terms, &server.limits)?;
     let pack = PackStream::new(plan, fetch.options, Framing::SideBand64k)?;
-    Ok(Response { head: out.into_bytes(), pack: Some(pack) })
+    Ok(Response::with_pack(out.into_bytes(), pack))
 }
 
 /// Refs that are wanted by name: what they name at this moment.

@@ -43,6 +43,7 @@ mod push;
 mod ranges;
 mod reach;
 mod read;
+mod ref_list;
 mod refs;
 mod select;
 mod sent;
@@ -71,6 +72,7 @@ pub use push::{
     visible,
 };
 pub use read::object;
+pub use ref_list::{RefForm, RefList};
 pub use refs::Tags;
 pub use sent::SentPage;
 pub use signature::{Signed, Signer, signed};

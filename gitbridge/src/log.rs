@@ -6,7 +6,7 @@ use std::sync::Arc;
 use colophon_model::{GitKind, LogEntry, Oid, Ordinal, TagObject};
 
 use crate::cache::{Made, PackedTag};
-use crate::{Error, ReadError, SentPage};
+use crate::{Error, ReadError, RefForm, RefList, SentPage, Tags};
 
 /// One ref of a tenant's repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,6 +151,23 @@ pub trait ObjectLog {
     /// The ref with this full name.
     fn find_ref(&self, name: &str) -> Result<Option<Ref>, ReadError> {
         Ok(self.refs(name)?.into_iter().next().filter(|found| found.name == name))
+    }
+
+    /// A number that differs between two views of this log whenever their refs do. `None` when it is
+    /// not known.
+    fn ref_changes(&self) -> Result<Option<u64>, ReadError> {
+        Ok(None)
+    }
+
+    /// The refs that `tags` shows, in a form: `write` writes them, for a log that does not remember
+    /// what was written of the same refs before.
+    fn ref_list(
+        &self,
+        _form: RefForm,
+        _tags: Tags,
+        write: &mut dyn FnMut() -> Result<RefList, Error>,
+    ) -> Result<Arc<RefList>, Error> {
+        write().map(Arc::new)
     }
 
     /// At most `most` tags, newest first: of commits in the order of the log, later ones first.

@@ -36,7 +36,7 @@ pub(crate) fn answer(
     let haves = talk.hearing.commits();
     let plan = wanted.plan(log, haves, &boundary, request.terms, &server.limits)?;
     let pack = PackStream::new(plan, request.options, request.framing)?;
-    Ok(Response { head: talk.out, pack: Some(pack) })
+    Ok(Response::with_pack(talk.out, pack))
 }
 
 /// How a client wants its `have` lines answered.
