@@ -35,6 +35,8 @@ const TENANT_TABLES: [Table; 22] = [
     Table::Build,
     Table::BuildNumber,
     Table::Ref,
+    // Behind the refs: erasing them is a change of theirs.
+    Table::RefChanges,
     Table::GitLog,
     Table::GitOid,
     Table::GitTag,
