@@ -103,8 +103,8 @@ fn list(compiler: &Compiler, flows: &[Flow]) -> anyhow::Result<Vec<Digest>> {
         .into_par_iter()
         .map(|index| {
             let flow = &flows[index % flows.len()];
-            let compiled = compile(compiler, &plan(compiler, flow)?)?;
-            Ok(compiled.cloud.tree().digest())
+            let made = compile(compiler, &plan(compiler, flow)?)?;
+            Ok(made.cloud.tree().digest())
         })
         .collect()
 }
@@ -146,5 +146,5 @@ fn lines(compiled: &Compiled) -> usize {
         path.contains("/flow_") || path.ends_with("_runner.py") || path.starts_with("tests/")
     };
     let files = compiled.cloud.iter().filter(|(path, _)| rendered(path.as_str()));
-    files.map(|(_, file)| file.bytes().iter().filter(|byte| **byte == b'\n').count()).sum()
+    files.map(|(_, file)| String::from_utf8_lossy(file.bytes()).lines().count()).sum()
 }

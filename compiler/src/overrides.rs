@@ -48,7 +48,7 @@ pub(crate) fn sort<'a>(
 ) -> Result<Overrides<'a>, Vec<TemplateProblem>> {
     let (mut sorted, mut problems) = (Overrides::default(), Vec::new());
     for (name, text) in files {
-        if name.ends_with(".tera") {
+        if extension(name) == Some("tera") {
             let known = templates.contains(&name.as_str());
             if !known && !is_included(name, files) {
                 problems.push(unknown(name, templates));
@@ -63,6 +63,10 @@ pub(crate) fn sort<'a>(
         }
     }
     if problems.is_empty() { Ok(sorted) } else { Err(problems) }
+}
+
+fn extension(name: &str) -> Option<&str> {
+    name.rsplit_once('.').map(|(_, extension)| extension)
 }
 
 /// The path that a file of the folder `templates/` has where it is copied to.
@@ -162,7 +166,7 @@ fn without_comments(text: &str) -> String {
 
 /// Runtime files are copied without a gate, so their syntax is checked here.
 fn syntax(name: &str, text: &str) -> Option<TemplateProblem> {
-    let python = name.rsplit_once('.').is_some_and(|(_, extension)| extension == "py");
+    let python = extension(name) == Some("py");
     let error = ruff_python_parser::parse_module(text).err().filter(|_| python)?;
     let line = text[..error.location.start().to_usize()].matches('\n').count() + 1;
     Some(TemplateProblem {

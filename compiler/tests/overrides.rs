@@ -1,5 +1,7 @@
 //! An operator's templates: what they change, and what is refused before a flow is rendered.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use std::path::Path;
 
 use colophon_compiler::{CodePolicy, Compiled, Compiler, Error, Limits, Problems, TemplateFiles};
@@ -48,12 +50,12 @@ fn an_override_shows_in_outputs_and_digest() {
     ]);
     let compiler = Compiler::with_templates(&own).unwrap();
     assert_ne!(compiler.templates(), built_in.templates());
-    let compiled = compile(&compiler).unwrap();
-    assert!(text(&compiled, "order_intake_runner.py").starts_with("# ours\n"));
-    assert_eq!(text(&compiled, "colophon_rt/values.py"), "OURS = True\n");
-    assert_eq!(text(&compiled, "colophon_edge.py"), "EDGE = True\n");
+    let ours = compile(&compiler).unwrap();
+    assert!(text(&ours, "order_intake_runner.py").starts_with("# ours\n"));
+    assert_eq!(text(&ours, "colophon_rt/values.py"), "OURS = True\n");
+    assert_eq!(text(&ours, "colophon_edge.py"), "EDGE = True\n");
     let before = compile(&built_in).unwrap();
-    assert_eq!(text(&compiled, "colophon_rt/cli.py"), text(&before, "colophon_rt/cli.py"));
+    assert_eq!(text(&ours, "colophon_rt/cli.py"), text(&before, "colophon_rt/cli.py"));
     let planted = compiler.bootstrap(&TenantSlug::new("acme-inc").unwrap());
     let readme = planted.iter().find(|(path, _)| path.as_str() == "README.md").unwrap().1;
     assert_eq!(readme.bytes(), b"# Flows of acme-inc\n\nAsk the platform team.\n");

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use colophon_compiler::{Limits, Problem, Problems};
+use colophon_compiler::{Compiled, Compiler, Limits, Plan, Problem, Problems};
 use colophon_model::{ArtifactPath, FileSet, FlowId, TenantSlug};
 
 use super::out::Out;
@@ -65,24 +65,31 @@ impl Render {
     ) -> anyhow::Result<Result<Rendered, Problems>> {
         let compiler = templates::compiler(config.compiler.templates.as_deref())?;
         let body = super::build::read(&self.file)?;
-        let limits = Limits { body: config.limits.body_bytes, ..Limits::default() };
         let start = Instant::now();
-        let plan = match compiler.parse(&body, self.policy.into(), &limits) {
-            Ok(plan) => plan,
-            Err(problems) => return Ok(Err(problems)),
-        };
-        let flow = plan.slug.clone().unwrap_or_else(|| FlowId::from_name(plan.name.as_str()));
-        let compiled = match compiler.compile(&plan, &self.tenant, &flow) {
-            Ok(compiled) => compiled,
+        let (plan, flow, output) = match self.compile(&compiler, config, &body) {
+            Ok(made) => made,
             Err(problems) => return Ok(Err(problems)),
         };
         let took = start.elapsed();
         if let Some(dir) = &self.out {
-            let edge = compiled.edge.as_ref().map(|bundle| &bundle.branch_files);
-            write([&compiled.cloud].into_iter().chain(edge), dir, written)?;
+            let edge = output.edge.as_ref().map(|bundle| &bundle.branch_files);
+            write([&output.cloud].into_iter().chain(edge), dir, written)?;
         }
         let key = compiler.key(&plan);
-        Ok(Ok(Rendered::new(&self.tenant, flow, key, compiled, &plan.warnings, took)))
+        Ok(Ok(Rendered::new(&self.tenant, flow, key, output, &plan.warnings, took)))
+    }
+
+    fn compile(
+        &self,
+        compiler: &Compiler,
+        config: &Config,
+        body: &[u8],
+    ) -> Result<(Plan, FlowId, Compiled), Problems> {
+        let limits = Limits { body: config.limits.body_bytes, ..Limits::default() };
+        let plan = compiler.parse(body, self.policy.into(), &limits)?;
+        let flow = plan.slug.clone().unwrap_or_else(|| FlowId::from_name(plan.name.as_str()));
+        let output = compiler.compile(&plan, &self.tenant, &flow)?;
+        Ok((plan, flow, output))
     }
 }
 

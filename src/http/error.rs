@@ -237,7 +237,6 @@ impl ApiError {
                      that was never built",
                 )
             }
-            BuildError::NoFlow { .. } => Self::not_found(),
             BuildError::Quota { retry_after, .. } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "quota-exceeded", error.to_string())
                     .retry_after(*retry_after)
@@ -246,7 +245,7 @@ impl ApiError {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "contended", error.to_string())
                     .retry_after(1)
             }
-            BuildError::TenantGone => Self::not_found(),
+            BuildError::NoFlow { .. } | BuildError::TenantGone => Self::not_found(),
             BuildError::Full(cause) | BuildError::Stopped(cause) => Self::commit(cause),
             BuildError::Store(cause) => Self::store(cause),
             BuildError::NoFreeName { .. } => {

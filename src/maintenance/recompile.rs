@@ -104,12 +104,11 @@ impl Recompile {
     /// The tenants, and how many flows they have.
     fn tenants(&self, press: &Press) -> Result<(Vec<TenantRow>, u64), JobError> {
         let view = press.store.view()?;
-        let tenants = match &self.tenant {
-            Some(slug) => vec![super::tenant(&view, slug)?],
-            None => {
-                let rows = view.scan::<TenantRow>(&String::new());
-                rows.map(|row| row.map(|(_, tenant)| tenant)).collect::<Result<_, _>>()?
-            }
+        let tenants = if let Some(slug) = &self.tenant {
+            vec![super::tenant(&view, slug)?]
+        } else {
+            let rows = view.scan::<TenantRow>(&String::new());
+            rows.map(|row| row.map(|(_, tenant)| tenant)).collect::<Result<_, _>>()?
         };
         let mut flows = 0;
         for tenant in &tenants {

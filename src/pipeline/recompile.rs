@@ -34,7 +34,7 @@ struct Again {
 
 impl Press {
     /// Compiles every flow of `tenant` again whose key is not the one it would get today, all cores
-    /// at once, and commits them together, free of quota. With `dry_run`, compiles and commits
+    /// at once, and commits them together, free of quota; with `dry_run` compiles, and commits
     /// nothing. Tells `step` of each flow that is done.
     pub fn recompile(
         &self,
@@ -44,15 +44,15 @@ impl Press {
     ) -> Result<Recompiled, BuildError> {
         let view = self.store.view()?;
         let mut done = Recompiled::default();
-        let mut stale = Vec::new();
-        for row in view.scan::<FlowHead>(&tenant.uid) {
-            let ((_, flow), head) = row?;
-            if self.compiler.is_current(head.plan, &head.key) {
-                done.unchanged += 1;
-                step();
-            } else {
-                stale.push((flow, head));
-            }
+        let heads = view.scan::<FlowHead>(&tenant.uid);
+        let heads: Result<Vec<_>, _> =
+            heads.map(|row| row.map(|((_, id), head)| (id, head))).collect();
+        let is_current =
+            |(_, head): &(FlowId, FlowHead)| self.compiler.is_current(head.plan, &head.key);
+        let (current, stale): (Vec<_>, Vec<_>) = heads?.into_iter().partition(is_current);
+        done.unchanged = current.len() as u64;
+        for _ in &current {
+            step();
         }
         let compile = |(flow, head): (FlowId, FlowHead)| {
             let again = self.again(&view, tenant, &flow, &head);
@@ -61,15 +61,14 @@ impl Press {
         };
         let results: Vec<_> = stale.into_par_iter().map(compile).collect();
         drop(view);
-        let (mut built, mut failed) = (Vec::new(), Vec::new());
+        let mut built = Vec::new();
         for result in results {
             match result {
                 Ok(Some(again)) => built.push(again),
                 Ok(None) => done.unchanged += 1,
-                Err(reasons) => failed.push(reasons),
+                Err(reasons) => done.failed.push(reasons),
             }
         }
-        done.failed = failed;
         done.rebuilt = built.len() as u64;
         if !dry_run && !built.is_empty() {
             done.rebuilt = self.commit_again(tenant, &built)?;

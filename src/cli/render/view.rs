@@ -107,7 +107,7 @@ impl Rendered {
             .collect();
         match dir {
             None => {
-                lines.extend(self.files.iter().map(|f| format!("==> {} <==\n{}", f.path, f.text)))
+                lines.extend(self.files.iter().map(|f| format!("==> {} <==\n{}", f.path, f.text)));
             }
             Some(_) => lines.extend(self.files.iter().map(|f| format!("  file  {}", f.path))),
         }
