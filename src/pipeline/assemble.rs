@@ -313,8 +313,13 @@ fn put_rest(change: &mut Change, uid: TenantUid, member: &Member<'_>) -> Result<
     let mut others = vec![compiled.cloud.tree().encode()];
     others
         .extend(bundle.iter().flat_map(|b| [&b.files, &b.branch_files]).map(|f| f.tree().encode()));
-    for bytes in others.iter().map(Vec::as_slice).chain([&job.delivery.body[..]]) {
+    for bytes in &others {
         change.blob(uid, PreparedBlob::new(bytes)?);
+    }
+    if member.kind.is_delivery() {
+        change.blob(uid, PreparedBlob::new(&job.delivery.body)?);
+    } else {
+        change.keep(uid, job.body); // it was read from the store
     }
     if let (Some(output), Some(bundle)) = (&member.edge, bundle) {
         feed::put_bundle(change, uid, output, &bundle.zip)?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use colophon_model::CodePolicy;
-use colophon_store::rows::{FlowHead, TenantRow};
+use colophon_store::rows::{FlowHead, TenantHead, TenantRow};
 use serde_json::Value;
 
 use crate::support::process::{colophon, run, told};
@@ -200,6 +200,8 @@ fn a_run_takes_up_where_the_last_one_ended() {
     let acme = tenant("acme-inc");
     assert_eq!(acme.policy, CodePolicy::AllowCustom);
     // While flows are compiled, one of them is deleted: it must not come back.
+    let counted = |uid| press.store.view().unwrap().get::<TenantHead>(&uid).unwrap().unwrap().quota;
+    let quota = counted(acme.uid);
     let once = std::sync::Once::new();
     let deletes = || {
         once.call_once(|| {
@@ -208,6 +210,7 @@ fn a_run_takes_up_where_the_last_one_ended() {
     };
     let done = press.recompile(&acme, false, &deletes).unwrap();
     assert_eq!((done.rebuilt, done.commits, done.failed.len()), (2, 1, 0));
+    assert_eq!(counted(acme.uid), quota, "free of quota");
     let view = press.store.view().unwrap();
     assert!(view.get::<FlowHead>(&(acme.uid, "one".parse().unwrap())).unwrap().is_none());
     drop(view);
