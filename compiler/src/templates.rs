@@ -6,17 +6,23 @@ use std::io;
 use colophon_model::Digest;
 use tera::{Context, Delimiters, Kwargs, State, Tera, TeraResult, Value};
 
-use crate::{cloud, edge, langflow, literal};
+use crate::{activepieces, cloud, edge, langflow, literal};
 
 /// A file built into the program: its name, and its text.
 pub(crate) type Source = (&'static str, &'static str);
 
 /// Templates by name.
-const TEMPLATES: &[&[Source]] = &[cloud::TEMPLATES, edge::TEMPLATES, langflow::TEMPLATES];
+const TEMPLATES: &[&[Source]] =
+    &[cloud::TEMPLATES, edge::TEMPLATES, langflow::TEMPLATES, activepieces::TEMPLATES];
 
 /// Files that go into artifacts as they stand, by their path there.
-const STATIC: &[&[Source]] =
-    &[cloud::RUNTIME, edge::RUNTIME, langflow::RUNTIME, crate::bootstrap::FILES];
+const STATIC: &[&[Source]] = &[
+    cloud::RUNTIME,
+    edge::RUNTIME,
+    langflow::RUNTIME,
+    activepieces::RUNTIME,
+    crate::bootstrap::FILES,
+];
 
 /// Every template, ready to render from any thread.
 pub(crate) struct Templates {
