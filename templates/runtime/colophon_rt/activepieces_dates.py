@@ -23,7 +23,8 @@ PARTS = re.compile(
     r"[Tt\s]*(?P<h>\d{1,2})?:?(?P<m>\d{1,2})?:?(?P<s>\d{1,2})?[.:]?(?P<f>\d+)?"
 )
 # What JavaScript reads beside ISO 8601 and RFC 2822.
-SPELLED = ("%b %d %Y", "%B %d %Y", "%d %b %Y", "%d %B %Y", "%m/%d/%Y", "%Y/%m/%d")
+WORDS = ("%b %d %Y", "%B %d %Y", "%d %b %Y", "%d %B %Y")
+SPELLED = (*WORDS, "%m/%d/%Y", "%m-%d-%Y", "%m/%d/%y", "%m-%d-%y", "%Y/%m/%d")
 TIMES = ("", " %H:%M", " %H:%M:%S")
 
 
@@ -49,11 +50,11 @@ def _since_epoch(milliseconds: float) -> datetime | None:
 
 
 def _of_parts(parts: re.Match[str]) -> datetime:
-    number = {
-        name: int(text or 0) for name, text in parts.groupdict().items() if name != "f"
-    }
+    given = {name: text for name, text in parts.groupdict().items() if name != "f"}
+    absent = {"M": 1, "D": 1}
+    number = {n: int(text) if text else absent.get(n, 0) for n, text in given.items()}
     fraction = int((parts["f"] or "0")[:3])
-    day = _roll(number["Y"], number["M"] or 1, number["D"] or 1)
+    day = _roll(number["Y"], number["M"], number["D"])
     clock = timedelta(hours=number["h"], minutes=number["m"], seconds=number["s"])
     return day + clock + timedelta(milliseconds=fraction)
 
@@ -151,20 +152,27 @@ WRITE: dict[str, Callable[[datetime], str]] = {
     "SSS": lambda t: f"{t.microsecond // 1000:03d}",
     "A": lambda t: "AM" if t.hour < 12 else "PM",
     "a": lambda t: "am" if t.hour < 12 else "pm",
-    "X": lambda t: str(int(t.timestamp() // 1)),
-    "x": lambda t: str(int(t.timestamp() * 1000)),
+    # dayjs counts by the hands of the clock in the zone, as if they were UTC.
+    "X": lambda t: str(_hands(t) // 1000),
+    "x": lambda t: str(_hands(t)),
     "Z": lambda t: f"{t:%z}"[:3] + ":" + f"{t:%z}"[3:5],
     "ZZ": lambda t: f"{t:%z}"[:5],
 }
+
+
+def _hands(moment: datetime) -> int:
+    since = moment.replace(tzinfo=timezone.utc) - EPOCH
+    return since // timedelta(milliseconds=1)
+
 
 READ = {
     "YYYY": r"(?P<Y>\d{4})",
     "YY": r"(?P<y>\d\d)",
     "MMMM": "(?P<B>" + "|".join(MONTHS) + ")",
     "MMM": "(?P<b>" + "|".join(name[:3] for name in MONTHS) + ")",
-    "MM": r"(?P<M>\d\d?)",
+    "MM": r"(?P<M>\d\d)",
     "M": r"(?P<M>\d\d?)",
-    "DD": r"(?P<D>\d\d?)",
+    "DD": r"(?P<D>\d\d)",
     "D": r"(?P<D>\d\d?)",
     "dddd": "(?:" + "|".join(DAYS) + ")",
     "ddd": "(?:" + "|".join(name[:3] for name in DAYS) + ")",
