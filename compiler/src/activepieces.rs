@@ -71,6 +71,7 @@ pub(crate) const RUNTIME: &[Source] = runtime![
     "activepieces_date_helper.py",
     "activepieces_dates.py",
     "activepieces_http.py",
+    "activepieces_mail.py",
     "activepieces_pieces.py",
     "activepieces_store.py",
     "activepieces_text.mjs",

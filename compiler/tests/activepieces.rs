@@ -414,7 +414,8 @@ print(json.dumps(sorted(set(found))))
 #[test]
 fn hostile_text_stays_text() {
     let dir = tempfile::tempdir().unwrap();
-    let shape = |module: &str| module.lines().filter(|l| l.starts_with(char::is_alphabetic)).count();
+    let shape =
+        |module: &str| module.lines().filter(|l| l.starts_with(char::is_alphabetic)).count();
     let plain = shape(&text(&compile(&hostile("x")).cloud, MODULE));
     for payload in PAYLOADS {
         let module = text(&compile(&hostile(payload)).cloud, MODULE);

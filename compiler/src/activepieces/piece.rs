@@ -10,7 +10,7 @@ use crate::problem::Pointer;
 
 /// Actions of the runtime, as `piece/action` without `@activepieces/piece-`. The runtime has a table of
 /// the same names; a test compares them.
-const KNOWN: [&str; 37] = [
+const KNOWN: [&str; 38] = [
     "csv/convert_csv_to_json",
     "csv/convert_json_to_csv",
     "data-mapper/advanced_mapping",
@@ -22,6 +22,7 @@ const KNOWN: [&str; 37] = [
     "delay/delayFor",
     "delay/delay_until",
     "forms/return_response",
+    "gmail/send_email",
     "http/return_response",
     "http/send_request",
     "json/convertJsonToText",
@@ -50,6 +51,9 @@ const KNOWN: [&str; 37] = [
     "webhook/return_response",
 ];
 
+/// The action that signs in with a connection.
+const SIGNS_IN: &str = "gmail/send_email";
+
 /// The pause up to which the runtime waits by itself, in milliseconds, as the piece does.
 const LONGEST_WAIT: f64 = 10_000.0;
 
@@ -72,6 +76,7 @@ pub(super) fn read(
     let input = settings.get("input");
     match *known {
         "http/send_request" => check_request(input, &place, step, reader),
+        "gmail/send_email" => check_mail(input, &place, step, reader),
         "delay/delayFor" | "delay/delay_until" if reader.loops > 0 => {
             check_delay(known, input, &place, step, reader);
         }
@@ -79,9 +84,16 @@ pub(super) fn read(
     }
     let here = Here { step, connections: *known == "http/send_request" };
     let mut input = input.cloned().unwrap_or_default();
-    // Of the pieces here none signs in with a connection.
-    input.as_object_mut().and_then(|members| members.remove("auth"));
-    Some(Work::Piece { action: known, input: reader.input(Some(&input), &place, here) })
+    let auth = input.as_object_mut().and_then(|members| members.remove("auth"));
+    let auth = auth.filter(|_| *known == SIGNS_IN).map(|auth| {
+        let at = place.key("auth");
+        if spells_out(&auth) {
+            reader.report("E_PLAINTEXT_SECRET", &at, step, "a connection is expected here");
+        }
+        reader.value(&auth, &at, Here { step, connections: true })
+    });
+    let input = reader.input(Some(&input), &place, here);
+    Some(Work::Piece { action: known, input, auth })
 }
 
 fn report_unknown(settings: &Value, at: &Pointer, step: &str, reader: &mut Reader<'_>) {
@@ -124,6 +136,18 @@ fn check_request(input: Option<&Value>, at: &Pointer, step: &str, reader: &mut R
         }
     }
     check_url(input.get("url").and_then(Value::as_str), &at.key("url"), step, reader);
+}
+
+fn check_mail(input: Option<&Value>, at: &Pointer, step: &str, reader: &mut Reader<'_>) {
+    for name in ["attachment", "attachments", "in_reply_to"] {
+        let empty = |value: &Value| {
+            value.is_null() || value == "" || value.as_array().is_some_and(Vec::is_empty)
+        };
+        if input.and_then(|input| input.get(name)).is_some_and(|value| !empty(value)) {
+            let detail = "this property of a mail is not compiled: leave it empty";
+            reader.report("E_AP_PROP_UNSUPPORTED", &at.key(name), step, detail);
+        }
+    }
 }
 
 fn check_url(url: Option<&str>, at: &Pointer, step: &str, reader: &mut Reader<'_>) {

@@ -201,8 +201,8 @@ type Fields = Vec<(&'static str, Value)>;
 fn entry(step: &Step) -> Value {
     let (class, own) = match &step.work {
         Work::Code(code) => ("Code", code_fields(code)),
-        Work::Piece { action, input } => {
-            ("Piece", vec![("action", json!(action)), ("input", expr(input))])
+        Work::Piece { action, input, auth } => {
+            ("Piece", piece_fields(action, input, auth.as_ref()))
         }
         Work::Loop { items, body } => ("Loop", loop_fields(items, body)),
         Work::Router(router) => ("Router", router_fields(router)),
@@ -222,6 +222,12 @@ fn entry(step: &Step) -> Value {
 
 fn code_fields(code: &Code) -> Fields {
     vec![("script", json!(code.sha256)), ("input", expr(&code.input))]
+}
+
+fn piece_fields(action: &str, input: &Expr, auth: Option<&Expr>) -> Fields {
+    let mut fields = vec![("action", json!(action)), ("input", expr(input))];
+    fields.extend(auth.map(|auth| ("auth", expr(auth))));
+    fields
 }
 
 /// A loop tells its body's steps: what happens in loops and branches below it is theirs.

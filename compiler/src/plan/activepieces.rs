@@ -62,10 +62,12 @@ pub enum Work {
     Code(Code),
     /// Runs a piece of the runtime.
     Piece {
-        /// `piece/action`, a name of [`crate::plan::activepieces`]' table of pieces.
+        /// `piece/action`, a name of the front end's table of pieces.
         action: &'static str,
         /// Its properties.
         input: Expr,
+        /// The connection that it signs in with.
+        auth: Option<Expr>,
     },
     /// Runs its body once per item, one after the other.
     Loop {

@@ -97,8 +97,12 @@ class Piece(Step):
 
     action: str
     input: dict[str, Any]
+    # The connection that it signs in with.
+    auth: dict[str, Any] | None = None
 
     async def call(self, context: Context) -> Any:
+        if self.auth is not None:
+            context.auth = value(self.auth, context.steps)
         return await PIECES[self.action](value(self.input, context.steps), context)
 
 

@@ -21,6 +21,7 @@ from app.colophon_rt import activepieces_dates as dates
 from app.colophon_rt import activepieces_store as store
 from app.colophon_rt.activepieces_code import run_own
 from app.colophon_rt.activepieces_http import send_request
+from app.colophon_rt.activepieces_mail import send_email
 from app.colophon_rt.activepieces_values import (
     flag_of,
     js_string,
@@ -46,6 +47,8 @@ class Context:
     step: str = ""
     # Inside a loop a run cannot stop to go on later.
     looping: bool = False
+    # What the step signs in with. Never part of the state.
+    auth: Any = None
     response: dict[str, Any] | None = None
     stopped: bool = False
 
@@ -401,6 +404,7 @@ PIECES: dict[str, Piece] = {
     "delay/delayFor": delay_for,
     "delay/delay_until": delay_until,
     "forms/return_response": form_response,
+    "gmail/send_email": lambda given, context: send_email(given, context.auth),
     "http/return_response": http_response,
     "http/send_request": lambda given, _: send_request(given),
     "json/convertJsonToText": json_to_text,
