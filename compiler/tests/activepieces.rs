@@ -44,9 +44,17 @@ fn one(step: Value) -> (&'static str, String) {
 fn golden_output() {
     let files = compile(&fixture("activepieces_orders")).cloud;
     let shown = files.iter().filter(|(path, _)| !path.as_str().contains("colophon_rt"));
-    let all: String = shown
-        .map(|(path, file)| format!("=== {path}\n{}", String::from_utf8_lossy(file.bytes())))
-        .collect();
+    let file = |(path, file): (&_, &colophon_model::Artifact)| {
+        [
+            format!(
+                "=== {path}
+"
+            ),
+            String::from_utf8_lossy(file.bytes()).into_owned(),
+        ]
+        .concat()
+    };
+    let all = shown.map(file).collect::<Vec<_>>().concat();
     insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
         insta::assert_snapshot!("activepieces_orders", all);
     });
@@ -298,7 +306,7 @@ fn the_code_policy_decides_whether_code_comes_in() {
     }
     let files = compile(&flow).cloud;
     let scripts: Vec<_> =
-        files.iter().filter(|(path, _)| path.as_str().ends_with(".mjs")).collect();
+        files.iter().filter(|(path, _)| path.as_str().starts_with("app/components/")).collect();
     let [(path, script)] =
         scripts.iter().filter(|(p, _)| p.as_str().contains("components")).collect::<Vec<_>>()[..]
     else {

@@ -66,25 +66,25 @@ pub(super) fn compile(source: &str) -> Result<String, Vec<Fault>> {
 fn compile_here(source: &str) -> Result<String, Vec<Fault>> {
     let allocator = Allocator::default();
     let parsed = Parser::new(&allocator, source, SourceType::ts()).parse();
-    refuse(source, parsed.diagnostics)?;
+    refuse(source, &parsed.diagnostics)?;
     let mut program = parsed.program;
     let exports_code = parsed.module_record.exported_bindings.keys().any(|name| name == "code");
     let analysis =
         SemanticBuilder::new().with_check_syntax_error(true).with_enum_eval(true).build(&program);
-    refuse(source, analysis.diagnostics)?;
+    refuse(source, &analysis.diagnostics)?;
     let scoping = analysis.semantic.into_scoping();
     check_imports(source, &program)?;
     if !exports_code {
         return Err(vec![Fault::NoCode]);
     }
     let options = TransformOptions::default();
-    let transformer = Transformer::new(&allocator, std::path::Path::new("code.ts"), &options);
-    let transformed = transformer.build_with_scoping(scoping, &mut program);
-    refuse(source, transformed.diagnostics)?;
+    let work = Transformer::new(&allocator, std::path::Path::new("code.ts"), &options);
+    let done = work.build_with_scoping(scoping, &mut program);
+    refuse(source, &done.diagnostics)?;
     Ok(Codegen::new().build(&program).code)
 }
 
-fn refuse(source: &str, diagnostics: Diagnostics) -> Result<(), Vec<Fault>> {
+fn refuse(source: &str, diagnostics: &Diagnostics) -> Result<(), Vec<Fault>> {
     let faults: Vec<_> = diagnostics.errors().take(MOST).map(|d| syntax(source, d)).collect();
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }

@@ -1,5 +1,7 @@
 //! Generated flows, run by the Python that `tests/setup.sh` makes.
 
+#![allow(clippy::needless_pass_by_value, reason = "callers write values out in place")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
