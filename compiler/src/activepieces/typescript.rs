@@ -46,9 +46,9 @@ pub(super) enum Fault {
 }
 
 /// Stack of the thread that compiles, in bytes. The parser goes down with every open bracket, and a
-/// stack that overflows ends the process, so it is made for a source of nothing but brackets. Memory
-/// that is not used is not taken.
-const STACK: usize = 1 << 30;
+/// stack that overflows ends the process, so it has room for a source of nothing but brackets four
+/// times over. Memory that is not used is not taken.
+const STACK: usize = 256 << 20;
 
 /// At most so many faults of one source are told.
 const MOST: usize = 10;

@@ -8,6 +8,7 @@ as a user that may do little.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ from typing import Any
 from app.colophon_rt.activepieces_values import parse_json
 
 SECONDS = 60.0
+GRACE_SECONDS = 5.0
 MEMORY_MIB = 256
 MAX_INPUT = 16 * 1024 * 1024
 MAX_OUTPUT = 8 * 1024 * 1024
@@ -78,15 +80,23 @@ async def run_javascript(source: str, inputs: Any) -> Any:
 
 
 async def _talk(process: Any, request: bytes) -> tuple[bytes, bytes]:
-    output = asyncio.create_task(_read(process.stdout, MAX_OUTPUT))
-    log = asyncio.create_task(_skim(process.stderr))
+    readers = [
+        asyncio.create_task(_read(process.stdout, MAX_OUTPUT)),
+        asyncio.create_task(_skim(process.stderr)),
+    ]
     try:
         process.stdin.write(request)
         await process.stdin.drain()
         process.stdin.close()
     except (BrokenPipeError, ConnectionResetError):
         pass  # It ended by itself; its log says why.
-    return await output, await log
+    try:
+        output, log = await asyncio.gather(*readers)
+    finally:
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+    return output, log
 
 
 async def _read(stream: asyncio.StreamReader, most: int) -> bytes:
@@ -107,11 +117,18 @@ async def _skim(stream: asyncio.StreamReader) -> bytes:
 
 
 async def _end(process: Any) -> None:
-    """Ends the process and all that it started."""
-    try:
+    """Ends the process and all that it started, but for what left its group."""
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(_gone(process), GRACE_SECONDS)
+
+
+async def _gone(process: Any) -> None:
+    """asyncio sees the end of a process when its pipes are read to their ends, and not before."""
+    for stream in (process.stdout, process.stderr):
+        while await stream.read(65536):
+            pass
     await process.wait()
 
 
