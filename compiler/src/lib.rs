@@ -4,6 +4,7 @@
 //! randomness; the same flow gives the same bytes on any machine and at any thread count.
 //! docs/compiler.md describes the stages, and templates/README.md the templates.
 
+mod activepieces;
 mod bootstrap;
 mod builder;
 mod bundle;

@@ -10,17 +10,23 @@ use tera::{Context, Delimiters, Kwargs, State, Tera, TeraResult, Value};
 
 use crate::overrides::{self, TemplateFiles, TemplateProblem};
 use crate::texts::Rendered;
-use crate::{Error, cloud, edge, langflow, literal};
+use crate::{Error, activepieces, cloud, edge, langflow, literal};
 
 /// A file: its name, and its text. Those built into the program are `'static`.
 pub(crate) type Source<'a> = (&'static str, &'a str);
 
 /// Templates by name.
-const TEMPLATES: &[&[Source<'static>]] = &[cloud::TEMPLATES, edge::TEMPLATES, langflow::TEMPLATES];
+const TEMPLATES: &[&[Source<'static>]] =
+    &[cloud::TEMPLATES, edge::TEMPLATES, langflow::TEMPLATES, activepieces::TEMPLATES];
 
 /// Files that go into artifacts as they stand, by their path there.
-const STATIC: &[&[Source<'static>]] =
-    &[cloud::RUNTIME, edge::RUNTIME, langflow::RUNTIME, crate::bootstrap::FILES];
+const STATIC: &[&[Source<'static>]] = &[
+    cloud::RUNTIME,
+    edge::RUNTIME,
+    langflow::RUNTIME,
+    activepieces::RUNTIME,
+    crate::bootstrap::FILES,
+];
 
 /// Every template, ready to render from any thread.
 pub(crate) struct Templates {
