@@ -180,9 +180,9 @@ impl Compiler {
         let bytes = match content {
             Content::Verbatim(bytes) => bytes,
             Content::Python { template, context, shape } => {
-                let source = self.templates.render(template, &context);
-                let source = source.map_err(|e| ("E_RENDER", format!("`{path}`: {e}")))?;
-                let formatted = gate::python(&source, shape);
+                let rendered = self.templates.render(template, &context);
+                let rendered = rendered.map_err(|e| ("E_RENDER", format!("`{path}`: {e}")))?;
+                let formatted = gate::python(&rendered, shape);
                 let formatted =
                     formatted.map_err(|e| (e.code, format!("`{path}`: {}", e.detail)))?;
                 formatted.into_bytes()
