@@ -3,6 +3,7 @@
 #
 #   tests/setup.sh            all of it
 #   tests/setup.sh langflow   the LangFlow starter projects alone
+#   tests/setup.sh bench-compiler   what `make bench-compiler` needs: the starter projects, Jinja2 and black
 #   tests/setup.sh clients    what `make test-clients` needs: gix and JGit
 #
 # git, ssh-keygen, Python and its packages are required: without one of them this fails. The LangFlow
@@ -61,6 +62,17 @@ python_peers() {
     exit 1
   fi
   cp tests/requirements.txt "$stamp"
+}
+
+# The pipeline that the compiler is measured beside.
+bench_compiler() {
+  local venv="$cache/bench-compiler" wanted=benches/compiler/peer/requirements.txt
+  cmp -s "$wanted" "$venv/.requirements" && return 0
+  say "making a Python environment with Jinja2 and black"
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted"
+  cp "$wanted" "$venv/.requirements"
 }
 
 # Says that a peer is missing and marks it, so that its tests know.
@@ -150,6 +162,10 @@ need ssh-keygen "install openssh-client; git verify-commit runs it"
 need python3 "version 3.10 or later, with pip and venv"
 case "${1:-all}" in
   langflow) langflow ;;
+  bench-compiler)
+    langflow
+    bench_compiler
+    ;;
   clients)
     jgit
     gix

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::bundle::BundleError;
 use crate::module::{Content, Module, Names, path};
+use crate::overrides::TemplateFiles;
 use crate::plan::builder::BuilderGraph;
 use crate::plan::{Graph, Plan};
 use crate::policy::{CodePolicy, Limits};
@@ -63,7 +64,13 @@ impl Compiler {
 
     /// Parses the built-in templates.
     pub fn new() -> Result<Self, Error> {
-        Ok(Self { templates: Templates::new()? })
+        Self::with_templates(&TemplateFiles::new())
+    }
+
+    /// Parses the built-in templates with an operator's files in the place of some, or beside them.
+    /// All that is wrong with those is told at once.
+    pub fn with_templates(files: &TemplateFiles) -> Result<Self, Error> {
+        Ok(Self { templates: Templates::new(files)? })
     }
 
     /// Digest of the template set, with the runtime files.
@@ -99,11 +106,22 @@ impl Compiler {
 
     /// The key of the build of `plan`: equal keys, equal outputs for one tenant and flow id.
     pub fn key(&self, plan: &Plan) -> BuildKey {
+        self.key_of(plan.digest(), plan.targets())
+    }
+
+    /// Whether `key` is the one that a plan with this digest would get now: then compiling it again
+    /// would change nothing.
+    pub fn is_current(&self, plan: Digest, key: &BuildKey) -> bool {
+        let targets: [&[Target]; 2] = [&[Target::Cloud], &Target::ALL];
+        targets.into_iter().any(|targets| self.key_of(plan, targets) == *key)
+    }
+
+    fn key_of(&self, plan: Digest, targets: &[Target]) -> BuildKey {
         BuildKey::derive(&BuildInputs {
-            plan: plan.digest(),
+            plan,
             templates: self.templates(),
             compiler: Self::VERSION,
-            targets: plan.targets(),
+            targets,
             options: b"",
         })
     }
@@ -136,7 +154,7 @@ impl Compiler {
 
     /// The files that are planted when `tenant` is created, but for `manifest.json`.
     pub fn bootstrap(&self, tenant: &TenantSlug) -> FileSet {
-        bootstrap::files(tenant)
+        bootstrap::files(tenant, &self.templates)
     }
 
     fn bundle(&self, graph: &BuilderGraph, names: Names<'_>) -> Result<EdgeBundle, Problems> {
@@ -178,13 +196,18 @@ impl Compiler {
     fn render(&self, module: Module) -> Result<(ArtifactPath, Artifact), (&'static str, String)> {
         let Module { path, content } = module;
         let bytes = match content {
-            Content::Verbatim(bytes) => bytes,
+            Content::Verbatim(bytes) => match self.templates.replaced(&path) {
+                Some(own) => own.as_bytes().to_vec(),
+                None => bytes,
+            },
             Content::Python { template, context, shape } => {
                 let rendered = self.templates.render(template, &context);
-                let rendered = rendered.map_err(|e| ("E_RENDER", format!("`{path}`: {e}")))?;
-                let formatted = gate::python(&rendered, shape);
+                let fault = |code, detail: &str| {
+                    (code, format!("`{path}`: {}{detail}", self.templates.blame(template)))
+                };
+                let rendered = rendered.map_err(|e| fault("E_RENDER", &e))?;
                 let formatted =
-                    formatted.map_err(|e| (e.code, format!("`{path}`: {}", e.detail)))?;
+                    gate::python(&rendered, shape).map_err(|e| fault(e.code, &e.detail))?;
                 formatted.into_bytes()
             }
         };
