@@ -37,7 +37,7 @@ pub(crate) use render::modules;
 pub(crate) use version::is_flow;
 
 /// Templates of this front end.
-pub(crate) const TEMPLATES: &[Source] = &[
+pub(crate) const TEMPLATES: &[Source<'static>] = &[
     (
         "cloud/activepieces_flow.py.tera",
         include_str!("../../templates/cloud/activepieces_flow.py.tera"),
@@ -62,7 +62,7 @@ macro_rules! runtime {
 }
 
 /// The runtime, by path on the branch.
-pub(crate) const RUNTIME: &[Source] = runtime![
+pub(crate) const RUNTIME: &[Source<'static>] = runtime![
     "activepieces.py",
     "activepieces_cli.py",
     "activepieces_code.mjs",
