@@ -16,7 +16,9 @@ mod group;
 mod known;
 mod params;
 mod render;
+mod routes;
 mod vertex;
+mod wiring;
 
 use colophon_model::NativeFlowId;
 use serde_json::Value;
@@ -54,6 +56,10 @@ pub(crate) const RUNTIME: &[Source] = &[
     (
         "app/colophon_rt/langflow_cli.py",
         include_str!("../../templates/runtime/colophon_rt/langflow_cli.py"),
+    ),
+    (
+        "app/colophon_rt/langflow_values.py",
+        include_str!("../../templates/runtime/colophon_rt/langflow_values.py"),
     ),
     (
         "app/colophon_rt/requirements-langflow.txt",

@@ -6,9 +6,12 @@ use serde_json::Value;
 
 use super::edge::{Edge, End};
 use super::export::Export;
+use super::routes::Routing;
 use super::vertex::Vertex;
 use super::{known, params};
-use crate::plan::langflow::{Component, LangflowGraph, LangflowInput, LangflowLoop, LangflowNode};
+use crate::plan::langflow::{
+    Component, LangflowEntry, LangflowGraph, LangflowInput, LangflowLoop, LangflowNode,
+};
 use crate::plan::{Ident, Idents};
 use crate::problem::{Findings, Pointer};
 
@@ -25,12 +28,18 @@ pub(super) fn build(
         }
         return None;
     }
-    let entry = entry(vertices);
+    let entries = Entries::of(vertices);
     let links = Links::of(vertices.len(), edges);
     // A vertex or an edge that was refused may have been the only path to others, so in a flow with
     // problems everything is looked at.
-    let running = running(&links, entry.filter(|_| !findings.has_errors()));
+    let everything = entries.0.is_empty() || findings.has_errors();
+    let running = if everything {
+        (0..vertices.len()).filter(|at| !is_orphaned_tool(&vertices[*at], &links, *at)).collect()
+    } else {
+        entries.0.iter().flat_map(|(_, at)| running(&links, *at)).collect()
+    };
     warn_of_idle(vertices, &running, findings);
+    let outputs = consumed(vertices.len(), edges);
     let edges: Vec<_> = edges
         .iter()
         .filter(|edge| running.contains(&edge.from) && running.contains(&edge.to))
@@ -41,25 +50,111 @@ pub(super) fn build(
     let mut idents = Idents::default();
     let idents = vertices.iter().map(|vertex| idents.derive(vertex.id)).collect();
     let waits = regions.waits(vertices.len(), &edges);
-    let mut builder = Builder { vertices, edges, regions, waits, idents, entry, findings };
+    let routing = Routing::of(vertices, &edges);
+    let entry_nodes = entries.several(vertices, &links);
+    let (uses, resources) = (Uses::of(vertices.len(), &edges), Vec::new());
+    let mut builder = Builder {
+        vertices,
+        edges,
+        regions,
+        waits,
+        idents,
+        entries,
+        outputs,
+        routing,
+        uses,
+        resources,
+        findings,
+    };
     builder.check_regions();
     let nodes = builder.region(None, &running);
-    Some(LangflowGraph { lfx, nodes })
+    Some(LangflowGraph { lfx, nodes, resources: builder.resources, entries: entry_nodes })
 }
 
-/// `find_start_component_id`: a webhook, else a chat input.
-fn entry(vertices: &[Vertex<'_>]) -> Option<usize> {
-    let first = |word: &str, class: &str| {
-        let is_entry = |v: &Vertex<'_>| v.class == class && v.id.to_lowercase().contains(word);
-        vertices.iter().position(is_entry)
-    };
-    first("webhook", "Webhook").or_else(|| first("chat", "ChatInput"))
+/// Where runs begin (`find_start_component_id`): at a webhook, at a chat input. The first is the
+/// default.
+struct Entries(Vec<(&'static str, usize)>);
+
+impl Entries {
+    fn of(vertices: &[Vertex<'_>]) -> Self {
+        let first = |name: &'static str, class: &str| {
+            let is_entry = |v: &Vertex<'_>| v.class == class && v.id.to_lowercase().contains(name);
+            vertices.iter().position(is_entry).map(|at| (name, at))
+        };
+        Self(first("webhook", "Webhook").into_iter().chain(first("chat", "ChatInput")).collect())
+    }
+
+    /// What runs from each entry, when there are several.
+    fn several(&self, vertices: &[Vertex<'_>], links: &Links<'_>) -> Vec<LangflowEntry> {
+        if self.0.len() < 2 {
+            return Vec::new();
+        }
+        let ids = |at| running(links, at).iter().map(|at| vertices[*at].id.to_owned()).collect();
+        self.0.iter().map(|(name, at)| LangflowEntry { name, runs: ids(*at) }).collect()
+    }
+
+    /// The field of a vertex that takes the run's input, and the only entry for which it does: the
+    /// webhook that is the entry, or any chat input.
+    fn input(
+        &self,
+        vertices: &[Vertex<'_>],
+        at: usize,
+    ) -> Option<(&'static str, Option<&'static str>)> {
+        let is_webhook = self.0.contains(&("webhook", at));
+        let is_chat = vertices[at].class == "ChatInput";
+        let of = |name| (self.0.len() > 1).then_some(name);
+        match self.0.as_slice() {
+            _ if is_webhook => Some(("data", of("webhook"))),
+            [("webhook", _)] => None,
+            _ => is_chat.then(|| ("input_value", of("chat"))),
+        }
+    }
 }
 
-/// What is reachable from the entry, and all that those vertices need. Without an entry, all.
-fn running(links: &Links<'_>, entry: Option<usize>) -> BTreeSet<usize> {
+/// A tool that nothing uses would run with no input. lfx leaves it out
+/// (`Graph._orphaned_tool_vertex_ids`).
+fn is_orphaned_tool(vertex: &Vertex<'_>, links: &Links<'_>, at: usize) -> bool {
+    vertex.node.get("tool_mode").and_then(Value::as_bool) == Some(true)
+        && links.leaving[at].is_empty()
+}
+
+/// By vertex, the outputs that any edge reads and that a state can hold: the others would call a
+/// model or a service for nothing.
+fn consumed(count: usize, edges: &[Edge<'_>]) -> Vec<BTreeSet<String>> {
+    let mut outputs = vec![BTreeSet::new(); count];
+    for edge in edges.iter().filter(|edge| !edge.is_resource) {
+        outputs[edge.from].insert(edge.output.to_owned());
+    }
+    outputs
+}
+
+/// By vertex, what its edges carry.
+struct Uses(Vec<(bool, bool)>);
+
+impl Uses {
+    fn of(count: usize, edges: &[Edge<'_>]) -> Self {
+        let mut uses = vec![(false, false); count];
+        for edge in edges {
+            let (resource, data) = &mut uses[edge.from];
+            *(if edge.is_resource { resource } else { data }) = true;
+        }
+        Self(uses)
+    }
+
+    /// Whether another vertex runs this one to get what no state can hold.
+    fn is_resource(&self, at: usize) -> bool {
+        self.0[at].0
+    }
+
+    /// Whether it is a node of the graph: unless all it gives is a resource.
+    fn is_node(&self, at: usize) -> bool {
+        self.0[at] != (true, false)
+    }
+}
+
+/// What is reachable from the entry, and all that those vertices need.
+fn running(links: &Links<'_>, entry: usize) -> BTreeSet<usize> {
     let count = links.leaving.len();
-    let Some(entry) = entry else { return (0..count).collect() };
     let reachable = walk(count, [entry], |at| links.leaving[at].iter().map(|e| e.to));
     walk(count, reachable, |at| links.entering[at].iter().map(|e| e.from)).into_iter().collect()
 }
@@ -251,7 +346,11 @@ struct Builder<'a, 'f> {
     regions: Regions,
     waits: Vec<BTreeSet<usize>>,
     idents: Vec<Ident>,
-    entry: Option<usize>,
+    entries: Entries,
+    outputs: Vec<BTreeSet<String>>,
+    routing: Routing,
+    uses: Uses,
+    resources: Vec<Component>,
     findings: &'f mut Findings,
 }
 
@@ -274,11 +373,17 @@ impl Builder<'_, '_> {
         let members: Vec<usize> = running.iter().filter(is_member).copied().collect();
         let mut nodes = Vec::new();
         for index in self.order(&members) {
-            nodes.push(if self.vertices[index].is_loop() {
-                LangflowNode::Loop(self.loop_node(index, running))
-            } else {
-                LangflowNode::Component(self.component(index))
-            });
+            if self.vertices[index].is_loop() {
+                nodes.push(LangflowNode::Loop(self.loop_node(index, running)));
+                continue;
+            }
+            let component = self.component(index);
+            if self.uses.is_resource(index) {
+                self.resources.push(component.clone());
+            }
+            if self.uses.is_node(index) {
+                nodes.push(LangflowNode::Component(component));
+            }
         }
         nodes
     }
@@ -326,8 +431,7 @@ impl Builder<'_, '_> {
         let inputs = self.inputs(index);
         let fed = inputs.iter().map(|input| input.field.as_str()).collect();
         let params = params::read(vertex, &fed, self.findings);
-        let outputs = self.edges.iter().filter(|edge| edge.from == index).map(|edge| edge.output);
-        let outputs: BTreeSet<_> = outputs.collect();
+        let (run_input, entry) = self.entries.input(vertices, index).unzip();
         Component {
             id: vertex.id.to_owned(),
             ident: self.idents[index].clone(),
@@ -336,19 +440,12 @@ impl Builder<'_, '_> {
             code: vertex.code.clone().into_owned(),
             params: params.values,
             inputs,
-            outputs: outputs.into_iter().map(str::to_owned).collect(),
+            outputs: self.outputs[index].iter().cloned().collect(),
             env: params.env,
             frames: params.frames,
-            run_input: self.run_input(index),
-        }
-    }
-
-    /// A webhook that is the entry takes the run's input; without one, chat inputs do.
-    fn run_input(&self, index: usize) -> Option<&'static str> {
-        let is_webhook = |at: usize| self.vertices[at].class == "Webhook";
-        match self.entry {
-            Some(entry) if is_webhook(entry) => (entry == index).then_some("data"),
-            _ => (self.vertices[index].class == "ChatInput").then_some("input_value"),
+            run_input,
+            entry: entry.flatten(),
+            routes: self.routing.to(index).clone(),
         }
     }
 
@@ -363,6 +460,7 @@ impl Builder<'_, '_> {
             tail: (self.vertices[tail].id.to_owned(), output),
             done_as: vertex.done_as(),
             inputs: self.inputs(index),
+            routes: self.routing.to(index).clone(),
         }
     }
 
@@ -374,11 +472,23 @@ impl Builder<'_, '_> {
                 from: self.vertices[edge.from].id.to_owned(),
                 output: edge.output.to_owned(),
                 list,
+                resource: edge.is_resource.then(|| self.idents[edge.from].clone()),
+                default: self.default(edge, name),
             }),
             _ => None,
         };
         let mut inputs: Vec<_> = self.edges.iter().filter_map(input).collect();
         inputs.sort_by(|a, b| a.field.cmp(&b.field));
         inputs
+    }
+
+    /// The field's own value, for when a router leaves out what feeds it
+    /// (`ComponentVertex._get_result`).
+    fn default(&self, edge: &Edge<'_>, field: &str) -> Value {
+        let field = self.vertices[edge.to].template.get(field);
+        let field = field.filter(|field| !super::vertex::is_secret(field));
+        let value = field.and_then(|field| field.get("value"));
+        let needed = !self.routing.to(edge.from).is_empty();
+        value.filter(|_| needed).cloned().unwrap_or_default()
     }
 }

@@ -1,8 +1,9 @@
 """Nodes of flows drawn in LangFlow, on LangGraph: each runs one component from its own source.
 
-Components are built by lfx, at the release that the flow names (`LFX`). Every node of a graph runs
-in every run, so that joins written as static edges wait for all their inputs; a node whose inputs
-were all left out by a router only passes that on.
+Components are built by lfx, at the release that the flow names (`LFX`). Every node of a graph is
+visited in every run, so that joins written as static edges wait for all their inputs; a node that a
+router leaves out gives no outputs. The state holds tagged JSON (`langflow_values`). What no
+checkpoint can hold, such as a tool or a model, is made by the component that uses it.
 """
 
 from __future__ import annotations
@@ -14,21 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
+from app.colophon_rt.langflow_values import NotStorable, pack, unpack
+
 COMPONENTS = Path(__file__).resolve().parents[1] / "components"
 
 
 class SourceMismatch(RuntimeError):
     """A component's source is not the one that was compiled."""
-
-
-class _LeftOut:
-    """The output of a component that did not run, or that a router stopped."""
-
-    def __repr__(self) -> str:
-        return "LEFT_OUT"
-
-
-LEFT_OUT = _LeftOut()
 
 
 def merge(old: dict[str, Any] | None, new: dict[str, Any] | None) -> dict[str, Any]:
@@ -37,11 +30,14 @@ def merge(old: dict[str, Any] | None, new: dict[str, Any] | None) -> dict[str, A
 
 
 class State(TypedDict, total=False):
-    """The state of a run: its input and session, and outputs by component and name."""
+    """The state of a run: its input, session and entry; outputs by component and name, packed; and the
+    outputs that routers stopped."""
 
     input: Any
     session_id: str
+    entry: str
     out: Annotated[dict[str, Any], merge]
+    stopped: Annotated[dict[str, list[str]], merge]
 
 
 Update = dict[str, Any]
@@ -49,12 +45,17 @@ Update = dict[str, Any]
 
 @dataclass(frozen=True)
 class Input:
-    """An edge: the field it feeds, the component it comes from, and that one's output."""
+    """An edge: the field it feeds, the component it comes from, and that one's output.
+
+    The component is given by its id when the state holds the output. Otherwise it is the component
+    itself, which is run for this edge.
+    """
 
     field: str
-    id: str
+    source: str | Component
     output: str
     many: bool = False  # the field collects several values
+    default: Any = None  # what the field is when a router leaves the component out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,8 @@ class Component:
     env: list[str] = field(default_factory=list)  # fields that hold a variable's name
     frames: list[str] = field(default_factory=list)  # fields that take a data frame
     run_input: str | None = None  # field that takes the input of the run
+    entry: str | None = None  # the only entry for which it does
+    routes: dict[str, list[str]] = field(default_factory=dict)  # by router, outputs that lead here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,7 @@ class Loop:
     tail: list[str]
     done_as: str
     inputs: list[Input] = field(default_factory=list)
+    routes: dict[str, list[str]] = field(default_factory=dict)
 
 
 def source(sha256: str) -> str:
@@ -99,11 +103,90 @@ def load(sha256: str, name: str) -> type:
 
 
 async def run(component: Component, state: State) -> Update:
-    """Runs a component, or passes on that nothing fed it."""
-    fed = gather(component.inputs, state)
-    if fed is None:
-        return {"out": {component.id: dict.fromkeys(component.outputs, LEFT_OUT)}}
-    params = {**_own_params(component, state), **fed}
+    """Runs a component, unless a router leaves it out."""
+    if is_left_out(component.routes, state):
+        return {}
+    values, stopped = await _results(component, component.outputs, state)
+    if component.outputs:
+        packed = {name: pack(value) for name, value in values.items()}
+    else:
+        packed = {name: _shown(value) for name, value in values.items()}
+    update: Update = {"out": {component.id: packed}}
+    return {**update, "stopped": {component.id: sorted(stopped)}} if stopped else update
+
+
+async def run_loop(loop: Loop, state: State, body: Any) -> Update:
+    """Runs the body of a loop, a compiled graph, once per item and in order."""
+    from lfx.schema.data import Data
+    from lfx.schema.dataframe import DataFrame
+
+    if is_left_out(loop.routes, state):
+        return {}
+    items = _items((await gather(loop.inputs, state))["data"])
+    done = []
+    for item in items:
+        inner = {**state, "out": merge(state.get("out"), {loop.id: {"item": pack(item)}})}
+        ended = await body.ainvoke(inner)
+        done.append(_iteration(loop, ended))
+    summary = Data(data={"count": len(items), "items": [item.data for item in items]})
+    result = DataFrame(done) if loop.done_as == "DataFrame" else done
+    return {"out": {loop.id: {"item": pack(summary), "done": pack(result)}}}
+
+
+def is_left_out(routes: dict[str, list[str]], state: State) -> bool:
+    """Whether a router stopped every output by which it leads to a component."""
+    stopped = state.get("stopped") or {}
+    return any(set(outputs) <= set(stopped.get(router, ())) for router, outputs in routes.items())
+
+
+async def gather(inputs: list[Input], state: State) -> dict[str, Any]:
+    """Values by field, from the outputs of components that ran before, or are run for this."""
+    values: dict[str, Any] = {}
+    made = await _resources(inputs, state)
+    out = state.get("out") or {}
+    for edge in inputs:
+        if isinstance(edge.source, str):
+            found = out.get(edge.source)
+            given = found is not None and edge.output in found
+            value = unpack(found[edge.output]) if given else edge.default
+        else:
+            given, value = edge.source.id in made, edge.default
+            if given:
+                value = made[edge.source.id][edge.output]
+        if not edge.many:
+            values[edge.field] = value
+        elif given:
+            more = value if isinstance(value, list) else [value]
+            values.setdefault(edge.field, []).extend(more)
+    return {name: _told_apart(value) for name, value in values.items()}
+
+
+def _told_apart(value: Any) -> Any:
+    """Tools of one name are renamed, as releases of lfx since 1.13 do."""
+    try:
+        from lfx.base.tools.component_tool import disambiguate_tool_names
+    except ImportError:
+        return value
+    return disambiguate_tool_names(value) if isinstance(value, list) else value
+
+
+async def _resources(inputs: list[Input], state: State) -> dict[str, dict[str, Any]]:
+    """Outputs of the components that are run for these edges alone, by component."""
+    wanted: dict[str, tuple[Component, list[str]]] = {}
+    for edge in inputs:
+        if isinstance(edge.source, Component) and not is_left_out(edge.source.routes, state):
+            wanted.setdefault(edge.source.id, (edge.source, []))[1].append(edge.output)
+    made = {}
+    for name, (component, outputs) in wanted.items():
+        made[name], _ = await _results(component, outputs, state)
+    return made
+
+
+async def _results(
+    component: Component, outputs: list[str], state: State
+) -> tuple[dict[str, Any], set[str]]:
+    """Builds a component; its outputs by name, and those that it stopped."""
+    params = {**_own_params(component, state), **await gather(component.inputs, state)}
     instance = load(component.source, component.name)(
         _user_id=None,
         _parameters=dict(params),
@@ -113,49 +196,16 @@ async def run(component: Component, state: State) -> Update:
         _session_id=state.get("session_id"),
     )
     instance.set_attributes(params)
-    stopped = _restrict(instance, component.outputs)
+    stopped = _restrict(instance, outputs)
     await instance.build_results()
-    names = component.outputs or list(instance._outputs_map)
-    values = {name: instance._outputs_map[name].value for name in names}
-    return {"out": {component.id: {**values, **dict.fromkeys(stopped, LEFT_OUT)}}}
+    names = outputs or list(instance._outputs_map)
+    return {name: instance._outputs_map[name].value for name in names}, stopped
 
 
-async def run_loop(loop: Loop, state: State, body: Any) -> Update:
-    """Runs the body of a loop, a compiled graph, once per item and in order."""
-    from lfx.schema.data import Data
-    from lfx.schema.dataframe import DataFrame
-
-    fed = gather(loop.inputs, state)
-    if fed is None:
-        return {"out": {loop.id: {"item": LEFT_OUT, "done": LEFT_OUT}}}
-    items = _items(fed["data"])
-    done = []
-    for item in items:
-        inner = {**state, "out": merge(state.get("out"), {loop.id: {"item": item}})}
-        ended = await body.ainvoke(inner)
-        done.append(_as_data(ended["out"][loop.tail[0]][loop.tail[1]]))
-    summary = Data(data={"count": len(items), "items": [item.data for item in items]})
-    result = DataFrame(done) if loop.done_as == "DataFrame" else done
-    return {"out": {loop.id: {"item": summary, "done": result}}}
-
-
-def gather(inputs: list[Input], state: State) -> dict[str, Any] | None:
-    """Values by field; None when there are inputs and all were left out."""
-    values: dict[str, Any] = {}
+def outputs(state: State) -> dict[str, dict[str, Any]]:
+    """The outputs of a run by component and name, unpacked."""
     out = state.get("out") or {}
-    live = not inputs
-    for edge in inputs:
-        value = out[edge.id][edge.output]
-        if value is LEFT_OUT:
-            continue
-        live = True
-        if not edge.many:
-            values[edge.field] = value
-        elif isinstance(value, list):
-            values.setdefault(edge.field, []).extend(value)
-        else:
-            values.setdefault(edge.field, []).append(value)
-    return values if live else None
+    return {id: {name: unpack(item) for name, item in found.items()} for id, found in out.items()}
 
 
 def text(value: Any) -> str:
@@ -171,7 +221,8 @@ def _own_params(component: Component, state: State) -> dict[str, Any]:
         import pandas
 
         params[name] = pandas.DataFrame(params[name])
-    if component.run_input and state.get("input") is not None:
+    entered = component.entry in (None, state.get("entry"))
+    if component.run_input and entered and state.get("input") is not None:
         params[component.run_input] = state["input"]
     return params
 
@@ -183,8 +234,13 @@ def _restrict(instance: Any, outputs: list[str]) -> set[str]:
     `stop`, If-Else by `iterate_and_stop_once`; both need a graph of lfx, which is not there.
     """
     stopped: set[str] = set()
+
+    def stop(output: str | None = None) -> None:
+        # As in lfx, a component with one output need not name it.
+        stopped.add(output or next(iter(instance._outputs_map)))
+
     for method in ("stop", "iterate_and_stop_once"):
-        object.__setattr__(instance, method, stopped.add)
+        object.__setattr__(instance, method, stop)
     if outputs:
         object.__setattr__(instance, "_should_process_output", lambda o: o.name in outputs)
     return stopped
@@ -201,10 +257,24 @@ def _items(data: Any) -> list[Any]:
     return list(data)
 
 
-def _as_data(result: Any) -> Any:
+def _iteration(loop: Loop, ended: State) -> Any:
+    """What an iteration gives: the tail's output, as data."""
     from lfx.schema.data import Data
     from lfx.schema.message import Message
 
+    tail, output = loop.tail
+    found = (ended.get("out") or {}).get(tail)
+    if found is None:
+        return Data(text="")
+    result = unpack(found[output])
     if isinstance(result, Message):
         return Data(data=result.model_dump()["data"])
     return result if isinstance(result, Data) else Data(text=str(result))
+
+
+def _shown(value: Any) -> Any:
+    """A value that nothing reads: where it cannot be kept, its text is."""
+    try:
+        return pack(value)
+    except NotStorable:
+        return str(value)

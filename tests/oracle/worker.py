@@ -1,0 +1,203 @@
+"""Runs flows: as lfx does (the oracle), and as a generated module does. One JSON value a line.
+
+    {"do": "prepare", "flow": path}                       -> {"flow": {...}}
+    {"do": "lfx", "flow": path, "input", "session"}       -> {"outputs": {...}} or {"error": text}
+    {"do": "generated", "root": folder, "module", "input", "session"}  -> the same
+
+Each run is a process of its own, forked from this one, which has imported what takes long. What is
+compared is not only a flow's answer but every output of every component that ran.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any
+
+TIME_LIMIT = 90  # seconds a run
+# What differs between two runs of one flow: ids, times, and where a message was shown.
+CHANCE = {
+    "id", "timestamp", "flow_id", "run_id", "context_id", "session_metadata", "duration",
+    "usage", "source", "background_color", "text_color", "icon", "build_duration",
+}  # fmt: skip
+
+
+def prepare(path: str, base_url: str) -> dict[str, Any]:
+    """The flow as a person makes it ready to run: with a model, its address, and its key's name."""
+    flow = json.loads(Path(path).read_text())
+    for node in nodes(flow):
+        template = node["data"]["node"].get("template") or {}
+        for name, field in template.items():
+            if isinstance(field, dict):
+                fill(name, field, base_url)
+    return flow
+
+
+def nodes(flow: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for node in flow["data"]["nodes"]:
+        inner = (node.get("data", {}).get("node") or {}).get("flow")
+        if inner:
+            found += nodes(inner)
+        if node.get("data", {}).get("node"):
+            found.append(node)
+    return found
+
+
+def fill(name: str, field: dict[str, Any], base_url: str) -> None:
+    if name in ("openai_api_base", "base_url"):
+        field["value"] = base_url
+    elif field.get("type") == "model":
+        field["value"] = [{"name": "gpt-4o-mini", "provider": "OpenAI", "metadata": MODEL}]
+    elif name in ("api_key", "openai_api_key") and field.get("password"):
+        field.update(value="OPENAI_API_KEY", load_from_db=True)
+
+
+# What the editor writes beside a model that is picked from its list.
+MODEL = {
+    "api_key_param": "api_key",
+    "context_length": 128000,
+    "model_class": "ChatOpenAI",
+    "model_name_param": "model",
+}
+
+
+def run_lfx(job: dict[str, Any]) -> dict[str, Any]:
+    """`lfx run`, listening to the vertices as they end."""
+    from lfx.run import base
+
+    ended: list[Any] = []
+    own = base.extract_structured_result
+
+    def listen(results: list[Any]) -> Any:
+        ended.extend(results)
+        return own(results)
+
+    base.extract_structured_result = listen
+    result = asyncio.run(
+        base.run_flow(
+            script_path=Path(job["flow"]),
+            input_value=job.get("input"),
+            session_id=job["session"],
+            check_variables=False,
+            check_dependencies=False,
+        )
+    )
+    outputs = {}
+    for item in ended:
+        if vertex := getattr(item, "vertex", None):
+            outputs[vertex.id] = {name: plain(value) for name, value in vertex.results.items()}
+    return {"outputs": outputs, "result": result.get("result")}
+
+
+def run_generated(job: dict[str, Any]) -> dict[str, Any]:
+    """The generated module, as its runner calls it."""
+    sys.path.insert(0, job["root"])
+    flow = importlib.import_module(job["module"])
+    state = {"session_id": job["session"], "input": job.get("input")}
+    ended = asyncio.run(flow.build().ainvoke({k: v for k, v in state.items() if v is not None}))
+    outputs = {}
+    for node, values in flow.rt.outputs(ended).items():
+        if values:
+            outputs[node] = {name: plain(value) for name, value in values.items()}
+    return {"outputs": outputs}
+
+
+def plain(value: Any) -> Any:
+    """A value for comparison, with its kind."""
+    from lfx.schema.data import Data
+    from lfx.schema.message import Message
+    from pandas import DataFrame
+
+    if isinstance(value, Message):
+        return {"Message": strip(json.loads(value.model_dump_json()))}
+    if isinstance(value, Data):
+        return {"Data": strip(json.loads(json.dumps(value.data, default=str)))}
+    if isinstance(value, DataFrame):
+        return {"DataFrame": strip(json.loads(value.to_json(orient="split", default_handler=str)))}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return {"object": type(value).__name__}
+
+
+def strip(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: strip(item) for key, item in value.items() if key not in CHANCE}
+    return [strip(item) for item in value] if isinstance(value, list) else value
+
+
+def child(job: dict[str, Any], out: int) -> None:
+    """Runs one job and ends the process."""
+    signal.alarm(TIME_LIMIT)
+    silent = os.open(os.environ.get("ORACLE_LOG", os.devnull), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(silent, 1)
+    os.dup2(silent, 2)
+    try:
+        with tempfile.TemporaryDirectory() as home:
+            os.environ["LANGFLOW_CONFIG_DIR"] = home
+            os.chdir(home)
+            result = (run_lfx if job["do"] == "lfx" else run_generated)(job)
+    except BaseException as error:  # noqa: BLE001 - an answer is owed for whatever happens
+        traceback.print_exc()
+        result = {"error": f"{type(error).__name__}: {error}"}
+    with os.fdopen(out, "w") as pipe:
+        json.dump(result, pipe, default=str)
+    os._exit(0)
+
+
+def fork(job: dict[str, Any]) -> dict[str, Any]:
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(ours)
+        child(job, theirs)
+    os.close(theirs)
+    with os.fdopen(ours) as pipe:
+        text = pipe.read()
+    os.waitpid(pid, 0)
+    return json.loads(text) if text else {"error": f"no answer within {TIME_LIMIT} s, or killed"}
+
+
+def serve() -> None:
+    here = Path(__file__).parent
+    model = subprocess.Popen(
+        [sys.executable, here / "model_server.py"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        port = int(model.stdout.readline())
+        base_url = f"http://127.0.0.1:{port}/v1"
+        os.environ |= {
+            "OPENAI_API_KEY": "echo",
+            "OPENAI_API_BASE": base_url,
+            "OPENAI_BASE_URL": base_url,
+            "LANGFLOW_SSRF_ALLOWED_HOSTS": "127.0.0.1",
+            "DO_NOT_TRACK": "1",
+        }
+        import langgraph.graph  # noqa: F401
+        import lfx.custom.eval  # noqa: F401
+        import lfx.run.base  # noqa: F401
+        import pandas  # noqa: F401
+
+        for line in sys.stdin:
+            job = json.loads(line)
+            done = {"flow": prepare(job["flow"], base_url)} if job["do"] == "prepare" else fork(job)
+            print(json.dumps(done), flush=True)
+    finally:
+        model.terminate()
+        model.wait()
+
+
+if __name__ == "__main__":
+    serve()
