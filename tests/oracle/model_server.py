@@ -15,6 +15,8 @@ from typing import Any
 
 EXAMPLES = {"string": "2+3", "integer": 2, "number": 2.5, "boolean": True, "array": [], "object": {}}
 DIMENSIONS = 16
+# Not 127.0.0.1: inside a container lfx takes that for the host of the container.
+HOST = "127.0.0.2"
 
 
 def digest(value: Any) -> str:
@@ -42,7 +44,10 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     tools = request.get("tools") or []
     called = any(message.get("role") == "tool" for message in messages)
     if tools and not called:
-        return {"role": "assistant", "content": None, "tool_calls": [call(tools[0]["function"])]}
+        functions = [tool["function"] for tool in tools]
+        # What tells the time gives no answer twice.
+        first = min(functions, key=lambda function: "date" in function["name"])
+        return {"role": "assistant", "content": None, "tool_calls": [call(first)]}
     # Tools are part of the prompt: an agent that offers others is given another answer.
     seen = digest([plain(messages), sorted(tool["function"]["name"] for tool in tools)])[:12]
     last = words(messages[-1]["content"]) if messages else ""
@@ -129,7 +134,7 @@ def finish(message: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((HOST, 0), Handler)
     print(server.server_address[1], flush=True)
     try:
         server.serve_forever()

@@ -3,6 +3,9 @@
     {"do": "prepare", "flow": path}                       -> {"flow": {...}}
     {"do": "lfx", "flow": path, "input", "session"}       -> {"outputs": {...}} or {"error": text}
     {"do": "generated", "root": folder, "module", "input", "session"}  -> the same
+    {"do": "check", "root": folder}                       -> {} or {"error": text}, its smoke tests
+    {"do": "draw", "folder": path}                        -> {}, flows of our own
+    {"do": "end"}
 
 Each run is a process of its own, forked from this one, which has imported what takes long. What is
 compared is not only a flow's answer but every output of every component that ran.
@@ -21,6 +24,8 @@ import tempfile
 import traceback
 from pathlib import Path
 from typing import Any
+
+from model_server import HOST
 
 TIME_LIMIT = 90  # seconds a run
 # What differs between two runs of one flow: ids, times, and where a message was shown.
@@ -57,6 +62,10 @@ def fill(name: str, field: dict[str, Any], base_url: str) -> None:
         field["value"] = base_url
     elif field.get("type") == "model":
         field["value"] = [{"name": "gpt-4o-mini", "provider": "OpenAI", "metadata": MODEL}]
+    elif name in ("provider", "agent_llm") and "OpenAI" in (field.get("options") or []):
+        field["value"] = "OpenAI"
+    elif name == "model_name" and not str(field.get("value")).startswith(("gpt", "text-embedding")):
+        field["value"] = "gpt-4o-mini"
     elif name in ("api_key", "openai_api_key") and field.get("password"):
         field.update(value="OPENAI_API_KEY", load_from_db=True)
 
@@ -71,30 +80,27 @@ MODEL = {
 
 
 def run_lfx(job: dict[str, Any]) -> dict[str, Any]:
-    """`lfx run`, listening to the vertices as they end."""
+    """`lfx run`, listening to the vertices as they end: later ones change the messages they get."""
+    from lfx.graph.vertex.vertex_types import ComponentVertex
     from lfx.run import base
 
-    ended: list[Any] = []
-    own = base.extract_structured_result
+    outputs: dict[str, Any] = {}
+    own = ComponentVertex._update_built_object_and_artifacts
 
-    def listen(results: list[Any]) -> Any:
-        ended.extend(results)
-        return own(results)
+    def listen(vertex: Any, result: Any) -> None:
+        own(vertex, result)
+        outputs[vertex.id] = {name: plain(value) for name, value in vertex.results.items()}
 
-    base.extract_structured_result = listen
+    ComponentVertex._update_built_object_and_artifacts = listen
     result = asyncio.run(
         base.run_flow(
             script_path=Path(job["flow"]),
-            input_value=job.get("input"),
+            input_value=job["input"],
             session_id=job["session"],
             check_variables=False,
             check_dependencies=False,
         )
     )
-    outputs = {}
-    for item in ended:
-        if vertex := getattr(item, "vertex", None):
-            outputs[vertex.id] = {name: plain(value) for name, value in vertex.results.items()}
     return {"outputs": outputs, "result": result.get("result")}
 
 
@@ -102,13 +108,38 @@ def run_generated(job: dict[str, Any]) -> dict[str, Any]:
     """The generated module, as its runner calls it."""
     sys.path.insert(0, job["root"])
     flow = importlib.import_module(job["module"])
-    state = {"session_id": job["session"], "input": job.get("input")}
-    ended = asyncio.run(flow.build().ainvoke({k: v for k, v in state.items() if v is not None}))
+    state = {"session_id": job["session"], "input": job["input"]}
+    if flow.ENTRIES:
+        # `lfx run` begins at the chat.
+        state["entry"] = "chat"
+    graph = flow.build(entry="chat") if flow.ENTRIES else flow.build()
+    ended = asyncio.run(graph.ainvoke(state))
     outputs = {}
     for node, values in flow.rt.outputs(ended).items():
         if values:
             outputs[node] = {name: plain(value) for name, value in values.items()}
     return {"outputs": outputs}
+
+
+def check(job: dict[str, Any]) -> dict[str, Any]:
+    """What pytest would run: the smoke tests of the generated module."""
+    sys.path.insert(0, job["root"])
+    for path in Path(job["root"], "tests/smoke").rglob("test_*.py"):
+        module = importlib.import_module(".".join(path.relative_to(job["root"]).with_suffix("").parts))
+        for name in [name for name in vars(module) if name.startswith("test_")]:
+            getattr(module, name)()
+    return {}
+
+
+def draw(job: dict[str, Any]) -> dict[str, Any]:
+    """Writes the flows of `drawn.py`."""
+    import drawn
+
+    drawn.write(Path(job["folder"]))
+    return {}
+
+
+JOBS = {"lfx": run_lfx, "generated": run_generated, "check": check, "draw": draw}
 
 
 def plain(value: Any) -> Any:
@@ -148,7 +179,7 @@ def child(job: dict[str, Any], out: int) -> None:
         with tempfile.TemporaryDirectory() as home:
             os.environ["LANGFLOW_CONFIG_DIR"] = home
             os.chdir(home)
-            result = (run_lfx if job["do"] == "lfx" else run_generated)(job)
+            result = JOBS[job["do"]](job)
     except BaseException as error:  # noqa: BLE001 - an answer is owed for whatever happens
         traceback.print_exc()
         result = {"error": f"{type(error).__name__}: {error}"}
@@ -177,12 +208,12 @@ def serve() -> None:
     )
     try:
         port = int(model.stdout.readline())
-        base_url = f"http://127.0.0.1:{port}/v1"
+        base_url = f"http://{HOST}:{port}/v1"
         os.environ |= {
             "OPENAI_API_KEY": "echo",
             "OPENAI_API_BASE": base_url,
             "OPENAI_BASE_URL": base_url,
-            "LANGFLOW_SSRF_ALLOWED_HOSTS": "127.0.0.1",
+            "LANGFLOW_SSRF_ALLOWED_HOSTS": HOST,
             "DO_NOT_TRACK": "1",
         }
         import langgraph.graph  # noqa: F401
@@ -192,6 +223,8 @@ def serve() -> None:
 
         for line in sys.stdin:
             job = json.loads(line)
+            if job["do"] == "end":
+                break
             done = {"flow": prepare(job["flow"], base_url)} if job["do"] == "prepare" else fork(job)
             print(json.dumps(done), flush=True)
     finally:

@@ -446,6 +446,7 @@ impl Builder<'_, '_> {
             run_input,
             entry: entry.flatten(),
             routes: self.routing.to(index).clone(),
+            ends_iteration: self.regions.tails.values().any(|(tail, _)| *tail == index),
         }
     }
 

@@ -145,8 +145,11 @@ fn component_entry(component: &Component) -> Value {
         ("run_input", json!(component.run_input)),
         ("entry", json!(component.entry)),
         ("routes", routes(&component.routes)),
+        ("ends_iteration", json!(component.ends_iteration)),
     ];
-    let given = optional.into_iter().filter(|(_, v)| !(v.is_null() || *v == json!([])));
+    let is_default =
+        |value: &Value| value.is_null() || *value == json!([]) || *value == json!(false);
+    let given = optional.into_iter().filter(|(_, value)| !is_default(value));
     fields.extend(given.map(|(name, value)| field(name, &value)));
     entry("Component", component.ident.as_str(), &fields, &component.inputs)
 }

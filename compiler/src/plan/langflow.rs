@@ -99,6 +99,8 @@ pub struct Component {
     pub entry: Option<&'static str>,
     /// Routers that can leave it out.
     pub routes: Routes,
+    /// Whether it is the last of a Loop's body, whose output is the result of an iteration.
+    pub ends_iteration: bool,
 }
 
 /// One edge, seen from the vertex it feeds.

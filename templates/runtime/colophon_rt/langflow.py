@@ -13,6 +13,7 @@ import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any, TypedDict
 
 from app.colophon_rt.langflow_values import NotStorable, pack, unpack
@@ -22,6 +23,10 @@ COMPONENTS = Path(__file__).resolve().parents[1] / "components"
 
 class SourceMismatch(RuntimeError):
     """A component's source is not the one that was compiled."""
+
+
+# Beside the outputs of the last component of a loop's body: what its iteration gives.
+ITERATION = "$iteration"
 
 
 def merge(old: dict[str, Any] | None, new: dict[str, Any] | None) -> dict[str, Any]:
@@ -73,6 +78,7 @@ class Component:
     run_input: str | None = None  # field that takes the input of the run
     entry: str | None = None  # the only entry for which it does
     routes: dict[str, list[str]] = field(default_factory=dict)  # by router, outputs that lead here
+    ends_iteration: bool = False  # the last of a loop's body
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +112,9 @@ async def run(component: Component, state: State) -> Update:
     """Runs a component, unless a router leaves it out."""
     if is_left_out(component.routes, state):
         return {}
-    values, stopped = await _results(component, component.outputs, state)
+    instance, values, stopped = await _results(component, component.outputs, state)
+    if component.ends_iteration:
+        values[ITERATION] = _iteration(instance, values)
     if component.outputs:
         packed = {name: pack(value) for name, value in values.items()}
     else:
@@ -127,7 +135,7 @@ async def run_loop(loop: Loop, state: State, body: Any) -> Update:
     for item in items:
         inner = {**state, "out": merge(state.get("out"), {loop.id: {"item": pack(item)}})}
         ended = await body.ainvoke(inner)
-        done.append(_iteration(loop, ended))
+        done.append(_ended(loop, ended))
     summary = Data(data={"count": len(items), "items": [item.data for item in items]})
     result = DataFrame(done) if loop.done_as == "DataFrame" else done
     return {"out": {loop.id: {"item": pack(summary), "done": pack(result)}}}
@@ -178,14 +186,14 @@ async def _resources(inputs: list[Input], state: State) -> dict[str, dict[str, A
             wanted.setdefault(edge.source.id, (edge.source, []))[1].append(edge.output)
     made = {}
     for name, (component, outputs) in wanted.items():
-        made[name], _ = await _results(component, outputs, state)
+        _, made[name], _ = await _results(component, outputs, state)
     return made
 
 
 async def _results(
     component: Component, outputs: list[str], state: State
-) -> tuple[dict[str, Any], set[str]]:
-    """Builds a component; its outputs by name, and those that it stopped."""
+) -> tuple[Any, dict[str, Any], set[str]]:
+    """Builds a component: itself, its outputs by name, and those that it stopped."""
     params = {**_own_params(component, state), **await gather(component.inputs, state)}
     instance = load(component.source, component.name)(
         _user_id=None,
@@ -199,7 +207,7 @@ async def _results(
     stopped = _restrict(instance, outputs)
     await instance.build_results()
     names = outputs or list(instance._outputs_map)
-    return {name: instance._outputs_map[name].value for name in names}, stopped
+    return instance, {name: instance._outputs_map[name].value for name in names}, stopped
 
 
 def outputs(state: State) -> dict[str, dict[str, Any]]:
@@ -257,16 +265,34 @@ def _items(data: Any) -> list[Any]:
     return list(data)
 
 
-def _iteration(loop: Loop, ended: State) -> Any:
-    """What an iteration gives: the tail's output, as data."""
+def _ended(loop: Loop, ended: State) -> Any:
+    """What an iteration gives: nothing, when a router left its last component out."""
     from lfx.schema.data import Data
-    from lfx.schema.message import Message
 
     tail, output = loop.tail
     found = (ended.get("out") or {}).get(tail)
     if found is None:
         return Data(text="")
-    result = unpack(found[output])
+    return _as_data(unpack(found[ITERATION] if ITERATION in found else found[output]))
+
+
+def _iteration(instance: Any, values: dict[str, Any]) -> Any:
+    """What lfx takes an iteration to give: the first output of the last component, as it is logged."""
+    first = next(iter(instance._outputs_map))
+    try:
+        from lfx.base.flow_controls.loop_utils import extract_loop_output
+        from lfx.schema.schema import build_output_logs
+    except ImportError:  # before lfx 1.8 the output itself
+        return values.get(first)
+    logs = build_output_logs(SimpleNamespace(outputs=[{"name": first}]), (instance,))
+    vertex, outputs = SimpleNamespace(id="last"), SimpleNamespace(outputs=logs)
+    return extract_loop_output([SimpleNamespace(vertex=vertex, result_dict=outputs)], "last")
+
+
+def _as_data(result: Any) -> Any:
+    from lfx.schema.data import Data
+    from lfx.schema.message import Message
+
     if isinstance(result, Message):
         return Data(data=result.model_dump()["data"])
     return result if isinstance(result, Data) else Data(text=str(result))
