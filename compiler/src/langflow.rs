@@ -10,13 +10,18 @@
 
 mod canonical;
 mod edge;
+mod entries;
 mod export;
 mod graph;
 mod group;
 mod known;
+mod links;
 mod params;
+mod release;
 mod render;
 mod routes;
+mod tweaks;
+mod uses;
 mod vertex;
 mod wiring;
 
@@ -60,10 +65,6 @@ pub(crate) const RUNTIME: &[Source] = &[
     (
         "app/colophon_rt/langflow_values.py",
         include_str!("../../templates/runtime/colophon_rt/langflow_values.py"),
-    ),
-    (
-        "app/colophon_rt/requirements-langflow.txt",
-        include_str!("../../templates/runtime/colophon_rt/requirements-langflow.txt"),
     ),
 ];
 

@@ -17,6 +17,7 @@ import asyncio
 import importlib
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -125,9 +126,9 @@ def check(job: dict[str, Any]) -> dict[str, Any]:
     """What pytest would run: the smoke tests of the generated module."""
     sys.path.insert(0, job["root"])
     for path in Path(job["root"], "tests/smoke").rglob("test_*.py"):
-        module = importlib.import_module(".".join(path.relative_to(job["root"]).with_suffix("").parts))
-        for name in [name for name in vars(module) if name.startswith("test_")]:
-            getattr(module, name)()
+        tests = runpy.run_path(str(path))
+        for name in [name for name in tests if name.startswith("test_")]:
+            tests[name]()
     return {}
 
 

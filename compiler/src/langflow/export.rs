@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::group;
+use super::{group, tweaks};
 use crate::policy::Limits;
 use crate::problem::{Findings, Pointer};
 
@@ -45,6 +45,9 @@ impl Export {
         if !is_small_enough(&parts, &at, limits, findings) {
             // Nothing below is looked at: the work grows with the product of these numbers.
             return Self { head, nodes: Vec::new(), edges: Vec::new() };
+        }
+        if let Some(tweaks) = head.remove("tweaks").filter(|tweaks| !tweaks.is_null()) {
+            tweaks::apply(&tweaks, &mut parts.nodes, findings);
         }
         group::dissolve(&mut parts, findings);
         let Parts { mut nodes, edges } = parts;

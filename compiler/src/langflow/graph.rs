@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::edge::{Edge, End};
+use super::entries::{Entries, running};
 use super::export::Export;
+use super::links::{Links, walk};
 use super::routes::Routing;
+use super::uses::{Uses, consumed};
 use super::vertex::Vertex;
-use super::{known, params};
-use crate::plan::langflow::{
-    Component, LangflowEntry, LangflowGraph, LangflowInput, LangflowLoop, LangflowNode,
-};
+use super::{params, release};
+use crate::plan::langflow::{Component, LangflowGraph, LangflowInput, LangflowLoop, LangflowNode};
 use crate::plan::{Ident, Idents};
 use crate::problem::{Findings, Pointer};
 
@@ -45,7 +46,7 @@ pub(super) fn build(
         .filter(|edge| running.contains(&edge.from) && running.contains(&edge.to))
         .copied()
         .collect();
-    let lfx = release(export, vertices);
+    let lfx = release::of(export, vertices);
     let regions = Regions::find(vertices, &edges, &running, findings)?;
     let mut idents = Idents::default();
     let idents = vertices.iter().map(|vertex| idents.derive(vertex.id)).collect();
@@ -71,46 +72,6 @@ pub(super) fn build(
     Some(LangflowGraph { lfx, nodes, resources: builder.resources, entries: entry_nodes })
 }
 
-/// Where runs begin (`find_start_component_id`): at a webhook, at a chat input. The first is the
-/// default.
-struct Entries(Vec<(&'static str, usize)>);
-
-impl Entries {
-    fn of(vertices: &[Vertex<'_>]) -> Self {
-        let first = |name: &'static str, class: &str| {
-            let is_entry = |v: &Vertex<'_>| v.class == class && v.id.to_lowercase().contains(name);
-            vertices.iter().position(is_entry).map(|at| (name, at))
-        };
-        Self(first("webhook", "Webhook").into_iter().chain(first("chat", "ChatInput")).collect())
-    }
-
-    /// What runs from each entry, when there are several.
-    fn several(&self, vertices: &[Vertex<'_>], links: &Links<'_>) -> Vec<LangflowEntry> {
-        if self.0.len() < 2 {
-            return Vec::new();
-        }
-        let ids = |at| running(links, at).iter().map(|at| vertices[*at].id.to_owned()).collect();
-        self.0.iter().map(|(name, at)| LangflowEntry { name, runs: ids(*at) }).collect()
-    }
-
-    /// The field of a vertex that takes the run's input, and the only entry for which it does: the
-    /// webhook that is the entry, or any chat input.
-    fn input(
-        &self,
-        vertices: &[Vertex<'_>],
-        at: usize,
-    ) -> Option<(&'static str, Option<&'static str>)> {
-        let is_webhook = self.0.contains(&("webhook", at));
-        let is_chat = vertices[at].class == "ChatInput";
-        let of = |name| (self.0.len() > 1).then_some(name);
-        match self.0.as_slice() {
-            _ if is_webhook => Some(("data", of("webhook"))),
-            [("webhook", _)] => None,
-            _ => is_chat.then(|| ("input_value", of("chat"))),
-        }
-    }
-}
-
 /// A tool that nothing uses would run with no input. lfx leaves it out
 /// (`Graph._orphaned_tool_vertex_ids`).
 fn is_orphaned_tool(vertex: &Vertex<'_>, links: &Links<'_>, at: usize) -> bool {
@@ -118,105 +79,11 @@ fn is_orphaned_tool(vertex: &Vertex<'_>, links: &Links<'_>, at: usize) -> bool {
         && links.leaving[at].is_empty()
 }
 
-/// By vertex, the outputs that any edge reads and that a state can hold: the others would call a
-/// model or a service for nothing.
-fn consumed(count: usize, edges: &[Edge<'_>]) -> Vec<BTreeSet<String>> {
-    let mut outputs = vec![BTreeSet::new(); count];
-    for edge in edges.iter().filter(|edge| !edge.is_resource) {
-        outputs[edge.from].insert(edge.output.to_owned());
-    }
-    outputs
-}
-
-/// By vertex, what its edges carry.
-struct Uses(Vec<(bool, bool)>);
-
-impl Uses {
-    fn of(count: usize, edges: &[Edge<'_>]) -> Self {
-        let mut uses = vec![(false, false); count];
-        for edge in edges {
-            let (resource, data) = &mut uses[edge.from];
-            *(if edge.is_resource { resource } else { data }) = true;
-        }
-        Self(uses)
-    }
-
-    /// Whether another vertex runs this one to get what no state can hold.
-    fn is_resource(&self, at: usize) -> bool {
-        self.0[at].0
-    }
-
-    /// Whether it is a node of the graph: unless all it gives is a resource.
-    fn is_node(&self, at: usize) -> bool {
-        self.0[at] != (true, false)
-    }
-}
-
-/// What is reachable from the entry, and all that those vertices need.
-fn running(links: &Links<'_>, entry: usize) -> BTreeSet<usize> {
-    let count = links.leaving.len();
-    let reachable = walk(count, [entry], |at| links.leaving[at].iter().map(|e| e.to));
-    walk(count, reachable, |at| links.entering[at].iter().map(|e| e.from)).into_iter().collect()
-}
-
-/// The edges of each vertex, so that a walk over the flow costs as much as the flow is large.
-struct Links<'a> {
-    leaving: Vec<Vec<Edge<'a>>>,
-    entering: Vec<Vec<Edge<'a>>>,
-}
-
-impl<'a> Links<'a> {
-    fn of(count: usize, edges: &[Edge<'a>]) -> Self {
-        let mut links =
-            Self { leaving: vec![Vec::new(); count], entering: vec![Vec::new(); count] };
-        for edge in edges {
-            links.leaving[edge.from].push(*edge);
-            links.entering[edge.to].push(*edge);
-        }
-        links
-    }
-}
-
 fn warn_of_idle(vertices: &[Vertex<'_>], running: &BTreeSet<usize>, findings: &mut Findings) {
     for (_, vertex) in vertices.iter().enumerate().filter(|(index, _)| !running.contains(index)) {
         let detail = "no path leads from the flow's input to this vertex; it does not run";
         findings.add_at("W_UNREACHABLE", &vertex.at, vertex.id, detail);
     }
-}
-
-/// All of `count` vertices that steps lead to, those in `from` among them, each once.
-fn walk<I: Iterator<Item = usize>>(
-    count: usize,
-    from: impl IntoIterator<Item = usize>,
-    step: impl Fn(usize) -> I,
-) -> Vec<usize> {
-    let mut open: Vec<_> = from.into_iter().collect();
-    let mut seen = vec![false; count];
-    let mut reached = Vec::new();
-    while let Some(at) = open.pop() {
-        if !std::mem::replace(&mut seen[at], true) {
-            reached.push(at);
-            open.extend(step(at));
-        }
-    }
-    reached
-}
-
-/// The lfx release for the flow: the newest that its sources are known from, else the newest that
-/// its vertices or the flow name, else the newest known at all.
-fn release(export: &Export, vertices: &[Vertex<'_>]) -> String {
-    let newest = |releases: &mut dyn Iterator<Item = &str>| {
-        let plain = releases.filter(|release| known::version(release).is_some());
-        plain.max_by_key(|release| known::version(release)).map(str::to_owned)
-    };
-    let named =
-        |v: &Vertex<'_>| v.node.get("lf_version").and_then(Value::as_str).map(str::to_owned);
-    let named: Vec<_> = vertices.iter().filter_map(named).collect();
-    let tested = export.head.get("last_tested_version").and_then(Value::as_str);
-    newest(&mut vertices.iter().filter_map(|v| v.known.map(|known| known.release)))
-        .or_else(|| newest(&mut named.iter().map(String::as_str)))
-        .or_else(|| newest(&mut tested.into_iter()))
-        .unwrap_or_else(|| known::newest_release().to_owned())
 }
 
 /// Loop bodies.
@@ -432,7 +299,9 @@ impl Builder<'_, '_> {
         let fed = inputs.iter().map(|input| input.field.as_str()).collect();
         let params = params::read(vertex, &fed, self.findings);
         let (run_input, entry) = self.entries.input(vertices, index).unzip();
+        let session = params::takes_session(vertex, &fed, &params);
         Component {
+            session,
             id: vertex.id.to_owned(),
             ident: self.idents[index].clone(),
             class: vertex.class.to_owned(),

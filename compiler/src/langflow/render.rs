@@ -6,8 +6,8 @@ use colophon_model::Sha256;
 use serde_json::{Value, json};
 use tera::Context;
 
-use super::RUNTIME;
 use super::wiring::{self, Wiring};
+use super::{RUNTIME, release};
 use crate::module::{Module, Names, path};
 use crate::plan::Plan;
 use crate::plan::langflow::{
@@ -36,6 +36,7 @@ pub(crate) fn modules(plan: &Plan, graph: &LangflowGraph, names: Names<'_>) -> V
         Module::python(names.runner(), "cloud/langflow_runner.py.tera", of_flow(), &shape::RUNNER),
         Module::python(names.smoke_test(), "cloud/langflow_smoke.py.tera", smoke, &shape::SMOKE),
     ];
+    modules.push(Module::verbatim(names.requirements(), requirements(graph.lfx)));
     modules.extend(RUNTIME.iter().map(|(at, text)| Module::verbatim(path(*at), *text)));
     // Code carriers: taken as they stand, for their name is the hash of their bytes.
     modules.extend(sources.into_iter().map(|(sha256, source)| {
@@ -63,6 +64,15 @@ fn components(nodes: &[LangflowNode]) -> Vec<&Component> {
         }
     }
     found
+}
+
+/// What a flow needs: its own lfx, and the LangGraph that goes with it.
+fn requirements(lfx: &str) -> String {
+    let langgraph = release::langgraph(lfx);
+    format!(
+        "# What this flow runs on. Model providers come as packages of their own, such as\n\
+         # langchain-openai.\nlfx=={lfx}\nlanggraph=={langgraph}\ntabulate==0.10.0\n"
+    )
 }
 
 fn entry_names(graph: &LangflowGraph) -> Vec<&str> {
@@ -145,6 +155,7 @@ fn component_entry(component: &Component) -> Value {
         ("run_input", json!(component.run_input)),
         ("entry", json!(component.entry)),
         ("routes", routes(&component.routes)),
+        ("session", json!(component.session)),
         ("ends_iteration", json!(component.ends_iteration)),
     ];
     let is_default =

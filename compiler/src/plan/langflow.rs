@@ -10,8 +10,8 @@ use super::Ident;
 /// The vertices of a flow that run, and the release they were made for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LangflowGraph {
-    /// The lfx release that knows the flow's components. Data.
-    pub lfx: String,
+    /// The lfx release that knows the flow's components.
+    pub lfx: &'static str,
     /// The vertices outside any loop body, each after all that feed it.
     pub nodes: Vec<LangflowNode>,
     /// Components that give what no state can hold, such as a tool or a model: each is run by those
@@ -97,6 +97,8 @@ pub struct Component {
     pub run_input: Option<&'static str>,
     /// The only entry for which it does.
     pub entry: Option<&'static str>,
+    /// Whether its empty field `session_id` takes the run's session.
+    pub session: bool,
     /// Routers that can leave it out.
     pub routes: Routes,
     /// Whether it is the last of a Loop's body, whose output is the result of an iteration.

@@ -55,11 +55,6 @@ impl Peer {
         self.ask(&json!({"do": "prepare", "flow": path}))["flow"].take()
     }
 
-    /// Writes the flows that we drew ourselves into `folder`.
-    pub(crate) fn draw(&mut self, folder: &Path) {
-        self.ask(&json!({"do": "draw", "folder": folder}));
-    }
-
     /// What lfx gives for the flow at `path`.
     pub(crate) fn lfx(&mut self, path: &Path) -> Ran {
         self.run(&json!({"do": "lfx", "flow": path, "input": INPUT, "session": SESSION}))

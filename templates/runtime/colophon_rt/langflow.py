@@ -78,6 +78,7 @@ class Component:
     run_input: str | None = None  # field that takes the input of the run
     entry: str | None = None  # the only entry for which it does
     routes: dict[str, list[str]] = field(default_factory=dict)  # by router, outputs that lead here
+    session: bool = False  # its field `session_id` takes the session of the run
     ends_iteration: bool = False  # the last of a loop's body
 
 
@@ -229,6 +230,8 @@ def _own_params(component: Component, state: State) -> dict[str, Any]:
         import pandas
 
         params[name] = pandas.DataFrame(params[name])
+    if component.session:
+        params["session_id"] = state.get("session_id")
     entered = component.entry in (None, state.get("entry"))
     if component.run_input and entered and state.get("input") is not None:
         params[component.run_input] = state["input"]
