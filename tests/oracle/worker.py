@@ -3,6 +3,7 @@
     {"do": "prepare", "flow": path}                       -> {"flow": {...}}
     {"do": "lfx", "flow": path, "input", "session"}       -> {"outputs": {...}} or {"error": text}
     {"do": "generated", "root": folder, "module", "input", "session"}  -> the same
+        with "checkpoints": file, "go_on": bool, "enough": checkpoints after which it is killed
     {"do": "check", "root": folder}                       -> {} or {"error": text}, its smoke tests
     {"do": "draw", "folder": path}                        -> {}, flows of our own
     {"do": "end"}
@@ -113,8 +114,14 @@ def run_generated(job: dict[str, Any]) -> dict[str, Any]:
     if flow.ENTRIES:
         # `lfx run` begins at the chat.
         state["entry"] = "chat"
-    graph = flow.build(entry="chat") if flow.ENTRIES else flow.build()
-    ended = asyncio.run(graph.ainvoke(state))
+    if store := job.get("checkpoints"):
+        import checkpoint
+
+        state = None if job["go_on"] else state
+        ended = checkpoint.run(flow, state, Path(store), job.get("enough"))
+    else:
+        graph = flow.build(entry="chat") if flow.ENTRIES else flow.build()
+        ended = asyncio.run(graph.ainvoke(state))
     outputs = {}
     for node, values in flow.rt.outputs(ended).items():
         if values:

@@ -93,6 +93,28 @@ fn flows_of_our_own_run_as_in_lfx() {
     compare(&flows, &mut peer);
 }
 
+/// A run that is killed after any of its steps goes on in another process, from checkpoints that hold
+/// tagged JSON, and ends as if nothing had been: with a data frame, messages, and tools in between.
+#[test]
+fn a_killed_run_goes_on_from_its_checkpoint() {
+    let Some(mut peer) = Peer::start() else { return };
+    let folder = peer.folder().join("drawn");
+    peer.run(&json!({"do": "draw", "folder": folder})).unwrap();
+    for name in ["loop", "resources"] {
+        let flow = std::fs::read(folder.join(format!("{name}.json"))).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        outcome::write(&outcome::compile(&outcome::parse(&flow).unwrap()), root.path());
+        let whole = peer.generated(root.path()).unwrap();
+        for enough in 2..=4 {
+            let store = root.path().join(format!("{enough}.checkpoints"));
+            let killed = peer.with_checkpoints(root.path(), &store, Some(enough));
+            assert!(killed.is_err(), "{name} was not killed after {enough} steps");
+            let resumed = peer.with_checkpoints(root.path(), &store, None);
+            assert_eq!(resumed.unwrap(), whole, "{name}, killed after {enough} steps");
+        }
+    }
+}
+
 /// Real exports run as lfx runs them.
 #[test]
 fn exports_run_as_in_lfx() {

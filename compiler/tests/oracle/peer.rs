@@ -67,6 +67,18 @@ impl Peer {
             "session": SESSION}))
     }
 
+    /// The same, with checkpoints in `store`: begun and killed when there are `enough`, or gone on with.
+    pub(crate) fn with_checkpoints(
+        &mut self,
+        root: &Path,
+        store: &Path,
+        enough: Option<u32>,
+    ) -> Ran {
+        let module = "app.flows.acme_inc.flow_flow";
+        self.run(&json!({"do": "generated", "root": root, "module": module, "input": INPUT,
+            "session": SESSION, "checkpoints": store, "go_on": enough.is_none(), "enough": enough}))
+    }
+
     /// Imports the module below `root`, builds its graph and does what its smoke test does.
     pub(crate) fn check(&mut self, root: &Path) -> Result<(), String> {
         self.run(&json!({"do": "check", "root": root})).map(drop)

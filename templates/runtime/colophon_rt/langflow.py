@@ -135,7 +135,8 @@ async def run_loop(loop: Loop, state: State, body: Any) -> Update:
     done = []
     for item in items:
         inner = {**state, "out": merge(state.get("out"), {loop.id: {"item": pack(item)}})}
-        ended = await body.ainvoke(inner)
+        # A body keeps no checkpoints; with durability "sync", LangGraph would wait for one.
+        ended = await body.ainvoke(inner, durability="async")
         done.append(_ended(loop, ended))
     summary = Data(data={"count": len(items), "items": [item.data for item in items]})
     result = DataFrame(done) if loop.done_as == "DataFrame" else done
