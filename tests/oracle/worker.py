@@ -83,8 +83,13 @@ MODEL = {
 
 def run_lfx(job: dict[str, Any]) -> dict[str, Any]:
     """`lfx run`, listening to the vertices as they end: later ones change the messages they get."""
+    from lfx.graph.graph.base import Graph
     from lfx.graph.vertex.vertex_types import ComponentVertex
     from lfx.run import base
+
+    # lfx keeps edges in a set, so what feeds a list comes in another order in every process. Here
+    # the order is that of the flow.
+    Graph._build_edges = lambda graph: [graph.build_edge(edge) for edge in graph._edges]
 
     outputs: dict[str, Any] = {}
     own = ComponentVertex._update_built_object_and_artifacts

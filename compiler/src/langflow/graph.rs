@@ -310,6 +310,8 @@ impl Builder<'_, '_> {
             params: params.values,
             inputs,
             outputs: self.outputs[index].iter().cloned().collect(),
+            methods: vertex.methods(),
+            speaker: self.speaker(vertex),
             env: params.env,
             frames: params.frames,
             run_input,
@@ -317,6 +319,13 @@ impl Builder<'_, '_> {
             routes: self.routing.to(index).clone(),
             ends_iteration: self.regions.tails.values().any(|(tail, _)| *tail == index),
         }
+    }
+
+    /// What `lfx.base.agents.utils.get_chat_output_sender_name` finds, which only agents ask for.
+    fn speaker(&self, vertex: &Vertex<'_>) -> Option<String> {
+        let output = self.vertices.iter().find(|vertex| vertex.class == "ChatOutput")?;
+        let name = output.template.get("sender_name")?.get("value")?.as_str()?;
+        (vertex.code.contains("agent") && !name.is_empty()).then(|| name.to_owned())
     }
 
     fn loop_node(&mut self, index: usize, running: &BTreeSet<usize>) -> LangflowLoop {

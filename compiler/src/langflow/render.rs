@@ -150,6 +150,8 @@ fn component_entry(component: &Component) -> Value {
     ];
     let optional = [
         ("outputs", json!(component.outputs)),
+        ("methods", json!(component.methods)),
+        ("speaker", json!(component.speaker)),
         ("env", json!(component.env)),
         ("frames", json!(component.frames)),
         ("run_input", json!(component.run_input)),

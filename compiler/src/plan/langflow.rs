@@ -89,6 +89,10 @@ pub struct Component {
     pub inputs: Vec<LangflowInput>,
     /// Outputs that have a consumer, sorted; empty means all.
     pub outputs: Vec<String>,
+    /// Names of all outputs that the export declares, in order, and of the methods that give them.
+    pub methods: Vec<(String, String)>,
+    /// Who an agent speaks as: the `sender_name` of the flow's chat output.
+    pub speaker: Option<String>,
     /// Fields whose value is the name of a variable of the environment, sorted.
     pub env: Vec<String>,
     /// Fields whose value is a table, which the component expects as a data frame, sorted.

@@ -73,6 +73,8 @@ class Component:
     params: dict[str, Any]
     inputs: list[Input] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)  # that something reads; none: all
+    methods: list[list[str]] = field(default_factory=list)  # all outputs, and what gives them
+    speaker: str | None = None  # who an agent speaks as
     env: list[str] = field(default_factory=list)  # fields that hold a variable's name
     frames: list[str] = field(default_factory=list)  # fields that take a data frame
     run_input: str | None = None  # field that takes the input of the run
@@ -106,7 +108,25 @@ def load(sha256: str, name: str) -> type:
     """The class of a component."""
     from lfx.custom.eval import eval_custom_component_code
 
-    return eval_custom_component_code(source(sha256), class_name=name)
+    found = eval_custom_component_code(source(sha256), class_name=name)
+    found.graph = property(_graph)
+    return found
+
+
+def _graph(instance: Any) -> Any:
+    """What a component sees of its graph: its run, and the chat output that says who speaks."""
+    speaker = {"sender_name": instance.__dict__.get("_speaker")}
+    chat_output = SimpleNamespace(data={"type": "ChatOutput"}, raw_params=speaker)
+    return SimpleNamespace(
+        flow_id=None,
+        flow_name=None,
+        user_id="None",
+        run_id=None,
+        session_id=getattr(instance, "_session_id", None),
+        context={},
+        vertices=[chat_output],
+        get_vertex_neighbors=lambda vertex: {},
+    )
 
 
 async def run(component: Component, state: State) -> Update:
@@ -205,11 +225,26 @@ async def _results(
         _id=component.id,
         _session_id=state.get("session_id"),
     )
+    instance.__dict__["_speaker"] = component.speaker
+    _declare(instance, component.methods)
     instance.set_attributes(params)
     stopped = _restrict(instance, outputs)
     await instance.build_results()
     names = outputs or list(instance._outputs_map)
     return instance, {name: instance._outputs_map[name].value for name in names}, stopped
+
+
+def _declare(instance: Any, methods: list[list[str]]) -> None:
+    """Gives a component the outputs that the flow declares for it, in place of its source's own."""
+    from lfx.template.field.base import Output
+
+    own = dict(instance._outputs_map)
+    for name, method in methods:
+        if name not in own or own[name].method != method:
+            own[name] = Output(name=name, display_name=name, method=method)
+    names = [name for name, _ in methods] or list(own)
+    instance._outputs_map.clear()
+    instance._outputs_map.update({name: own[name] for name in names})
 
 
 def outputs(state: State) -> dict[str, dict[str, Any]]:
