@@ -115,6 +115,16 @@ fn a_killed_run_goes_on_from_its_checkpoint() {
     }
 }
 
+/// Messages, data and tables come out of a run's state as they went in; what cannot is refused.
+#[test]
+fn values_survive_a_checkpoint() {
+    let Some(peer) = Peer::start() else { return };
+    let flow =
+        std::fs::read(repository().join("tests/fixtures/flows/hello_langflow.json")).unwrap();
+    outcome::write(&outcome::compile(&outcome::parse(&flow).unwrap()), peer.folder());
+    peer.script("packed.py", &[peer.folder()]);
+}
+
 /// Real exports run as lfx runs them.
 #[test]
 fn exports_run_as_in_lfx() {

@@ -1,5 +1,7 @@
 //! The peer: one Python process that runs flows with lfx, and generated modules.
 
+#![allow(dead_code, reason = "the tests and the coverage table each use a part of this")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -24,11 +26,10 @@ pub(crate) type Ran = Result<Value, String>;
 impl Peer {
     /// Starts the worker; nothing on a machine on which lfx could not be installed, which is said.
     pub(crate) fn start() -> Option<Self> {
-        let cache = repository().join(".cache");
-        let python = cache.join("oracle/bin/python");
+        let python = python();
         if !python.exists() {
             assert!(
-                cache.join("oracle.unavailable").exists(),
+                repository().join(".cache/oracle.unavailable").exists(),
                 "no lfx to compare with: run `tests/setup.sh oracle`"
             );
             eprintln!("NOT RUN: lfx could not be installed, so NOTHING IS COMPARED WITH IT");
@@ -84,6 +85,13 @@ impl Peer {
         self.run(&json!({"do": "check", "root": root})).map(drop)
     }
 
+    /// Runs a script of `tests/oracle`, which must succeed.
+    pub(crate) fn script(&self, name: &str, arguments: &[&Path]) {
+        let script = repository().join("tests/oracle").join(name);
+        let done = Command::new(python()).arg(script).args(arguments).output().unwrap();
+        assert!(done.status.success(), "{name}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+
     /// Any other job of the worker.
     pub(crate) fn run(&mut self, job: &Value) -> Ran {
         let mut answer = self.ask(job);
@@ -107,6 +115,10 @@ impl Drop for Peer {
         writeln!(self.requests, "{}", json!({"do": "end"})).ok();
         self.child.wait().ok();
     }
+}
+
+fn python() -> PathBuf {
+    repository().join(".cache/oracle/bin/python")
 }
 
 /// The root of this repository.

@@ -120,7 +120,7 @@ def _graph(instance: Any) -> Any:
     return SimpleNamespace(
         flow_id=None,
         flow_name=None,
-        user_id="None",
+        user_id=getattr(instance, "_user_id", None),
         run_id=None,
         session_id=getattr(instance, "_session_id", None),
         context={},
@@ -218,7 +218,8 @@ async def _results(
     """Builds a component: itself, its outputs by name, and those that it stopped."""
     params = {**_own_params(component, state), **await gather(component.inputs, state)}
     instance = load(component.source, component.name)(
-        _user_id=None,
+        # lfx makes a user up for each run too: some components keep files by user.
+        _user_id=state.get("session_id"),
         _parameters=dict(params),
         _vertex=None,
         _tracing_service=None,

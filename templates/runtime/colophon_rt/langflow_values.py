@@ -127,18 +127,19 @@ def _pack_message(message: Any) -> dict[str, Any]:
 def _pack_frame(frame: Any) -> dict[str, Any]:
     return {
         TAG: "DataFrame",
-        "columns": pack(list(frame.columns)),
+        "columns": _labels(frame.columns),
         "types": [str(dtype) for dtype in frame.dtypes],
-        "index": None if _is_counted(frame.index) else pack(list(frame.index)),
+        "index": _labels(frame.index),
         "rows": [pack(list(row)) for row in frame.itertuples(index=False, name=None)],
         "text_key": getattr(frame, "_text_key", "text"),
         "default_value": pack(getattr(frame, "_default_value", "")),
     }
 
 
-def _is_counted(index: Any) -> bool:
-    """Whether rows are only numbered from 0."""
-    return type(index).__name__ == "RangeIndex" and (index.start, index.step) == (0, 1)
+def _labels(index: Any) -> Any:
+    """The labels of rows or columns; nothing where they are only numbered from 0."""
+    counted = type(index).__name__ == "RangeIndex" and (index.start, index.step) == (0, 1)
+    return None if counted else pack(list(index))
 
 
 def _message(value: dict[str, Any]) -> Any:
