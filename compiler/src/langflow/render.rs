@@ -193,7 +193,7 @@ fn field(name: &str, value: &Value) -> Value {
 
 fn entry(class: &str, ident: &str, fields: &[Value], inputs: &[LangflowInput]) -> Value {
     let input = |i: &LangflowInput| {
-        let resource = i.resource.as_ref().map(|ident| ident.as_str());
+        let resource = i.resource.as_ref().map(crate::plan::Ident::as_str);
         let default = if i.list { &Value::Null } else { &i.default };
         json!({"field": i.field, "from": i.from, "output": i.output, "list": i.list,
             "resource": resource, "default": default, "has_default": !default.is_null()})

@@ -122,7 +122,7 @@ fn values_survive_a_checkpoint() {
     let flow =
         std::fs::read(repository().join("tests/fixtures/flows/hello_langflow.json")).unwrap();
     outcome::write(&outcome::compile(&outcome::parse(&flow).unwrap()), peer.folder());
-    peer.script("packed.py", &[peer.folder()]);
+    peer.script("packed.py");
 }
 
 /// Real exports run as lfx runs them.

@@ -85,10 +85,10 @@ impl Peer {
         self.run(&json!({"do": "check", "root": root})).map(drop)
     }
 
-    /// Runs a script of `tests/oracle`, which must succeed.
-    pub(crate) fn script(&self, name: &str, arguments: &[&Path]) {
+    /// Runs a script of `tests/oracle` on the worker's folder, which must succeed.
+    pub(crate) fn script(&self, name: &str) {
         let script = repository().join("tests/oracle").join(name);
-        let done = Command::new(python()).arg(script).args(arguments).output().unwrap();
+        let done = Command::new(python()).arg(script).arg(self.folder()).output().unwrap();
         assert!(done.status.success(), "{name}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
@@ -117,8 +117,10 @@ impl Drop for Peer {
     }
 }
 
+/// That of `tests/setup.sh`; another lfx is compared with by `COLOPHON_ORACLE_PYTHON`.
 fn python() -> PathBuf {
-    repository().join(".cache/oracle/bin/python")
+    let own = || repository().join(".cache/oracle/bin/python");
+    std::env::var_os("COLOPHON_ORACLE_PYTHON").map_or_else(own, PathBuf::from)
 }
 
 /// The root of this repository.

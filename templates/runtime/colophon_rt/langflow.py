@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +109,10 @@ def load(sha256: str, name: str) -> type:
     """The class of a component."""
     from lfx.custom.eval import eval_custom_component_code
 
-    found = eval_custom_component_code(source(sha256), class_name=name)
+    # Older releases of lfx take the first component of a source, and no name.
+    is_new = "class_name" in inspect.signature(eval_custom_component_code).parameters
+    named = {"class_name": name} if is_new else {}
+    found = eval_custom_component_code(source(sha256), **named)
     found.graph = property(_graph)
     return found
 
