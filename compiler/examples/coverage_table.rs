@@ -106,6 +106,7 @@ impl Row {
         let equal = match (&outcome.lfx, &outcome.generated) {
             (Ok(_), Ok(_)) if differences.is_empty() => "yes".to_owned(),
             (Err(lfx), Err(generated)) => both_fail(lfx, generated),
+            (Err(lfx), Ok(_)) => format!("lfx fails: {}", short(lfx)),
             _ => format!("NO: {}", short(&differences[0])),
         };
         Self {

@@ -49,6 +49,9 @@ for value in [frame, DataFrame(), DataFrame([{"a": 1}, {"b": 2}]), frame[frame["
 assert through(numpy.float64(2.5)) == 2.5 and through(numpy.bool_(True)) is True
 assert through(pandas.NaT) is None and through(pandas.NA) is None
 
+parts = Data(data={"properties": Message(text="a").properties})
+assert through(parts).data["properties"]["state"] == "complete"
+
 for value in [object(), lambda: 1, [object()], Message(text=iter("ab"))]:
     try:
         pack(value)

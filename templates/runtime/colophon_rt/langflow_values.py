@@ -24,6 +24,8 @@ from enum import Enum
 from typing import Any
 
 TAG = "$lf"
+# Parts of messages, which turn up in data too. A message makes them of objects itself.
+PARTS = ("lfx.schema.properties", "lfx.schema.content_block", "lfx.schema.content_types")
 MISSING = ("NaTType", "NAType")  # how pandas writes that a cell has no value
 
 
@@ -108,6 +110,8 @@ def _pack_object(value: Any) -> Any:
         return _pack_frame(value)
     if type(value).__module__ == "numpy":
         return pack(value.tolist())
+    if type(value).__module__ in PARTS:
+        return pack(value.model_dump())
     raise NotStorable(
         f"a value of type {type(value).__module__}.{type(value).__qualname__} cannot be kept in the "
         "state of a run"
