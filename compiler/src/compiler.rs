@@ -56,7 +56,7 @@ pub struct EdgeBundle {
 
 impl Compiler {
     /// Raised whenever the same plan and templates may give other outputs.
-    pub const VERSION: &'static str = "1";
+    pub const VERSION: &'static str = "2";
 
     /// Parses the built-in templates.
     pub fn new() -> Result<Self, Error> {
@@ -172,9 +172,9 @@ impl Compiler {
         let bytes = match content {
             Content::Verbatim(bytes) => bytes,
             Content::Python { template, context, shape } => {
-                let source = self.templates.render(template, &context);
-                let source = source.map_err(|e| ("E_RENDER", format!("`{path}`: {e}")))?;
-                let formatted = gate::python(&source, shape);
+                let rendered = self.templates.render(template, &context);
+                let rendered = rendered.map_err(|e| ("E_RENDER", format!("`{path}`: {e}")))?;
+                let formatted = gate::python(&rendered, shape);
                 let formatted =
                     formatted.map_err(|e| (e.code, format!("`{path}`: {}", e.detail)))?;
                 formatted.into_bytes()

@@ -24,6 +24,7 @@ mod problem;
 mod secrets;
 mod shape;
 mod templates;
+mod texts;
 
 pub use bundle::{MAX_FILES, MAX_UNPACKED, MAX_ZIP, RENDER};
 pub use canonical::CanonicalFlow;
