@@ -210,6 +210,52 @@ def nested_loops() -> Flow:
     )
 
 
+def router_in_a_loop() -> Flow:
+    """Some items end an iteration, and others are left out by a router before they can."""
+    return flow(
+        "A router in a loop",
+        [
+            custom("Rows-1", ROWS, ["word"], {"rows": "Data"}),
+            node("Loop-1"),
+            node("Parser-1", pattern="{text}", mode="Parser"),
+            node("If-1", operator="equals", match_text="a"),
+            node("Prompt-1", template="found {text}", text=""),
+            node("Parser-all", mode="Stringify"),
+            node("ChatOutput-1"),
+        ],
+        "Rows-1.rows > Loop-1.data",
+        "Loop-1.item > Parser-1.input_data",
+        "Parser-1.parsed_text > If-1.input_text",
+        "If-1.true_result > Prompt-1.text",
+        "Prompt-1.prompt > Loop-1.item",
+        "Loop-1.done > Parser-all.input_data",
+        "Parser-all.parsed_text > ChatOutput-1.input_value",
+    )
+
+
+def data_router() -> Flow:
+    """A router of data, whose branches join at one prompt; and a list fed by both of them."""
+    return flow(
+        "A router of data",
+        [
+            custom("Rows-1", ROWS, ["word"], {"rows": "Data"}),
+            node("DataConditionalRouter-1", key_name="text", operator="equals", compare_value="a"),
+            node("Parser-yes", mode="Parser", pattern="yes {text}"),
+            node("Parser-no", mode="Parser", pattern="no {text}"),
+            node("MergeDataComponent-1", operation="Append"),
+            node("Parser-all", mode="Stringify"),
+            node("ChatOutput-1"),
+        ],
+        "Rows-1.rows > DataConditionalRouter-1.data_input",
+        "DataConditionalRouter-1.true_output > Parser-yes.input_data",
+        "DataConditionalRouter-1.false_output > Parser-no.input_data",
+        "DataConditionalRouter-1.true_output > MergeDataComponent-1.data_inputs",
+        "DataConditionalRouter-1.false_output > MergeDataComponent-1.data_inputs",
+        "MergeDataComponent-1.combined_data > Parser-all.input_data",
+        "Parser-all.parsed_text > ChatOutput-1.input_value",
+    )
+
+
 def grouped(depth: int) -> Flow:
     """A prompt inside of so many groups, with a field and an output that reach out of all."""
     inner = node("Prompt-1", template="{greeting}, {name}", greeting="Hello", name="nobody")
@@ -351,6 +397,8 @@ FLOWS = {
     "if_else_regex": lambda: if_else("regex", "What.*"),
     "nested_routers": nested_routers,
     "loop": looped,
+    "router_in_a_loop": router_in_a_loop,
+    "data_router": data_router,
     "nested_loops": nested_loops,
     "group": lambda: grouped(1),
     "nested_groups": lambda: grouped(3),

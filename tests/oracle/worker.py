@@ -2,6 +2,7 @@
 
     {"do": "prepare", "flow": path}                       -> {"flow": {...}}
     {"do": "lfx", "flow": path, "input", "session"}       -> {"outputs": {...}} or {"error": text}
+        with "entry": "webhook", as LangFlow's server runs a webhook
     {"do": "generated", "root": folder, "module", "input", "session"}  -> the same
         with "checkpoints": file, "go_on": bool, "enough": checkpoints after which it is killed
     {"do": "check", "root": folder}                       -> {} or {"error": text}, its smoke tests
@@ -85,7 +86,6 @@ def run_lfx(job: dict[str, Any]) -> dict[str, Any]:
     """`lfx run`, listening to the vertices as they end: later ones change the messages they get."""
     from lfx.graph.graph.base import Graph
     from lfx.graph.vertex.vertex_types import ComponentVertex
-    from lfx.run import base
 
     # lfx keeps edges in a set, so what feeds a list comes in another order in every process. Here
     # the order is that of the flow.
@@ -99,16 +99,31 @@ def run_lfx(job: dict[str, Any]) -> dict[str, Any]:
         outputs[vertex.id] = {name: plain(value) for name, value in vertex.results.items()}
 
     ComponentVertex._update_built_object_and_artifacts = listen
-    result = asyncio.run(
-        base.run_flow(
-            script_path=Path(job["flow"]),
-            input_value=job["input"],
-            session_id=job["session"],
-            check_variables=False,
-            check_dependencies=False,
-        )
+    asyncio.run(by_webhook(job) if job.get("entry") == "webhook" else by_chat(job))
+    return {"outputs": outputs}
+
+
+async def by_chat(job: dict[str, Any]) -> None:
+    from lfx.run import base
+
+    await base.run_flow(
+        script_path=Path(job["flow"]),
+        input_value=job["input"],
+        session_id=job["session"],
+        check_variables=False,
+        check_dependencies=False,
     )
-    return {"outputs": outputs, "result": result.get("result")}
+
+
+async def by_webhook(job: dict[str, Any]) -> None:
+    """What LangFlow's server does with a request at a flow's webhook."""
+    from lfx.load import aload_flow_from_json
+
+    flow = json.loads(Path(job["flow"]).read_text())
+    hooks = [node["id"] for node in nodes(flow) if node["data"]["type"] == "Webhook"]
+    tweaks = {hook: {"data": job["input"]} for hook in hooks}
+    graph = await aload_flow_from_json(flow, tweaks=tweaks)
+    await graph.arun([{}], session_id=job["session"], fallback_to_env_vars=True)
 
 
 def run_generated(job: dict[str, Any]) -> dict[str, Any]:
@@ -116,16 +131,17 @@ def run_generated(job: dict[str, Any]) -> dict[str, Any]:
     sys.path.insert(0, job["root"])
     flow = importlib.import_module(job["module"])
     state = {"session_id": job["session"], "input": job["input"]}
+    entry = None
     if flow.ENTRIES:
         # `lfx run` begins at the chat.
-        state["entry"] = "chat"
+        entry = state["entry"] = job.get("entry") or "chat"
     if store := job.get("checkpoints"):
         import checkpoint
 
         state = None if job["go_on"] else state
         ended = checkpoint.run(flow, state, Path(store), job.get("enough"))
     else:
-        graph = flow.build(entry="chat") if flow.ENTRIES else flow.build()
+        graph = flow.build(entry=entry) if entry else flow.build()
         ended = asyncio.run(graph.ainvoke(state))
     outputs = {}
     for node, values in flow.rt.outputs(ended).items():

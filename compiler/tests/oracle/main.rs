@@ -16,7 +16,7 @@ use peer::{Peer, repository};
 use serde_json::json;
 
 /// Flows that `tests/oracle/drawn.py` draws. The first three are the sample.
-const DRAWN: [&str; 11] = [
+const DRAWN: [&str; 13] = [
     "if_else_taken",
     "nested_loops",
     "resources",
@@ -28,6 +28,8 @@ const DRAWN: [&str; 11] = [
     "nested_groups",
     "two_entries",
     "values",
+    "router_in_a_loop",
+    "data_router",
 ];
 
 /// Exports that others drew, below `.cache`.
@@ -113,6 +115,25 @@ fn a_killed_run_goes_on_from_its_checkpoint() {
             assert_eq!(resumed.unwrap(), whole, "{name}, killed after {enough} steps");
         }
     }
+}
+
+/// A flow with two entries begins at its webhook as it does when LangFlow's server gets a request.
+#[test]
+fn the_webhook_is_an_entry_of_its_own() {
+    let Some(mut peer) = Peer::start() else { return };
+    let folder = peer.folder().join("drawn");
+    peer.run(&json!({"do": "draw", "folder": folder})).unwrap();
+    let path = folder.join("two_entries.json");
+    let flow = std::fs::read(&path).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    outcome::write(&outcome::compile(&outcome::parse(&flow).unwrap()), root.path());
+    let mut job = json!({"entry": "webhook", "input": "{\"a\": 1}", "session": "s", "flow": path,
+        "root": root.path(), "module": "app.flows.acme_inc.flow_flow"});
+    job["do"] = "lfx".into();
+    let lfx = peer.run(&job).unwrap();
+    job["do"] = "generated".into();
+    assert_eq!(peer.run(&job).unwrap(), lfx);
+    assert!(lfx["Webhook-1"]["output_data"]["Data"]["a"] == 1, "{lfx}");
 }
 
 /// Messages, data and tables come out of a run's state as they went in; what cannot is refused.
