@@ -60,7 +60,7 @@ pub struct EdgeBundle {
 
 impl Compiler {
     /// Raised whenever the same plan and templates may give other outputs.
-    pub const VERSION: &'static str = "1";
+    pub const VERSION: &'static str = "2";
 
     /// Parses the built-in templates.
     pub fn new() -> Result<Self, Error> {
