@@ -1,5 +1,6 @@
 //! The cloud part of a Builder flow: one LangGraph module, its runner and its smoke test.
 
+use colophon_model::EdgeRuntime;
 use serde_json::{Map, Value, json};
 use tera::Context;
 
@@ -55,7 +56,8 @@ pub(crate) fn modules(plan: &Plan, graph: &BuilderGraph, names: Names<'_>) -> Ve
 }
 
 fn flow_context(plan: &Plan, graph: &BuilderGraph, names: Names<'_>) -> Context {
-    let mut listing = Listing { names, nodes: Vec::new(), graphs: Vec::new() };
+    let runtime = graph.edge_runtime;
+    let mut listing = Listing { names, runtime, nodes: Vec::new(), graphs: Vec::new() };
     listing.add_region(None, &graph.top);
     let inputs: Map<_, _> = graph
         .inputs
@@ -89,6 +91,7 @@ fn sinks(region: &Region) -> Vec<&str> {
 /// What the template walks through: every node once, and one graph per region.
 struct Listing<'a> {
     names: Names<'a>,
+    runtime: EdgeRuntime,
     nodes: Vec<Value>,
     graphs: Vec<Value>,
 }
@@ -130,7 +133,7 @@ impl Listing<'_> {
         let results: Vec<_> = segment.nodes.iter().map(|node| node.id.as_str()).collect();
         vec![
             ("id", json!(segment.id.as_str())),
-            ("bundle", json!(format!("{}/python", self.names.flow))),
+            ("bundle", json!(format!("{}/{}", self.names.flow, self.runtime))),
             ("payload", Value::Object(payload)),
             ("results", json!(results)),
         ]

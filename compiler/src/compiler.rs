@@ -16,7 +16,10 @@ use crate::plan::{Graph, Plan};
 use crate::policy::{CodePolicy, Limits};
 use crate::problem::{Findings, Pointer, Problems};
 use crate::templates::Templates;
-use crate::{Error, bootstrap, builder, bundle, cloud, edge, gate, json, langflow, place, secrets};
+use crate::{
+    Error, bootstrap, builder, bundle, cloud, edge, gate, json, langflow, place, script_gate,
+    secrets,
+};
 
 /// Compiles flows. Holds the parsed templates and nothing else; share one between threads.
 pub struct Compiler {
@@ -178,6 +181,13 @@ impl Compiler {
                 let formatted =
                     formatted.map_err(|e| (e.code, format!("`{path}`: {}", e.detail)))?;
                 formatted.into_bytes()
+            }
+            Content::Script { template, context, language, texts } => {
+                let source = self.templates.render(template, &context);
+                let source = source.map_err(|e| ("E_RENDER", format!("`{path}`: {e}")))?;
+                let checked = script_gate::check(&source, language, texts);
+                checked.map_err(|e| (e.code, format!("`{path}`: {}", e.detail)))?;
+                source.into_bytes()
             }
         };
         Ok((path, Artifact::new(FileMode::Regular, bytes)))

@@ -21,6 +21,7 @@ mod place;
 pub mod plan;
 mod policy;
 mod problem;
+mod script_gate;
 mod secrets;
 mod shape;
 mod templates;

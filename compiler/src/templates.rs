@@ -75,6 +75,8 @@ fn engine() -> TeraResult<Tera> {
     engine.autoescape_on([""]);
     engine.set_escape_fn(deny);
     engine.register_filter::<_, &Value, _>("lit", lit);
+    engine.register_filter::<_, &Value, _>("lit_ahk", lit_ahk);
+    engine.register_filter::<_, &Value, _>("lit_ps1", lit_ps1);
     engine.register_filter::<_, &Value, _>("ident", ident);
     engine.register_filter::<_, &Value, _>("safe", no_safe);
     Ok(engine)
@@ -86,11 +88,28 @@ fn deny(text: &str, _: &mut dyn io::Write) -> io::Result<()> {
 
 /// Any value as a Python literal.
 fn lit(value: &Value, _: Kwargs, _: &State) -> TeraResult<Value> {
-    if value.is_undefined() {
-        return Err(tera::Error::message("`lit` of an undefined variable"));
-    }
-    let json = serde_json::to_value(value).map_err(|e| tera::Error::message(e.to_string()))?;
+    let json = defined(value)?;
     Ok(Value::safe_string(&literal::python(&json)))
+}
+
+/// Texts, integers, lists and objects as an AutoHotkey literal.
+fn lit_ahk(value: &Value, _: Kwargs, _: &State) -> TeraResult<Value> {
+    let literal = literal::autohotkey(&defined(value)?).map_err(tera::Error::message)?;
+    Ok(Value::safe_string(&literal))
+}
+
+/// Any value as a PowerShell literal.
+fn lit_ps1(value: &Value, _: Kwargs, _: &State) -> TeraResult<Value> {
+    let literal = literal::powershell(&defined(value)?).map_err(tera::Error::message)?;
+    Ok(Value::safe_string(&literal))
+}
+
+/// A value that is there: an undefined one would be written as null.
+fn defined(value: &Value) -> TeraResult<serde_json::Value> {
+    if value.is_undefined() {
+        return Err(tera::Error::message("a literal of an undefined variable"));
+    }
+    serde_json::to_value(value).map_err(|e| tera::Error::message(e.to_string()))
 }
 
 /// A text that already is an identifier or a dotted module name, as it stands.
@@ -155,13 +174,20 @@ mod tests {
         }
     }
 
-    /// One filter each, so that nothing can rewrite a literal after it was made.
+    /// One filter each, so that nothing can rewrite a literal after it was made, and the one of the
+    /// language that the template is in.
     #[test]
     fn templates_write_through_lit_or_ident_only() {
         for (name, text) in TEMPLATES.iter().copied().flatten() {
+            let filter = match name {
+                _ if name.ends_with(".ahk.tera") => "lit_ahk",
+                _ if name.ends_with(".ps1.tera") => "lit_ps1",
+                _ => "lit",
+            };
             for written in text.split("<<").skip(1).filter_map(|rest| rest.split(">>").next()) {
                 let filters: Vec<_> = written.split('|').skip(1).map(str::trim).collect();
-                assert!(matches!(filters.as_slice(), ["lit" | "ident"]), "{name}: <<{written}>>");
+                let good = filters == [filter] || filters == ["ident"];
+                assert!(good, "{name}: <<{written}>>");
             }
         }
     }

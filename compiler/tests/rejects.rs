@@ -97,7 +97,8 @@ fn every_rule_of_the_head_has_a_code_and_a_place() {
         ("/revision", json!(-1), "E_SCHEMA", "/revision"),
         ("/target", json!("moon"), "E_SCHEMA", "/target"),
         ("/target", json!("cloud"), "E_EDGE_TARGET", "/nodes/6"),
-        ("/edge_runtime", json!("ahk"), "E_EDGE_RUNTIME", "/edge_runtime"),
+        ("/edge_runtime", json!("lua"), "E_EDGE_RUNTIME", "/edge_runtime"),
+        ("/edge_runtime", json!("ahk"), "E_EDGE_RUNTIME", "/nodes/6"),
         ("/edge_env/ERP", json!("hunter2"), "E_PLAINTEXT_SECRET", "/edge_env/ERP"),
         (
             "/edge_env/ERP",
@@ -150,7 +151,7 @@ fn every_rule_of_a_node_has_a_code_and_a_place() {
         ("/nodes/7/id", json!("a".repeat(10_000)), "E_IDENT", "/nodes/7/id"),
         ("/nodes/7/label", json!("a\u{85}b"), "E_CONTROL_CHAR", "/nodes/7/label"),
         ("/nodes/7/kind", json!("code.js"), "E_UNKNOWN_KIND", "/nodes/7/kind"),
-        ("/nodes/7/kind", json!("desktop.run"), "E_UNKNOWN_KIND", "/nodes/7/kind"),
+        ("/nodes/7/kind", json!("langflow.component"), "E_UNKNOWN_KIND", "/nodes/7/kind"),
         ("/nodes/7/fields", json!({"os.system": 1}), "E_IDENT", "/nodes/7/fields/os.system"),
         (
             "/nodes/7/fields",
@@ -339,7 +340,7 @@ fn all_problems_are_reported_together() {
         ("/slug", json!("1")),
         ("/nodes/1/url", json!("ftp://example.org")),
         ("/nodes/2/prompt", json!("{{nobody.x}} {{")),
-        ("/nodes/5/kind", json!("shell.powershell")),
+        ("/nodes/5/kind", json!("desktop.draw")),
         ("/nodes/6/steps/1/value", json!("hunter2")),
         ("/edges/-", json!({"from": "end", "to": "get"})),
         ("/edges/-", json!({"from": "end", "to": "nobody"})),

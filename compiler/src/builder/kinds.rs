@@ -15,7 +15,7 @@ use crate::plan::builder::{
 use crate::problem::Pointer;
 
 /// The kinds of node, by their words.
-pub(super) const WORDS: [&str; 9] = [
+pub(super) const WORDS: [&str; 11] = [
     "trigger.manual",
     "trigger.webhook",
     "trigger.schedule",
@@ -25,6 +25,8 @@ pub(super) const WORDS: [&str; 9] = [
     "logic.router",
     "logic.loop",
     "browser.run",
+    "desktop.run",
+    "shell.powershell",
 ];
 
 /// Reads the members of the node's kind. None when something necessary is missing or malformed,
@@ -39,7 +41,7 @@ pub(super) fn read(object: &mut Object<'_, '_>, raw: &mut RawNode) -> Option<Kin
         "data.map" => CloudKind::DataMap(read_map(object, raw)?),
         "logic.router" => CloudKind::Router(router::read(object, raw)?),
         "logic.loop" => CloudKind::Loop(read_loop(object, raw)?),
-        _ => return steps::read(object, raw).map(Kind::Browser),
+        word => return steps::read(word, object, raw).map(Kind::Edge),
     };
     Some(Kind::Cloud(kind))
 }
@@ -154,30 +156,40 @@ pub(super) fn read_url(
 
 fn read_headers(object: &mut Object<'_, '_>, raw: &mut RawNode) -> BTreeMap<String, Template> {
     let place = object.place().key("headers");
-    let mut headers = BTreeMap::new();
-    for (name, value) in object.pairs("headers") {
-        let here = place.key(name);
-        let mut expressions = expressions(object, raw).with_credentials();
-        let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+.^_`|~-".contains(&b);
-        if !(1..=128).contains(&name.len()) || !name.bytes().all(token) {
-            expressions.report("E_SCHEMA", &here, "this is not the name of a header (RFC 9110)");
-        }
-        let Some(text) = value.as_str() else {
-            expressions.report("E_SCHEMA", &here, "a text is expected here");
-            continue;
-        };
-        if text.chars().any(char::is_control) {
-            let detail = "control characters would end the header";
-            expressions.report("E_CONTROL_CHAR", &here, detail);
-        }
-        let template = expressions.text(text, &here);
-        if secrets::is_secret_header(name) && secrets::spells_out(&template) {
-            let detail = "a secret is never written out; use {{credential.<name>}}";
-            expressions.report("E_PLAINTEXT_SECRET", &here, detail);
-        }
-        headers.insert(name.clone(), template);
+    let pairs = object.pairs("headers");
+    let mut expressions = expressions(object, raw).with_credentials();
+    let read = |(name, value): (&String, &Value)| {
+        let template = read_header(&mut expressions, name, value, &place.key(name))?;
+        Some((name.clone(), template))
+    };
+    pairs.into_iter().filter_map(read).collect()
+}
+
+/// Reads one header of a request.
+pub(super) fn read_header(
+    expressions: &mut Expressions<'_, '_>,
+    name: &str,
+    value: &Value,
+    place: &Pointer,
+) -> Option<Template> {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+.^_`|~-".contains(&b);
+    if !(1..=128).contains(&name.len()) || !name.bytes().all(token) {
+        expressions.report("E_SCHEMA", place, "this is not the name of a header (RFC 9110)");
     }
-    headers
+    let Some(text) = value.as_str() else {
+        expressions.report("E_SCHEMA", place, "a text is expected here");
+        return None;
+    };
+    if text.chars().any(char::is_control) {
+        let detail = "control characters would end the header";
+        expressions.report("E_CONTROL_CHAR", place, detail);
+    }
+    let template = expressions.text(text, place);
+    if secrets::is_secret_header(name) && secrets::spells_out(&template) {
+        let detail = "a secret is never written out; use {{credential.<name>}}";
+        expressions.report("E_PLAINTEXT_SECRET", place, detail);
+    }
+    Some(template)
 }
 
 /// Looks for fields that are secrets by their name and written out.
