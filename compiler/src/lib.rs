@@ -26,6 +26,9 @@ mod secrets;
 mod shape;
 mod templates;
 
+/// The JSON Schema (draft 2020-12) of Builder flows, as text.
+pub const FLOW_SCHEMA: &str = include_str!("../../docs/flow-schema-1.0.json");
+
 pub use bundle::{MAX_FILES, MAX_UNPACKED, MAX_ZIP, RENDER};
 pub use canonical::CanonicalFlow;
 pub use compiler::{Compiled, Compiler, EdgeBundle};

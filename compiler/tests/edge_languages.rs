@@ -25,7 +25,7 @@ fn flow(kind: &str, steps: &Value) -> Value {
 
 fn codes(flow: &Value) -> Vec<(&'static str, String)> {
     let problems = parse(flow).err();
-    let problems = problems.iter().flat_map(|problems| problems.as_slice());
+    let problems = problems.iter().flat_map(colophon_compiler::Problems::as_slice);
     problems.map(|problem| (problem.code, problem.pointer.to_string())).collect()
 }
 

@@ -24,6 +24,7 @@ mod other_clients;
 mod press_runs;
 mod python_tuf;
 mod quota;
+mod schema;
 mod signatures;
 mod support;
 mod telemetry;

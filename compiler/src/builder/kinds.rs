@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::expr::{Expressions, credential_only};
+use super::expr::{Expressions, credential_only, has_reference};
 use super::node::{Kind, RawNode};
 use super::object::Object;
 use super::{router, secrets, steps};
@@ -200,7 +200,7 @@ fn check_fields(expressions: &mut Expressions<'_, '_>, value: &Value, place: &Po
                 let here = place.key(name);
                 let own = member
                     .as_str()
-                    .is_some_and(|text| !text.trim().is_empty() && !text.contains("{{"));
+                    .is_some_and(|text| !text.trim().is_empty() && !has_reference(text));
                 if secrets::is_secret_name(name) && (own || member.is_number()) {
                     let detail = "a secret is never written out; use {{credential.<name>}}";
                     expressions.report("E_PLAINTEXT_SECRET", &here, detail);
