@@ -3,10 +3,11 @@
 #
 #   tests/setup.sh            all of it
 #   tests/setup.sh langflow   the LangFlow starter projects alone
+#   tests/setup.sh dual       what runs dual flows: LangGraph, Playwright, Chromium
 #   tests/setup.sh clients    what `make test-clients` needs: gix and JGit
 #
 # git, ssh-keygen, Python and its packages are required: without one of them this fails. The LangFlow
-# starter projects, isomorphic-git, JGit, and the web server that stands for an upstream forge may be
+# starter projects, what runs dual flows, isomorphic-git, JGit, and the web server that stands for an upstream forge may be
 # missing. When one cannot be fetched, that is said and marked by a file `<name>.unavailable`; the tests
 # that use it then say loudly what they did not run on.
 set -euo pipefail
@@ -61,6 +62,26 @@ python_peers() {
     exit 1
   fi
   cp tests/requirements.txt "$stamp"
+}
+
+# What runs a dual flow from end to end: LangGraph, Playwright, and Debian's Chromium.
+dual() {
+  local venv="$cache/dual" wanted=tests/requirements-dual.txt
+  rm -f "$cache/dual.unavailable"
+  if ! from_debian chromium chromium; then
+    missing dual "there is no Chromium"
+    return 0
+  fi
+  cmp -s "$wanted" "$venv/.requirements" && return 0
+  say "making a Python environment for dual flows with $(grep -cv '^#' "$wanted") pinned packages"
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  if "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted"; then
+    cp "$wanted" "$venv/.requirements"
+  else
+    rm -rf "$venv"
+    missing dual "the packages of $wanted could not be installed"
+  fi
 }
 
 # Says that a peer is missing and marks it, so that its tests know.
@@ -150,6 +171,7 @@ need ssh-keygen "install openssh-client; git verify-commit runs it"
 need python3 "version 3.10 or later, with pip and venv"
 case "${1:-all}" in
   langflow) langflow ;;
+  dual) dual ;;
   clients)
     jgit
     gix
@@ -157,6 +179,7 @@ case "${1:-all}" in
   *)
     langflow
     python_peers
+    dual
     isomorphic
     upstream
     ;;

@@ -32,7 +32,13 @@ pub(crate) const RUNTIME: &[Source] = &[
         "app/colophon_rt/requirements.txt",
         include_str!("../../templates/runtime/colophon_rt/requirements.txt"),
     ),
+    (
+        "app/colophon_rt/requirements-serve.txt",
+        include_str!("../../templates/runtime/colophon_rt/requirements-serve.txt"),
+    ),
+    ("app/colophon_rt/service.py", include_str!("../../templates/runtime/colophon_rt/service.py")),
     ("app/colophon_rt/values.py", include_str!("../../templates/runtime/colophon_rt/values.py")),
+    ("app/colophon_rt/wire.py", include_str!("../../templates/runtime/shared/wire.py")),
 ];
 
 /// The files of `graph`, the runtime among them.

@@ -26,7 +26,12 @@ pub(crate) const RUNTIME: &[Source] = &[
     ("colophon_edge.ahk", include_str!("../../templates/runtime/edge/colophon_edge.ahk")),
     ("colophon_edge.ps1", include_str!("../../templates/runtime/edge/colophon_edge.ps1")),
     ("colophon_edge.py", include_str!("../../templates/runtime/edge/colophon_edge.py")),
+    (LAUNCHER, include_str!("../../templates/runtime/edge/colophon_launcher.py")),
+    (WIRE, include_str!("../../templates/runtime/shared/wire.py")),
 ];
+
+const LAUNCHER: &str = "colophon_launcher.py";
+const WIRE: &str = "colophon_wire.py";
 
 /// The browser driver that the runtime was tested with; a flow may ask for another version.
 const PLAYWRIGHT: &str = "playwright==1.65.2";
@@ -91,7 +96,7 @@ pub(crate) fn modules(graph: &BuilderGraph) -> Vec<Module> {
     let own = format!("colophon_edge.{}", extension(graph.edge_runtime));
     let runtime = RUNTIME
         .iter()
-        .filter(|(at, _)| *at == own)
+        .filter(|(at, _)| [own.as_str(), LAUNCHER, WIRE].contains(at))
         .map(|(at, text)| Module::verbatim(path(*at), *text));
     scripts.chain(runtime).collect()
 }

@@ -57,7 +57,14 @@ fn only_a_flow_with_edge_nodes_has_a_bundle() {
     assert_eq!(parse(&fixture("order_intake")).unwrap().targets(), Target::ALL);
     let edge = compile(&fixture("order_intake")).edge.unwrap();
     let paths: Vec<_> = edge.files.iter().map(|(path, _)| path.as_str()).collect();
-    assert_eq!(paths, ["colophon_edge.py", "manifest.json", "segment_enter_order.py"]);
+    let expected = [
+        "colophon_edge.py",
+        "colophon_launcher.py",
+        "colophon_wire.py",
+        "manifest.json",
+        "segment_enter_order.py",
+    ];
+    assert_eq!(paths, expected);
     assert_eq!(edge.manifest.entrypoints["enter_order"].as_str(), "segment_enter_order.py");
 }
 

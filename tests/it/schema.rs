@@ -16,7 +16,8 @@ fn the_schema_of_flows_is_public() {
     assert_eq!(first.json()["properties"]["schema_version"]["const"], "1.0");
     let tag = first.header("etag");
     let again = server.get(path, &[("If-None-Match", tag)]);
-    assert_eq!((again.status, again.bytes.len()), (StatusCode::NOT_MODIFIED, 0));
+    assert_eq!(again.status, StatusCode::NOT_MODIFIED);
+    assert!(again.bytes.is_empty());
     assert_eq!(again.header("etag"), tag);
     let other = server.get(path, &[("If-None-Match", "\"other\"")]);
     assert_eq!(other.status, StatusCode::OK);
