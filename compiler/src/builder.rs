@@ -24,7 +24,7 @@ use serde_json::Value;
 use crate::canonical::CanonicalFlow;
 use crate::plan::builder::{BuilderGraph, Region};
 use crate::plan::{Graph as PlanGraph, Plan};
-use crate::policy::Limits;
+use crate::policy::{CodePolicy, Limits};
 use crate::problem::{Findings, Pointer, Problems};
 use assemble::Checked;
 use graph::Graph;
@@ -32,10 +32,10 @@ use head::Head;
 use node::RawNode;
 
 /// Reads a Builder flow.
-pub(crate) fn parse(flow: &Value, limits: &Limits) -> Result<Plan, Problems> {
+pub(crate) fn parse(flow: &Value, policy: CodePolicy, limits: &Limits) -> Result<Plan, Problems> {
     let mut findings = Findings::default();
     let head = head::read(flow, limits, &mut findings);
-    let top = head.as_ref().and_then(|head| read_graph(head, &mut findings));
+    let top = head.as_ref().and_then(|head| read_graph(head, policy, &mut findings));
     let warnings = findings.finish()?;
     let (Some(head), Some((top, edge_runtime))) = (head, top) else {
         let detail = "the flow cannot be read, and no rule says why";
@@ -62,10 +62,15 @@ pub(crate) fn parse(flow: &Value, limits: &Limits) -> Result<Plan, Problems> {
 }
 
 /// Reads nodes and edges and checks them together. None when something refuses the flow.
-fn read_graph(head: &Head<'_>, findings: &mut Findings) -> Option<(Region, EdgeRuntime)> {
+fn read_graph(
+    head: &Head<'_>,
+    policy: CodePolicy,
+    findings: &mut Findings,
+) -> Option<(Region, EdgeRuntime)> {
     let place = Pointer::root().key("nodes");
     let read = |(number, value)| node::read(value, place.index(number), findings);
     let nodes: Vec<RawNode> = head.nodes.iter().enumerate().filter_map(read).collect();
+    check_code(&nodes, policy, findings);
     let graph = Graph::read(&nodes, head.edges, findings);
     let targets = split::targets(&nodes, head.target, findings);
     let runtime = split::runtime(&nodes, &targets, head.runtime, findings);
@@ -89,6 +94,17 @@ fn read_graph(head: &Head<'_>, findings: &mut Findings) -> Option<(Region, EdgeR
     }
     let top = assemble(&graph, &targets, &reached, &step, &order?)?;
     Some((top, runtime))
+}
+
+/// No table knows the sources of flows, so only the policy that allows any lets one in.
+fn check_code(nodes: &[RawNode], policy: CodePolicy, findings: &mut Findings) {
+    if policy == CodePolicy::AllowCustom {
+        return;
+    }
+    for node in nodes.iter().filter(|node| node.word == Some("code.js")) {
+        let detail = format!("the tenant's code policy is {policy}, and a flow may not bring code");
+        findings.add_at("E_UNTRUSTED_CODE", &node.place.key("source"), &node.id, detail);
+    }
 }
 
 fn assemble(

@@ -7,8 +7,8 @@ use tera::Context;
 use crate::module::{Module, Names, path};
 use crate::plan::Plan;
 use crate::plan::builder::{
-    After, BuilderGraph, CloudKind, Condition, HttpRequest, LlmChat, Loop, Node, OnError, Part,
-    Reference, Region, Router, Segment, Step, Template, Trigger, When, Work,
+    After, BuilderGraph, CloudKind, CodeJs, Condition, HttpRequest, LlmChat, Loop, Node, OnError,
+    Part, Reference, Region, Router, Segment, Step, Template, Trigger, When, Work,
 };
 use crate::shape;
 use crate::templates::{Source, context};
@@ -27,6 +27,14 @@ pub(crate) const RUNTIME: &[Source] = &[
     (
         "app/colophon_rt/conditions.py",
         include_str!("../../templates/runtime/colophon_rt/conditions.py"),
+    ),
+    (
+        "app/colophon_rt/javascript.mjs",
+        include_str!("../../templates/runtime/colophon_rt/javascript.mjs"),
+    ),
+    (
+        "app/colophon_rt/javascript.py",
+        include_str!("../../templates/runtime/colophon_rt/javascript.py"),
     ),
     (
         "app/colophon_rt/requirements.txt",
@@ -57,8 +65,25 @@ pub(crate) fn modules(plan: &Plan, graph: &BuilderGraph, names: Names<'_>) -> Ve
         Module::python(names.runner(), "cloud/runner.py.tera", context(of_flow()), &shape::RUNNER),
         Module::python(names.smoke_test(), "cloud/smoke.py.tera", smoke, &shape::SMOKE),
     ];
+    add_sources(&graph.top, &mut modules);
     modules.extend(RUNTIME.iter().map(|(at, text)| Module::verbatim(path(*at), *text)));
     modules
+}
+
+/// Code carriers: each source is a file of its own, named by its hash, that no template touches.
+fn add_sources(region: &Region, modules: &mut Vec<Module>) {
+    for step in &region.steps {
+        match &step.work {
+            Work::Node(Node { kind: CloudKind::CodeJs(code), .. }) => {
+                let at = path(format!("app/components/{}.mjs", code.sha256()));
+                modules.push(Module::verbatim(at, code.source.as_bytes()));
+            }
+            Work::Node(Node { kind: CloudKind::Loop(repeat), .. }) => {
+                add_sources(&repeat.body, modules);
+            }
+            Work::Node(_) | Work::Segment(_) => {}
+        }
+    }
 }
 
 fn flow_context(plan: &Plan, graph: &BuilderGraph, names: Names<'_>) -> Context {
@@ -189,6 +214,7 @@ fn node_fields(node: &Node<CloudKind>) -> (&'static str, Fields) {
         }
         CloudKind::Router(router) => ("Router", router_fields(router)),
         CloudKind::Loop(repeat) => ("Loop", loop_fields(repeat)),
+        CloudKind::CodeJs(code) => ("CodeJs", code_fields(code)),
     };
     let mut fields = vec![("id", json!(node.id.as_str()))];
     fields.extend(own);
@@ -198,7 +224,8 @@ fn node_fields(node: &Node<CloudKind>) -> (&'static str, Fields) {
     if node.retry > 0 {
         fields.push(("retry", json!(node.retry)));
     }
-    fields.extend(node.timeout_ms.map(|ms| ("timeout_ms", json!(ms))));
+    let code = matches!(node.kind, CloudKind::CodeJs(_)).then_some(CODE_TIMEOUT_MS);
+    fields.extend(node.timeout_ms.or(code).map(|ms| ("timeout_ms", json!(ms))));
     (class, fields)
 }
 
@@ -260,6 +287,14 @@ fn condition(condition: &Condition) -> Value {
     members.insert("case_sensitive".to_owned(), json!(condition.case_sensitive));
     Value::Object(members)
 }
+
+fn code_fields(code: &CodeJs) -> Fields {
+    let input = template(&Template::Object(code.input.clone()));
+    vec![("sha256", json!(code.sha256().to_string())), ("input", input)]
+}
+
+/// Limit of one attempt of a `code.js` that sets none, in milliseconds.
+const CODE_TIMEOUT_MS: u32 = 60_000;
 
 fn loop_fields(repeat: &Loop) -> Fields {
     let body: Vec<_> = repeat.body.steps.iter().map(|step| step.ident().as_str()).collect();

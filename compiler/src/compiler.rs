@@ -72,7 +72,7 @@ impl Compiler {
     }
 
     /// Reads a flow. The source shows in its shape: `schema_version` is the Builder's, `data.nodes`
-    /// LangFlow's. The policy is for code that a LangFlow export carries. A flow that holds what looks
+    /// LangFlow's. The policy is for code that a flow carries. A flow that holds what looks
     /// like a secret is refused before anything else is said of it: other messages quote the flow.
     pub fn parse(
         &self,
@@ -83,7 +83,7 @@ impl Compiler {
         let flow = json::parse(body, limits)?;
         secrets::check(&flow)?;
         if flow.get("schema_version").is_some() {
-            return builder::parse(&flow, limits);
+            return builder::parse(&flow, policy, limits);
         }
         if flow.get("data").and_then(|data| data.get("nodes")).is_some_and(Value::is_array) {
             return langflow::parse(flow, policy, limits);

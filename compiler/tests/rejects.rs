@@ -150,7 +150,24 @@ fn every_rule_of_a_node_has_a_code_and_a_place() {
         ("/nodes/7/id", json!("input"), "E_IDENT", "/nodes/7/id"),
         ("/nodes/7/id", json!("a".repeat(10_000)), "E_IDENT", "/nodes/7/id"),
         ("/nodes/7/label", json!("a\u{85}b"), "E_CONTROL_CHAR", "/nodes/7/label"),
-        ("/nodes/7/kind", json!("code.js"), "E_UNKNOWN_KIND", "/nodes/7/kind"),
+        (
+            "/nodes/7",
+            json!({"id": "end", "kind": "code.js", "source": "export default () => 1;"}),
+            "E_UNTRUSTED_CODE",
+            "/nodes/7/source",
+        ),
+        (
+            "/nodes/7",
+            json!({"id": "end", "kind": "code.js", "source": " "}),
+            "E_SCHEMA",
+            "/nodes/7/source",
+        ),
+        (
+            "/nodes/7",
+            json!({"id": "end", "kind": "code.js", "source": "1", "target": "edge"}),
+            "E_EDGE_KIND",
+            "/nodes/7",
+        ),
         ("/nodes/7/kind", json!("langflow.component"), "E_UNKNOWN_KIND", "/nodes/7/kind"),
         ("/nodes/7/fields", json!({"os.system": 1}), "E_IDENT", "/nodes/7/fields/os.system"),
         (

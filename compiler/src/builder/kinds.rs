@@ -10,12 +10,12 @@ use super::object::Object;
 use super::{router, secrets, steps};
 use crate::plan::Ident;
 use crate::plan::builder::{
-    CloudKind, CredentialRef, HttpRequest, LlmChat, Loop, Part, Region, Template, Trigger,
+    CloudKind, CodeJs, CredentialRef, HttpRequest, LlmChat, Loop, Part, Region, Template, Trigger,
 };
 use crate::problem::Pointer;
 
 /// The kinds of node, by their words.
-pub(super) const WORDS: [&str; 11] = [
+pub(super) const WORDS: [&str; 12] = [
     "trigger.manual",
     "trigger.webhook",
     "trigger.schedule",
@@ -24,6 +24,7 @@ pub(super) const WORDS: [&str; 11] = [
     "data.map",
     "logic.router",
     "logic.loop",
+    "code.js",
     "browser.run",
     "desktop.run",
     "shell.powershell",
@@ -41,6 +42,7 @@ pub(super) fn read(object: &mut Object<'_, '_>, raw: &mut RawNode) -> Option<Kin
         "data.map" => CloudKind::DataMap(read_map(object, raw)?),
         "logic.router" => CloudKind::Router(router::read(object, raw)?),
         "logic.loop" => CloudKind::Loop(read_loop(object, raw)?),
+        "code.js" => CloudKind::CodeJs(read_code(object, raw)?),
         word => return steps::read(word, object, raw).map(Kind::Edge),
     };
     Some(Kind::Cloud(kind))
@@ -236,6 +238,28 @@ fn read_map(object: &mut Object<'_, '_>, raw: &mut RawNode) -> Option<BTreeMap<S
     }
     Some(fields)
 }
+
+fn read_code(object: &mut Object<'_, '_>, raw: &mut RawNode) -> Option<CodeJs> {
+    let source = object.text("source")?;
+    if source.trim().is_empty() || source.len() > MAX_SOURCE {
+        let detail = format!("1 to {MAX_SOURCE} bytes of JavaScript are expected");
+        object.report("E_SCHEMA", "source", detail);
+    }
+    let place = object.place().key("input");
+    let pairs = object.pairs("input");
+    if let Some(value) = object.optional("input") {
+        check_fields(&mut expressions(object, raw), value, &place);
+    }
+    let mut expressions = expressions(object, raw);
+    let read = |(name, value): (&String, &Value)| {
+        (name.clone(), expressions.template(value, &place.key(name)))
+    };
+    let input = pairs.into_iter().map(read).collect();
+    Some(CodeJs { source: source.to_owned(), input })
+}
+
+/// Longest source of a `code.js`, in bytes.
+const MAX_SOURCE: usize = 64 << 10;
 
 fn read_loop(object: &mut Object<'_, '_>, raw: &mut RawNode) -> Option<Loop> {
     let place = object.place().clone();

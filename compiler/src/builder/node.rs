@@ -69,7 +69,7 @@ impl RawNode {
             CloudKind::LlmChat(_) => Some(BTreeSet::from(["text", "model", "usage"])),
             CloudKind::HttpRequest(_) => Some(BTreeSet::from(["status", "headers", "body"])),
             CloudKind::Loop(_) => Some(BTreeSet::from(["results", "count"])),
-            CloudKind::Trigger(_) => None,
+            CloudKind::Trigger(_) | CloudKind::CodeJs(_) => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use colophon_model::EdgeRuntime;
+use colophon_model::{EdgeRuntime, Sha256};
 use serde_json::Value;
 
 use super::Ident;
@@ -150,6 +150,8 @@ pub enum CloudKind {
     Router(Router),
     /// Runs a region once per item.
     Loop(Loop),
+    /// Runs JavaScript that the flow brings.
+    CodeJs(CodeJs),
 }
 
 /// What a node does at the edge.
@@ -253,6 +255,22 @@ pub struct Loop {
     pub max_items: u32,
     /// What runs per item, in order of the items.
     pub body: Region,
+}
+
+/// `code.js`: a code carrier, see [`crate::CodePolicy`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct CodeJs {
+    /// A module that exports a function by default.
+    pub source: String,
+    /// What the function is given, by name.
+    pub input: BTreeMap<String, Template>,
+}
+
+impl CodeJs {
+    /// The hash under which the source is kept.
+    pub fn sha256(&self) -> Sha256 {
+        Sha256::of(self.source.as_bytes())
+    }
 }
 
 /// One step of a `browser.run`, of a closed vocabulary.
