@@ -24,7 +24,7 @@ from pathlib import Path
 
 ROOT, BUNDLE = (Path(arg).resolve() for arg in sys.argv[1:3])
 sys.path.insert(0, str(BUNDLE))
-import colophon_wire as wire  # noqa: E402
+import colophon_wire as wire
 
 SECRET, TOKEN = "s" * 40, "t" * 40
 PAGE = b"""<!doctype html><title>Shop</title>
@@ -124,27 +124,46 @@ class Dual(unittest.TestCase):
     def spawn(self, name, command, cwd, **env):
         log = self.enterContext(open(self.folder / f"{name}.log", "a"))
         self.children[name] = subprocess.Popen(
-            [sys.executable, *command], cwd=cwd, env={**os.environ, **env},
-            stderr=log, stdout=log, start_new_session=True,
+            [sys.executable, *command],
+            cwd=cwd,
+            env={**os.environ, **env},
+            stderr=log,
+            stdout=log,
+            start_new_session=True,
         )
 
     def start_runner(self, secret=SECRET):
         self.spawn(
             "runner",
-            ["-m", "app.runners.acme_inc.sample_dual_runner", "--serve", f"127.0.0.1:{self.runner_port}"],
+            [
+                "-m",
+                "app.runners.acme_inc.sample_dual_runner",
+                "--serve",
+                f"127.0.0.1:{self.runner_port}",
+            ],
             ROOT,
-            COLOPHON_EDGE_SECRET=secret, COLOPHON_RUNNER_TOKEN=TOKEN,
-            COLOPHON_EDGE_URL=self.launcher, COLOPHON_CHECKPOINTS=str(self.folder / "runs.sqlite"),
+            COLOPHON_EDGE_SECRET=secret,
+            COLOPHON_RUNNER_TOKEN=TOKEN,
+            COLOPHON_EDGE_URL=self.launcher,
+            COLOPHON_CHECKPOINTS=str(self.folder / "runs.sqlite"),
         )
         until("the runner listens", lambda: self.is_up(self.runner, "runner"))
 
     def start_launcher(self, secret=SECRET, runner=None):
         self.spawn(
             "launcher",
-            ["colophon_launcher.py", "--runner", runner or self.runner, "--state",
-             str(self.folder / "state"), "--listen", f"127.0.0.1:{self.launcher_port}"],
+            [
+                "colophon_launcher.py",
+                "--runner",
+                runner or self.runner,
+                "--state",
+                str(self.folder / "state"),
+                "--listen",
+                f"127.0.0.1:{self.launcher_port}",
+            ],
             BUNDLE,
-            COLOPHON_EDGE_SECRET=secret, SHOP_PASSWORD="open sesame",
+            COLOPHON_EDGE_SECRET=secret,
+            SHOP_PASSWORD="open sesame",
             COLOPHON_CHROMIUM=shutil.which("chromium") or "",
         )
         until("the launcher listens", lambda: self.is_up(self.launcher, "launcher"))
@@ -160,7 +179,9 @@ class Dual(unittest.TestCase):
     def begin(self, **more):
         given = {"shop_url": self.shop.url, "customer": "M & S", **more}
         status, told = request(
-            f"{self.runner}/runs", {"input": given}, {"Authorization": f"Bearer {TOKEN}"}
+            f"{self.runner}/runs",
+            {"input": given},
+            {"Authorization": f"Bearer {TOKEN}"},
         )
         self.assertEqual(status, 202, told)
         return told["run_id"]
@@ -180,21 +201,31 @@ class Dual(unittest.TestCase):
             logs = "\n".join(p.read_text() for p in self.folder.glob("*.log"))
             raise AssertionError(f"{self.show(run_id)}\n{logs}") from None
 
-    def notify(self, run_id, payload=None, segment="enter_order", message=None, secret=SECRET):
+    def notify(
+        self, run_id, payload=None, segment="enter_order", message=None, secret=SECRET
+    ):
         body = {
-            "run_id": run_id, "segment": segment, "bundle": "sample_dual/python",
+            "run_id": run_id,
+            "segment": segment,
+            "bundle": "sample_dual/python",
             "payload": payload or self.payload(),
         }
         message = message or f"{run_id}/{segment}"
         return wire.send(f"{self.launcher}/edge/notify", secret.encode(), message, body)
 
     def payload(self):
-        return {"input.shop_url": self.shop.url, "prepare.greeting": "g", "prepare.quantity": 1}
+        return {
+            "input.shop_url": self.shop.url,
+            "prepare.greeting": "g",
+            "prepare.quantity": 1,
+        }
 
     def resume(self, run_id, answer, secret=SECRET, message=None):
         message = message or f"{run_id}/enter_order/answer"
         body = {"run_id": run_id, "segment": "enter_order", **answer}
-        return wire.send(f"{self.runner}/runs/{run_id}/resume", secret.encode(), message, body)
+        return wire.send(
+            f"{self.runner}/runs/{run_id}/resume", secret.encode(), message, body
+        )
 
     def test_a_run_goes_to_the_edge_and_comes_back(self):
         self.start_runner()
@@ -202,7 +233,11 @@ class Dual(unittest.TestCase):
         done = self.wait_for(self.begin(quantity=3), "done")
         outputs = {"result": {"order_no": "A-1", "lines": 2, "customer": "M & S"}}
         self.assertEqual(done["outputs"], outputs)
-        order = {"password": "open sesame", "customer": "For M & S {{x}}", "quantity": "3"}
+        order = {
+            "password": "open sesame",
+            "customer": "For M & S {{x}}",
+            "quantity": "3",
+        }
         self.assertEqual(self.shop.orders, [order])
         # No secret stands in what either side keeps.
         for path in self.folder.rglob("*"):
@@ -214,11 +249,15 @@ class Dual(unittest.TestCase):
         self.shop.open.clear()
         self.assertEqual(self.notify("r1")[0], 202)
         self.assertEqual(self.notify("r1")[0], 202)
-        self.assertEqual(self.notify("r1", {**self.payload(), "prepare.quantity": 2})[0], 409)
+        self.assertEqual(
+            self.notify("r1", {**self.payload(), "prepare.quantity": 2})[0], 409
+        )
         self.shop.open.set()
-        status, answer = until("an answer", lambda: (a := self.notify("r1"))[0] == 200 and a)
+        _, answer = until("an answer", lambda: (a := self.notify("r1"))[0] == 200 and a)
         result = {"enter_order": {"order_no": "A-1", "lines": 2}}
-        self.assertEqual(answer, {"run_id": "r1", "segment": "enter_order", "result": result})
+        self.assertEqual(
+            answer, {"run_id": "r1", "segment": "enter_order", "result": result}
+        )
         self.kill("launcher")
         self.start_launcher(runner=f"http://127.0.0.1:{free_port()}")
         self.assertEqual(self.notify("r1"), (200, answer))
@@ -247,7 +286,9 @@ class Dual(unittest.TestCase):
         self.shop.open.set()
         until("the order", lambda: self.shop.orders)
         self.start_runner()
-        self.assertEqual(self.wait_for(run_id, "done")["outputs"]["result"]["order_no"], "A-1")
+        self.assertEqual(
+            self.wait_for(run_id, "done")["outputs"]["result"]["order_no"], "A-1"
+        )
         self.assertEqual(len(self.shop.orders), 1)
 
     def test_a_script_that_was_cut_is_not_run_again(self):
@@ -269,10 +310,14 @@ class Dual(unittest.TestCase):
         run_id = self.begin()
         self.wait_for(run_id, "waiting")
         result = {"enter_order": {"order_no": "B-7", "lines": 1}}
-        self.assertEqual(self.resume(run_id, {"result": result})[1]["status"], "resumed")
+        self.assertEqual(
+            self.resume(run_id, {"result": result})[1]["status"], "resumed"
+        )
         again = self.resume(run_id, {"error": "too late"})
         self.assertEqual(again, (200, {"run_id": run_id, "status": "answered before"}))
-        self.assertEqual(self.wait_for(run_id, "done")["outputs"]["result"]["order_no"], "B-7")
+        self.assertEqual(
+            self.wait_for(run_id, "done")["outputs"]["result"]["order_no"], "B-7"
+        )
 
     def test_an_error_at_the_edge_fails_the_run(self):
         self.start_runner()
@@ -310,7 +355,12 @@ class Dual(unittest.TestCase):
             (400, lambda: self.notify("r3", payload=[1])),
             (404, lambda: self.resume("nobody", {"result": {}})),
             (400, lambda: self.resume("nobody", {"result": {}, "error": "x"})),
-            (400, lambda: self.resume("nobody", {"result": {}}, message="nobody/enter_order")),
+            (
+                400,
+                lambda: self.resume(
+                    "nobody", {"result": {}}, message="nobody/enter_order"
+                ),
+            ),
             (404, lambda: self.show("nobody")),
         ]:
             self.assertEqual(call()[0], status)
@@ -321,9 +371,15 @@ class Dual(unittest.TestCase):
         self.assertEqual(list((self.folder / "state").iterdir()), [])
 
     def test_messages_leave_the_machine_by_https_alone(self):
-        self.assertEqual(wire.peer("https://runner.example.com/"), "https://runner.example.com")
+        self.assertEqual(
+            wire.peer("https://runner.example.com/"), "https://runner.example.com"
+        )
         self.assertEqual(wire.peer("http://127.0.0.1:1"), "http://127.0.0.1:1")
-        for url in ["http://runner.example.com", "http://127.0.0.1.example.com", "ftp://localhost"]:
+        for url in [
+            "http://runner.example.com",
+            "http://127.0.0.1.example.com",
+            "ftp://localhost",
+        ]:
             with self.assertRaises(SystemExit):
                 wire.peer(url)
 

@@ -84,12 +84,16 @@ class Runs:
                 del self.busy[run_id]
                 raise wire.Refused(404, "there is no such run")
             failed = any(task.error for task in state.tasks)
-            waiting = [i for i in state.interrupts if i.value["segment"] == answer["segment"]]
+            waiting = [
+                i for i in state.interrupts if i.value["segment"] == answer["segment"]
+            ]
             if not waiting or failed:
                 if failed or answer["segment"] in state.values.get("went", {}):
                     return {"run_id": run_id, "status": "answered before"}
                 raise wire.Refused(409, "the run does not wait for this segment")
-            given = {name: answer[name] for name in ("result", "error") if name in answer}
+            given = {
+                name: answer[name] for name in ("result", "error") if name in answer
+            }
             command = Command(resume={waiting[0].id: given})
             await self._invoke(run_id, command)
         self._begin(self._ask(run_id))
@@ -128,7 +132,9 @@ class Runs:
                 if status in (200, 202):
                     return
                 if status in (400, 404, 409, 413):
-                    error = f"the launcher refused the work: {status} {told.get('error')}"
+                    error = (
+                        f"the launcher refused the work: {status} {told.get('error')}"
+                    )
                     refusal = {"run_id": run_id, "segment": segment, "error": error}
                     await self.resume(run_id, refusal)
                     return
@@ -142,7 +148,10 @@ class Runs:
         message = f"{run_id}/{request['segment']}"
         try:
             status, told = wire.send(
-                f"{self.edge}/edge/notify", self.key, message, {"run_id": run_id, **request}
+                f"{self.edge}/edge/notify",
+                self.key,
+                message,
+                {"run_id": run_id, **request},
             )
             return (status, wire.read_answer(told)) if status == 200 else (status, told)
         except (OSError, wire.Refused) as error:
@@ -172,7 +181,9 @@ class Door:
             case ("POST", "runs"):
                 self._check_token(headers)
                 try:
-                    given = self._call(self.runs.start(wire.read_json(body).get("input", {})))
+                    given = self._call(
+                        self.runs.start(wire.read_json(body).get("input", {}))
+                    )
                 except builder.InvalidInput as error:
                     raise wire.Refused(400, str(error)) from None
                 return 202, {"run_id": given, "status": "running"}
@@ -180,14 +191,21 @@ class Door:
                 self._check_token(headers)
                 return 200, self._call(self.runs.show(run_id))
             case ("POST", "runs", run_id, "resume") if wire.ID.fullmatch(run_id):
-                return 200, self._call(self.runs.resume(run_id, self._answer(run_id, headers, body)))
+                return 200, self._call(
+                    self.runs.resume(run_id, self._answer(run_id, headers, body))
+                )
         raise wire.Refused(404, "there is no such page")
 
     def _answer(self, run_id: str, headers: Any, body: bytes) -> dict[str, Any]:
         message = wire.verify(self.runs.key, headers, body, time.time())
         answer = wire.read_answer(wire.read_json(body))
-        if answer["run_id"] != run_id or message != f"{run_id}/{answer['segment']}/answer":
-            raise wire.Refused(400, "webhook-id is <run_id>/<segment>/answer, of this run")
+        if (
+            answer["run_id"] != run_id
+            or message != f"{run_id}/{answer['segment']}/answer"
+        ):
+            raise wire.Refused(
+                400, "webhook-id is <run_id>/<segment>/answer, of this run"
+            )
         return answer
 
     def _check_token(self, headers: Any) -> None:
@@ -211,14 +229,18 @@ async def _checkpoints() -> AsyncIterator[Any]:
         return
     from langgraph.checkpoint.memory import InMemorySaver
 
-    print("COLOPHON_CHECKPOINTS is not set: a restart forgets every run", file=sys.stderr)
+    print(
+        "COLOPHON_CHECKPOINTS is not set: a restart forgets every run", file=sys.stderr
+    )
     yield InMemorySaver()
 
 
 async def _serve(flow: Any, listen: str) -> None:
     token = os.environ.get("COLOPHON_RUNNER_TOKEN", "")
     if len(token) < MIN_TOKEN:
-        raise SystemExit(f"COLOPHON_RUNNER_TOKEN must hold at least {MIN_TOKEN} characters")
+        raise SystemExit(
+            f"COLOPHON_RUNNER_TOKEN must hold at least {MIN_TOKEN} characters"
+        )
     edge = wire.peer(os.environ.get("COLOPHON_EDGE_URL", "http://127.0.0.1:8791"))
     async with _checkpoints() as saver:
         runs = Runs(flow, flow.build(saver), edge, wire.secret())

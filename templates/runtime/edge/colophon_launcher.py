@@ -58,7 +58,9 @@ class Jobs:
         """Keeps the job; it is on the disk when this returns."""
         path = self._path(job["run_id"], job["segment"])
         part = path.with_suffix(".part")
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        with open(
+            os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w"
+        ) as file:
             json.dump(job, file)
             file.flush()
             os.fsync(file.fileno())
@@ -98,7 +100,9 @@ class Launcher:
             if job["is"] == "accepted":
                 self.to_run.put(job)
             elif job["is"] == "started":
-                text = "the launcher ended while the script ran; it may have had effects"
+                text = (
+                    "the launcher ended while the script ran; it may have had effects"
+                )
                 self._answered(job, {"error": text})
             elif job["is"] == "answered":
                 self.to_send.put(job)
@@ -120,10 +124,16 @@ class Launcher:
                 self.jobs.keep(job)
                 self.to_run.put(job)
         if job["digest"] != asked["digest"]:
-            raise wire.Refused(409, "this segment of this run was asked for with another payload")
+            raise wire.Refused(
+                409, "this segment of this run was asked for with another payload"
+            )
         if "answer" in job:
             return 200, job["answer"]
-        return 202, {"run_id": job["run_id"], "segment": job["segment"], "status": job["is"]}
+        return 202, {
+            "run_id": job["run_id"],
+            "segment": job["segment"],
+            "status": job["is"],
+        }
 
     def _read(self, message: str, asked: dict[str, Any]) -> dict[str, Any]:
         run_id, segment = asked.get("run_id"), asked.get("segment")
@@ -140,9 +150,16 @@ class Launcher:
             raise wire.Refused(400, "the payload is an object")
         plain = json.dumps(payload, sort_keys=True).encode()
         if len(plain) > wire.MAX_PAYLOAD:
-            raise wire.Refused(413, f"the payload is larger than {wire.MAX_PAYLOAD} bytes")
+            raise wire.Refused(
+                413, f"the payload is larger than {wire.MAX_PAYLOAD} bytes"
+            )
         digest = hashlib.sha256(plain).hexdigest()
-        return {"run_id": run_id, "segment": segment, "payload": payload, "digest": digest}
+        return {
+            "run_id": run_id,
+            "segment": segment,
+            "payload": payload,
+            "digest": digest,
+        }
 
     def _run_all(self) -> None:
         while True:
@@ -151,7 +168,9 @@ class Launcher:
             try:
                 answer = self._run(job)
             except Exception as error:
-                answer = {"error": f"the script could not be run: {type(error).__name__}"}
+                answer = {
+                    "error": f"the script could not be run: {type(error).__name__}"
+                }
             self._answered(job, answer)
 
     def _run(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -159,7 +178,10 @@ class Launcher:
         env = {name: os.environ[name] for name in self.variables if name in os.environ}
         given = {"run_id": job["run_id"], "payload": job["payload"], "env": env}
         inherited = {k: v for k, v in os.environ.items() if k != "COLOPHON_EDGE_SECRET"}
-        command = [*interpreter(self.runtime), str(self.bundle / self.scripts[job["segment"]])]
+        command = [
+            *interpreter(self.runtime),
+            str(self.bundle / self.scripts[job["segment"]]),
+        ]
         try:
             done = subprocess.run(
                 command,
@@ -177,12 +199,16 @@ class Launcher:
         try:
             answer = wire.read_answer(wire.read_json(done.stdout))
         except wire.Refused:
-            return {"error": f"the script ended with {done.returncode} and without an answer"}
+            return {
+                "error": f"the script ended with {done.returncode} and without an answer"
+            }
         return {name: answer[name] for name in ("result", "error") if name in answer}
 
     def _answered(self, job: dict[str, Any], answer: dict[str, Any]) -> None:
         who = {"run_id": job["run_id"], "segment": job["segment"]}
-        self._change(job, {"is": "answered", "answer": {**who, **answer}, "payload": None})
+        self._change(
+            job, {"is": "answered", "answer": {**who, **answer}, "payload": None}
+        )
         self.to_send.put(job)
 
     def _change(self, job: dict[str, Any], change: dict[str, Any]) -> None:
@@ -223,23 +249,42 @@ def interpreter(runtime: str) -> list[str]:
         found = shutil.which("pwsh") or shutil.which("powershell")
         if found is None:
             raise FileNotFoundError("PowerShell is not installed")
-        return [found, "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass", "-File"]
+        return [
+            found,
+            "-NoProfile",
+            "-NonInteractive",
+            "-ExecutionPolicy",
+            "Bypass",
+            "-File",
+        ]
     found = os.environ.get("COLOPHON_AUTOHOTKEY") or shutil.which("AutoHotkey64")
     if found is None:
-        raise FileNotFoundError("AutoHotkey v2 is not installed; COLOPHON_AUTOHOTKEY names it")
+        raise FileNotFoundError(
+            "AutoHotkey v2 is not installed; COLOPHON_AUTOHOTKEY names it"
+        )
     return [found, "/ErrorStdOut"]
 
 
 def main() -> None:
     """Serves until it is ended."""
-    parser = argparse.ArgumentParser(description="Runs this bundle's scripts for a runner.")
-    parser.add_argument("--runner", required=True, help="where answers go, such as https://…")
-    parser.add_argument("--state", required=True, type=Path, help="folder of what was asked")
+    parser = argparse.ArgumentParser(
+        description="Runs this bundle's scripts for a runner."
+    )
+    parser.add_argument(
+        "--runner", required=True, help="where answers go, such as https://…"
+    )
+    parser.add_argument(
+        "--state", required=True, type=Path, help="folder of what was asked"
+    )
     parser.add_argument("--listen", default="127.0.0.1:8791", help="host:port")
-    parser.add_argument("--time-limit", type=float, default=3600.0, help="seconds per script")
+    parser.add_argument(
+        "--time-limit", type=float, default=3600.0, help="seconds per script"
+    )
     args = parser.parse_args()
     bundle = Path(__file__).resolve().parent
-    launcher = Launcher(bundle, Jobs(args.state), wire.peer(args.runner), args.time_limit)
+    launcher = Launcher(
+        bundle, Jobs(args.state), wire.peer(args.runner), args.time_limit
+    )
     server = wire.server(args.listen, launcher.handle)
     launcher.start()
     host, port = server.server_address[:2]

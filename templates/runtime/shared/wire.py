@@ -142,9 +142,7 @@ def read_answer(value: dict[str, Any]) -> dict[str, Any]:
         and isinstance(value.get("error", ""), str)
     )
     if not good:
-        raise Refused(
-            400, "an answer has run_id, segment, and either result or error"
-        )
+        raise Refused(400, "an answer has run_id, segment, and either result or error")
     return value
 
 
