@@ -183,7 +183,8 @@ class EdgeScope {
 EdgeQuote(argument) {
     quoted := "`""
     slashes := 0
-    loop parse argument {
+    loop parse argument
+    {
         if (A_LoopField == "\") {
             slashes += 1
             continue
@@ -240,7 +241,8 @@ EdgeWrite(value) {
 
 EdgeWriteText(text) {
     written := ""
-    loop parse text {
+    loop parse text
+    {
         code := Ord(A_LoopField)
         if (A_LoopField == "`"" || A_LoopField == "\")
             written .= "\" . A_LoopField

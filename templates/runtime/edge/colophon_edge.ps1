@@ -80,7 +80,7 @@ function Invoke-EdgeStep($at, $cmdlet, $params) {
     foreach ($name in $params.Keys) {
         $values[$name] = Get-EdgeParameter $at $params[$name][0] $params[$name][1]
     }
-    $command = Get-Command -Name $cmdlet -CommandType Cmdlet, Function
+    $command = Get-Command -Name $cmdlet -CommandType Cmdlet, Function | Select-Object -First 1
     $found = @(& $command @values)
     if ($EdgeLists -ccontains $cmdlet -and -not $values['Raw']) {
         return , @($found | ForEach-Object { , (ConvertTo-EdgePlain $_) })
@@ -178,7 +178,8 @@ function ConvertTo-EdgePlain($found) {
     if ($found.GetType().Name -eq 'ServiceController') {
         return @{ 'name' = $found.Name; 'status' = "$($found.Status)" }
     }
-    if ($found -is [Collections.IEnumerable]) {
+    if ($found -is [Xml.XmlNode]) { return $found.OuterXml }
+    if ($found -is [Collections.IList]) {
         return , @($found | ForEach-Object { , (ConvertTo-EdgePlain $_) })
     }
     if ($found -isnot [Management.Automation.PSCustomObject] -and
