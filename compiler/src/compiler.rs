@@ -175,19 +175,19 @@ impl Compiler {
         let bytes = match content {
             Content::Verbatim(bytes) => bytes,
             Content::Python { template, context, shape } => {
-                let source = self.templates.render(template, &context);
-                let source = source.map_err(|e| ("E_RENDER", format!("`{path}`: {e}")))?;
-                let formatted = gate::python(&source, shape);
+                let rendered = self.templates.render(template, &context);
+                let rendered = rendered.map_err(|e| ("E_RENDER", format!("`{path}`: {e}")))?;
+                let formatted = gate::python(&rendered, shape);
                 let formatted =
                     formatted.map_err(|e| (e.code, format!("`{path}`: {}", e.detail)))?;
                 formatted.into_bytes()
             }
-            Content::Script { template, context, language, texts } => {
-                let source = self.templates.render(template, &context);
-                let source = source.map_err(|e| ("E_RENDER", format!("`{path}`: {e}")))?;
-                let checked = script_gate::check(&source, language, texts);
+            Content::Script { template, context, language } => {
+                let rendered = self.templates.render(template, &context);
+                let rendered = rendered.map_err(|e| ("E_RENDER", format!("`{path}`: {e}")))?;
+                let checked = script_gate::check(&rendered.source, language, rendered.passed);
                 checked.map_err(|e| (e.code, format!("`{path}`: {}", e.detail)))?;
-                source.into_bytes()
+                rendered.source.into_bytes()
             }
         };
         Ok((path, Artifact::new(FileMode::Regular, bytes)))

@@ -25,6 +25,7 @@ mod script_gate;
 mod secrets;
 mod shape;
 mod templates;
+mod texts;
 
 /// The JSON Schema (draft 2020-12) of Builder flows, as text.
 pub const FLOW_SCHEMA: &str = include_str!("../../docs/flow-schema-1.0.json");

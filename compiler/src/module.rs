@@ -33,8 +33,6 @@ pub(crate) enum Content {
         context: Context,
         /// The language.
         language: Language,
-        /// Every text that the template is to write, in any order.
-        texts: Vec<String>,
     },
     /// As it stands: runtime files, data, and code carriers, which no gate may rewrite.
     Verbatim(Vec<u8>),
@@ -57,9 +55,8 @@ impl Module {
         template: &'static str,
         context: Context,
         language: Language,
-        texts: Vec<String>,
     ) -> Self {
-        Self { path, content: Content::Script { template, context, language, texts } }
+        Self { path, content: Content::Script { template, context, language } }
     }
 
     /// A file taken as it stands.

@@ -1,11 +1,13 @@
 //! The template set: parsed once, deny-by-default, named by one digest.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::io;
 
 use colophon_model::Digest;
 use tera::{Context, Delimiters, Kwargs, State, Tera, TeraResult, Value};
 
+use crate::texts::Rendered;
 use crate::{cloud, edge, langflow, literal};
 
 /// A file built into the program: its name, and its text.
@@ -21,7 +23,15 @@ const STATIC: &[&[Source]] =
 /// Every template, ready to render from any thread.
 pub(crate) struct Templates {
     engine: Tera,
+    /// What the templates say by themselves, all of them.
+    fixed: String,
     digest: Digest,
+}
+
+thread_local! {
+    /// The texts that filters wrote since a rendering began on this thread. A filter has no other way
+    /// to tell the one who renders.
+    static PASSED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Templates {
@@ -30,7 +40,8 @@ impl Templates {
         let mut engine = engine()?;
         engine.add_raw_templates(TEMPLATES.iter().copied().flatten().copied())?;
         let files = [TEMPLATES, STATIC].into_iter().flatten().copied().flatten();
-        Ok(Self { engine, digest: digest(files) })
+        let texts = TEMPLATES.iter().copied().flatten().map(|(_, text)| *text);
+        Ok(Self { engine, fixed: texts.map(without_tags).collect(), digest: digest(files) })
     }
 
     /// Digest of every template and static file.
@@ -39,12 +50,30 @@ impl Templates {
     }
 
     /// Renders `template`; the message of a failure has its causes.
-    pub(crate) fn render(&self, template: &str, context: &Context) -> Result<String, String> {
-        self.engine.render(template, context).map_err(|error| {
+    pub(crate) fn render(&self, template: &str, context: &Context) -> Result<Rendered<'_>, String> {
+        PASSED.take();
+        let source = self.engine.render(template, context).map_err(|error| {
             let causes = std::iter::successors(std::error::Error::source(&error), |e| e.source());
             causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-        })
+        })?;
+        Ok(Rendered { source, passed: PASSED.take(), fixed: &self.fixed })
     }
+}
+
+/// What a template says by itself: its text outside of tags.
+fn without_tags(template: &str) -> String {
+    let tags = [("<<", ">>"), ("<%", "%>"), ("<#", "#>")];
+    let mut fixed = String::new();
+    let mut rest = template;
+    while let Some((at, end)) =
+        tags.iter().filter_map(|(begin, end)| Some((rest.find(begin)?, end))).min()
+    {
+        fixed.push_str(&rest[..at]);
+        // Keeps what stood on both sides of a tag from becoming one text.
+        fixed.push('\n');
+        rest = rest[at..].split_once(end).map_or("", |(_, rest)| rest);
+    }
+    fixed + rest
 }
 
 /// BLAKE3 over the files in order of their names, each name and text preceded by its length as a
@@ -88,28 +117,31 @@ fn deny(text: &str, _: &mut dyn io::Write) -> io::Result<()> {
 
 /// Any value as a Python literal.
 fn lit(value: &Value, _: Kwargs, _: &State) -> TeraResult<Value> {
-    let json = defined(value)?;
+    let json = passed(value)?;
     Ok(Value::safe_string(&literal::python(&json)))
 }
 
 /// Texts, integers, lists and objects as an AutoHotkey literal.
 fn lit_ahk(value: &Value, _: Kwargs, _: &State) -> TeraResult<Value> {
-    let literal = literal::autohotkey(&defined(value)?).map_err(tera::Error::message)?;
+    let literal = literal::autohotkey(&passed(value)?).map_err(tera::Error::message)?;
     Ok(Value::safe_string(&literal))
 }
 
 /// Any value as a PowerShell literal.
 fn lit_ps1(value: &Value, _: Kwargs, _: &State) -> TeraResult<Value> {
-    let literal = literal::powershell(&defined(value)?).map_err(tera::Error::message)?;
+    let literal = literal::powershell(&passed(value)?).map_err(tera::Error::message)?;
     Ok(Value::safe_string(&literal))
 }
 
-/// A value that is there: an undefined one would be written as null.
-fn defined(value: &Value) -> TeraResult<serde_json::Value> {
+/// A value that is there, whose texts are counted from here on: an undefined one would be written as
+/// null.
+fn passed(value: &Value) -> TeraResult<serde_json::Value> {
     if value.is_undefined() {
         return Err(tera::Error::message("a literal of an undefined variable"));
     }
-    serde_json::to_value(value).map_err(|e| tera::Error::message(e.to_string()))
+    let json = serde_json::to_value(value).map_err(|e| tera::Error::message(e.to_string()))?;
+    PASSED.with_borrow_mut(|passed| literal::texts(&json, passed));
+    Ok(json)
 }
 
 /// A text that already is an identifier or a dotted module name, as it stands.
@@ -147,8 +179,8 @@ mod tests {
     fn render(template: &str, value: serde_json::Value) -> Result<String, String> {
         let mut engine = engine().unwrap();
         engine.add_raw_template("t.py", template).map_err(|e| e.to_string())?;
-        let templates = Templates { engine, digest: Digest::of(b"") };
-        templates.render("t.py", &context([("x", value)]))
+        let templates = Templates { engine, fixed: String::new(), digest: Digest::of(b"") };
+        templates.render("t.py", &context([("x", value)])).map(|rendered| rendered.source)
     }
 
     /// The rule that keeps flows out of code: forgetting a filter is an error, not an injection.
@@ -203,6 +235,24 @@ mod tests {
             "app.flows.acme_inc"
         );
         assert_eq!(render("{{ x }} <# << x >> #>", json!("a")).unwrap(), "{{ x }} ");
+    }
+
+    /// What the text gate compares with.
+    #[test]
+    fn a_rendering_tells_what_it_was_given() {
+        let template = "A = << x | lit >>\n<% if x %>B = << x.b | lit >> + \"c\"<% endif %>";
+        let mut engine = engine().unwrap();
+        engine.add_raw_template("t.py", template).unwrap();
+        let fixed = without_tags(template);
+        assert_eq!(fixed, "A = \n\n\nB = \n + \"c\"\n");
+        let templates = Templates { engine, fixed, digest: Digest::of(b"") };
+        for text in ["d", "e"] {
+            let context = context([("x", json!({"b": [text, 1]}))]);
+            let rendered = templates.render("t.py", &context).unwrap();
+            assert_eq!(rendered.passed, ["b", text, text]);
+            let module = ruff_python_parser::parse_module(&rendered.source).unwrap();
+            rendered.check(module.syntax()).unwrap();
+        }
     }
 
     #[test]

@@ -27,11 +27,7 @@ pub(super) fn module(at: ArtifactPath, segment: &Segment, graph: &BuilderGraph) 
     };
     let nodes: Vec<_> = segment.nodes.iter().map(|node| node_value(node, segment, graph)).collect();
     let context = context([("segment", json!(segment.id.as_str())), ("nodes", json!(nodes))]);
-    let mut texts = vec![segment.id.to_string()];
-    for node in &nodes {
-        written(node, &mut texts);
-    }
-    Module::script(at, template, context, language, texts)
+    Module::script(at, template, context, language)
 }
 
 fn node_value(node: &Node<EdgeKind>, segment: &Segment, graph: &BuilderGraph) -> Value {
@@ -87,30 +83,5 @@ fn shell(step: &Cmdlet, template: &impl Fn(&Template) -> Value) -> Call {
         method: "Step",
         args: vec![json!(step.cmdlet), Value::Object(params)],
         name: step.name.as_ref().map(ToString::to_string),
-    }
-}
-
-/// The texts that the templates write of a node, in any order: the gate compares them with those in
-/// the script.
-fn written(node: &Value, texts: &mut Vec<String>) {
-    collect(&node["ident"], texts);
-    collect(&node["on_error"], texts);
-    for call in node["calls"].as_array().into_iter().flatten() {
-        collect(&call["args"], texts);
-        collect(&call["name"], texts);
-    }
-}
-
-fn collect(value: &Value, texts: &mut Vec<String>) {
-    match value {
-        Value::String(text) => texts.push(text.clone()),
-        Value::Array(items) => items.iter().for_each(|item| collect(item, texts)),
-        Value::Object(members) => {
-            for (key, member) in members {
-                texts.push(key.clone());
-                collect(member, texts);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
