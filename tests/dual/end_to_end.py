@@ -23,6 +23,8 @@ import urllib.request
 from pathlib import Path
 
 ROOT, BUNDLE = (Path(arg).resolve() for arg in sys.argv[1:3])
+FILES = sorted(BUNDLE.iterdir())
+sys.dont_write_bytecode = True
 sys.path.insert(0, str(BUNDLE))
 import colophon_wire as wire
 
@@ -239,7 +241,8 @@ class Dual(unittest.TestCase):
             "quantity": "3",
         }
         self.assertEqual(self.shop.orders, [order])
-        # No secret stands in what either side keeps.
+        # The bundle is what was signed, and no secret stands in what either side keeps.
+        self.assertEqual(sorted(BUNDLE.iterdir()), FILES)
         for path in self.folder.rglob("*"):
             if path.is_file():
                 self.assertNotIn(b"open sesame", path.read_bytes(), path)

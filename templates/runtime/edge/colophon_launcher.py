@@ -26,7 +26,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import colophon_wire as wire
+# A bundle is as it was signed: nothing is written into its folder.
+sys.dont_write_bytecode = True
+
+import colophon_wire as wire  # noqa: E402
 
 MAX_OUTPUT = wire.MAX_PAYLOAD
 FIRST_RETRY_SECONDS = 1.0
@@ -178,6 +181,7 @@ class Launcher:
         env = {name: os.environ[name] for name in self.variables if name in os.environ}
         given = {"run_id": job["run_id"], "payload": job["payload"], "env": env}
         inherited = {k: v for k, v in os.environ.items() if k != "COLOPHON_EDGE_SECRET"}
+        inherited["PYTHONDONTWRITEBYTECODE"] = "1"
         command = [
             *interpreter(self.runtime),
             str(self.bundle / self.scripts[job["segment"]]),
