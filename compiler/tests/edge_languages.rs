@@ -9,9 +9,10 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use colophon_model::{EdgeRuntime, FileSet};
+use colophon_model::{EdgeRuntime, FileSet, FlowId, TenantSlug};
+use rayon::prelude::*;
 use serde_json::{Value, json};
-use support::{PAYLOADS, compile, fixture, parse, text};
+use support::{PAYLOADS, compile, compiler, fixture, parse, text};
 
 /// A flow whose only work is `node`, after a trigger.
 fn flow(kind: &str, steps: &Value) -> Value {
@@ -207,4 +208,56 @@ fn shape(script: &str) -> String {
     assert!(script.bytes().all(|b| b == b'\n' || (b' '..=b'~').contains(&b)));
     let first = |line: &str| line.trim().split(['(', ' ']).next().unwrap_or_default().to_owned();
     script.lines().map(first).collect::<Vec<_>>().join("\n")
+}
+
+/// Each payload in place of every text of every flow, and after it: the flow is refused in words for
+/// its author, or it compiles. Never is it the code that turns out to be broken, and the gates compare the
+/// texts of each module with those that the flow holds.
+#[test]
+fn hostile_text_in_any_place_is_refused_or_stays_text() {
+    let flows = ["order_intake", "print_label", "collect_files"].map(fixture);
+    let (compiled, refused) = PAYLOADS
+        .par_iter()
+        .map(|payload| flows.iter().map(|flow| try_everywhere(flow, payload)).fold((0, 0), add))
+        .reduce(|| (0, 0), add);
+    assert!(compiled > 1500 && refused > 1500, "{compiled} compiled, {refused} refused");
+}
+
+fn add(one: (usize, usize), other: (usize, usize)) -> (usize, usize) {
+    (one.0 + other.0, one.1 + other.1)
+}
+
+/// How many of the changed flows compile, and how many are refused.
+fn try_everywhere(flow: &Value, payload: &str) -> (usize, usize) {
+    let mut counts = (0, 0);
+    for place in texts(flow, "") {
+        let before = flow.pointer(&place).unwrap().as_str().unwrap();
+        for text in [payload.to_owned(), format!("{before}{payload}")] {
+            let mut changed = flow.clone();
+            *changed.pointer_mut(&place).unwrap() = text.into();
+            let Ok(plan) = parse(&changed) else {
+                counts.1 += 1;
+                continue;
+            };
+            let tenant = TenantSlug::new("acme-inc").unwrap();
+            let done = compiler().compile(&plan, &tenant, &FlowId::new("f").unwrap());
+            assert!(done.is_ok(), "{place} = {payload:?}: {:?}", done.err());
+            counts.0 += 1;
+        }
+    }
+    counts
+}
+
+/// Every place of `value` that holds a text.
+fn texts(value: &Value, at: &str) -> Vec<String> {
+    match value {
+        Value::String(_) => vec![at.to_owned()],
+        Value::Object(members) => {
+            members.iter().flat_map(|(key, value)| texts(value, &format!("{at}/{key}"))).collect()
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().flat_map(|(i, v)| texts(v, &format!("{at}/{i}"))).collect()
+        }
+        _ => Vec::new(),
+    }
 }
