@@ -28,6 +28,7 @@ mod python_tuf;
 mod quota;
 mod recompile;
 mod render;
+mod schema;
 mod signatures;
 mod support;
 mod telemetry;
