@@ -13,10 +13,10 @@ use colophon_store::{Options, Store, Watermarks};
 
 use crate::clock::SharedClock;
 use crate::config::{Config, Durability};
-use crate::gates::Gates;
 use crate::keys::MasterKey;
 use crate::pipeline::Press;
 use crate::tasks::Tasks;
+use crate::turnstile::Turnstiles;
 
 /// Handles, each cheap to clone or shared.
 pub struct App {
@@ -29,7 +29,7 @@ pub struct App {
     /// One maintenance job runs here, and none waits.
     pub maintenance: Tasks,
     /// How many Git requests of a tenant are answered at a time.
-    pub git_gates: Gates,
+    pub git_turnstiles: Turnstiles,
     /// Pushes to mirrors run here.
     pub mirrors: Tasks,
     /// The configuration the program was started with.
@@ -39,7 +39,7 @@ pub struct App {
 }
 
 /// How long a request waits for others of its tenant to end.
-const GATE_PATIENCE: Duration = Duration::from_secs(30);
+const TURNSTILE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The app as handlers take it.
 pub type SharedApp = Arc<App>;
@@ -58,7 +58,7 @@ impl App {
             builds: Tasks::new(config.limits.builds, config.limits.waiting),
             reads: Tasks::new(config.limits.reads, config.limits.waiting),
             maintenance: Tasks::new(1, 0),
-            git_gates: Gates::new(config.git.per_tenant, GATE_PATIENCE),
+            git_turnstiles: Turnstiles::new(config.git.per_tenant, TURNSTILE_PATIENCE),
             mirrors: Tasks::new(config.mirror.workers, 0),
             public_url: config.public_url(),
             config,
