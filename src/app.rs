@@ -13,6 +13,7 @@ use colophon_store::{Options, Store, Watermarks};
 
 use crate::clock::SharedClock;
 use crate::config::{Config, Durability};
+use crate::gates::Gates;
 use crate::keys::MasterKey;
 use crate::pipeline::Press;
 use crate::tasks::Tasks;
@@ -78,7 +79,8 @@ pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::
     let quota = Rule { limit: config.quota.builds_per_day, window_millis: QUOTA_WINDOW };
     let limits = Limits { body: config.limits.body_bytes, ..Limits::default() };
     let objects = Cache::new(config.git.cache.get());
-    Ok(Press::new(store, compiler, keys, clock, quota, limits, objects))
+    let gates = Gates::new(&config.gates);
+    Ok(Press::new(store, compiler, keys, clock, quota, limits, gates, objects))
 }
 
 /// The key is made with the first tenant's store and never again: a new one would silently void

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod feed;
+pub mod gates;
 pub mod heal;
 pub mod http;
 pub mod keys;

@@ -1,6 +1,6 @@
 //! The gates that every generated Python module passes before it becomes an artifact.
 
-use colophon_model::{GateResult, GateStatus};
+use colophon_model::GateResult;
 use ruff_python_formatter::{PyFormatOptions, format_module_source};
 
 use crate::shape::Shape;
@@ -29,8 +29,7 @@ pub(crate) fn python(source: &str, shape: &Shape) -> Result<String, Refusal> {
 
 /// What the record of a build says of the gates in this file.
 pub(crate) fn passed() -> Vec<GateResult> {
-    let passed = |name: &str| GateResult { name: name.to_owned(), status: GateStatus::Passed };
-    ["parse", "shape", "format"].map(passed).to_vec()
+    ["parse", "shape", "format"].map(GateResult::passed).to_vec()
 }
 
 #[cfg(test)]

@@ -31,9 +31,10 @@ pub use manifest::{EdgeManifest, EdgePointer, FlowManifest, TenantManifest};
 pub use path::{ArtifactPath, InvalidPath};
 pub use policy::CodePolicy;
 pub use record::{
-    BuildId, BuildRecord, EdgeOutput, GateResult, GateStatus, InvalidBuildId, Output, OutputFile,
+    BuildId, BuildRecord, EdgeOutput, Failure, GateResult, GateStatus, InvalidBuildId, Output,
+    OutputFile, SandboxLevel, SandboxReport,
 };
-pub use refs::{BuildTag, InvalidRef, TenantBranch};
+pub use refs::{BuildTag, FailedTag, InvalidRef, TenantBranch};
 pub use signature::{InvalidSignature, Signatures, SshSignature};
 pub use target::{EdgeRuntime, Target};
 pub use tenant::{InvalidSlug, TenantSlug, TenantUid};

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::admin;
 use super::out::Out;
 use crate::config::{Config, Overrides};
-use crate::pipeline::{BuildError, Delivery};
+use crate::pipeline::{BuildError, Delivery, refusal};
 use crate::tenants;
 
 /// Builds one flow.
@@ -57,6 +57,11 @@ fn read(file: &std::path::Path) -> anyhow::Result<Vec<u8>> {
 
 /// A flow's problems, each on a line of its own.
 fn explain(error: BuildError, file: &std::path::Path) -> anyhow::Error {
+    if let BuildError::Gate(record) = &error {
+        let words = refusal(record).and_then(|gate| gate.words.as_deref()).unwrap_or_default();
+        let build = record.id;
+        return anyhow::anyhow!("{error}; build {build} keeps what was said:\n{words}");
+    }
     let BuildError::Flow(problems) = &error else { return error.into() };
     let lines: Vec<String> = problems.as_slice().iter().map(|p| format!("  {p}")).collect();
     anyhow::anyhow!("flow `{}` is not valid:\n{}", file.display(), lines.join("\n"))

@@ -1,11 +1,27 @@
 //! `colophon check-config`.
 
+use anyhow::bail;
+
 use super::out::Out;
 use crate::config::{Config, Overrides};
+use crate::gates::{Gates, Mode};
 
-/// Prints the configuration that would hold, as TOML or JSON; fails when it is not valid.
+/// Prints the configuration that would hold, as TOML or JSON; fails when it is not valid, or when a
+/// gate that it requires cannot run here.
 pub(super) fn run(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
     let config = Config::load(overrides)?;
     let text = toml::to_string_pretty(&config)?;
-    out.data(&config, |_| text.trim_end().to_owned())
+    out.data(&config, |_| text.trim_end().to_owned())?;
+    let mut required = Vec::new();
+    for (gate, mode, reason) in Gates::new(&config.gates).missing() {
+        if mode == Mode::Required {
+            required.push(format!("the gate `{gate}` is required and cannot run: {reason}"));
+        } else {
+            eprintln!("warning: the gate `{gate}` cannot run and is skipped: {reason}");
+        }
+    }
+    if !required.is_empty() {
+        bail!("{}", required.join("\n"));
+    }
+    Ok(())
 }

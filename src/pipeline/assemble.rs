@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
-use colophon_compiler::{Compiled, Compiler, EdgeBundle};
+use colophon_compiler::{Compiled, EdgeBundle};
 use colophon_gitbridge::{Appended, Change as GitChange, Signer};
 use colophon_model::{
     Artifact, ArtifactPath, BuildId, BuildRecord, BuildTag, Digest, EdgeOutput, FileSet, FlowId,
@@ -181,29 +181,14 @@ impl<'a> Facts<'a> {
         edge: Option<EdgeOutput>,
         manifest: Digest,
     ) -> BuildRecord {
-        let plan = &self.job.plan;
+        let at = (self.number, self.stamp);
+        let gates = self.compiled.gates.clone();
         BuildRecord {
-            id: self.id,
-            tenant: self.uid(),
-            number: self.number,
-            flow: self.flow.clone(),
-            name: plan.name.to_string(),
-            source: plan.source(),
-            native: plan.native.clone(),
-            revision: plan.revision,
-            key: self.job.key,
-            plan: plan.digest(),
-            body: self.job.body,
-            templates: press.compiler.templates(),
-            compiler: Compiler::VERSION.to_owned(),
-            received: self.job.delivery.received,
-            stamp: self.stamp,
-            commit: committed.commit,
             tags: self.tags(),
             outputs: self.outputs(edge),
-            gates: self.compiled.gates.clone(),
             manifest: Some(manifest),
             signatures: committed.signatures.clone(),
+            ..self.job.record(press, self.id, at, (self.flow, committed.commit), gates)
         }
     }
 

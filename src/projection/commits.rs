@@ -8,7 +8,7 @@ use colophon_gitbridge::{
 };
 use colophon_model::{
     ArtifactPath, BuildId, BuildKey, BuildRecord, BuildTag, Digest, EdgeOutput, EdgePointer,
-    FlowId, FlowManifest, Oid, Stamp, TenantSlug, UnixMillis,
+    FailedTag, FlowId, FlowManifest, GateResult, GateStatus, Oid, Stamp, TenantSlug, UnixMillis,
 };
 
 use super::committer;
@@ -105,6 +105,20 @@ impl<'a> BuildCommit<'a> {
         trailers.push(("Manifest", self.manifest.to_string()));
         Message::new(format!("feat(flow): build {}", self.flow), trailers)
     }
+}
+
+/// The tag of a build that a gate refused. All of it is in the build's record.
+pub fn failed_tag(
+    id: BuildId,
+    flow: &FlowId,
+    tag: &FailedTag,
+    gates: &[GateResult],
+) -> Result<NewTag, Error> {
+    let refusal = gates.iter().find(|gate| gate.status == GateStatus::Failed);
+    let gate = refusal.map_or("none", |gate| &gate.name);
+    let trailers = vec![("Flow", flow.to_string()), ("Gate", gate.to_owned())];
+    let message = Message::new(format!("build {id} failed"), trailers)?;
+    Ok(NewTag { name: TagName::new(tag.to_string())?, message })
 }
 
 /// Files that a flow's last build put on the branch and that nothing holds any more. `elsewhere`

@@ -9,6 +9,7 @@ mod crash;
 mod demo;
 mod disk_full;
 mod erase;
+mod gates;
 mod git_bounds;
 mod git_files;
 mod git_http;
