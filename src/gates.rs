@@ -149,7 +149,7 @@ impl Gates {
             drop_user: self.drops_user(needed),
             ..Policy::default()
         };
-        let (home, policy) = Worker::prepare(&self.dir(), &python, policy)?;
+        let (home, policy) = Worker::prepare(&self.quick_dir(), &python, policy)?;
         let applied = self.applied(&policy)?;
         let lfx = python.packages.contains_key("lfx");
         Worker::start(&self.launcher, home, &policy, &applied, lfx).map(Arc::new)
@@ -157,6 +157,14 @@ impl Gates {
 
     fn dir(&self) -> PathBuf {
         self.config.dir.clone().unwrap_or_else(std::env::temp_dir)
+    }
+
+    /// Where smoke tests have their files: in memory when there is such a place, since nothing but the
+    /// server writes there, and not for long.
+    fn quick_dir(&self) -> PathBuf {
+        let memory = PathBuf::from("/dev/shm");
+        let usable = self.config.dir.is_none() && tempfile::tempdir_in(&memory).is_ok();
+        if usable { memory } else { self.dir() }
     }
 
     /// Whether tools run as `nobody`: the server is root, and everything they need can be read by
