@@ -212,7 +212,7 @@ impl Default for Git {
         Self {
             tags: 200,
             ref_in_want: false,
-            cache: Size::mib(64),
+            cache: Size::mib(256),
             per_tenant: 16,
             idle: Span::seconds(60),
             longest: Span::hours(1),

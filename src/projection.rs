@@ -79,6 +79,10 @@ impl ObjectLog for TenantLog<'_> {
         Ok(row.map(|RefRow { oid, peeled }| Ref { name: name.to_owned(), oid, peeled }))
     }
 
+    fn ref_changes(&self) -> Result<Option<u64>, ReadError> {
+        Ok(self.view.ref_changes(self.uid)?)
+    }
+
     fn newest_tags(&self, most: usize) -> Result<Vec<Ref>, ReadError> {
         let mut tags = Vec::new();
         for folder in TAG_FOLDERS {

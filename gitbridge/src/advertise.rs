@@ -1,8 +1,9 @@
 //! What a client learns first: capabilities, and in versions 0 and 1 all refs.
 
+use bytes::Bytes;
 use colophon_model::Oid;
 
-use crate::{Error, ObjectLog, Protocol, Ref, UploadPack, pkt, refs};
+use crate::{Error, ObjectLog, Protocol, Ref, RefForm, Response, UploadPack, pkt, refs};
 
 /// Stands for no object, where the format wants one.
 const NO_OID: Oid = Oid::from_bytes([0; Oid::LEN]);
@@ -11,20 +12,20 @@ pub(crate) fn advertise(
     server: &UploadPack,
     log: &dyn ObjectLog,
     protocol: Protocol,
-) -> Result<Vec<u8>, Error> {
+) -> Result<Response, Error> {
     let mut out = Vec::new();
     pkt::put(&mut out, "# service=git-upload-pack\n");
     out.extend_from_slice(pkt::FLUSH);
     match protocol {
-        Protocol::V2 => commands(server, &mut out),
-        Protocol::V1 => {
-            pkt::put(&mut out, "version 1\n");
-            all_refs(server, log, &mut out)?;
+        Protocol::V2 => {
+            commands(server, &mut out);
+            return Ok(Response::of_refs(out, Vec::new()));
         }
-        Protocol::V0 => all_refs(server, log, &mut out)?,
+        Protocol::V1 => pkt::put(&mut out, "version 1\n"),
+        Protocol::V0 => {}
     }
-    out.extend_from_slice(pkt::FLUSH);
-    Ok(out)
+    let refs = all_refs(server, log, &mut out)?;
+    Ok(Response::of_refs(out, refs))
 }
 
 /// gitprotocol-v2, "Capability Advertisement". Nothing stands here that does not work.
@@ -38,20 +39,28 @@ fn commands(server: &UploadPack, out: &mut Vec<u8>) {
     pkt::put(out, "object-format=sha1\n");
 }
 
-/// gitprotocol-pack, "Reference Discovery": the first line carries the capabilities.
-fn all_refs(server: &UploadPack, log: &dyn ObjectLog, out: &mut Vec<u8>) -> Result<(), Error> {
-    let refs = refs::list(log, server.tags, &[])?;
+/// gitprotocol-pack, "Reference Discovery": the first line carries the capabilities. It is `HEAD` once
+/// there is a commit, so that the lines behind it are the same for everyone.
+fn all_refs(
+    server: &UploadPack,
+    log: &dyn ObjectLog,
+    out: &mut Vec<u8>,
+) -> Result<Vec<Bytes>, Error> {
     let branch = server.branch.full_name();
-    let head = refs.iter().find(|r| r.name == branch).map(|r| (r.oid, "HEAD".to_owned()));
-    let lines: Vec<_> = head.iter().cloned().chain(refs.iter().flat_map(ref_lines)).collect();
-    let symref = head.map(|_| branch);
-    let mut capabilities = Some(capabilities(server, symref.as_deref()));
-    let nothing = [(NO_OID, "capabilities^{}".to_owned())];
-    for (oid, name) in if lines.is_empty() { &nothing[..] } else { &lines } {
-        let tail = capabilities.take().map_or(String::new(), |list| format!("\0{list}"));
-        pkt::put(out, format!("{oid} {name}{tail}\n"));
+    let head = log.find_ref(&branch).map_err(Error::Read)?.map(|tip| tip.oid);
+    let capabilities = capabilities(server, head.map(|_| &*branch));
+    if let Some(oid) = head {
+        pkt::put(out, format!("{oid} HEAD\0{capabilities}\n"));
+        return refs::packets(log, server.tags, &[], RefForm::Advertised);
     }
-    Ok(())
+    let refs = refs::list(log, server.tags, &[])?;
+    let lines = refs.iter().flat_map(ref_lines);
+    let mut tail = format!("\0{capabilities}");
+    let nothing = refs.is_empty().then(|| (NO_OID, "capabilities^{}".to_owned()));
+    for (oid, name) in nothing.into_iter().chain(lines) {
+        pkt::put(out, format!("{oid} {name}{}\n", std::mem::take(&mut tail)));
+    }
+    Ok(Vec::new())
 }
 
 /// A ref, and what it peels to.

@@ -9,12 +9,13 @@ use colophon_model::{LogEntry, Oid, Ordinal, TagObject};
 use quick_cache::Weighter;
 use quick_cache::sync;
 
-use crate::{Error, ObjectLog, ReadError, Ref, Shape};
+use crate::log::PAGE;
+use crate::{Error, Held, ObjectLog, ReadError, Ref, RefForm, RefList, SentPage, Shape, Tags};
 
-/// Entries that are read together.
-const PAGE: u32 = 64;
 /// Payload bytes after which a page ends early, so that it fits into the memory of one request.
 const PAGE_BYTES: usize = 256 * 1024;
+/// About how many lists of refs are remembered.
+const LISTS: usize = 16;
 /// Weight of an entry beside its payload, in bytes.
 const ENTRY: u64 = size_of::<LogEntry>() as u64;
 
@@ -29,6 +30,15 @@ pub struct Cache {
     /// How often a log was forgotten.
     turn: AtomicU64,
     tags: sync::Cache<(LogId, Oid), Arc<PackedTag>, Weight>,
+    sent: sync::Cache<(LogId, u32), Arc<SentPage>, Weight>,
+    refs: sync::Cache<(LogId, RefForm, Tags), Listing, Weight>,
+}
+
+/// A list of refs, and the [`ObjectLog::ref_changes`] of the view that it was made of.
+#[derive(Debug, Clone)]
+struct Listing {
+    changes: u64,
+    list: Arc<RefList>,
 }
 
 /// A moment in the life of a [`Cache`], from before a snapshot was taken. What is read from that
@@ -79,18 +89,35 @@ impl Weighter<(LogId, Oid), Arc<PackedTag>> for Weight {
     }
 }
 
+impl Weighter<(LogId, u32), Arc<SentPage>> for Weight {
+    fn weight(&self, _: &(LogId, u32), page: &Arc<SentPage>) -> u64 {
+        page.weight() as u64
+    }
+}
+
+impl Weighter<(LogId, RefForm, Tags), Listing> for Weight {
+    fn weight(&self, _: &(LogId, RefForm, Tags), listing: &Listing) -> u64 {
+        (size_of::<RefList>() + listing.list.weight()) as u64
+    }
+}
+
 impl Cache {
-    /// Holds about `bytes` at most. A fourth of it is for objects in forms that were made for a pack,
-    /// another for tags.
+    /// Holds about `bytes` at most: three eighths of it for entries, a fourth for pages as clones hold
+    /// them, and an eighth each for tags, for lists of refs, and for objects in forms that were made
+    /// for a pack.
     pub fn new(bytes: u64) -> Self {
         let typical =
             |bytes: u64, weight: u64| usize::try_from(bytes / weight).unwrap_or(usize::MAX);
-        let (pages, made, tags) = (bytes / 2, bytes / 4, bytes / 4);
+        let (made, tags, refs, sent) = (bytes / 8, bytes / 8, bytes / 8, bytes / 4);
+        let pages = bytes - made - tags - refs - sent;
         Self {
             pages: sync::Cache::with_weighter(typical(pages, 16 * 1024), pages, Weight),
             made: sync::Cache::with_weighter(typical(made, 1024), made, Weight),
             turn: AtomicU64::new(0),
             tags: sync::Cache::with_weighter(typical(tags, 512), tags, Weight),
+            sent: sync::Cache::with_weighter(typical(sent, 16 * 1024), sent, Weight),
+            // In one part, so that a list may be as long as the memory is large.
+            refs: sync::Cache::with_weighter(LISTS, refs, Weight),
         }
     }
 
@@ -123,11 +150,14 @@ impl Cache {
         self.pages.retain(|(log, _), _| *log != id);
         self.made.retain(|(log, _, _), _| *log != id);
         self.tags.retain(|(log, _), _| *log != id);
+        self.sent.retain(|(log, _), _| *log != id);
+        self.refs.retain(|(log, _, _), _| *log != id);
     }
 
     /// What is held, in bytes.
     pub fn weight(&self) -> u64 {
-        self.pages.weight() + self.made.weight() + self.tags.weight()
+        let objects = self.pages.weight() + self.sent.weight() + self.made.weight();
+        objects + self.tags.weight() + self.refs.weight()
     }
 }
 
@@ -153,22 +183,22 @@ impl CachedLog<'_> {
         Ok(pages)
     }
 
-    /// Shows the entry at a position to `look`. `None` also when large neighbours have filled its
-    /// page: such an entry is read by itself.
+    /// Shows the entry at a position to `look`. `None` behind the full pages, and
+    /// when large neighbours have filled its page: such an entry is read by itself.
     fn look<T>(
         &self,
         at: Ordinal,
-        look: impl FnOnce(&LogEntry) -> T,
+        look: impl FnOnce(&Arc<[LogEntry]>, usize) -> Option<T>,
     ) -> Result<Option<T>, ReadError> {
         let (page, index) = (at.get() / PAGE, (at.get() % PAGE) as usize);
         if page >= self.whole_pages()? {
-            return Ok(self.log.entry(at)?.as_ref().map(look));
+            return Ok(None);
         }
         let entries = match self.last.take() {
             Some((last, entries)) if last == page => entries,
             _ => self.page(page)?,
         };
-        let found = entries.get(index).map(look);
+        let found = look(&entries, index);
         self.last.set(Some((page, entries)));
         Ok(found)
     }
@@ -198,14 +228,18 @@ impl ObjectLog for CachedLog<'_> {
     }
 
     fn entry(&self, at: Ordinal) -> Result<Option<LogEntry>, ReadError> {
-        match self.look(at, LogEntry::clone)? {
-            Some(entry) => Ok(Some(entry)),
-            None => self.log.entry(at),
+        Ok(self.held(at)?.map(|held| LogEntry::clone(&held)))
+    }
+
+    fn held(&self, at: Ordinal) -> Result<Option<Held>, ReadError> {
+        match self.look(at, Held::of)? {
+            Some(held) => Ok(Some(held)),
+            None => self.log.held(at),
         }
     }
 
     fn shape(&self, at: Ordinal) -> Result<Option<Shape>, ReadError> {
-        match self.look(at, |entry| Shape::from(entry))? {
+        match self.look(at, |page, index| page.get(index).map(Shape::from))? {
             Some(shape) => Ok(Some(shape)),
             None => self.log.shape(at),
         }
@@ -248,6 +282,30 @@ impl ObjectLog for CachedLog<'_> {
         Ok(fresh)
     }
 
+    fn sent_page(
+        &self,
+        first: Ordinal,
+        make: &mut dyn FnMut(&[LogEntry]) -> Option<SentPage>,
+    ) -> Result<Option<Arc<SentPage>>, ReadError> {
+        let key = (self.id, first.get() / PAGE);
+        if let Some(known) = self.cache.sent.get(&key) {
+            return Ok(Some(known));
+        }
+        if key.1 >= self.whole_pages()? {
+            return Ok(None);
+        }
+        let entries = self.page(key.1)?;
+        let whole = entries.len() == PAGE as usize;
+        let fresh = whole.then(|| make(&entries)).flatten().map(Arc::new);
+        if let Some(fresh) = &fresh {
+            self.cache.sent.insert(key, fresh.clone());
+            if self.turn != self.cache.turn() {
+                self.cache.sent.remove(&key);
+            }
+        }
+        Ok(fresh)
+    }
+
     fn tag(&self, oid: &Oid) -> Result<Option<TagObject>, ReadError> {
         self.log.tag(oid)
     }
@@ -258,6 +316,31 @@ impl ObjectLog for CachedLog<'_> {
 
     fn find_ref(&self, name: &str) -> Result<Option<Ref>, ReadError> {
         self.log.find_ref(name)
+    }
+
+    fn ref_changes(&self) -> Result<Option<u64>, ReadError> {
+        self.log.ref_changes()
+    }
+
+    fn ref_list(
+        &self,
+        form: RefForm,
+        tags: Tags,
+        write: &mut dyn FnMut() -> Result<RefList, Error>,
+    ) -> Result<Arc<RefList>, Error> {
+        let Some(changes) = self.log.ref_changes().map_err(Error::Read)? else {
+            return write().map(Arc::new);
+        };
+        let key = (self.id, form, tags);
+        if let Some(known) = self.cache.refs.get(&key).filter(|known| known.changes == changes) {
+            return Ok(known.list);
+        }
+        let list = Arc::new(write()?);
+        self.cache.refs.insert(key, Listing { changes, list: list.clone() });
+        if self.turn != self.cache.turn() {
+            self.cache.refs.remove(&key);
+        }
+        Ok(list)
     }
 
     fn newest_tags(&self, most: usize) -> Result<Vec<Ref>, ReadError> {

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use colophon_model::{GitKind, Oid, Ordinal, TagObject};
 
+use crate::pack::Checksum;
 use crate::zlib::Deflater;
 use crate::{Error, ObjectLog, Ref, pack, read};
 
@@ -71,14 +72,14 @@ pub fn write_pack(
 /// A pack under way: what was written is hashed and counted.
 struct PackFile<'a> {
     out: &'a mut dyn Write,
-    hasher: sha1dc::Hasher,
+    hasher: Checksum,
     made: u64,
     objects: Vec<Indexed>,
 }
 
 impl<'a> PackFile<'a> {
     fn new(out: &'a mut dyn Write) -> Self {
-        Self { out, hasher: sha1dc::Hasher::new(), made: 0, objects: Vec::new() }
+        Self { out, hasher: Checksum::default(), made: 0, objects: Vec::new() }
     }
 
     fn write(&mut self, parts: &[&[u8]]) -> io::Result<()> {
@@ -100,16 +101,11 @@ impl<'a> PackFile<'a> {
     }
 
     fn finish(self) -> io::Result<PackIndex> {
-        let checksum = digest(self.hasher);
+        let checksum = self.hasher.finish();
         self.out.write_all(&checksum)?;
         self.out.flush()?;
         Ok(PackIndex { objects: self.objects, checksum })
     }
-}
-
-/// Only a checksum here: objects were screened for collisions when they were appended.
-fn digest(hasher: sha1dc::Hasher) -> [u8; 20] {
-    *hasher.finalize().unwrap_or_else(|collision| collision.digest()).as_bytes()
 }
 
 /// Offsets from here on are in a table of their own.
@@ -151,9 +147,9 @@ impl PackIndex {
         }
         bytes.extend_from_slice(&large);
         bytes.extend_from_slice(&self.checksum);
-        let mut hasher = sha1dc::Hasher::new();
+        let mut hasher = Checksum::default();
         hasher.update(&bytes);
-        bytes.extend_from_slice(&digest(hasher));
+        bytes.extend_from_slice(&hasher.finish());
         bytes
     }
 }

@@ -3,12 +3,13 @@
 use colophon_model::Oid;
 
 use crate::filter::Filter;
+use crate::framing::Framing;
 use crate::negotiate::Hearing;
 use crate::pkt::Sections;
 use crate::protocol::{PackOptions, unexpected};
 use crate::select::{Terms, Wanted};
 use crate::shallow::DepthRequest;
-use crate::stream::{Framing, PackStream};
+use crate::stream::PackStream;
 use crate::{Error, Limits, ObjectLog, Response, UploadPack};
 
 /// What the client asks for.
@@ -94,7 +95,7 @@ pub(crate) fn answer(
     out.line("packfile\n");
     let plan = wanted.plan(log, hearing.commits(), &boundary, fetch.terms, &server.limits)?;
     let pack = PackStream::new(plan, fetch.options, Framing::SideBand64k)?;
-    Ok(Response { head: out.into_bytes(), pack: Some(pack) })
+    Ok(Response::with_pack(out.into_bytes(), pack))
 }
 
 /// Refs that are wanted by name: what they name at this moment.

@@ -1,11 +1,12 @@
 //! The view of a tenant's objects that the facade reads.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use colophon_model::{GitKind, LogEntry, Oid, Ordinal, TagObject};
 
 use crate::cache::{Made, PackedTag};
-use crate::{Error, ReadError};
+use crate::{Error, ReadError, RefForm, RefList, SentPage, Tags};
 
 /// One ref of a tenant's repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,37 @@ impl From<&LogEntry> for Shape {
     }
 }
 
+/// An entry of a log, shared with all that read its page.
+#[derive(Debug, Clone)]
+pub struct Held {
+    page: Arc<[LogEntry]>,
+    index: usize,
+}
+
+impl Held {
+    /// The entry at `index` of `page`, when the page has as many.
+    pub(crate) fn of(page: &Arc<[LogEntry]>, index: usize) -> Option<Self> {
+        (index < page.len()).then(|| Self { page: page.clone(), index })
+    }
+}
+
+impl From<LogEntry> for Held {
+    fn from(entry: LogEntry) -> Self {
+        Self { page: [entry].into(), index: 0 }
+    }
+}
+
+impl Deref for Held {
+    type Target = LogEntry;
+
+    fn deref(&self) -> &LogEntry {
+        &self.page[self.index]
+    }
+}
+
+/// Entries that are read, remembered and sent together.
+pub(crate) const PAGE: u32 = 64;
+
 /// One consistent view of one tenant's objects and refs.
 ///
 /// The log is append-only: an ordinal that one view knows stays valid, with the same entry, in
@@ -53,6 +85,11 @@ pub trait ObjectLog {
 
     /// The entry at a position.
     fn entry(&self, at: Ordinal) -> Result<Option<LogEntry>, ReadError>;
+
+    /// The same without a copy of its bytes, from a log that has them in memory.
+    fn held(&self, at: Ordinal) -> Result<Option<Held>, ReadError> {
+        Ok(self.entry(at)?.map(Held::from))
+    }
 
     /// What the entry at a position is. For a log that can tell without reading its bytes.
     fn shape(&self, at: Ordinal) -> Result<Option<Shape>, ReadError> {
@@ -95,6 +132,16 @@ pub trait ObjectLog {
         Ok(pack()?.map(Arc::new))
     }
 
+    /// The page of entries from `first` on as clones hold it: `make` makes it of entries. `None` from a
+    /// log that does not remember what was made before, and where pages are not full.
+    fn sent_page(
+        &self,
+        _first: Ordinal,
+        _make: &mut dyn FnMut(&[LogEntry]) -> Option<SentPage>,
+    ) -> Result<Option<Arc<SentPage>>, ReadError> {
+        Ok(None)
+    }
+
     /// This tenant's annotated tag `oid`.
     fn tag(&self, oid: &Oid) -> Result<Option<TagObject>, ReadError>;
 
@@ -104,6 +151,23 @@ pub trait ObjectLog {
     /// The ref with this full name.
     fn find_ref(&self, name: &str) -> Result<Option<Ref>, ReadError> {
         Ok(self.refs(name)?.into_iter().next().filter(|found| found.name == name))
+    }
+
+    /// A number that differs between two views of this log whenever their refs do. `None` when it is
+    /// not known.
+    fn ref_changes(&self) -> Result<Option<u64>, ReadError> {
+        Ok(None)
+    }
+
+    /// The refs that `tags` shows, in a form: `write` writes them, for a log that does not remember
+    /// what was written of the same refs before.
+    fn ref_list(
+        &self,
+        _form: RefForm,
+        _tags: Tags,
+        write: &mut dyn FnMut() -> Result<RefList, Error>,
+    ) -> Result<Arc<RefList>, Error> {
+        write().map(Arc::new)
     }
 
     /// At most `most` tags, newest first: of commits in the order of the log, later ones first.

@@ -1,7 +1,7 @@
 //! The command `ls-refs` of protocol version 2 (gitprotocol-v2).
 
 use crate::protocol::unexpected;
-use crate::{Error, Limits, ObjectLog, Ref, Response, UploadPack, pkt, refs};
+use crate::{Error, Limits, ObjectLog, RefForm, Response, UploadPack, pkt, refs};
 
 /// What the client asks for.
 #[derive(Default)]
@@ -48,17 +48,9 @@ pub(crate) fn answer(
     if request.wants("HEAD") {
         put_head(server, log, request, &mut out)?;
     }
-    for Ref { name, oid, peeled } in refs::list(log, server.tags, &request.prefixes)? {
-        let peeled = peeled.filter(|_| request.peel).map(|oid| pkt::oid(&oid));
-        let (label, peeled): (&[u8], &[u8]) = match &peeled {
-            Some(peeled) => (b" peeled:", peeled),
-            None => (b"", b""),
-        };
-        let oid = pkt::oid(&oid);
-        pkt::put_parts(&mut out, &[&oid, b" ", name.as_bytes(), label, peeled, b"\n"]);
-    }
-    out.extend_from_slice(pkt::FLUSH);
-    Ok(Response::without_pack(out))
+    let form = if request.peel { RefForm::Peeled } else { RefForm::Listed };
+    let refs = refs::packets(log, server.tags, &request.prefixes, form)?;
+    Ok(Response::of_refs(out, refs))
 }
 
 /// `HEAD` is symbolic. While its branch is unborn, only a client that can say so hears of it.

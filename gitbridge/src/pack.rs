@@ -1,6 +1,23 @@
 //! The pack format, version 2 (gitformat-pack).
 
 use colophon_model::{GitKind, Oid};
+use sha1::{Digest as _, Sha1};
+
+/// What a pack and its index end with: SHA-1 of all before it. Collisions are not looked for, which
+/// would take several times as long: it is only a checksum, and objects were screened when they were
+/// appended.
+#[derive(Default)]
+pub(crate) struct Checksum(Sha1);
+
+impl Checksum {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn finish(self) -> [u8; 20] {
+        self.0.finalize().into()
+    }
+}
 
 /// `PACK`, the version, the number of objects.
 pub(crate) fn header(objects: u32) -> Vec<u8> {
@@ -43,12 +60,15 @@ fn entry(number: u8, mut size: u64) -> Vec<u8> {
 /// Seven bits a byte, highest first; every byte but the last counts from one, so that no number has
 /// two spellings.
 fn put_distance(out: &mut Vec<u8>, mut distance: u64) {
-    let mut bytes = vec![(distance & 0x7f) as u8];
+    let mut bytes = [0; 10]; // 64 bits, seven a byte
+    let mut from = bytes.len() - 1;
+    bytes[from] = (distance & 0x7f) as u8;
     while distance > 0x7f {
         distance = (distance >> 7) - 1;
-        bytes.push((distance & 0x7f) as u8 | 0x80);
+        from -= 1;
+        bytes[from] = (distance & 0x7f) as u8 | 0x80;
     }
-    out.extend(bytes.iter().rev());
+    out.extend_from_slice(&bytes[from..]);
 }
 
 #[cfg(test)]
@@ -66,5 +86,6 @@ mod tests {
         assert_eq!(ofs_delta(1, 0x80), [0x61, 0x80, 0x00]);
         assert_eq!(ofs_delta(1, 0x407f), [0x61, 0xff, 0x7f]);
         assert_eq!(ofs_delta(1, 0x4080), [0x61, 0x80, 0x80, 0x00]);
+        assert_eq!(ofs_delta(1, u64::MAX).len(), 11, "the longest there is");
     }
 }

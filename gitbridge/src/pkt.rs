@@ -52,11 +52,16 @@ pub(crate) fn put(out: &mut Vec<u8>, bytes: impl AsRef<[u8]>) {
     put_parts(out, &[bytes.as_ref()]);
 }
 
+/// How the length of a packet of `bytes` with its length is spelled.
+pub(crate) fn length(bytes: usize) -> [u8; 4] {
+    debug_assert!(bytes <= MAX_PACKET, "packets have a four-digit length");
+    hex::<4>(&(bytes as u16).to_be_bytes())
+}
+
 /// The same of a packet that comes in parts.
 pub(crate) fn put_parts(out: &mut Vec<u8>, parts: &[&[u8]]) {
     let length = 4 + parts.iter().map(|part| part.len()).sum::<usize>();
-    debug_assert!(length <= MAX_PACKET, "packets have a four-digit length");
-    out.extend_from_slice(&hex::<4>(&(length as u16).to_be_bytes()));
+    out.extend_from_slice(&self::length(length));
     for part in parts {
         out.extend_from_slice(part);
     }

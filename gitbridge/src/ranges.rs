@@ -20,6 +20,21 @@ struct Part {
     end: u32,
 }
 
+/// How far somebody has read, who reads all in order.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cursor {
+    part: usize,
+    /// Of that part.
+    passed: u32,
+}
+
+impl Cursor {
+    /// After `count` more ordinals, none of which is behind the end of the same part.
+    pub(crate) const fn after(self, count: u32) -> Self {
+        Self { part: self.part, passed: self.passed + count }
+    }
+}
+
 impl Ranges {
     /// The ordinals of a set.
     pub(crate) fn new(set: &RoaringBitmap) -> Self {
@@ -43,20 +58,27 @@ impl Ranges {
         self.parts.first().map(|part| Ordinal::new(part.start))
     }
 
+    /// How many ordinals there are from 0 on before the first gap.
+    pub(crate) fn before_gap(&self) -> usize {
+        self.parts.first().filter(|part| part.start == 0).map_or(0, |part| part.end as usize)
+    }
+
     pub(crate) const fn len(&self) -> usize {
         self.len
     }
 
-    /// The ordinal at `index`, in order.
-    pub(crate) fn get(&self, index: usize) -> Option<Ordinal> {
-        let index = u32::try_from(index).ok()?;
-        let part = self.parts.partition_point(|part| part.before <= index).checked_sub(1)?;
-        let Part { before, start, end } = self.parts[part];
-        let at = start.checked_add(index - before)?;
-        (at < end).then_some(Ordinal::new(at))
+    /// The ordinal behind those that `cursor` has passed.
+    pub(crate) fn next(&self, cursor: &mut Cursor) -> Option<Ordinal> {
+        let mut part = self.parts.get(cursor.part)?;
+        if cursor.passed == part.end - part.start {
+            *cursor = Cursor { part: cursor.part + 1, passed: 0 };
+            part = self.parts.get(cursor.part)?;
+        }
+        cursor.passed += 1;
+        Some(Ordinal::new(part.start + cursor.passed - 1))
     }
 
-    /// The inverse of [`Self::get`].
+    /// How many ordinals come before `at`, which is one of them.
     pub(crate) fn index_of(&self, at: Ordinal) -> Option<usize> {
         let at = at.get();
         let part = self.parts.partition_point(|part| part.start <= at).checked_sub(1)?;
@@ -78,12 +100,16 @@ mod tests {
             let expected: BTreeSet<u32> = (start..start + len).chain(more).collect();
             let ranges = Ranges::new(&expected.iter().copied().collect());
             prop_assert_eq!(ranges.len(), expected.len());
+            let gap = (0_u32..300).find(|at| !expected.contains(at)).unwrap();
+            prop_assert_eq!(ranges.before_gap(), gap as usize);
             prop_assert_eq!(ranges.first(), expected.first().map(|at| Ordinal::new(*at)));
+            let mut cursor = Cursor::default();
             for (index, at) in expected.iter().copied().map(Ordinal::new).enumerate() {
-                prop_assert_eq!(ranges.get(index), Some(at));
+                prop_assert_eq!(ranges.next(&mut cursor), Some(at));
                 prop_assert_eq!(ranges.index_of(at), Some(index));
             }
-            prop_assert_eq!(ranges.get(expected.len()), None);
+            prop_assert_eq!(ranges.next(&mut cursor), None);
+            prop_assert_eq!(ranges.next(&mut cursor), None);
             for at in (0..300).filter(|at| !expected.contains(at)) {
                 prop_assert_eq!(ranges.index_of(Ordinal::new(at)), None);
             }

@@ -2,13 +2,13 @@
 
 use colophon_model::{GitKind, LogEntry, Oid, Ordinal};
 
-use crate::{Error, ObjectLog, Shape, delta, zlib};
+use crate::{Error, Held, ObjectLog, Shape, delta, zlib};
 
 /// Longest delta chain: what a reader of the newest version of a file pays at most.
 pub(crate) const MAX_DEPTH: u8 = 50;
 
-pub(crate) fn entry(log: &dyn ObjectLog, at: Ordinal) -> Result<LogEntry, Error> {
-    log.entry(at).map_err(Error::Read)?.ok_or(Error::damaged(at, "there is none"))
+pub(crate) fn entry(log: &dyn ObjectLog, at: Ordinal) -> Result<Held, Error> {
+    log.held(at).map_err(Error::Read)?.ok_or(Error::damaged(at, "there is none"))
 }
 
 pub(crate) fn shape(log: &dyn ObjectLog, at: Ordinal) -> Result<Shape, Error> {

@@ -2,44 +2,16 @@
 
 use colophon_model::{GitKind, LogEntry, Ordinal};
 
+use crate::framing::Framing;
+use crate::log::PAGE;
+use crate::pack::Checksum;
+use crate::piece::{Body, Piece};
 use crate::protocol::PackOptions;
+use crate::ranges::Cursor;
 use crate::select::Plan;
+use crate::sent::{Trace, trace};
 use crate::zlib::Deflater;
-use crate::{Error, Made, ObjectLog, delta, pack, pkt, read};
-
-/// How pack bytes are wrapped for a client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Framing {
-    /// Packets of up to 65,520 bytes, marked with the number of a band.
-    SideBand64k,
-    /// The same with packets of up to 1,000 bytes.
-    SideBand,
-    /// Nothing around the pack.
-    Raw,
-}
-
-/// Marks pack data in a side band.
-const BAND_DATA: u8 = 1;
-/// Marks an error that ends the answer.
-const BAND_ERROR: u8 = 3;
-
-impl Framing {
-    /// The most pack bytes in one piece.
-    const fn payload(self) -> usize {
-        match self {
-            Self::SideBand64k | Self::Raw => pkt::MAX_PACKET - 5,
-            Self::SideBand => 1_000 - 5,
-        }
-    }
-
-    fn wrap(self, band: u8, bytes: &[u8], out: &mut Vec<u8>) {
-        if self == Self::Raw {
-            out.extend_from_slice(bytes);
-        } else {
-            pkt::put_parts(out, &[&[band], bytes]);
-        }
-    }
-}
+use crate::{Error, Made, ObjectLog, SentPage, delta, pack, pkt, read};
 
 /// A pack that was planned in one view of the log and is read from others.
 ///
@@ -52,13 +24,19 @@ pub struct PackStream {
     framing: Framing,
     /// Where each entry began, in the order of the plan.
     offsets: Vec<u64>,
+    cursor: Cursor,
+    /// Entries at the start of the pack that are where other clones have them.
+    alike: usize,
+    /// Of the pages that were sent.
+    trace: Trace,
     tags_sent: usize,
-    /// Bytes of the pack made so far.
+    /// Bytes of the pack up to the end of `piece`.
     made: u64,
-    hasher: Option<sha1dc::Hasher>,
-    pending: Vec<u8>,
-    /// How much of `pending` has been handed out.
-    taken: usize,
+    /// Of what was handed out; gone with the last piece.
+    checksum: Option<Checksum>,
+    piece: Piece,
+    /// What was taken for a piece of the answer when the next read failed.
+    kept: Vec<u8>,
     closed: bool,
 }
 
@@ -75,20 +53,23 @@ impl std::fmt::Debug for PackStream {
 impl PackStream {
     pub(crate) fn new(plan: Plan, options: PackOptions, framing: Framing) -> Result<Self, Error> {
         let objects = u32::try_from(plan.len()).map_err(|_| Error::Full)?;
-        let mut stream = Self {
+        let piece = Piece::new(pack::header(objects), Body::Nothing);
+        let shares = options.ofs_delta && plan.mates.is_empty();
+        Ok(Self {
             offsets: Vec::with_capacity(plan.entries.len()),
+            alike: if shares { plan.entries.before_gap() } else { 0 },
+            trace: Trace::default(),
             plan,
             options,
             framing,
+            cursor: Cursor::default(),
             tags_sent: 0,
-            made: 0,
-            hasher: Some(sha1dc::Hasher::new()),
-            pending: Vec::new(),
-            taken: 0,
+            made: piece.len() as u64,
+            checksum: Some(Checksum::default()),
+            piece,
+            kept: Vec::new(),
             closed: false,
-        };
-        stream.push(&[&pack::header(objects)]);
-        Ok(stream)
+        })
     }
 
     /// The number of objects in the pack.
@@ -103,76 +84,121 @@ impl PackStream {
         Ok(self.next_into(log, &mut piece)?.then_some(piece))
     }
 
-    /// The same, put behind what is in `out`. False after the last piece.
+    /// The same, put behind what is in `out`. False after the last piece. After an error `out` is
+    /// what it was, and the same can be asked again.
     pub fn next_into(&mut self, log: &dyn ObjectLog, out: &mut Vec<u8>) -> Result<bool, Error> {
-        while self.pending.len() - self.taken < self.framing.payload() && self.hasher.is_some() {
-            self.make(log)?;
+        let start = out.len();
+        self.framing.open(out);
+        let body = out.len();
+        out.append(&mut self.kept);
+        let filled = self.fill(log, body, out);
+        if filled.is_ok() && out.len() > body {
+            self.framing.close(start, out);
+            return Ok(true);
         }
-        Ok(self.take(out))
+        self.kept = out.split_off(body);
+        out.truncate(start);
+        filled.map(|()| self.end(out))
+    }
+
+    /// Fills the piece whose bytes begin at `body`.
+    fn fill(&mut self, log: &dyn ObjectLog, body: usize, out: &mut Vec<u8>) -> Result<(), Error> {
+        let end = body + self.framing.payload();
+        let mut hashed = body;
+        while out.len() < end {
+            if !self.piece.is_taken() {
+                self.piece.give(end - out.len(), out);
+            } else if let Some(piece) = self.make(log)? {
+                self.made += piece.len() as u64;
+                self.piece = piece;
+            } else if let Some(mut checksum) = self.checksum.take() {
+                checksum.update(&out[hashed..]);
+                hashed = out.len();
+                self.piece = Piece::new(checksum.finish().to_vec(), Body::Nothing);
+            } else {
+                break;
+            }
+        }
+        // In one go, while the bytes are near.
+        if let Some(checksum) = &mut self.checksum {
+            checksum.update(&out[hashed..]);
+        }
+        Ok(())
+    }
+
+    /// Ends the answer, once.
+    fn end(&mut self, out: &mut Vec<u8>) -> bool {
+        let end = if self.closed { &[] } else { self.framing.end() };
+        self.closed = true;
+        out.extend_from_slice(end);
+        !end.is_empty()
     }
 
     /// The last bytes to send when [`Self::next`] has failed: an error on the third band. Empty
     /// without bands, where only cutting the connection tells the client.
     pub fn failure(&self, error: &Error) -> Vec<u8> {
-        match self.framing {
-            Framing::Raw => Vec::new(),
-            Framing::SideBand64k | Framing::SideBand => {
-                let text = if error.is_clients() { error.to_string() } else { FAILED.to_owned() };
-                let mut out = Vec::new();
-                self.framing.wrap(BAND_ERROR, text.as_bytes(), &mut out);
-                out
-            }
-        }
+        let text = if error.is_clients() { error.to_string() } else { FAILED.to_owned() };
+        self.framing.error(&text)
     }
 
-    fn take(&mut self, out: &mut Vec<u8>) -> bool {
-        let rest = &self.pending[self.taken..];
-        let length = rest.len().min(self.framing.payload());
-        if length > 0 {
-            self.framing.wrap(BAND_DATA, &rest[..length], out);
-            self.taken += length;
-            return true;
+    /// Makes one entry or one tag, or nothing when all are made.
+    fn make(&mut self, log: &dyn ObjectLog) -> Result<Option<Piece>, Error> {
+        if let Some(page) = self.page(log)? {
+            return Ok(Some(page));
         }
-        let ends = !self.closed && self.framing != Framing::Raw;
-        self.closed = true;
-        if ends {
-            out.extend_from_slice(pkt::FLUSH);
+        let mut cursor = self.cursor;
+        if let Some(at) = self.plan.entries.next(&mut cursor) {
+            let piece = self.entry(log, at)?;
+            self.passed(cursor, &[self.made]);
+            return Ok(Some(piece));
         }
-        ends
+        let tag = self.plan.tags.get(self.tags_sent);
+        self.tags_sent += usize::from(tag.is_some());
+        Ok(tag.map(|tag| Piece::new(pack::whole(GitKind::Tag, tag.size), Body::Tag(tag.clone()))))
     }
 
-    /// Makes one entry, one tag or the trailer.
-    fn make(&mut self, log: &dyn ObjectLog) -> Result<(), Error> {
-        if let Some(at) = self.plan.entries.get(self.offsets.len()) {
-            let (head, body) = self.entry(log, at)?;
-            self.offsets.push(self.made);
-            self.push(&[&head, &body]);
-        } else if let Some(tag) = self.plan.tags.get(self.tags_sent) {
-            let tag = tag.clone();
-            self.tags_sent += 1;
-            self.push(&[&pack::whole(GitKind::Tag, tag.size), &tag.deflated]);
-        } else if let Some(hasher) = self.hasher.take() {
-            // Only a checksum here: objects were screened for collisions when they were appended.
-            let digest = hasher.finalize().unwrap_or_else(|collision| collision.digest());
-            self.push(&[digest.as_bytes()]);
+    /// The next page, where one begins that clones share.
+    fn page(&mut self, log: &dyn ObjectLog) -> Result<Option<Piece>, Error> {
+        let (sent, size) = (self.offsets.len(), PAGE as usize);
+        if !sent.is_multiple_of(size) || sent + size > self.alike {
+            return Ok(None);
         }
-        Ok(())
+        let mut make = |entries: &[LogEntry]| {
+            SentPage::make(self.trace, &self.offsets, self.made, entries.iter())
+        };
+        let page = log.sent_page(Ordinal::new(sent as u32), &mut make).map_err(Error::Read)?;
+        let Some(page) = page.filter(|page| page.follows(&self.trace)) else { return Ok(None) };
+        let cursor = self.cursor.after(PAGE);
+        self.passed(cursor, page.offsets());
+        Ok(Some(Piece::new(Vec::new(), Body::Page(page))))
+    }
+
+    /// Notes where entries begin, the last of them just before `cursor`.
+    fn passed(&mut self, cursor: Cursor, offsets: &[u64]) {
+        self.cursor = cursor;
+        self.offsets.extend_from_slice(offsets);
+        if self.offsets.len() <= self.alike && self.offsets.len().is_multiple_of(PAGE as usize) {
+            let page = self.offsets.len() - PAGE as usize;
+            self.trace = trace(&self.trace, &self.offsets[page..]);
+        }
     }
 
     /// The entry of the object at `at`: as it stands in the log when the client can resolve that.
-    fn entry(&self, log: &dyn ObjectLog, at: Ordinal) -> Result<(Vec<u8>, Vec<u8>), Error> {
+    fn entry(&self, log: &dyn ObjectLog, at: Ordinal) -> Result<Piece, Error> {
         let entry = read::entry(log, at)?;
-        let LogEntry { kind, size, inflated, .. } = entry;
+        let mate = || self.plan.mates.get(&at).copied();
         let Some(base) = entry.base else {
-            return match self.plan.mates.get(&at) {
-                Some(mate) => self.made(log, at, &entry, Some(*mate)),
-                None => Ok((pack::whole(kind, size), entry.deflated)),
+            return match mate() {
+                Some(mate) => self.made(log, at, &entry, Some(mate)),
+                None => Ok(Piece::new(pack::whole(entry.kind, entry.size), Body::Held(entry))),
             };
         };
-        if self.offset(base).is_some() || self.options.thin && self.plan.is_had(base, kind) {
-            return Ok((self.delta_head(log, base, inflated)?, entry.deflated));
+        let offset = self.offset(base);
+        if offset.is_some() || self.options.thin && self.plan.is_had(base, entry.kind) {
+            let head = self.delta_head(log, base, offset, entry.inflated)?;
+            return Ok(Piece::new(head, Body::Held(entry)));
         }
-        self.made(log, at, &entry, self.plan.mates.get(&at).copied())
+        self.made(log, at, &entry, mate())
     }
 
     /// The same in another form than that of the log: as a delta against `mate`, or whole.
@@ -182,24 +208,26 @@ impl PackStream {
         at: Ordinal,
         entry: &LogEntry,
         mate: Option<Ordinal>,
-    ) -> Result<(Vec<u8>, Vec<u8>), Error> {
+    ) -> Result<Piece, Error> {
         let mate = mate.filter(|mate| self.offset(*mate).is_some());
         let form = log.made(at, mate, &mut || other_form(log, at, mate))?;
         let head = match form.base {
-            Some(base) => self.delta_head(log, base, form.inflated)?,
+            Some(base) => self.delta_head(log, base, self.offset(base), form.inflated)?,
             None => pack::whole(entry.kind, entry.size),
         };
-        Ok((head, form.deflated.clone()))
+        Ok(Piece::new(head, Body::Made(form)))
     }
 
-    /// Starts a delta against an object that is in the pack already, or that the client has.
+    /// Starts a delta against an object that is in the pack already, at `offset`, or that the client
+    /// has.
     fn delta_head(
         &self,
         log: &dyn ObjectLog,
         base: Ordinal,
+        offset: Option<u64>,
         inflated: u64,
     ) -> Result<Vec<u8>, Error> {
-        match self.offset(base).filter(|_| self.options.ofs_delta) {
+        match offset.filter(|_| self.options.ofs_delta) {
             Some(offset) => Ok(pack::ofs_delta(inflated, self.made - offset)),
             None => Ok(pack::ref_delta(inflated, read::shape(log, base)?.oid)),
         }
@@ -208,19 +236,6 @@ impl PackStream {
     /// Where the entry of an object that was sent began.
     fn offset(&self, at: Ordinal) -> Option<u64> {
         self.offsets.get(self.plan.entries.index_of(at)?).copied()
-    }
-
-    fn push(&mut self, parts: &[&[u8]]) {
-        // What was handed out goes first; less than one piece is left to move.
-        self.pending.drain(..self.taken);
-        self.taken = 0;
-        for part in parts {
-            if let Some(hasher) = &mut self.hasher {
-                hasher.update(part);
-            }
-            self.pending.extend_from_slice(part);
-            self.made += part.len() as u64;
-        }
     }
 }
 
@@ -251,15 +266,5 @@ mod tests {
     fn streams_can_be_sent() {
         const fn is_send<T: Send>() {}
         is_send::<PackStream>();
-    }
-
-    #[test]
-    fn pieces_fit_their_band() {
-        for (framing, size) in [(Framing::SideBand64k, 65_520), (Framing::SideBand, 1_000)] {
-            let mut piece = Vec::new();
-            framing.wrap(BAND_DATA, &vec![0; framing.payload()], &mut piece);
-            assert_eq!(piece.len(), size);
-            assert_eq!(&piece[..5], format!("{size:04x}\u{1}").as_bytes());
-        }
     }
 }

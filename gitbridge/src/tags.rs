@@ -38,7 +38,8 @@ impl PackTags {
         sent: &Ranges,
         oldest: Ordinal,
     ) -> Result<(), Error> {
-        let mut most = AT_FIRST;
+        // Every tag is of a commit that is not older than the first object.
+        let mut most = if oldest == Ordinal::new(0) { usize::MAX } else { AT_FIRST };
         loop {
             let newest = log.newest_tags(most).map_err(Error::Read)?;
             let found = newest.iter().map(|tag| self.find(log, tag, sent));

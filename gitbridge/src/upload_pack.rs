@@ -1,8 +1,12 @@
 //! The door: one request in, one answer out.
 
+use bytes::Bytes;
 use colophon_model::TenantBranch;
 
-use crate::{Error, Limits, ObjectLog, PackStream, Protocol, Tags, advertise, v0, v2};
+use crate::{Error, Limits, ObjectLog, PackStream, Protocol, Tags, advertise, pkt, v0, v2};
+
+/// Bytes of refs that are copied sooner than sent in parts.
+const SHORT: usize = 16 * 1024;
 
 /// Answers for one tenant's repository. Read-only: there is no receive-pack.
 #[derive(Debug, Clone)]
@@ -22,11 +26,13 @@ pub struct UploadPack {
     pub limits: Limits,
 }
 
-/// An answer: `head` first, then the pieces of `pack`, when there is one.
+/// An answer: `head` first, then `refs`, then the pieces of `pack`, when there is one.
 #[derive(Debug)]
 pub struct Response {
     /// The first bytes of the body.
     pub head: Vec<u8>,
+    /// What follows, in order: parts of lists that other answers share.
+    pub refs: Vec<Bytes>,
     /// The rest of the body.
     pub pack: Option<PackStream>,
 }
@@ -34,7 +40,7 @@ pub struct Response {
 impl UploadPack {
     /// The body for `GET info/refs?service=git-upload-pack`
     /// (`application/x-git-upload-pack-advertisement`).
-    pub fn advertise(&self, log: &dyn ObjectLog, protocol: Protocol) -> Result<Vec<u8>, Error> {
+    pub fn advertise(&self, log: &dyn ObjectLog, protocol: Protocol) -> Result<Response, Error> {
         advertise::advertise(self, log, protocol)
     }
 
@@ -59,6 +65,21 @@ impl UploadPack {
 
 impl Response {
     pub(crate) const fn without_pack(head: Vec<u8>) -> Self {
-        Self { head, pack: None }
+        Self { head, refs: Vec::new(), pack: None }
+    }
+
+    pub(crate) const fn with_pack(head: Vec<u8>, pack: PackStream) -> Self {
+        Self { head, refs: Vec::new(), pack: Some(pack) }
+    }
+
+    /// `head`, `refs` and a flush. What is short is in one piece.
+    pub(crate) fn of_refs(mut head: Vec<u8>, mut refs: Vec<Bytes>) -> Self {
+        if refs.iter().map(Bytes::len).sum::<usize>() <= SHORT {
+            refs.drain(..).for_each(|part| head.extend_from_slice(&part));
+            head.extend_from_slice(pkt::FLUSH);
+        } else {
+            refs.push(Bytes::from_static(pkt::FLUSH));
+        }
+        Self { head, refs, pack: None }
     }
 }

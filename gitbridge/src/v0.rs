@@ -3,12 +3,13 @@
 use colophon_model::Oid;
 
 use crate::filter::Filter;
+use crate::framing::Framing;
 use crate::negotiate::Hearing;
 use crate::pkt::{self, Packet};
 use crate::protocol::{PackOptions, parse_oid, unexpected};
 use crate::select::{Terms, Wanted};
 use crate::shallow::DepthRequest;
-use crate::stream::{Framing, PackStream};
+use crate::stream::PackStream;
 use crate::{Error, Limits, ObjectLog, Response, UploadPack};
 
 pub(crate) fn answer(
@@ -35,7 +36,7 @@ pub(crate) fn answer(
     let haves = talk.hearing.commits();
     let plan = wanted.plan(log, haves, &boundary, request.terms, &server.limits)?;
     let pack = PackStream::new(plan, request.options, request.framing)?;
-    Ok(Response { head: talk.out, pack: Some(pack) })
+    Ok(Response::with_pack(talk.out, pack))
 }
 
 /// How a client wants its `have` lines answered.

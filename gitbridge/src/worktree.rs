@@ -29,6 +29,16 @@ enum Child {
     Open(Dir),
 }
 
+/// A file that another one is likely to resemble.
+struct Alike {
+    oid: Oid,
+    /// How many letters their names begin with in common.
+    shared: usize,
+}
+
+/// Entries of a directory, from a place in it on.
+type Nearest<'a> = Box<dyn Iterator<Item = (&'a String, &'a Child)> + 'a>;
+
 /// A tree that a [`Dir`] became, with the one it replaces.
 pub(crate) struct NewTree {
     pub(crate) object: Object,
@@ -51,8 +61,8 @@ impl Dir {
         Ok(Self { old: Some(oid), children })
     }
 
-    /// Puts a file and returns a blob that it is likely to resemble: the one that it replaces, or a
-    /// neighbour of the same kind.
+    /// Puts a file and returns a blob that it is likely to resemble: the one that it replaces, a
+    /// neighbour of the same kind, or one at the same place in a folder beside its own.
     pub(crate) fn put(
         &mut self,
         log: &dyn ObjectLog,
@@ -61,7 +71,7 @@ impl Dir {
         oid: Oid,
     ) -> Result<Option<Oid>, Error> {
         let (folders, name) = split(path);
-        let mut dir = self;
+        let mut dir = &mut *self;
         for folder in folders {
             dir.check_name(folder, path)?;
             let child = dir.children.entry(folder.to_owned());
@@ -69,29 +79,94 @@ impl Dir {
         }
         dir.check_name(name, path)?;
         let new = Child::Closed { mode: entry_kind(mode).into(), oid };
-        match dir.children.insert(name.to_owned(), new) {
-            None => Ok(dir.neighbour(name)),
-            Some(Child::Closed { mode, oid }) if mode.is_blob() => Ok(Some(oid)),
-            Some(child) if child.is_vacant() => Ok(dir.neighbour(name)),
-            Some(_) => Err(refuse(path, "a folder stands there")),
+        let alike = match dir.children.insert(name.to_owned(), new) {
+            None => dir.neighbour(name),
+            Some(Child::Closed { mode, oid }) if mode.is_blob() => return Ok(Some(oid)),
+            Some(child) if child.is_vacant() => dir.neighbour(name),
+            Some(_) => return Err(refuse(path, "a folder stands there")),
+        };
+        match alike {
+            Some(Alike { shared: 0, oid }) => Ok(self.cousin(log, path)?.or(Some(oid))),
+            Some(Alike { oid, .. }) => Ok(Some(oid)),
+            None => self.cousin(log, path),
+        }
+    }
+
+    /// A file at the same place in the folder beside one of the folders of `path`: the folders of two
+    /// flows are generated alike. Innermost folders first; a few trees are read, however many
+    /// folders there are.
+    fn cousin(&mut self, log: &dyn ObjectLog, path: &ArtifactPath) -> Result<Option<Oid>, Error> {
+        let (folders, name) = split(path);
+        let folders: Vec<&str> = folders.collect();
+        for above in (0..folders.len()).rev() {
+            let Some(dir) = self.descend(log, path, &folders[..above])? else { continue };
+            let Some(beside) = dir.folder_beside(folders[above]) else { continue };
+            let place = [&[&*beside], &folders[above + 1..]].concat();
+            let alike = dir.descend(log, path, &place)?.and_then(|dir| dir.resembling(name));
+            if alike.is_some() {
+                return Ok(alike);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The folder at `folders`, if there is one.
+    fn descend(
+        &mut self,
+        log: &dyn ObjectLog,
+        path: &ArtifactPath,
+        folders: &[&str],
+    ) -> Result<Option<&mut Self>, Error> {
+        let mut dir = self;
+        for folder in folders {
+            match dir.children.get_mut(*folder) {
+                Some(child) if child.is_folder() => dir = child.opened(log, path)?,
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(dir))
+    }
+
+    /// The nearest folder by name.
+    fn folder_beside(&self, name: &str) -> Option<String> {
+        let (mut before, mut after) = self.around(name);
+        let folder = |(other, child): (&String, &Child)| {
+            (child.is_folder() && !child.is_vacant()).then(|| other.clone())
+        };
+        before.find_map(folder).or_else(|| after.find_map(folder))
+    }
+
+    /// The file of this name, or else one that is named alike.
+    fn resembling(&self, name: &str) -> Option<Oid> {
+        match self.children.get(name) {
+            Some(Child::Closed { mode, oid }) if mode.is_blob() => Some(*oid),
+            _ => self.neighbour(name).filter(|found| found.shared > 0).map(|found| found.oid),
         }
     }
 
     /// The nearest file by name that ends in the same extension: generated files of a folder are
     /// alike.
-    fn neighbour(&self, name: &str) -> Option<Oid> {
+    fn neighbour(&self, name: &str) -> Option<Alike> {
         let extension = name.rsplit_once('.').map(|(_, extension)| extension)?;
         let alike = |(other, child): (&String, &Child)| match child {
             Child::Closed { mode, oid } if mode.is_blob() => {
                 let (_, end) = other.rsplit_once('.')?;
-                (end == extension).then_some(*oid)
+                let shared = name.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+                (end == extension).then_some(Alike { shared, oid: *oid })
             }
             _ => None,
         };
+        let (mut before, mut after) = self.around(name);
+        let nearest = [after.find_map(alike), before.find_map(alike)];
+        nearest.into_iter().flatten().max_by_key(|found| found.shared)
+    }
+
+    /// What stands before `name`, the nearest first, and what stands behind it.
+    fn around(&self, name: &str) -> (Nearest<'_>, Nearest<'_>) {
         let before = (Bound::Unbounded, Bound::Excluded(name));
         let after = (Bound::Excluded(name), Bound::Unbounded);
-        let found = self.children.range::<str, _>(before).rev().find_map(alike);
-        found.or_else(|| self.children.range::<str, _>(after).find_map(alike))
+        let before = self.children.range::<str, _>(before).rev();
+        (Box::new(before), Box::new(self.children.range::<str, _>(after)))
     }
 
     /// Removes a file.
@@ -155,6 +230,14 @@ impl Child {
     /// Whether this is a folder that will disappear.
     fn is_vacant(&self) -> bool {
         matches!(self, Self::Open(dir) if dir.is_vacant())
+    }
+
+    /// Whether a folder stands here, or stood here when the commit began.
+    fn is_folder(&self) -> bool {
+        match self {
+            Self::Open(_) => true,
+            Self::Closed { mode, .. } => mode.is_tree(),
+        }
     }
 
     /// This child as a directory, read when it is still closed.

@@ -8,14 +8,14 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use colophon_gitbridge::{Limits, Protocol, Tags, UploadPack};
+use colophon_gitbridge::{Limits, Protocol, Response as GitResponse, Tags, UploadPack};
 use colophon_model::TenantBranch;
 use colophon_store::rows::TenantRow;
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::body::read_body;
-use super::git_stream::{Answer, StreamError};
+use super::git_stream::{Answer, StreamError, whole};
 use super::path::Segments;
 use super::{ApiError, auth};
 use crate::app::{App, SharedApp};
@@ -53,10 +53,13 @@ pub(super) async fn advertise(
 
 fn advertisement(app: &App, repo: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
     let repo = Repo::open(app, repo, headers)?;
+    let uid = repo.tenant.uid;
+    let turn = app.press.objects.turn();
     let view = app.press.store.view()?;
-    let log = TenantLog::new(&view, repo.tenant.uid);
-    let body = repo.door.advertise(&log, protocol(headers)).map_err(|e| ApiError::internal(&e))?;
-    answer("application/x-git-upload-pack-advertisement", Body::from(body))
+    let log = TenantLog::new(&view, uid);
+    let log = app.press.objects.over(turn, *uid.as_bytes(), &log);
+    let begun = repo.door.advertise(&log, protocol(headers)).map_err(|e| ApiError::internal(&e))?;
+    answer("application/x-git-upload-pack-advertisement", whole(begun.head, begun.refs))
 }
 
 /// `POST /git/<slug>.git/git-upload-pack`: the answer is planned in one snapshot, and streamed when
@@ -95,11 +98,14 @@ fn begin(app: &App, repo: &Repo, headers: &HeaderMap, body: &Bytes) -> Result<An
     let log = app.press.objects.over(turn, *uid.as_bytes(), &log);
     match repo.door.answer(&log, protocol(headers), &request) {
         Ok(response) => {
-            let mut answer = Answer { uid, head: response.head, pack: response.pack };
+            let GitResponse { head, refs, pack } = response;
+            let mut answer = Answer { uid, head, refs, pack };
             answer.fill(app).map_err(|e: StreamError| ApiError::internal(&e))?;
             Ok(answer)
         }
-        Err(error) if error.is_clients() => Ok(Answer { uid, head: error.to_packet(), pack: None }),
+        Err(error) if error.is_clients() => {
+            Ok(Answer { uid, head: error.to_packet(), refs: Vec::new(), pack: None })
+        }
         Err(error) => Err(ApiError::internal(&error)),
     }
 }

@@ -1,5 +1,6 @@
 //! A pack on its way to a Git client, as fast as the client takes it and no faster.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,6 +21,9 @@ use crate::turnstile::Passage;
 /// Bytes that are read in one go, of one snapshot. An answer that is no longer needs no stream.
 const CHUNK: usize = 128 * 1024;
 
+/// A piece of a pack, which may begin just before a chunk is full.
+const PIECE: usize = 64 * 1024;
+
 /// Chunks that may wait for a slow reader.
 const CHUNKS_AHEAD: usize = 2;
 
@@ -29,6 +33,8 @@ pub(super) struct Answer {
     pub(super) uid: TenantUid,
     /// What is made of it so far.
     pub(super) head: Vec<u8>,
+    /// What follows it, shared with other answers.
+    pub(super) refs: Vec<Bytes>,
     /// What is still to be made.
     pub(super) pack: Option<PackStream>,
 }
@@ -52,7 +58,7 @@ impl Answer {
     /// reader pins nothing; its place among the tenant's requests is kept to the end.
     pub(super) fn body(self, app: SharedApp, passage: Passage) -> Body {
         if self.pack.is_none() {
-            return Body::from(self.head);
+            return whole(self.head, self.refs);
         }
         let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
         let whole = Arc::new(AtomicBool::new(false));
@@ -66,6 +72,15 @@ impl Answer {
         });
         Body::from_stream(ReceiverStream::new(receiver).map(Ok).chain(cut_unless(ended)))
     }
+}
+
+/// The body of an answer that is all there.
+pub(super) fn whole(head: Vec<u8>, refs: Vec<Bytes>) -> Body {
+    if refs.is_empty() {
+        return Body::from(head);
+    }
+    let parts = std::iter::once(head.into()).chain(refs);
+    Body::from_stream(tokio_stream::iter(parts.map(Ok::<_, Infallible>)))
 }
 
 type Sender = mpsc::Sender<Bytes>;
@@ -109,6 +124,8 @@ async fn run(app: &SharedApp, mut answer: Answer, sender: &Sender) -> Result<(),
             return Ok(());
         }
         let reader = app.clone();
+        // Room for all of it, so that nothing is moved while it grows.
+        answer.head.reserve_exact(CHUNK + PIECE);
         let filled = app.reads.resume(move || {
             let filled = answer.fill(&reader);
             (answer, filled)

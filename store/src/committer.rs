@@ -3,15 +3,18 @@
 use std::collections::{BTreeSet, HashSet};
 use std::io;
 
-use colophon_model::Digest;
+use colophon_model::{Digest, TenantUid};
 
 use crate::blob::{self, BlobRow, Place};
 use crate::damage::{Damage, Quarantined};
-use crate::row::{Row, key_bytes};
+use crate::row::{KeyPart as _, Row, key_bytes};
+use crate::rows::RefChanges;
 use crate::sequence::Sequence;
 use crate::space::{Space, is_full};
 use crate::sync::Arc;
-use crate::{Batch, Change, CommitError, Conflict, Kv, PreparedBlob, Segments, Snapshot, Table};
+use crate::{
+    Batch, Change, CommitError, Conflict, InvalidRow, Kv, PreparedBlob, Segments, Snapshot, Table,
+};
 
 /// Everything the writer works on. It is on one thread at a time.
 pub(crate) struct Committer {
@@ -92,14 +95,43 @@ impl Committer {
 
     /// Commits batches of rows alone, such as those of maintenance.
     pub(crate) fn commit_rows(&self, batches: &[Batch]) -> io::Result<Vec<Result<(), Conflict>>> {
-        self.kv.commit(&batches.iter().collect::<Vec<_>>())
+        self.apply(&batches.iter().collect::<Vec<_>>())
+    }
+
+    /// The only way to the rows. Who changes refs need not remember to count that.
+    fn apply(&self, batches: &[&Batch]) -> io::Result<Vec<Result<(), Conflict>>> {
+        let counted = self.count_ref_changes(batches)?;
+        let all: Vec<&Batch> = batches.iter().copied().chain(&counted).collect();
+        let mut results = self.kv.commit(&all)?;
+        results.truncate(batches.len());
+        Ok(results)
+    }
+
+    /// Raises the number of each tenant whose refs `batches` write, in a batch behind them. It is
+    /// raised as well when a batch meets a conflict, which says no more than that refs may differ.
+    fn count_ref_changes(&self, batches: &[&Batch]) -> io::Result<Option<Batch>> {
+        let tenants: BTreeSet<TenantUid> =
+            batches.iter().flat_map(|b| tenants_of_refs(b)).collect();
+        if tenants.is_empty() {
+            return Ok(None);
+        }
+        let (snapshot, mut batch) = (self.kv.snapshot()?, Batch::default());
+        for tenant in tenants {
+            let key = RefChanges::encode_key(&tenant);
+            let row = snapshot.get(RefChanges::TABLE, &key)?;
+            let row = row.map(|row| RefChanges::decode(&row)).transpose().map_err(invalid)?;
+            let count = row.unwrap_or_default().count + 1;
+            let row = RefChanges { count }.encode();
+            batch.writes.insert((RefChanges::TABLE, key), Some(row));
+        }
+        Ok(Some(batch))
     }
 
     fn write(&mut self, group: &[&Change]) -> Result<Vec<Result<(), Conflict>>, Failed> {
         let rows = self.store_blobs(group)?;
         let changes = group.iter().map(|change| &change.batch);
         let batches: Vec<&Batch> = std::iter::once(&rows.batch).chain(changes).collect();
-        let mut results = self.kv.commit(&batches)?;
+        let mut results = self.apply(&batches)?;
         self.damage.set(&rows.damaged, &rows.healed);
         // The batch of blobs has no checks, and nobody waits for it.
         Ok(results.split_off(1))
@@ -203,6 +235,18 @@ impl From<io::Error> for Failed {
     fn from(error: io::Error) -> Self {
         Self::Stopped(error)
     }
+}
+
+/// The tenants whose refs a batch writes or deletes.
+fn tenants_of_refs(batch: &Batch) -> impl Iterator<Item = TenantUid> {
+    let from = (Table::Ref, Vec::new());
+    let refs = batch.writes.range(from..).map(|((table, key), _)| (table, key));
+    let keys = refs.take_while(|(table, _)| **table == Table::Ref);
+    keys.filter_map(|(_, key)| TenantUid::take(&mut key.as_slice()))
+}
+
+fn invalid(error: InvalidRow) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 /// Adds the row that says where a blob is.

@@ -22,7 +22,7 @@ use crate::rows::{SlugOf, TenantHead, TenantRow, TokenRow};
 use crate::{Change, CommitError, Error, KeyRange, Order, Pace, Store, Table, View};
 
 /// Tables whose keys begin with a tenant's uid.
-const TENANT_TABLES: [Table; 21] = [
+const TENANT_TABLES: [Table; 22] = [
     Table::Slug,
     Table::TenantHead,
     Table::Planted,
@@ -34,6 +34,8 @@ const TENANT_TABLES: [Table; 21] = [
     Table::Build,
     Table::BuildNumber,
     Table::Ref,
+    // Behind the refs: erasing them is a change of theirs.
+    Table::RefChanges,
     Table::GitLog,
     Table::GitOid,
     Table::GitTag,

@@ -18,8 +18,8 @@ mod tenant;
 
 pub use edge::{BundleAlias, TufFile};
 pub use flow::{BuildNumber, EdgeHead, FlowClaim, FlowHead, FlowOwner, SeenPlan};
-pub(crate) use git::blob_of_log_entry;
 pub use git::{GitOid, RefRow};
+pub(crate) use git::{RefChanges, blob_of_log_entry};
 pub use mirror::{Effect, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow};
 pub use tenant::{
     FirstCommit, Planted, QuotaStamp, RootsOrigin, SlugOf, TenantHead, TenantRow, TokenRow,
@@ -74,6 +74,7 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::Build => row::<BuildRecord>(key, value),
         Table::BuildNumber => row::<BuildNumber>(key, value),
         Table::Ref => row::<RefRow>(key, value),
+        Table::RefChanges => row::<RefChanges>(key, value),
         Table::GitLog => row::<LogEntry>(key, value),
         Table::GitOid => row::<GitOid>(key, value),
         Table::GitTag => row::<TagObject>(key, value),

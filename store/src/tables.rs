@@ -72,6 +72,8 @@ tables! {
     BuildNumber = "build-number-1",
     /// (uid, full ref name) → object ids.
     Ref = "ref-1",
+    /// Tenant uid → how often its refs changed.
+    RefChanges = "ref-changes-1",
     /// (uid, ordinal) → object of the Git log.
     GitLog = "git-log-1",
     /// (uid, object id) → ordinal in the Git log.

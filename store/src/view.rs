@@ -9,6 +9,7 @@ use crate::blob::{self, Member};
 use crate::damage::Damage;
 use crate::layered::Layered;
 use crate::row::key_bytes;
+use crate::rows::RefChanges;
 use crate::sync::Arc;
 use crate::{
     Change, Entry, Error, InvalidRow, KeyPart, KeyRange, Lease, Order, Row, Segments, Snapshot,
@@ -88,6 +89,15 @@ impl View {
         };
         self.snapshot.visit(R::TABLE, &range, &mut visit).map_err(Error::Read)?;
         broken.map_or(Ok(()), |error| Err(error.of(R::TABLE)))
+    }
+
+    /// A number that every change of the tenant's refs raises: two views that answer the same show the
+    /// same refs. `None` in a lane's view with changes on their way, which are not counted yet.
+    pub fn ref_changes(&self, tenant: TenantUid) -> Result<Option<u64>, Error> {
+        if !self.snapshot.above.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(self.get::<RefChanges>(&tenant)?.unwrap_or_default().count))
     }
 
     /// Whether `tenant` has the blob, so that a change may name it without bringing its bytes. A

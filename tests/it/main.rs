@@ -14,6 +14,7 @@ mod git_bounds;
 mod git_files;
 mod git_http;
 mod git_rebuild;
+mod git_refs;
 mod isolation;
 mod layering;
 mod maintenance;

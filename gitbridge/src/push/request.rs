@@ -3,9 +3,10 @@
 use colophon_model::Oid;
 
 use super::Advertisement;
+use crate::framing::Framing;
 use crate::protocol::PackOptions;
 use crate::select::Plan;
-use crate::stream::{Framing, PackStream};
+use crate::stream::PackStream;
 use crate::{Error, pkt};
 
 /// Moves one ref of the remote.

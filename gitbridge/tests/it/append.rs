@@ -207,3 +207,30 @@ fn a_new_file_is_a_delta_against_its_neighbour() {
     assert!(alone.base.is_none(), "nothing there ends in .txt");
     assert!(alike.base.is_some() && alike.deflated.len() < 80, "{}", alike.deflated.len());
 }
+
+/// The first files of a new folder have no neighbour there, or none of their sort; the folder of the flow beside it
+/// has files that were generated alike.
+#[test]
+fn a_file_of_a_new_folder_is_a_delta_against_one_of_the_folder_beside() {
+    let mut tenant = Tenant::default();
+    let text = |flow: &str, what: &str| {
+        let lines = (0..60).map(|n| format!("{what} {}\n", n * 7919 % 1000));
+        format!("{flow}\n{}", lines.collect::<String>())
+    };
+    let files = |flow: &str, segment: &str| {
+        [
+            put(&format!("edge/{flow}/manifest.json"), &text(flow, "index")),
+            put(&format!("edge/{flow}/python/colophon_edge.py"), "the runtime of all\n"),
+            put(&format!("edge/{flow}/python/segment_{segment}.py"), &text(flow, "step")),
+        ]
+    };
+    tenant.commit(&files("alpha", "one")).unwrap();
+    let from = tenant.log.entries.len();
+    for (flow, segment) in [("beta", "two"), ("aaron", "zero")] {
+        tenant.commit(&files(flow, segment)).unwrap();
+    }
+    let new = tenant.log.entries[from..].iter().filter(|entry| entry.kind == GitKind::Blob);
+    let sizes: Vec<_> = new.map(|entry| (entry.base.is_some(), entry.deflated.len())).collect();
+    assert_eq!(sizes.len(), 4, "two files of each flow; the third is known");
+    assert!(sizes.iter().all(|(delta, size)| *delta && *size < 60), "{sizes:?}");
+}

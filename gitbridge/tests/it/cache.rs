@@ -58,6 +58,41 @@ fn what_was_read_is_not_read_again() {
     assert!(log.entries.get() - before <= 2 * grows, "only the end of the log is read again");
 }
 
+/// The whole list of refs, through `log`.
+fn list(log: &dyn ObjectLog) -> Vec<u8> {
+    let lines = ["command=ls-refs", "0001", "peel", "ref-prefix refs/", "0000"];
+    drain(log, upload_pack().answer(log, Protocol::V2, &body(&lines)).unwrap())
+}
+
+#[test]
+fn a_list_of_refs_is_made_once_until_they_change() {
+    let mut tenant = Tenant::with_builds(20);
+    let cache = Cache::new(16 << 20);
+    let before = list(&tenant.log);
+    let log = CountingLog::new(&tenant.log);
+    let through = |id| list(&cache.over(cache.turn(), id, &log));
+    assert!(through(ID) == before && through(ID) == before);
+    assert_eq!(log.scans.get(), 2, "a log that does not know of changes is read each time");
+    log.changes.set(Some(3));
+    assert!(through(ID) == before && through(ID) == before);
+    assert_eq!(log.scans.get(), 3);
+    assert!(through([8; 16]) == before);
+    assert_eq!(log.scans.get(), 4, "another log is another list");
+    tenant.build();
+    let (after, log) = (list(&tenant.log), CountingLog::new(&tenant.log));
+    assert!(after != before);
+    for changes in [4, 4, 5] {
+        log.changes.set(Some(changes));
+        assert!(list(&cache.over(cache.turn(), ID, &log)) == after);
+    }
+    assert_eq!(log.scans.get(), 2);
+    let old = cache.turn();
+    cache.forget(ID);
+    assert!(list(&cache.over(old, ID, &log)) == after);
+    assert!(list(&cache.over(cache.turn(), ID, &log)) == after);
+    assert_eq!(log.scans.get(), 4, "a snapshot from before leaves nothing behind");
+}
+
 /// A log that was made anew may hold other deltas.
 #[test]
 fn nothing_of_a_forgotten_log_is_remembered() {

@@ -4,7 +4,7 @@ use colophon_gitbridge::{Cache, Error, ObjectLog, Protocol, Response};
 use colophon_model::GitKind;
 use proptest::prelude::*;
 
-use crate::support::{CountingLog, Tenant, body, upload_pack};
+use crate::support::{CountingLog, Tenant, body, upload_pack, whole_head};
 
 const PROTOCOLS: [Protocol; 2] = [Protocol::V0, Protocol::V2];
 
@@ -14,7 +14,7 @@ fn ls_refs(log: &CountingLog<'_>, prefixes: &[String]) -> String {
     lines.extend(prefixes.iter().map(String::as_str));
     lines.push("0000");
     let response = upload_pack().answer(log, Protocol::V2, &body(&lines)).unwrap();
-    String::from_utf8(response.head).unwrap()
+    String::from_utf8(whole_head(&response)).unwrap()
 }
 
 /// A fetch of `wants` by a client that has `haves`, answered up to the pack.

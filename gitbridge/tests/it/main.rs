@@ -9,6 +9,7 @@ mod differential;
 mod export;
 mod oracle;
 mod packs;
+mod pages;
 mod paths;
 mod protocol;
 mod push;

@@ -4,7 +4,7 @@ use colophon_gitbridge::{Limits, Protocol, UploadPack};
 use colophon_model::Oid;
 use proptest::prelude::*;
 
-use crate::support::{MemoryLog, Tenant, ask, body, upload_pack};
+use crate::support::{MemoryLog, Tenant, ask, body, upload_pack, whole_head};
 
 const UNKNOWN: Oid = Oid::from_bytes([0xab; 20]);
 
@@ -12,9 +12,13 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+fn advertise(log: &MemoryLog, protocol: Protocol) -> Vec<u8> {
+    whole_head(&upload_pack().advertise(log, protocol).unwrap())
+}
+
 #[test]
 fn version_2_advertises_what_works_and_nothing_else() {
-    let bytes = upload_pack().advertise(&MemoryLog::default(), Protocol::V2).unwrap();
+    let bytes = advertise(&MemoryLog::default(), Protocol::V2);
     let expected = "001e# service=git-upload-pack\n0000000eversion 2\n\
                     0018agent=colophon/test\n0013ls-refs=unborn\n\
                     0034fetch=shallow wait-for-done filter sideband-all\n\
@@ -25,7 +29,7 @@ fn version_2_advertises_what_works_and_nothing_else() {
 #[test]
 fn version_0_advertises_refs_with_peeled_tags() {
     let tenant = Tenant::with_builds(0);
-    let bytes = upload_pack().advertise(&tenant.log, Protocol::V0).unwrap();
+    let bytes = advertise(&tenant.log, Protocol::V0);
     let answer = text(&bytes);
     let lines: Vec<&str> = answer.lines().collect();
     let tip = tenant.tip();
@@ -37,14 +41,14 @@ fn version_0_advertises_refs_with_peeled_tags() {
         &lines[4][4..],
         format!("{tip} refs/tags/{}^{{}}", "bld/acme/00000000000000000-cloud")
     );
-    let v1 = upload_pack().advertise(&tenant.log, Protocol::V1).unwrap();
+    let v1 = advertise(&tenant.log, Protocol::V1);
     assert_eq!(text(&v1).replacen("000eversion 1\n", "", 1), answer);
 }
 
 #[test]
 fn an_empty_repository_says_so() {
     let log = MemoryLog::default();
-    let v0 = upload_pack().advertise(&log, Protocol::V0).unwrap();
+    let v0 = advertise(&log, Protocol::V0);
     assert!(text(&v0).contains(&format!("{} capabilities^{{}}\0", "0".repeat(40))));
     assert!(!text(&v0).contains("symref="));
     let head = ["command=ls-refs", "0001", "symrefs", "unborn", "0000"];
@@ -195,7 +199,7 @@ fn wanted_refs_follow_shallow_info() {
     let refused = ask(&unknown).unwrap_err().to_string();
     assert_eq!(refused, "upload-pack: unknown ref refs/heads/x");
     let advertised = server.advertise(&tenant.log, Protocol::V2).unwrap();
-    assert!(text(&advertised).contains(" filter ref-in-want "));
+    assert!(text(&whole_head(&advertised)).contains(" filter ref-in-want "));
 }
 
 /// A client that was not told of it does not send it.

@@ -4,6 +4,7 @@
 use colophon_model::{Digest, GitKind, LogEntry, Oid, Ordinal, TagObject, TenantUid};
 use serde::{Deserialize, Serialize};
 
+use super::json_row;
 use crate::row::{from_json, take_array, to_json};
 use crate::{InvalidRow, Row, Table};
 
@@ -47,6 +48,17 @@ fn take_oid(bytes: &[u8]) -> Option<(Oid, &[u8])> {
     let oid = std::str::from_utf8(hex).ok()?.parse().ok()?;
     Some((oid, rest.strip_prefix(b"\"")?))
 }
+
+/// How often a tenant's refs changed. The store raises it with every change that writes or deletes a
+/// [`RefRow`], so nobody else does; [`crate::View::ref_changes`] reads it. No row is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RefChanges {
+    /// The number of commits that changed a ref; some may have changed none.
+    pub(crate) count: u64,
+}
+
+json_row!(RefChanges, RefChanges, TenantUid);
 
 /// Where in the log an object is. The value is the ordinal, `u32` big-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use colophon_model::Digest;
-use colophon_store::rows::{BuildNumber, TenantHead};
+use colophon_store::rows::{BuildNumber, RefRow, TenantHead};
 use colophon_store::{Change, CommitError, Row};
 
 use crate::support::{blob, build, controlled, head, noise, uid};
@@ -31,6 +31,32 @@ fn a_build_rests_on_one_that_is_not_durable_yet() {
     first_ticket.wait().unwrap();
     second_ticket.wait().unwrap();
     assert_eq!(head(&store.view().unwrap(), uid(1)), Some(second));
+}
+
+/// Who remembers a list of refs asks for this number, so it is raised with every change of a ref, and
+/// nothing is said of changes that may yet be refused.
+#[test]
+fn changes_of_refs_are_counted() {
+    let (store, kv, _) = controlled();
+    let count = |n| store.view().unwrap().ref_changes(uid(n)).unwrap();
+    let name = |n| (uid(n), "refs/tags/x".to_owned());
+    let row = RefRow { oid: "7".repeat(40).parse().unwrap(), peeled: None };
+    let commit = |change| store.commit(change).unwrap();
+    assert_eq!((count(1), count(2)), (Some(0), Some(0)));
+    let mut change = Change::new();
+    commit(std::mem::take(change.put(&name(1), &row)));
+    commit(std::mem::take(change.put(&name(1), &row).put(&name(2), &row)));
+    commit(std::mem::take(change.delete::<RefRow>(&name(1))));
+    commit(std::mem::take(change.put(&uid(1), &TenantHead::default())));
+    assert_eq!((count(1), count(2)), (Some(3), Some(1)));
+    kv.shut();
+    let ticket = store.lane(uid(1)).submit(std::mem::take(change.put(&name(1), &row)));
+    let lane = store.lane(uid(1));
+    assert_eq!(lane.view().unwrap().ref_changes(uid(1)).unwrap(), None, "it is on its way");
+    assert_eq!(count(1), Some(3));
+    kv.open();
+    ticket.wait().unwrap();
+    assert_eq!(count(1), Some(4));
 }
 
 /// A pending build that meets a conflict takes those that rest on it along; the lane then shows

@@ -17,12 +17,21 @@ pub(crate) struct CountingLog<'a> {
     pub(crate) scans: Cell<usize>,
     /// Refs that the scans gave.
     pub(crate) refs: Cell<usize>,
+    /// What the log says of its refs.
+    pub(crate) changes: Cell<Option<u64>>,
 }
 
 impl<'a> CountingLog<'a> {
     pub(crate) fn new(log: &'a MemoryLog) -> Self {
         let zero = Cell::default;
-        Self { log, entries: zero(), tags: zero(), scans: zero(), refs: zero() }
+        Self {
+            log,
+            entries: zero(),
+            tags: zero(),
+            scans: zero(),
+            refs: zero(),
+            changes: Cell::default(),
+        }
     }
 }
 
@@ -42,6 +51,10 @@ impl ObjectLog for CountingLog<'_> {
     fn entry(&self, at: Ordinal) -> Result<Option<LogEntry>, ReadError> {
         count(&self.entries, 1);
         self.log.entry(at)
+    }
+
+    fn ref_changes(&self) -> Result<Option<u64>, ReadError> {
+        Ok(self.changes.get())
     }
 
     fn newest_tags(&self, most: usize) -> Result<Vec<Ref>, ReadError> {

@@ -37,9 +37,14 @@ pub(crate) fn body(lines: &[&str]) -> Vec<u8> {
     lines.iter().map(packet).collect::<String>().into_bytes()
 }
 
+/// What an answer holds before its pack.
+pub(crate) fn whole_head(response: &Response) -> Vec<u8> {
+    response.refs.iter().fold(response.head.clone(), |head, part| [&head[..], part].concat())
+}
+
 /// A whole answer, drained.
 pub(crate) fn drain(log: &dyn ObjectLog, response: Response) -> Vec<u8> {
-    let mut out = response.head;
+    let mut out = whole_head(&response);
     if let Some(mut pack) = response.pack {
         while let Some(piece) = pack.next(log).unwrap() {
             assert!(piece.len() <= 65_520, "a piece is one packet at most");

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use colophon_gitbridge::{Error, Protocol, Response};
 
-use super::{Tenant, upload_pack};
+use super::{Tenant, upload_pack, whole_head};
 
 #[derive(Clone)]
 pub(crate) struct Server {
@@ -107,10 +107,12 @@ impl Server {
         if request.body.windows(5).any(|bytes| bytes == b"want " || bytes == b"want-") {
             self.reach(Moment::Asked)?;
         }
-        let response = self
-            .answer(protocol, request)
-            .unwrap_or_else(|error| Response { head: error.to_packet(), pack: None });
-        chunk(out, &response.head)?;
+        let response = self.answer(protocol, request).unwrap_or_else(|error| Response {
+            head: error.to_packet(),
+            refs: Vec::new(),
+            pack: None,
+        });
+        chunk(out, &whole_head(&response))?;
         let mut pack = response.pack;
         // A fresh view for every piece, as the service does it.
         while let Some(piece) =
@@ -130,13 +132,13 @@ impl Server {
         if !request.line.starts_with("GET") {
             return upload_pack().answer(&tenant.log, protocol, &request.body);
         }
-        let head = upload_pack().advertise(&tenant.log, protocol)?;
-        let mut text = String::from_utf8(head).unwrap();
+        let response = upload_pack().advertise(&tenant.log, protocol)?;
+        let mut text = String::from_utf8(whole_head(&response)).unwrap();
         for name in self.hidden.read().unwrap().iter() {
             // Of the same length, so that the packet stays what it is.
             text = text.replace(&format!("{name} "), &format!("{} ", "x".repeat(name.len())));
         }
-        Ok(Response { head: text.into_bytes(), pack: None })
+        Ok(Response { head: text.into_bytes(), refs: Vec::new(), pack: None })
     }
 }
 
