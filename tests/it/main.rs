@@ -10,6 +10,7 @@ mod demo;
 mod disk_full;
 mod erase;
 mod gates;
+mod gates_hostile;
 mod git_bounds;
 mod git_files;
 mod git_http;

@@ -1,6 +1,7 @@
 //! A server in this process on a free port, and the requests tests make of it.
 
 pub(crate) mod clients;
+pub(crate) mod gates;
 pub(crate) mod process;
 pub(crate) mod programs;
 pub(crate) mod raw;
