@@ -25,8 +25,8 @@ const HOSTILE: &[(&str, &str)] = &[
     ("empties a file", "import os; os.truncate(SECRET, 0)"),
     ("locks a file away", "import os; os.chmod(SECRET, 0)"),
     ("renames a file", "import os; os.rename(SECRET, SECRET + '2')"),
-    ("links a file", "import os; os.link(SECRET, 'x')"),
-    ("forks", "import os; os.fork()"),
+    ("links a file", "import os; os.link(SECRET, OUTSIDE + '/link')"),
+    ("forks", "import os\n    if os.fork() == 0: os._exit(0)"),
     ("starts a program", "import subprocess; subprocess.run(['/bin/true'])"),
     ("becomes a program", "import os; os.execv('/bin/true', ['true'])"),
     ("kills its parent", "import os; os.kill(os.getppid(), 9)"),
@@ -100,6 +100,24 @@ fn hostile_code_in_a_smoke_test_reaches_nothing() {
     drop(gates);
     assert_eq!(std::fs::read_dir(work.path()).unwrap().count(), 0, "no file");
     gone(&work.path().display().to_string());
+}
+
+/// The deeds are real: without the sandbox they are done. So it is the sandbox that stops them.
+#[test]
+fn without_the_sandbox_the_same_code_reaches_all_of_it() {
+    let home = tempfile::tempdir().unwrap();
+    let secret = home.path().join("secret");
+    std::fs::write(&secret, "the store").unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let gates = Gates::new(&GatesConfig { sandbox: Mode::Off, ..config() });
+    let harmless =
+        ["opens a socket", "opens any socket", "reads the store", "forks", "links a file"];
+    for (what, code) in HOSTILE.iter().filter(|(what, _)| harmless.contains(what)) {
+        let result = said(&gates, &deed(code, &secret, home.path(), port));
+        assert!(words(&result).contains("DID IT"), "{what}: {result:?}");
+        assert_eq!(result.sandbox.unwrap().level, SandboxLevel::None);
+    }
 }
 
 /// The same for what the flow's author may bring: a component's module that a test imports.
