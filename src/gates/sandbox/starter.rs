@@ -51,9 +51,9 @@ fn give_up(policy: &Policy, namespaces: bool) -> Result<Applied, String> {
     limit(policy).map_err(|e| format!("limits: {e}"))?;
     let mut applied = Applied { namespaces, ..Applied::default() };
     if policy.confined {
-        let root = geteuid().is_root();
-        if root && policy.drop_user {
-            become_nobody().map_err(|e| format!("user: {e}"))?;
+        if geteuid().is_root() && policy.drop_user {
+            // In a user namespace there may be no such user. What holds is told.
+            let _ = become_nobody();
         }
         // In a user namespace rights end with the next program, since the number is not 0 there.
         applied.unprivileged = !geteuid().is_root();
