@@ -7,6 +7,7 @@ mod cached;
 mod command;
 mod config;
 mod folder;
+mod home;
 mod program;
 pub mod sandbox;
 mod smoke;
@@ -22,6 +23,7 @@ pub use config::{CommandConfig, GatesConfig, Mode};
 
 use cached::Cached;
 use command::Tool;
+use home::Home;
 use program::Python;
 use sandbox::{Applied, Launcher, Policy};
 use smoke::Worker;
@@ -36,6 +38,8 @@ pub struct Gates {
     tools: Vec<Tool>,
     /// The smoke worker, started when it is first needed.
     worker: Cached<Arc<Worker>>,
+    /// Where commands have their folders.
+    home: Cached<Arc<Home>>,
     places: Places,
 }
 
@@ -69,6 +73,7 @@ impl Gates {
             launcher,
             tools: Tool::all(config),
             worker: Cached::new(),
+            home: Cached::new(),
             places: Places::new(config.at_once),
             config: config.clone(),
         }
@@ -114,6 +119,11 @@ impl Gates {
         Ok(())
     }
 
+    /// Whether [`Self::warm_up`] should be called again: what was missing may be there by now.
+    pub fn is_worth_a_try(&self) -> bool {
+        self.config.smoke != Mode::Off && self.worker.is_stale()
+    }
+
     /// Everything that is missing, one line for each: the gate, whether it is required, and why.
     pub fn missing(&self) -> Vec<(String, Mode, String)> {
         let mut missing = Vec::new();
@@ -132,7 +142,13 @@ impl Gates {
 
     fn run(&self, tool: &Tool, compiled: &Compiled) -> Result<Finding, String> {
         let (policy, sandbox) = tool.prepared(self)?;
-        let words = tool.run(&self.launcher, &self.dir(), &policy, compiled)?;
+        let dir = self.dir();
+        let home = self.home.get(|| {
+            let home =
+                Home::new(&dir).map_err(|e| format!("no folder in `{}`: {e}", dir.display()));
+            home.map(Arc::new)
+        })?;
+        let words = tool.run(&self.launcher, home.path(), &policy, compiled)?;
         Ok(Finding { words, sandbox })
     }
 

@@ -54,6 +54,15 @@ impl<T: Clone> Cached<T> {
         }
     }
 
+    /// Whether it was not got, and long enough ago to try again. Does not wait.
+    pub(super) fn is_stale(&self) -> bool {
+        let kept = self.0.try_lock();
+        kept.is_ok_and(|kept| match &*kept {
+            Some((at, thing)) => thing.is_err() && at.elapsed() >= BELIEVED,
+            None => false,
+        })
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<(Instant, Result<T, String>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

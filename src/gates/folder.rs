@@ -34,7 +34,7 @@ impl Folder {
         files: impl Iterator<Item = (&'a ArtifactPath, &'a Artifact)>,
         writer: Writer,
     ) -> io::Result<Self> {
-        let dir = tempfile::Builder::new().prefix("colophon-gate-").tempdir_in(parent)?;
+        let dir = tempfile::Builder::new().prefix("build-").tempdir_in(parent)?;
         let folder = Self(dir.keep());
         let mut made = BTreeSet::new();
         for (path, file) in files {

@@ -40,6 +40,11 @@ pub(super) async fn live(State(app): State<SharedApp>) -> (StatusCode, Json<Heal
 /// required cannot run. What is there can be read all the same.
 pub(super) async fn ready(State(app): State<SharedApp>) -> (StatusCode, Json<Health>) {
     let (room, Json(mut health)) = look(&app);
+    // Nobody sends builds to a server that is not ready, so this is where it looks again.
+    if app.press.gates.is_worth_a_try() {
+        let warm = app.clone();
+        std::thread::spawn(move || warm.press.gates.warm_up());
+    }
     let mut code =
         if matches!(room, Room::There) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     if let (Room::There, Err((gate, reason))) = (room, app.press.gates.ready()) {

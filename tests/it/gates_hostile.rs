@@ -199,6 +199,7 @@ fn nothing_of_a_command_survives_it() {
         let text = words(&result);
         assert!(!text.contains("DID IT"), "{what}: {text}");
         assert!(text.len() <= 16_384 + 64, "{what}: {}", text.len());
+        drop(gates);
         assert_eq!(std::fs::read_dir(work.path()).unwrap().count(), 0, "{what}: no file");
         gone(marker);
     }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +14,7 @@ use colophon_model::SandboxReport;
 
 use super::Bounds;
 use super::wire::{self, Answer, Request, Setup};
+use crate::gates::home::Home;
 use crate::gates::program::Python;
 use crate::gates::sandbox::{self, Applied, Launcher, Policy};
 
@@ -32,7 +32,7 @@ pub(in crate::gates) struct Worker {
     waiting: Arc<Mutex<Waiting>>,
     next: AtomicU64,
     /// Where its script and the folders of builds are.
-    home: tempfile::TempDir,
+    home: Home,
     /// How its children are confined.
     pub(in crate::gates) sandbox: SandboxReport,
 }
@@ -46,7 +46,7 @@ impl Worker {
         parent: &Path,
         python: &Python,
         policy: Policy,
-    ) -> Result<(tempfile::TempDir, Policy), String> {
+    ) -> Result<(Home, Policy), String> {
         let home = script_folder(parent)
             .map_err(|e| format!("no folder in `{}`: {e}", parent.display()))?;
         let program = python.program.display().to_string();
@@ -71,7 +71,7 @@ impl Worker {
     /// Starts it and waits until its imports are done.
     pub(in crate::gates) fn start(
         launcher: &Launcher,
-        home: tempfile::TempDir,
+        home: Home,
         policy: &Policy,
         applied: &Applied,
         lfx: bool,
@@ -179,9 +179,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn script_folder(parent: &Path) -> std::io::Result<tempfile::TempDir> {
-    let home = tempfile::Builder::new().prefix("colophon-smoke-").tempdir_in(parent)?;
-    std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o755))?;
+fn script_folder(parent: &Path) -> std::io::Result<Home> {
+    let home = Home::new(parent)?;
     std::fs::write(home.path().join("worker.py"), SCRIPT)?;
     Ok(home)
 }
