@@ -89,7 +89,7 @@ dictionaries: ## Train compression dictionaries on our own templates; what diffe
 
 build-flow: ## Build one file: make build-flow SLUG=acme-inc JSON=flow.json [DATA=dir]
 	@[ -n "$(SLUG)" ] && [ -n "$(JSON)" ] || { echo "usage: make build-flow SLUG=<tenant> JSON=<file> [DATA=<dir>]" >&2; exit 2; }
-	$(CARGO) run --locked --quiet --bin colophon -- build "$(SLUG)" "$(JSON)" --data "$(DATA)"
+	$(CARGO) run --locked --quiet --bin colophon -- build --dev "$(SLUG)" "$(JSON)" --data "$(DATA)"
 
 component-table: ## Make the table of known component sources anew, from pinned lfx releases
 	@mkdir -p .cache/lfx

@@ -224,7 +224,7 @@ fn tenant(data: &Path, n: usize) -> anyhow::Result<Tenant> {
 fn serve(data: &Path) -> anyhow::Result<(Child, String)> {
     let mut server = Command::new(env!("CARGO_BIN_EXE_colophon"))
         .args(["serve", "--json", "--listen", "127.0.0.1:0", "--builds-per-day", "100000000"])
-        .args(["--log", "warn", "--data"])
+        .args(["--log", "warn", "--smoke", "off", "--data"])
         .arg(data)
         .stdout(Stdio::piped())
         .spawn()?;

@@ -18,6 +18,7 @@ use crate::keys::MasterKey;
 use crate::pipeline::Press;
 use crate::tasks::Tasks;
 use crate::templates;
+use crate::turnstile::Turnstiles;
 
 /// Handles, each cheap to clone or shared.
 pub struct App {
@@ -30,7 +31,7 @@ pub struct App {
     /// One maintenance job runs here, and none waits.
     pub maintenance: Tasks,
     /// How many Git requests of a tenant are answered at a time.
-    pub git_gates: Gates,
+    pub git_turnstiles: Turnstiles,
     /// Pushes to mirrors run here.
     pub mirrors: Tasks,
     /// The configuration the program was started with.
@@ -40,7 +41,7 @@ pub struct App {
 }
 
 /// How long a request waits for others of its tenant to end.
-const GATE_PATIENCE: Duration = Duration::from_secs(30);
+const TURNSTILE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The app as handlers take it.
 pub type SharedApp = Arc<App>;
@@ -59,7 +60,7 @@ impl App {
             builds: Tasks::new(config.limits.builds, config.limits.waiting),
             reads: Tasks::new(config.limits.reads, config.limits.waiting),
             maintenance: Tasks::new(1, 0),
-            git_gates: Gates::new(config.git.per_tenant, GATE_PATIENCE),
+            git_turnstiles: Turnstiles::new(config.git.per_tenant, TURNSTILE_PATIENCE),
             mirrors: Tasks::new(config.mirror.workers, 0),
             public_url: config.public_url(),
             config,
@@ -80,7 +81,8 @@ pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::
     let quota = Rule { limit: config.quota.builds_per_day, window_millis: QUOTA_WINDOW };
     let limits = Limits { body: config.limits.body_bytes, ..Limits::default() };
     let objects = Cache::new(config.git.cache.get());
-    Ok(Press::new(store, compiler, keys, clock, quota, limits, objects))
+    let gates = Gates::new(&config.gates);
+    Ok(Press::new(store, compiler, keys, clock, quota, limits, gates, objects))
 }
 
 /// The key is made with the first tenant's store and never again: a new one would silently void

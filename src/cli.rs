@@ -16,6 +16,7 @@ mod out;
 mod purge;
 mod rebuild;
 mod render;
+mod sandbox;
 mod serve;
 mod tenant;
 mod token;
@@ -80,6 +81,12 @@ enum Command {
     Git(git::Git),
     /// Read the configuration, say what holds, and stop
     CheckConfig(Overrides),
+    /// Started by the server: keeps a gate's tool
+    #[command(name = crate::gates::sandbox::KEEPER, hide = true)]
+    Keeper(sandbox::Keeper),
+    /// Started by the keeper: becomes a gate's tool
+    #[command(name = crate::gates::sandbox::STARTER, hide = true)]
+    Starter(sandbox::Starter),
 }
 
 impl Cli {
@@ -104,6 +111,8 @@ impl Cli {
             Command::Restore(restore) => restore.run(out),
             Command::Git(git) => git.run(out),
             Command::CheckConfig(overrides) => check_config::run(&overrides, out),
+            Command::Keeper(keeper) => keeper.run(),
+            Command::Starter(starter) => starter.run(),
         }
     }
 }

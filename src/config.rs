@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
+use crate::gates::{GatesConfig, Mode};
 use crate::units::{Share, Size, Span};
 
 /// Everything an operator can set. Unknown keys are refused.
@@ -39,6 +40,8 @@ pub struct Config {
     pub maintenance: Maintenance,
     /// How upstream repositories are pushed to.
     pub mirror: Mirror,
+    /// What a build must pass before it is committed.
+    pub gates: GatesConfig,
     /// Where traces go.
     pub telemetry: Telemetry,
 }
@@ -192,6 +195,7 @@ impl Default for Config {
             retention: Retention::default(),
             maintenance: Maintenance::default(),
             mirror: Mirror::default(),
+            gates: GatesConfig::default(),
             telemetry: Telemetry::default(),
         }
     }
@@ -298,6 +302,15 @@ pub struct Overrides {
         value_parser = clap::builder::BoolishValueParser::new()
     )]
     pub maintenance: Option<bool>,
+    /// For trying things out: gates that are missing are skipped, and not required
+    #[arg(long)]
+    pub dev: bool,
+    /// Whether builds must pass their smoke test: required, auto or off [default: required]
+    #[arg(long, env = "COLOPHON_GATES_SMOKE", value_name = "MODE")]
+    pub smoke: Option<Mode>,
+    /// The Python interpreter of the smoke gate, in which langgraph is installed [default: python3]
+    #[arg(long, env = "COLOPHON_GATES_PYTHON", value_name = "FILE")]
+    pub gates_python: Option<PathBuf>,
     /// Send traces to this OTLP/HTTP endpoint
     #[arg(long, env = "COLOPHON_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
@@ -332,6 +345,11 @@ impl Config {
             }
         }
         lay(overrides.data.as_ref(), &mut self.data);
+        lay(overrides.gates_python.as_ref(), &mut self.gates.python);
+        lay(overrides.smoke.as_ref(), &mut self.gates.smoke);
+        if overrides.dev {
+            self.gates.relax();
+        }
         lay(overrides.listen.as_ref(), &mut self.listen);
         lay(overrides.builds_per_day.as_ref(), &mut self.quota.builds_per_day);
         lay(overrides.space_low.as_ref(), &mut self.space.low);
@@ -376,6 +394,7 @@ impl Config {
         if endpoint.is_some_and(|u| !has_scheme(u, &["http://"])) {
             problems.push("`telemetry.otlp_endpoint` must begin with http://".to_owned());
         }
+        problems.extend(self.gates.problems());
         if let Err(error) = self.telemetry.filter() {
             problems.push(format!("`telemetry.log` is not a filter: {error}"));
         }

@@ -1,78 +1,316 @@
-//! How much one tenant may keep busy at a time.
+//! Gates outside of the compiler: what a build must pass before it is committed.
+//!
+//! They run after rendering and before the tenant's lane, a bounded number at a time. What runs in
+//! them is taken for hostile, so it runs in a sandbox.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+mod cached;
+mod command;
+mod config;
+mod folder;
+mod home;
+mod program;
+pub mod sandbox;
+mod smoke;
 
-use colophon_model::TenantUid;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
 
-/// A gate for each tenant, through which so many requests pass at a time. Tenants do not wait for
-/// each other.
-#[derive(Debug)]
+use colophon_compiler::Compiled;
+use colophon_model::{GateResult, GateStatus, SandboxLevel, SandboxReport};
+
+pub use config::{CommandConfig, GatesConfig, Mode};
+
+use cached::Cached;
+use command::Tool;
+use home::Home;
+use program::Python;
+use sandbox::{Applied, Launcher, Policy};
+use smoke::Worker;
+
+/// Most bytes of a gate's words that are kept.
+const MOST_WORDS: usize = 16 * 1024;
+
+/// Everything that a build must pass, in order.
 pub struct Gates {
-    width: usize,
-    patience: Duration,
-    open: Mutex<HashMap<TenantUid, Weak<Semaphore>>>,
+    config: GatesConfig,
+    launcher: Launcher,
+    tools: Vec<Tool>,
+    /// The smoke worker, started when it is first needed.
+    worker: Cached<Arc<Worker>>,
+    /// Where commands have their folders.
+    home: Cached<Arc<Home>>,
+    places: Places,
 }
 
-/// Held by a request until it is answered to its end.
+/// Why a build does not go on.
 #[derive(Debug)]
-pub struct Passage {
-    _permit: OwnedSemaphorePermit,
-    /// Keeps the gate while somebody is inside.
-    _gate: Arc<Semaphore>,
+pub enum Refused {
+    /// A gate that is required cannot run. Later it may.
+    Missing {
+        /// The gate.
+        gate: String,
+        /// Why not, and what helps.
+        reason: String,
+    },
+    /// A gate refused it: every result so far, the last one the refusal.
+    Failed(Vec<GateResult>),
+}
+
+/// What a gate that ran found.
+struct Finding {
+    /// Why it refuses the build. `None`: it does not.
+    words: Option<String>,
+    sandbox: SandboxReport,
 }
 
 impl Gates {
-    /// Lets `width` requests of a tenant in at a time; others wait for `patience`.
-    pub fn new(width: usize, patience: Duration) -> Self {
-        Self { width: width.max(1), patience, open: Mutex::default() }
-    }
-
-    /// Waits for a place; `None` when there was none in time.
-    pub async fn pass(&self, tenant: TenantUid) -> Option<Passage> {
-        let gate = self.gate(tenant);
-        let permit = tokio::time::timeout(self.patience, gate.clone().acquire_owned()).await;
-        Some(Passage { _permit: permit.ok()?.ok()?, _gate: gate })
-    }
-
-    fn gate(&self, tenant: TenantUid) -> Arc<Semaphore> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(gate) = open.get(&tenant).and_then(Weak::upgrade) {
-            return gate;
+    /// The gates that `config` names. Nothing is started yet.
+    pub fn new(config: &GatesConfig) -> Self {
+        let program = config.launcher.clone().map_or_else(std::env::current_exe, Ok);
+        let launcher = Launcher::new(program.unwrap_or_else(|_| PathBuf::from("/proc/self/exe")));
+        Self {
+            launcher,
+            tools: Tool::all(config),
+            worker: Cached::new(),
+            home: Cached::new(),
+            places: Places::new(config.at_once),
+            config: config.clone(),
         }
-        open.retain(|_, gate| gate.strong_count() > 0);
-        let gate = Arc::new(Semaphore::new(self.width));
-        open.insert(tenant, Arc::downgrade(&gate));
-        gate
     }
+
+    /// Puts a build through every gate. Returns what they said.
+    #[tracing::instrument(name = "gates", skip_all)]
+    pub fn check(&self, compiled: &Compiled) -> Result<Vec<GateResult>, Refused> {
+        let mut results = Vec::new();
+        if self.tools.is_empty() && self.config.smoke == Mode::Off {
+            return Ok(results);
+        }
+        let _place = self.places.take();
+        let (ruff, commands): (Vec<_>, Vec<_>) = self.tools.iter().partition(|t| t.is_ruff());
+        for tool in ruff {
+            gate(&mut results, &tool.name, tool.mode, || self.run(tool, compiled))?;
+        }
+        if let Some(test) = smoke::test_of(compiled) {
+            let run = || self.smoke(compiled, &test);
+            gate(&mut results, "smoke", self.config.smoke, run)?;
+        }
+        for tool in commands {
+            gate(&mut results, &tool.name, tool.mode, || self.run(tool, compiled))?;
+        }
+        Ok(results)
+    }
+
+    /// Starts what takes long to start, so that the first build does not wait for it.
+    pub fn warm_up(&self) {
+        if self.config.smoke != Mode::Off
+            && let Err(reason) = self.worker()
+        {
+            let required = self.config.smoke == Mode::Required;
+            tracing::warn!(required, reason, "the smoke gate cannot run");
+        }
+    }
+
+    /// Whether all that is required is there, or the gate that is not and why. Does not wait.
+    pub fn ready(&self) -> Result<(), (String, String)> {
+        if self.config.smoke == Mode::Required {
+            self.worker.there().map_err(|reason| ("smoke".to_owned(), reason))?;
+        }
+        Ok(())
+    }
+
+    /// Whether [`Self::warm_up`] should be called again: what was missing may be there by now.
+    pub fn is_worth_a_try(&self) -> bool {
+        self.config.smoke != Mode::Off && self.worker.is_stale()
+    }
+
+    /// Everything that is missing, one line for each: the gate, whether it is required, and why.
+    pub fn missing(&self) -> Vec<(String, Mode, String)> {
+        let mut missing = Vec::new();
+        if self.config.smoke != Mode::Off
+            && let Err(reason) = self.worker()
+        {
+            missing.push(("smoke".to_owned(), self.config.smoke, reason));
+        }
+        for tool in &self.tools {
+            if let Err(reason) = tool.prepared(self) {
+                missing.push((tool.name.clone(), tool.mode, reason));
+            }
+        }
+        missing
+    }
+
+    fn run(&self, tool: &Tool, compiled: &Compiled) -> Result<Finding, String> {
+        let (policy, sandbox) = tool.prepared(self)?;
+        let dir = self.dir();
+        let home = self.home.get(|| {
+            let home =
+                Home::new(&dir).map_err(|e| format!("no folder in `{}`: {e}", dir.display()));
+            home.map(Arc::new)
+        })?;
+        let words = tool.run(&self.launcher, home.path(), &policy, compiled)?;
+        Ok(Finding { words, sandbox })
+    }
+
+    /// The smoke worker, which runs from then on.
+    fn worker(&self) -> Result<Arc<Worker>, String> {
+        self.worker.get(|| self.start_worker())
+    }
+
+    fn start_worker(&self) -> Result<Arc<Worker>, String> {
+        let python = Python::ask(&self.config.python)?;
+        let needed = python.paths.iter().chain([&python.program]);
+        let policy = Policy {
+            confined: self.config.sandbox != Mode::Off,
+            drop_user: self.drops_user(needed),
+            ..Policy::default()
+        };
+        let (home, policy) = Worker::prepare(&self.quick_dir(), &python, policy)?;
+        let applied = self.applied(&policy)?;
+        let lfx = python.packages.contains_key("lfx");
+        Worker::start(&self.launcher, home, &policy, &applied, lfx).map(Arc::new)
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.config.dir.clone().unwrap_or_else(std::env::temp_dir)
+    }
+
+    /// Where smoke tests have their files: in memory when there is such a place, since nothing but the
+    /// server writes there, and not for long.
+    fn quick_dir(&self) -> PathBuf {
+        let memory = PathBuf::from("/dev/shm");
+        let usable = self.config.dir.is_none() && tempfile::tempdir_in(&memory).is_ok();
+        if usable { memory } else { self.dir() }
+    }
+
+    /// Whether tools run as `nobody`: the server is root, and everything they need can be read by
+    /// everybody.
+    fn drops_user<'a>(&'a self, needed: impl Iterator<Item = &'a PathBuf>) -> bool {
+        let mut needed = needed.chain([self.launcher.program()]);
+        sandbox::is_root()
+            && program::is_public(&self.dir())
+            && needed.all(|p| program::is_public(p))
+    }
+
+    /// What confines a tool, when that is enough.
+    fn applied(&self, policy: &Policy) -> Result<Applied, String> {
+        let applied = self.launcher.probe(policy)?;
+        let report = applied.report();
+        if self.config.sandbox == Mode::Required && report.level != SandboxLevel::Full {
+            return Err(format!(
+                "the sandbox lacks {}; with `[gates] sandbox = \"auto\"` gates run without",
+                report.missing.join(", ")
+            ));
+        }
+        Ok(applied)
+    }
+}
+
+/// Runs one gate and writes down what it said.
+fn gate(
+    results: &mut Vec<GateResult>,
+    name: &str,
+    mode: Mode,
+    run: impl FnOnce() -> Result<Finding, String>,
+) -> Result<(), Refused> {
+    if mode == Mode::Off {
+        return Ok(());
+    }
+    let start = Instant::now();
+    let mut result = GateResult::passed(name);
+    match run() {
+        Ok(Finding { words, sandbox }) => {
+            result.micros = Some(start.elapsed().as_micros() as u64);
+            result.sandbox = Some(sandbox);
+            result.words = words;
+        }
+        Err(reason) if mode == Mode::Required => {
+            return Err(Refused::Missing { gate: name.to_owned(), reason });
+        }
+        Err(reason) => {
+            result.status = GateStatus::Skipped;
+            result.words = Some(reason);
+            results.push(result);
+            return Ok(());
+        }
+    }
+    if result.words.is_none() {
+        results.push(result);
+        return Ok(());
+    }
+    result.status = GateStatus::Failed;
+    results.push(result);
+    Err(Refused::Failed(std::mem::take(results)))
+}
+
+/// A bounded number of places.
+struct Places {
+    free: Mutex<usize>,
+    left: Condvar,
+}
+
+/// One of them.
+struct Place<'a>(&'a Places);
+
+impl Places {
+    const fn new(count: usize) -> Self {
+        Self { free: Mutex::new(count), left: Condvar::new() }
+    }
+
+    fn take(&self) -> Place<'_> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = self.left.wait_while(free, |free| *free == 0);
+        *free.unwrap_or_else(PoisonError::into_inner) -= 1;
+        Place(self)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.left.notify_one();
+    }
+}
+
+/// At most [`MOST_WORDS`] of what a tool said: its beginning and its end. Paths in `folder` become
+/// relative.
+fn words(bytes: &[u8], folder: &std::path::Path) -> String {
+    let folder = folder.display().to_string();
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.replace(&format!("{folder}/"), "").replace(&folder, ".");
+    let text: String =
+        text.chars().filter(|c| *c == '\n' || *c == '\t' || !c.is_control()).collect();
+    let text = text.trim();
+    if text.len() <= MOST_WORDS {
+        return text.to_owned();
+    }
+    let (head, tail) = (text.floor_char_boundary(MOST_WORDS / 2), text.len() - MOST_WORDS / 2 + 8);
+    format!("{}\n…\n{}", &text[..head], &text[text.floor_char_boundary(tail)..])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
-    const A: TenantUid = TenantUid::from_bytes([1; 16]);
-    const B: TenantUid = TenantUid::from_bytes([2; 16]);
-
-    #[tokio::test]
-    async fn a_busy_tenant_waits_and_others_do_not() {
-        let gates = Gates::new(2, Duration::ZERO);
-        let first = gates.pass(A).await;
-        let second = gates.pass(A).await;
-        assert!(first.is_some() && second.is_some());
-        assert!(gates.pass(A).await.is_none(), "nobody left");
-        assert!(gates.pass(B).await.is_some());
-        drop(first);
-        assert!(gates.pass(A).await.is_some());
+    /// A tool cannot fill a record, and its words do not tell where the server keeps things.
+    #[test]
+    fn words_are_bounded_relative_and_plain() {
+        let text = format!("/tmp/x/app/a.py:1 \u{1b}[31mbad\n{}end", "é".repeat(MOST_WORDS));
+        let words = words(text.as_bytes(), Path::new("/tmp/x"));
+        assert!(words.starts_with("app/a.py:1 [31mbad\n"), "{}", &words[..40]);
+        assert!(words.ends_with("end") && words.len() <= MOST_WORDS, "{}", words.len());
     }
 
-    #[tokio::test]
-    async fn gates_that_nobody_uses_are_forgotten() {
-        let gates = Gates::new(1, Duration::ZERO);
-        drop(gates.pass(A).await);
-        let _inside = gates.pass(B).await;
-        assert_eq!(gates.open.lock().unwrap().len(), 1);
+    #[test]
+    fn places_are_given_back() {
+        let places = Places::new(1);
+        drop(places.take());
+        let held = places.take();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| drop(places.take()));
+            drop(held);
+            waiting.join().unwrap();
+        });
     }
 }

@@ -19,5 +19,6 @@ pub mod telemetry;
 pub mod templates;
 pub mod tenants;
 pub mod tokens;
+pub mod turnstile;
 pub mod units;
 pub mod upkeep;

@@ -3,8 +3,9 @@
 //! 1. receive: parse, plan, key. A body seen a moment ago skips this.
 //! 2. decide (`order.rs`): no-op, stale, over quota, or a build to make.
 //! 3. compile: pure, in parallel, outside the tenant's lane.
-//! 4. assemble (`assemble.rs`): in the lane, everything that the build changes, in one transaction.
-//! 5. wait until that transaction is durable.
+//! 4. gates (`src/gates.rs`): a refusal is written down (`refused.rs`) and changes nothing else.
+//! 5. assemble (`assemble.rs`): in the lane, everything that the build changes, in one transaction.
+//! 6. wait until that transaction is durable.
 
 mod assemble;
 mod branch;
@@ -15,18 +16,22 @@ mod memo;
 mod naming;
 mod order;
 mod recompile;
+mod refused;
 mod timing;
 
 use axum::body::Bytes;
 use colophon_compiler::{Compiled, Compiler, Limits, Plan, Problem};
 use colophon_gitbridge::Cache;
-use colophon_model::{BuildKey, BuildRecord, Digest, FlowId, TenantUid, UnixMillis};
+use colophon_model::{
+    BuildId, BuildKey, BuildKind, BuildRecord, Digest, FlowId, GateResult, Oid, Stamp, TenantUid,
+    UnixMillis,
+};
 use colophon_store::quota::Rule;
 use colophon_store::rows::TenantRow;
 use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
 
 use assemble::{Cause, Entry};
-pub use error::BuildError;
+pub use error::{BuildError, refusal};
 pub use files::{FilesError, puts, with_manifest};
 pub(crate) use files::{manifest_file, manifest_path, put};
 use memo::{Known, Memo};
@@ -35,6 +40,7 @@ pub use recompile::Recompiled;
 pub use timing::Timing;
 
 use crate::clock::SharedClock;
+use crate::gates::{Gates, Refused};
 use crate::keys::MasterKey;
 use crate::projection::KeySigner;
 
@@ -54,6 +60,8 @@ pub struct Press {
     pub quota: Rule,
     /// How large a flow may be.
     pub limits: Limits,
+    /// What a build must pass.
+    pub gates: Gates,
     /// Git objects that were asked for before, of all tenants.
     pub objects: Cache,
     memo: Memo,
@@ -108,6 +116,16 @@ impl Outcome {
     }
 }
 
+/// A build that is durable: made, or refused by a gate.
+fn told(record: BuildRecord) -> Result<Outcome, BuildError> {
+    let record = Box::new(record);
+    if record.failure.is_some() {
+        Err(BuildError::Gate(record))
+    } else {
+        Ok(Outcome::Built(record))
+    }
+}
+
 /// How often a build is prepared again when another changed the tenant in between. Only a second
 /// server on the same store, or a failed commit before this one, can make that happen.
 const ATTEMPTS: usize = 8;
@@ -120,8 +138,54 @@ struct Job {
     key: BuildKey,
 }
 
+impl Job {
+    /// What is known of a build before it has tags, outputs or signatures.
+    fn record(
+        &self,
+        press: &Press,
+        id: BuildId,
+        (number, stamp): (u64, Stamp),
+        (flow, commit): (&FlowId, Oid),
+        gates: Vec<GateResult>,
+    ) -> BuildRecord {
+        let plan = &self.plan;
+        BuildRecord {
+            id,
+            tenant: self.delivery.tenant.uid,
+            number,
+            flow: flow.clone(),
+            name: plan.name.to_string(),
+            source: plan.source(),
+            native: plan.native.clone(),
+            revision: plan.revision,
+            key: self.key,
+            plan: plan.digest(),
+            body: self.body,
+            templates: press.compiler.templates(),
+            compiler: Compiler::VERSION.to_owned(),
+            received: self.delivery.received,
+            stamp,
+            commit,
+            tags: Vec::new(),
+            outputs: Vec::new(),
+            gates,
+            manifest: None,
+            signatures: None,
+            failure: None,
+            kind: BuildKind::Delivery,
+        }
+    }
+}
+
+/// Outputs that may be committed, or what the gates said against them.
+enum Gated {
+    Passed(Box<Compiled>),
+    Refused(Vec<GateResult>),
+}
+
 impl Press {
     /// A press over `store`.
+    #[expect(clippy::too_many_arguments, reason = "each is a part it stands on, given once")]
     pub fn new(
         store: Store,
         compiler: Compiler,
@@ -129,10 +193,12 @@ impl Press {
         clock: SharedClock,
         quota: Rule,
         limits: Limits,
+        gates: Gates,
         objects: Cache,
     ) -> Self {
         let signer = KeySigner(keys.git_key());
-        Self { store, compiler, keys, signer, clock, quota, limits, objects, memo: Memo::default() }
+        let memo = Memo::default();
+        Self { store, compiler, keys, signer, clock, quota, limits, gates, objects, memo }
     }
 
     /// Forgets what is remembered of a tenant that was erased.
@@ -220,7 +286,7 @@ impl Press {
 
     fn make(&self, job: &Job, timing: &mut Timing) -> Result<Outcome, BuildError> {
         let uid = job.delivery.tenant.uid;
-        let mut compiled: Option<(FlowId, Compiled)> = None;
+        let mut gated: Option<(FlowId, Gated)> = None;
         for _ in 0..ATTEMPTS {
             let view = self.store.view()?;
             let flow = naming::flow_id(&view, uid, &job.plan)?;
@@ -229,17 +295,17 @@ impl Press {
             }
             // Before the costly part. A no-op needs no room.
             self.store.room()?;
-            let before = compiled.take().filter(|(id, _)| *id == flow);
+            let before = gated.take().filter(|(id, _)| *id == flow);
             let (flow, output) = if let Some(before) = before {
                 before
             } else {
-                let output = timing.render.time(|| self.compile(job, &flow))?;
+                let output = self.render(job, &flow, timing)?;
                 (flow, output)
             };
             if let Some(outcome) = timing.commit.time(|| self.attempt(job, &flow, &output))? {
                 return Ok(outcome);
             }
-            compiled = Some((flow, output));
+            gated = Some((flow, output));
         }
         Err(BuildError::Contended)
     }
@@ -261,6 +327,26 @@ impl Press {
         }
     }
 
+    /// Compiles, and puts what came out through the gates.
+    fn render(&self, job: &Job, flow: &FlowId, timing: &mut Timing) -> Result<Gated, BuildError> {
+        let compiled = timing.render.time(|| self.compile(job, flow))?;
+        timing.gates.time(|| self.gate(compiled))
+    }
+
+    fn gate(&self, mut compiled: Compiled) -> Result<Gated, BuildError> {
+        match self.gates.check(&compiled) {
+            Ok(results) => {
+                compiled.gates.extend(results);
+                Ok(Gated::Passed(Box::new(compiled)))
+            }
+            Err(Refused::Failed(results)) => {
+                compiled.gates.extend(results);
+                Ok(Gated::Refused(compiled.gates))
+            }
+            Err(Refused::Missing { gate, reason }) => Err(BuildError::GateMissing { gate, reason }),
+        }
+    }
+
     #[tracing::instrument(name = "render", skip_all)]
     fn compile(&self, job: &Job, flow: &FlowId) -> Result<Compiled, BuildError> {
         Ok(self.compiler.compile(&job.plan, &job.delivery.tenant.slug, flow)?)
@@ -272,7 +358,7 @@ impl Press {
         &self,
         job: &Job,
         flow: &FlowId,
-        compiled: &Compiled,
+        output: &Gated,
     ) -> Result<Option<Outcome>, BuildError> {
         let lane = self.store.lane(job.delivery.tenant.uid);
         let view = lane.view()?;
@@ -285,11 +371,16 @@ impl Press {
             // is: wait, then look again.
             return self.settled(&lane.settled()?, job, flow);
         }
-        let what = (Cause::Delivery, &[Entry { job, flow, compiled }][..]);
         let tenant = &job.delivery.tenant;
-        let (change, mut records) = assemble::assemble(self, &view, tenant, what, now)?;
+        let (change, mut records) = match output {
+            Gated::Passed(compiled) => {
+                let what = (Cause::Delivery, &[Entry { job, flow, compiled }][..]);
+                assemble::assemble(self, &view, tenant, what, now)?
+            }
+            Gated::Refused(gates) => refused::refuse(self, &view, job, flow, gates.clone(), now)?,
+        };
         match lane.submit(change).wait() {
-            Ok(()) => Ok(records.pop().map(|record| Outcome::Built(Box::new(record)))),
+            Ok(()) => records.pop().map(told).transpose(),
             Err(CommitError::Conflict(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }

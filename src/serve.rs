@@ -52,6 +52,9 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         let upkeep = Upkeep::start(&self.app);
         let mirrors = Mirrors::start(&self.app);
+        let warm = self.app.clone();
+        // On a thread of its own: the imports of a worker take seconds, and nothing waits for them.
+        std::thread::spawn(move || warm.press.gates.warm_up());
         let (stopping, stopped) = tokio::sync::oneshot::channel();
         let signal = async move {
             stop.await;

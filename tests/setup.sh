@@ -139,6 +139,22 @@ dual() {
   fi
 }
 
+# The Python environment of the gates: langgraph, ruff, black, pytest. The system's Python is preferred,
+# since a server that runs as root gives its rights up for tools that everybody can read.
+gates_python() {
+  local venv="$cache/gates" python=python3
+  cmp -s tests/requirements-gates.txt "$venv/.requirements" && return 0
+  say "making the Python environment of the gates"
+  rm -rf "$venv"
+  /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && python=/usr/bin/python3
+  "$python" -m venv "$venv"
+  if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/requirements-gates.txt; then
+    say "the packages of tests/requirements-gates.txt could not be installed; the tests need them"
+    exit 1
+  fi
+  cp tests/requirements-gates.txt "$venv/.requirements"
+}
+
 # Says that a peer is missing and marks it, so that its tests know.
 missing() {
   say "$1 COULD NOT BE FETCHED, so its tests DO NOT RUN: $2"
@@ -246,6 +262,7 @@ case "${1:-all}" in
     oracle
     python_peers
     dual
+    gates_python
     isomorphic
     upstream
     ;;

@@ -1,6 +1,6 @@
 //! The gates that every generated Python module passes before it becomes an artifact.
 
-use colophon_model::{GateResult, GateStatus};
+use colophon_model::GateResult;
 use ruff_python_formatter::{PyFormatOptions, format_module_source};
 
 use crate::shape::Shape;
@@ -32,8 +32,7 @@ pub(crate) fn python(rendered: &Rendered<'_>, shape: &Shape) -> Result<String, R
 
 /// What the record of a build says of the gates in this file.
 pub(crate) fn passed() -> Vec<GateResult> {
-    let passed = |name: &str| GateResult { name: name.to_owned(), status: GateStatus::Passed };
-    ["parse", "shape", "format"].map(passed).to_vec()
+    ["parse", "shape", "format"].map(GateResult::passed).to_vec()
 }
 
 #[cfg(test)]

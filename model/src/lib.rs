@@ -31,10 +31,10 @@ pub use manifest::{EdgeManifest, EdgePointer, FlowManifest, TenantManifest};
 pub use path::{ArtifactPath, InvalidPath};
 pub use policy::CodePolicy;
 pub use record::{
-    BuildId, BuildKind, BuildRecord, EdgeOutput, GateResult, GateStatus, InvalidBuildId, Output,
-    OutputFile,
+    BuildId, BuildKind, BuildRecord, EdgeOutput, Failure, GateResult, GateStatus, InvalidBuildId,
+    Output, OutputFile, SandboxLevel, SandboxReport,
 };
-pub use refs::{BuildTag, InvalidRef, TenantBranch};
+pub use refs::{BuildTag, FailedTag, InvalidRef, TenantBranch};
 pub use signature::{InvalidSignature, Signatures, SshSignature};
 pub use target::{EdgeRuntime, Target};
 pub use tenant::{InvalidSlug, TenantSlug, TenantUid};

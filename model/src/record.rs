@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ArtifactPath, BuildKey, BuildTag, Digest, EdgeRuntime, FileMode, FlowId, FlowSource,
-    NativeFlowId, Oid, Sha256, Signatures, Stamp, Target, TenantUid, UnixMillis,
+    ArtifactPath, BuildKey, BuildTag, Digest, EdgeRuntime, FailedTag, FileMode, FlowId, FlowSource,
+    NativeFlowId, Oid, Sha256, Signatures, SshSignature, Stamp, Target, TenantUid, UnixMillis,
 };
 
 /// A build's identifier: 32 hex digits.
@@ -130,6 +130,10 @@ pub struct BuildRecord {
     /// The signatures of the commit and the tags. Without them, neither is signed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signatures: Option<Signatures>,
+    /// Set when a gate refused the build: then it has no tags and no outputs, and `commit` is the tip
+    /// that stayed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failure: Option<Failure>,
     /// What led to it. Left out for a delivery.
     #[serde(skip_serializing_if = "BuildKind::is_delivery", default)]
     pub kind: BuildKind,
@@ -224,6 +228,23 @@ pub struct GateResult {
     pub name: String,
     /// What it said.
     pub status: GateStatus,
+    /// How long it took, in microseconds. In-process gates do not say: they are part of rendering.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub micros: Option<u64>,
+    /// How it was confined. In-process gates run nothing of a flow.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sandbox: Option<SandboxReport>,
+    /// The gate's own words: why it failed, or why it did not run. At most 16 KiB.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub words: Option<String>,
+}
+
+impl GateResult {
+    /// A gate that passed within this process.
+    pub fn passed(name: &str) -> Self {
+        let status = GateStatus::Passed;
+        Self { name: name.to_owned(), status, micros: None, sandbox: None, words: None }
+    }
 }
 
 /// What a gate said.
@@ -232,6 +253,43 @@ pub struct GateResult {
 pub enum GateStatus {
     /// It ran and found nothing wrong.
     Passed,
+    /// It ran and refused the build.
+    Failed,
+    /// It could not run, and was not required.
+    Skipped,
+}
+
+/// How far the programs of a gate were confined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SandboxReport {
+    /// The level.
+    pub level: SandboxLevel,
+    /// Parts that did not hold: `landlock`, `seccomp`, `namespaces`, `user`.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub missing: Vec<String>,
+}
+
+/// A level of confinement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SandboxLevel {
+    /// None: the program could do what the server can.
+    None,
+    /// Some parts hold and some do not.
+    Partial,
+    /// Files, system calls and rights are bounded.
+    Full,
+}
+
+/// What is remembered of a build that a gate refused. It changed nothing on the branch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// Its tag, on the tip that stayed.
+    pub tag: FailedTag,
+    /// The tag's signature.
+    pub signature: Option<SshSignature>,
 }
 
 #[cfg(test)]

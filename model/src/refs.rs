@@ -106,6 +106,63 @@ impl From<BuildTag> for String {
     }
 }
 
+/// `build-failed/<slug>/<yyyyMMddHHmmssSSS>`, one tag per build that a gate refused.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(try_from = "String", into = "String")]
+pub struct FailedTag {
+    slug: TenantSlug,
+    stamp: Stamp,
+}
+
+impl FailedTag {
+    /// The tag of a build of `slug` that was refused at `stamp`.
+    pub const fn new(slug: TenantSlug, stamp: Stamp) -> Self {
+        Self { slug, stamp }
+    }
+
+    /// When the build was refused.
+    pub const fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// The full name, `refs/tags/build-failed/…`.
+    pub fn full_name(&self) -> String {
+        format!("refs/tags/{self}")
+    }
+}
+
+impl fmt::Display for FailedTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "build-failed/{}/{}", self.slug, self.stamp)
+    }
+}
+
+impl FromStr for FailedTag {
+    type Err = InvalidRef;
+    fn from_str(text: &str) -> Result<Self, InvalidRef> {
+        let parse = || {
+            let (slug, stamp) = text.strip_prefix("build-failed/")?.split_once('/')?;
+            Some(Self { slug: slug.parse().ok()?, stamp: stamp.parse().ok()? })
+        };
+        parse().ok_or_else(|| InvalidRef(text.chars().take(80).collect()))
+    }
+}
+
+impl TryFrom<String> for FailedTag {
+    type Error = InvalidRef;
+    fn try_from(text: String) -> Result<Self, InvalidRef> {
+        text.parse()
+    }
+}
+
+impl From<FailedTag> for String {
+    fn from(tag: FailedTag) -> Self {
+        tag.to_string()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +176,10 @@ mod tests {
         assert_eq!(branch.to_string().parse(), Ok(branch));
 
         let stamp = Stamp::after(None, UnixMillis::new(1_795_262_400_007));
+        let failed = FailedTag::new(slug.clone(), stamp);
+        assert_eq!(failed.full_name(), "refs/tags/build-failed/acme-inc/20261121120000007");
+        assert_eq!(failed.to_string().parse(), Ok(failed));
+
         let tag = BuildTag::new(slug, stamp, Target::Edge);
         assert_eq!(tag.full_name(), "refs/tags/bld/acme-inc/20261121120000007-edge");
         assert_eq!(tag.to_string().parse(), Ok(tag));
@@ -137,6 +198,10 @@ mod tests {
             "build/a/20261121120000007-cloud",
         ] {
             assert!(bad.parse::<BuildTag>().is_err(), "{bad}");
+        }
+        for bad in ["bld/a/20261121120000007", "build-failed/a/x", "build-failed/20261121120000007"]
+        {
+            assert!(bad.parse::<FailedTag>().is_err(), "{bad}");
         }
     }
 }

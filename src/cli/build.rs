@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::admin;
 use super::out::Out;
 use crate::config::{Config, Overrides};
-use crate::pipeline::{BuildError, Delivery};
+use crate::pipeline::{BuildError, Delivery, refusal};
 use crate::tenants;
 
 /// Builds one flow.
@@ -58,6 +58,11 @@ pub(super) fn read(file: &std::path::Path) -> anyhow::Result<Vec<u8>> {
 }
 
 fn explain(error: BuildError, file: &std::path::Path) -> anyhow::Error {
+    if let BuildError::Gate(record) = &error {
+        let words = refusal(record).and_then(|gate| gate.words.as_deref()).unwrap_or_default();
+        let build = record.id;
+        return anyhow::anyhow!("{error}; build {build} keeps what was said:\n{words}");
+    }
     match &error {
         BuildError::Flow(problems) => explain_problems(problems.as_slice(), file),
         _ => error.into(),

@@ -1,14 +1,29 @@
 //! `colophon check-config`.
 
+use anyhow::bail;
+
 use super::out::Out;
 use crate::config::{Config, Overrides};
+use crate::gates::{Gates, Mode};
 use crate::templates;
 
-/// Prints the configuration that would hold, as TOML or JSON; fails when it is not valid, or the
-/// templates that it names cannot be used.
+/// Prints the configuration that would hold, as TOML or JSON; fails when it is not valid, when the
+/// templates that it names cannot be used, or when a gate that it requires cannot run here.
 pub(super) fn run(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
     let config = Config::load(overrides)?;
     templates::compiler(config.compiler.templates.as_deref())?;
     let text = toml::to_string_pretty(&config)?;
-    out.data(&config, |_| text.trim_end().to_owned())
+    out.data(&config, |_| text.trim_end().to_owned())?;
+    let mut required = Vec::new();
+    for (gate, mode, reason) in Gates::new(&config.gates).missing() {
+        if mode == Mode::Required {
+            required.push(format!("the gate `{gate}` is required and cannot run: {reason}"));
+        } else {
+            eprintln!("warning: the gate `{gate}` cannot run and is skipped: {reason}");
+        }
+    }
+    if !required.is_empty() {
+        bail!("{}", required.join("\n"));
+    }
+    Ok(())
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use colophon_model::{
-    BuildId, BuildKey, BuildRecord, BuildTag, Digest, EdgeOutput, FlowId, GateResult, Oid, Output,
-    OutputFile, Sha256, Target, TenantBranch, TenantSlug,
+    BuildId, BuildKey, BuildRecord, BuildTag, Digest, EdgeOutput, FailedTag, FlowId, GateResult,
+    Oid, Output, OutputFile, Sha256, Target, TenantBranch, TenantSlug,
 };
 use colophon_store::rows::TenantRow;
 use serde::Serialize;
@@ -30,6 +30,8 @@ pub(super) struct BuildView {
     branch: String,
     commit: Oid,
     tags: Vec<BuildTag>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed_tag: Option<FailedTag>,
     built_at: String,
     outputs: Vec<OutputView>,
     gates: Vec<GateResult>,
@@ -64,6 +66,7 @@ struct EdgeView {
 pub(super) struct TimingView {
     receive: f64,
     render: f64,
+    gates: f64,
     commit: f64,
     total: f64,
 }
@@ -74,6 +77,7 @@ impl TimingView {
         Self {
             receive: timing.receive.millis(),
             render: timing.render.millis(),
+            gates: timing.gates.millis(),
             commit: timing.commit.millis(),
             total: (total.as_secs_f64() * 1e6).round() / 1e3,
         }
@@ -84,7 +88,7 @@ impl BuildView {
     /// What `record` says, with a download URL that is valid for a while from now.
     pub(super) fn new(app: &App, tenant: &TenantRow, record: &BuildRecord) -> Self {
         Self {
-            outcome: None,
+            outcome: record.failure.is_some().then_some("failed"),
             id: record.id,
             tenant: tenant.slug.clone(),
             flow: record.flow.clone(),
@@ -94,6 +98,7 @@ impl BuildView {
             branch: TenantBranch::new(tenant.slug.clone()).to_string(),
             commit: record.commit,
             tags: record.tags.clone(),
+            failed_tag: record.failure.as_ref().map(|failure| failure.tag.clone()),
             built_at: record.stamp.time().rfc3339(),
             outputs: record.outputs.iter().map(|o| output(app, tenant, o)).collect(),
             gates: record.gates.clone(),

@@ -43,7 +43,9 @@ fn deliver(
     let tenant = auth::deliverer(app, headers, body)?;
     let delivery =
         Delivery { tenant: tenant.clone(), body: body.clone(), received: app.press.clock.now() };
-    Ok((tenant, app.press.run(delivery)?))
+    let finished = app.press.run(delivery);
+    let finished = finished.map_err(|e| ApiError::from(e).gate_status(app.config.gates.status))?;
+    Ok((tenant, finished))
 }
 
 fn answer(app: &App, tenant: &TenantRow, finished: &Finished, timing: TimingView) -> Response {

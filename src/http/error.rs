@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use colophon_compiler::{Problem, Problems};
 use colophon_gitbridge::Error as GitError;
+use colophon_model::BuildRecord;
 use colophon_store::{CommitError, Error as StoreError};
 use colophon_trust::Error as TrustError;
 use serde::Serialize;
@@ -12,7 +13,7 @@ use serde::Serialize;
 use crate::feed::FeedError;
 use crate::maintenance::{JobError, OutError};
 use crate::mirror::MirrorError;
-use crate::pipeline::BuildError;
+use crate::pipeline::{BuildError, refusal};
 use crate::projection::RebuildError;
 use crate::tasks::TaskError;
 use crate::tenants::TenantError;
@@ -241,6 +242,11 @@ impl ApiError {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "quota-exceeded", error.to_string())
                     .retry_after(*retry_after)
             }
+            BuildError::Gate(record) => Self::gate(record),
+            BuildError::GateMissing { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "gate-unavailable", error.to_string())
+                    .retry_after(10)
+            }
             BuildError::Contended => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "contended", error.to_string())
                     .retry_after(1)
@@ -262,6 +268,41 @@ impl ApiError {
             }
             BuildError::Feed(_) | BuildError::Encoding(_) => Self::internal(error),
         }
+    }
+}
+
+impl ApiError {
+    /// 422 with the gate's words. The operator may want 400 instead: [`Self::gate_status`].
+    fn gate(record: &BuildRecord) -> Self {
+        let (gate, words) = refusal(record).map_or(("", ""), |gate| {
+            (gate.name.as_str(), gate.words.as_deref().unwrap_or_default())
+        });
+        let code = match gate {
+            "smoke" => "E_GATE_SMOKE",
+            "ruff" => "E_GATE_RUFF",
+            _ => "E_GATE_COMMAND",
+        };
+        let text = format!("the build was refused by the gate `{gate}`");
+        let mut error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "gate-failed", text)
+            .hint(format!("build {} keeps what was said; nothing else has changed", record.id));
+        error.0.errors = vec![ProblemView {
+            code,
+            pointer: String::new(),
+            node: None,
+            detail: words.to_owned(),
+        }];
+        error
+    }
+
+    /// The same with another status, when it says that a gate refused a build.
+    #[must_use]
+    pub(super) fn gate_status(mut self, status: u16) -> Self {
+        if self.0.code == "gate-failed"
+            && let Ok(status) = StatusCode::from_u16(status)
+        {
+            self.0.status = status;
+        }
+        self
     }
 }
 

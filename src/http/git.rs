@@ -74,7 +74,8 @@ pub(super) async fn upload_pack(
     let (reader, credentials) = (app.clone(), headers.clone());
     let repo = app.reads.run(move || Repo::open(&reader, &repo, &credentials)).await??;
     // Who waits for the tenant's other requests takes no place that another tenant could have.
-    let passage = app.git_gates.pass(repo.tenant.uid).await.ok_or_else(ApiError::busy_tenant)?;
+    let passage =
+        app.git_turnstiles.pass(repo.tenant.uid).await.ok_or_else(ApiError::busy_tenant)?;
     let place = app.reads.admit()?;
     let longest = app.config.git.longest.get();
     let body = timeout(longest, read_body(body, REQUEST_LIMIT)).await.map_err(|_| too_slow())??;

@@ -15,8 +15,8 @@ use tokio_stream::{Stream, StreamExt as _};
 
 use super::chain;
 use crate::app::{App, SharedApp};
-use crate::gates::Passage;
 use crate::projection::TenantLog;
+use crate::turnstile::Passage;
 
 /// Bytes that are read in one go, of one snapshot. An answer that is no longer needs no stream.
 const CHUNK: usize = 128 * 1024;

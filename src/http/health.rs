@@ -13,6 +13,15 @@ use crate::app::{App, SharedApp};
 pub(super) struct Health {
     status: &'static str,
     version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gate: Option<Missing>,
+}
+
+/// A gate that is required and cannot run.
+#[derive(Serialize)]
+struct Missing {
+    gate: String,
+    reason: String,
 }
 
 /// 200 while the process serves; 503 once the store has stopped after a failed write, so that
@@ -27,13 +36,22 @@ pub(super) async fn live(State(app): State<SharedApp>) -> (StatusCode, Json<Heal
     (code, status)
 }
 
-/// 200 while builds are taken; 503 while the disk is full or the store has stopped. What is there can
-/// be read all the same.
+/// 200 while builds are taken; 503 while the disk is full, the store has stopped, or a gate that is
+/// required cannot run. What is there can be read all the same.
 pub(super) async fn ready(State(app): State<SharedApp>) -> (StatusCode, Json<Health>) {
-    let (room, status) = look(&app);
-    let code =
+    let (room, Json(mut health)) = look(&app);
+    // Nobody sends builds to a server that is not ready, so this is where it looks again.
+    if app.press.gates.is_worth_a_try() {
+        let warm = app.clone();
+        std::thread::spawn(move || warm.press.gates.warm_up());
+    }
+    let mut code =
         if matches!(room, Room::There) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, status)
+    if let (Room::There, Err((gate, reason))) = (room, app.press.gates.ready()) {
+        code = StatusCode::SERVICE_UNAVAILABLE;
+        (health.status, health.gate) = ("a gate is missing", Some(Missing { gate, reason }));
+    }
+    (code, Json(health))
 }
 
 enum Room {
@@ -48,5 +66,5 @@ fn look(app: &App) -> (Room, Json<Health>) {
         Err(CommitError::Full { .. }) => (Room::Full, "full"),
         Err(_) => (Room::Stopped, "the store has stopped; restart the server"),
     };
-    (room, Json(Health { status, version: env!("CARGO_PKG_VERSION") }))
+    (room, Json(Health { status, version: env!("CARGO_PKG_VERSION"), gate: None }))
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use colophon_compiler::{Compiled, Compiler, EdgeBundle, Plan};
+use colophon_compiler::{Compiled, EdgeBundle, Plan};
 use colophon_gitbridge::Appended;
 use colophon_model::{
     Artifact, ArtifactPath, BuildId, BuildKind, BuildRecord, BuildTag, Digest, EdgeOutput, FileSet,
@@ -196,30 +196,16 @@ impl<'a> Member<'a> {
         committed: &Appended,
         manifest: Digest,
     ) -> BuildRecord {
-        let (job, plan) = (self.entry.job, self.plan());
+        let at = (self.number, branch.stamp);
+        let gates = self.entry.compiled.gates.clone();
+        let made = (self.entry.flow, committed.commit);
         BuildRecord {
-            id: self.id,
-            tenant: branch.uid(),
-            number: self.number,
-            flow: self.entry.flow.clone(),
-            name: plan.name.to_string(),
-            source: plan.source(),
-            native: plan.native.clone(),
-            revision: plan.revision,
-            key: job.key,
-            plan: plan.digest(),
-            body: job.body,
-            templates: press.compiler.templates(),
-            compiler: Compiler::VERSION.to_owned(),
-            received: job.delivery.received,
-            stamp: branch.stamp,
-            commit: committed.commit,
             tags: tags.to_vec(),
             outputs: self.outputs(),
-            gates: self.entry.compiled.gates.clone(),
             manifest: Some(manifest),
             signatures: committed.signatures.clone(),
             kind: self.kind,
+            ..self.entry.job.record(press, self.id, at, made, gates)
         }
     }
 

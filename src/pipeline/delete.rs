@@ -118,6 +118,7 @@ fn record(
         manifest: None,
         signatures: None,
         kind: BuildKind::Deletion,
+        failure: None,
     }
 }
 

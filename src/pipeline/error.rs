@@ -1,10 +1,10 @@
 //! Why a delivery became no build.
 
 use colophon_compiler::Problems;
-use colophon_model::FlowId;
+use colophon_model::{BuildRecord, FlowId, GateResult, GateStatus};
 use colophon_store::CommitError;
 
-/// Every way in which a delivery can fail. Nothing is stored in any of them.
+/// Every way in which a delivery can fail. Nothing is stored in any of them but [`BuildError::Gate`].
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The flow is not valid: every problem found.
@@ -54,6 +54,17 @@ pub enum BuildError {
         /// Seconds until a build is allowed again.
         retry_after: u64,
     },
+    /// A gate refused the build. The record says so durably, and what the gate said.
+    #[error("the build was refused by the gate `{}`", .0.gates.last().map_or("", |g| &g.name))]
+    Gate(Box<BuildRecord>),
+    /// A gate that is required cannot run.
+    #[error("the gate `{gate}` is required and cannot run: {reason}")]
+    GateMissing {
+        /// Which.
+        gate: String,
+        /// Why not, and what helps.
+        reason: String,
+    },
     /// Other writers changed the tenant each time the build was ready.
     #[error("the tenant changed too often while the build was made")]
     Contended,
@@ -78,6 +89,11 @@ pub enum BuildError {
     /// A manifest could not be written as JSON.
     #[error("a manifest could not be encoded")]
     Encoding(#[from] serde_json::Error),
+}
+
+/// The gate that refused the build of `record`.
+pub fn refusal(record: &BuildRecord) -> Option<&GateResult> {
+    record.gates.iter().find(|gate| gate.status == GateStatus::Failed)
 }
 
 impl From<CommitError> for BuildError {

@@ -2,13 +2,13 @@
 
 use axum::body::Bytes;
 use colophon_compiler::Compiled;
-use colophon_model::{BuildId, FlowId};
+use colophon_model::{BuildId, FlowId, GateResult, GateStatus};
 use colophon_store::rows::{FlowHead, TenantRow};
 use colophon_store::{CommitError, View};
 use rayon::prelude::*;
 
 use super::assemble::{self, Cause, Entry};
-use super::{ATTEMPTS, BuildError, Delivery, Job, Press, naming};
+use super::{ATTEMPTS, BuildError, Delivery, Gated, Job, Press, naming};
 
 /// What became of a tenant's flows.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub struct Recompiled {
     pub rebuilt: u64,
     /// Commits made: one, or none.
     pub commits: u64,
-    /// Flows that no longer compile, with the reasons. They were left as they are.
+    /// Flows that no longer compile, or that a gate refused, with the reasons. They were left as they are.
     pub failed: Vec<(FlowId, Vec<String>)>,
 }
 
@@ -103,7 +103,12 @@ impl Press {
             Err(error) => return Err(reasons(error)),
         }
         let compiled = self.compile(&job, flow).map_err(reasons)?;
-        Ok(Some(Again { job, flow: flow.clone(), compiled, stood: head.build }))
+        match self.gate(compiled).map_err(reasons)? {
+            Gated::Passed(compiled) => {
+                Ok(Some(Again { job, flow: flow.clone(), compiled: *compiled, stood: head.build }))
+            }
+            Gated::Refused(gates) => Err(gates.iter().filter_map(said).collect()),
+        }
     }
 
     /// Commits what was compiled; a flow that was built or deleted meanwhile is left out. Returns how
@@ -134,6 +139,12 @@ impl Press {
         }
         Err(BuildError::Contended)
     }
+}
+
+/// What a gate said against a flow.
+fn said(gate: &GateResult) -> Option<String> {
+    let words = gate.words.as_deref().unwrap_or_default();
+    (gate.status == GateStatus::Failed).then(|| format!("the gate `{}`: {words}", gate.name))
 }
 
 /// A flow's problems in words, or what else went wrong.

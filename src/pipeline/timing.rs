@@ -9,6 +9,8 @@ pub struct Timing {
     pub receive: Stage,
     /// Rendering, in-process gates and bundling.
     pub render: Stage,
+    /// Gates outside of the compiler, and waiting for a place among them.
+    pub gates: Stage,
     /// The lane, and waiting until the transaction is durable.
     pub commit: Stage,
 }

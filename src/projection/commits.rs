@@ -8,7 +8,8 @@ use colophon_gitbridge::{
 };
 use colophon_model::{
     ArtifactPath, BuildId, BuildKey, BuildKind, BuildRecord, BuildTag, Digest, EdgeOutput,
-    EdgePointer, FlowId, FlowManifest, Oid, Stamp, TenantSlug, UnixMillis,
+    EdgePointer, FailedTag, FlowId, FlowManifest, GateResult, GateStatus, Oid, Stamp, TenantSlug,
+    UnixMillis,
 };
 
 use super::committer;
@@ -128,6 +129,20 @@ impl<'a> BuildCommit<'a> {
         trailers.extend(self.revision.map(|revision| ("Revision", revision.to_string())));
         trailers
     }
+}
+
+/// The tag of a build that a gate refused. All of it is in the build's record.
+pub fn failed_tag(
+    id: BuildId,
+    flow: &FlowId,
+    tag: &FailedTag,
+    gates: &[GateResult],
+) -> Result<NewTag, Error> {
+    let refusal = gates.iter().find(|gate| gate.status == GateStatus::Failed);
+    let gate = refusal.map_or("none", |gate| &gate.name);
+    let trailers = vec![("Flow", flow.to_string()), ("Gate", gate.to_owned())];
+    let message = Message::new(format!("build {id} failed"), trailers)?;
+    Ok(NewTag { name: TagName::new(tag.to_string())?, message })
 }
 
 fn flows(count: u32) -> String {

@@ -121,8 +121,7 @@ impl Rebuild<'_> {
         if view.get::<RefRow>(&(uid, self.branch()))?.is_none() {
             return Ok(Tags::Since(self.tags_since));
         }
-        let prefix = (uid, "refs/tags/bld/".to_owned());
-        let names = view.scan::<RefRow>(&prefix).map(|row| row.map(|((_, name), _)| name));
+        let names = view.scan::<RefRow>(&uid).map(|row| row.map(|((_, name), _)| name));
         Ok(Tags::Standing(names.collect::<Result<_, _>>()?))
     }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use colophon_gitbridge::{Appended, Change, ObjectLog as _, Signer, annotate, first_files};
 use colophon_model::{
-    Artifact, ArtifactPath, BuildKind, BuildRecord, BuildTag, Digest, FileMode, FlowId,
-    FlowManifest, Oid, Signatures, SshSignature, TagObject, TenantManifest, UnixMillis,
+    Artifact, ArtifactPath, BuildKind, BuildRecord, Digest, Failure, FileMode, FlowId,
+    FlowManifest, Oid, Signatures, SshSignature, Stamp, TagObject, TenantManifest, UnixMillis,
 };
 use colophon_store::View;
 use colophon_store::rows::{BuildNumber, FirstCommit, Planted, TenantRow};
@@ -25,10 +25,10 @@ pub(super) enum Tags {
 }
 
 impl Tags {
-    fn wants(&self, tag: &BuildTag) -> bool {
+    fn wants(&self, full_name: &str, stamp: Stamp) -> bool {
         match self {
-            Self::Standing(names) => names.contains(&tag.full_name()),
-            Self::Since(time) => tag.stamp().time() >= *time,
+            Self::Standing(names) => names.contains(full_name),
+            Self::Since(time) => stamp.time() >= *time,
         }
     }
 }
@@ -90,6 +90,9 @@ impl<'a> Replay<'a> {
     /// Makes the commit of the next build, or of the next builds when they are a rebuild.
     pub(super) fn build(&mut self, view: &View) -> Result<(), RebuildError> {
         let record = self.record(view, self.builds + 1)?;
+        if let Some(failure) = &record.failure {
+            return self.failed(&record, failure);
+        }
         let mut records = vec![record.clone()];
         if let BuildKind::Rebuild { of, .. } = record.kind {
             let numbers = self.builds + 2..=self.builds + u64::from(of);
@@ -138,6 +141,22 @@ impl<'a> Replay<'a> {
             commits::orphans(previous.as_ref(), self.flows.get(*flow), held)
         });
         gone.collect()
+    }
+
+    /// A build that a gate refused left its tag alone.
+    fn failed(&mut self, record: &BuildRecord, failure: &Failure) -> Result<(), RebuildError> {
+        let tag = &failure.tag;
+        self.builds += 1;
+        if !self.wanted.wants(&tag.full_name(), tag.stamp()) {
+            return Ok(());
+        }
+        let made = failure.signature.as_ref().map(Made);
+        let signer = made.as_ref().map(|made| made as &dyn Signer);
+        let new = commits::failed_tag(record.id, &record.flow, tag, &record.gates)?;
+        let time = record.stamp.time();
+        let (object, _) = annotate(record.commit, &new, &committer()?, time, signer)?;
+        self.tags.insert(tag.full_name(), object);
+        Ok(())
     }
 
     fn add(&mut self, made: &Appended) -> Result<(), RebuildError> {
@@ -192,7 +211,7 @@ impl<'a> Replay<'a> {
     ) -> Result<(), RebuildError> {
         let author = committer()?;
         for (index, (name, tag)) in record.tags.iter().zip(commit.tags()?).enumerate() {
-            if !self.wanted.wants(name) {
+            if !self.wanted.wants(&name.full_name(), name.stamp()) {
                 continue;
             }
             let made = signatures.and_then(|signed| signed.tags.get(index)).map(Made);

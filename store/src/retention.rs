@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use colophon_model::{BuildRecord, BuildTag, Sha256, TagObject, TenantUid, UnixMillis};
+use colophon_model::{
+    BuildRecord, BuildTag, FailedTag, Sha256, Stamp, TagObject, TenantUid, UnixMillis,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::rows::{BuildNumber, BundleAlias, FlowHead, QuotaStamp, RefRow, TenantHead, TufFile};
@@ -31,7 +33,7 @@ pub struct PurgeOptions {
 /// What was deleted, or would be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PurgeReport {
-    /// Expired `bld/` tags.
+    /// Expired `bld/` and `build-failed/` tags.
     pub tags: u64,
     /// Zips of expired builds. They can be rendered again from their trees, which stay.
     pub bundles: u64,
@@ -115,16 +117,24 @@ impl<'a> Plan<'a> {
         self.options.dry_run || self.found.total() < BATCH as u64
     }
 
-    /// Names of tags sort by time, so the first that is young ends the search.
     fn tags(&mut self) -> Result<(), Error> {
-        let prefix = "refs/tags/bld/";
-        let from = (self.uid, prefix.to_owned());
+        self.tags_in("bld/", |tag| tag.parse().ok().map(|tag: BuildTag| tag.stamp()))?;
+        self.tags_in("build-failed/", |tag| tag.parse().ok().map(|tag: FailedTag| tag.stamp()))
+    }
+
+    /// Names of tags in a folder sort by time, so the first that is young ends the search.
+    fn tags_in(
+        &mut self,
+        folder: &str,
+        stamp: impl Fn(&str) -> Option<Stamp>,
+    ) -> Result<(), Error> {
+        let prefix = format!("refs/tags/{folder}");
+        let from = (self.uid, prefix.clone());
         for row in self.view.scan::<RefRow>(&self.uid).starting_at(&from) {
             let ((_, name), row) = row?;
-            let tag: Option<BuildTag> =
-                name.strip_prefix("refs/tags/").and_then(|t| t.parse().ok());
-            let Some(tag) = tag.filter(|_| name.starts_with(prefix)) else { break };
-            if !self.is_expired(tag.stamp().time()) || !self.has_room() {
+            let tag = name.strip_prefix("refs/tags/").filter(|_| name.starts_with(&prefix));
+            let Some(stamp) = tag.and_then(&stamp) else { break };
+            if !self.is_expired(stamp.time()) || !self.has_room() {
                 break;
             }
             self.change.delete::<RefRow>(&(self.uid, name));

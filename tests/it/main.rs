@@ -10,6 +10,8 @@ mod demo;
 mod disk_full;
 mod erase;
 mod flows;
+mod gates;
+mod gates_hostile;
 mod git_bounds;
 mod git_files;
 mod git_http;

@@ -1,6 +1,7 @@
 //! A server in this process on a free port, and the requests tests make of it.
 
 pub(crate) mod clients;
+pub(crate) mod gates;
 pub(crate) mod process;
 pub(crate) mod programs;
 pub(crate) mod raw;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use colophon::app::App;
 use colophon::clock::Clock;
 use colophon::config::{Config, Space};
+use colophon::gates::Mode;
 use colophon::http::webhook_signature;
 use colophon::serve::Server;
 use colophon::tenants;
@@ -102,6 +104,9 @@ impl TestServer {
             space: Space { low: Size::bytes(0), high: Size::bytes(0), reserve: Size::bytes(0) },
             ..Config::default()
         };
+        // Gates have tests of their own.
+        config.gates.smoke = Mode::Off;
+        config.gates.launcher = Some(programs::program("colophon"));
         change(&mut config);
         let clock = Arc::new(TestClock::new());
         let (ready, started) = std::sync::mpsc::channel();

@@ -115,6 +115,7 @@ fn record(build: u64, files: Vec<OutputFile>) -> anyhow::Result<BuildRecord> {
         manifest: Some(some),
         signatures: None,
         kind: colophon_model::BuildKind::Delivery,
+        failure: None,
     })
 }
 

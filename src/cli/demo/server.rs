@@ -27,7 +27,7 @@ impl Running {
     /// Starts `colophon serve` on a free loopback port and waits until it says that it listens.
     pub(super) fn start(data: &Path) -> anyhow::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
-            .args(["serve", "--json", "--listen", "127.0.0.1:0", "--log", "warn"])
+            .args(["serve", "--dev", "--json", "--listen", "127.0.0.1:0", "--log", "warn"])
             .args(["--space-low", "0", "--data"]) // it runs on any disk
             .arg(data)
             .stdout(Stdio::piped())

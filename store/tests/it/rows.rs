@@ -5,9 +5,9 @@ use std::fmt::Debug;
 
 use colophon_model::{
     ArtifactPath, BuildId, BuildInputs, BuildKey, BuildRecord, CodePolicy, Digest, EdgeManifest,
-    EdgeOutput, EdgePointer, EdgeRuntime, FlowId, FlowManifest, FlowSource, GateResult, GateStatus,
-    GitKind, LogEntry, NativeFlowId, Oid, Ordinal, Sha256, Signatures, SshSignature, Stamp,
-    TagObject, Target, TenantSlug, UnixMillis,
+    EdgeOutput, EdgePointer, EdgeRuntime, FlowId, FlowManifest, FlowSource, GateResult, GitKind,
+    LogEntry, NativeFlowId, Oid, Ordinal, Sha256, Signatures, SshSignature, Stamp, TagObject,
+    Target, TenantSlug, UnixMillis,
 };
 use colophon_store::rows::{
     BuildNumber, BundleAlias, EdgeHead, Effect, FirstCommit, FlowClaim, FlowGone, FlowHead,
@@ -141,10 +141,11 @@ fn record() -> BuildRecord {
         commit: oid(1),
         tags: Vec::new(),
         outputs: Vec::new(),
-        gates: vec![GateResult { name: "parse".to_owned(), status: GateStatus::Passed }],
+        gates: vec![GateResult::passed("parse")],
         manifest: None,
         signatures: None,
         kind: colophon_model::BuildKind::Delivery,
+        failure: None,
     }
 }
 

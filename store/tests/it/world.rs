@@ -303,6 +303,7 @@ impl Tenant {
             manifest: Some(built.manifest),
             signatures: None,
             kind: colophon_model::BuildKind::Delivery,
+            failure: None,
         }
     }
 
