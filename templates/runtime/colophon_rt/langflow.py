@@ -47,6 +47,7 @@ class State(TypedDict, total=False):
 
 
 Update = dict[str, Any]
+Made = dict[str, dict[str, Any]]  # outputs by component and name, as they are
 
 
 @dataclass(frozen=True)
@@ -183,10 +184,13 @@ def is_left_out(routes: dict[str, list[str]], state: State) -> bool:
     )
 
 
-async def gather(inputs: list[Input], state: State) -> dict[str, Any]:
+async def gather(
+    inputs: list[Input], state: State, made: Made | None = None
+) -> dict[str, Any]:
     """Values by field, from the outputs of components that ran before, or are run for this."""
     values: dict[str, Any] = {}
-    made = await _resources(inputs, state)
+    made = {} if made is None else made
+    await _make(inputs, state, made)
     out = state.get("out") or {}
     for edge in inputs:
         if isinstance(edge.source, str):
@@ -214,25 +218,26 @@ def _told_apart(value: Any) -> Any:
     return disambiguate_tool_names(value) if isinstance(value, list) else value
 
 
-async def _resources(inputs: list[Input], state: State) -> dict[str, dict[str, Any]]:
-    """Outputs of the components that are run for these edges alone, by component."""
+async def _make(inputs: list[Input], state: State, made: Made) -> None:
+    """Runs the components that are run for these edges alone, each once for the whole consumer."""
     wanted: dict[str, tuple[Component, list[str]]] = {}
     for edge in inputs:
         if isinstance(edge.source, Component) and not is_left_out(
             edge.source.routes, state
         ):
             wanted.setdefault(edge.source.id, (edge.source, []))[1].append(edge.output)
-    made = {}
-    for name, (component, outputs) in wanted.items():
-        _, made[name], _ = await _results(component, outputs, state)
-    return made
+    for component, names in wanted.values():
+        if not set(names) <= made.get(component.id, {}).keys():
+            _, values, _ = await _results(component, names, state, made)
+            made.setdefault(component.id, {}).update(values)
 
 
 async def _results(
-    component: Component, outputs: list[str], state: State
+    component: Component, outputs: list[str], state: State, made: Made | None = None
 ) -> tuple[Any, dict[str, Any], set[str]]:
     """Builds a component: itself, its outputs by name, and those that it stopped."""
-    params = {**_own_params(component, state), **await gather(component.inputs, state)}
+    fed = await gather(component.inputs, state, made)
+    params = {**_own_params(component, state), **fed}
     instance = load(component.source, component.name)(
         # lfx makes a user up for each run too: some components keep files by user.
         _user_id=state.get("session_id"),
