@@ -3,11 +3,13 @@
 #
 #   tests/setup.sh            all of it
 #   tests/setup.sh langflow   the LangFlow starter projects alone
+#   tests/setup.sh bench-compiler   what `make bench-compiler` needs: the starter projects, Jinja2 and black
+#   tests/setup.sh dual       what runs dual flows: LangGraph, Playwright, Chromium
 #   tests/setup.sh clients    what `make test-clients` needs: gix and JGit
 #   tests/setup.sh oracle     what `make test-oracle` needs: lfx, and older exports of LangFlow
 #
 # git, ssh-keygen, Python and its packages are required: without one of them this fails. The LangFlow
-# exports, lfx, isomorphic-git, JGit, and the web server that stands for an upstream forge may be
+# exports, lfx, what runs dual flows, isomorphic-git, JGit, and the web server that stands for an upstream forge may be
 # missing. When one cannot be fetched, that is said and marked by a file `<name>.unavailable`; the tests
 # that use it then say loudly what they did not run on.
 set -euo pipefail
@@ -106,6 +108,37 @@ python_peers() {
   cp tests/requirements.txt "$stamp"
 }
 
+# The pipeline that the compiler is measured beside.
+bench_compiler() {
+  local venv="$cache/bench-compiler" wanted=benches/compiler/peer/requirements.txt
+  cmp -s "$wanted" "$venv/.requirements" && return 0
+  say "making a Python environment with Jinja2 and black"
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted"
+  cp "$wanted" "$venv/.requirements"
+}
+
+# What runs a dual flow from end to end: LangGraph, Playwright, and Debian's Chromium.
+dual() {
+  local venv="$cache/dual" wanted=tests/requirements-dual.txt
+  rm -f "$cache/dual.unavailable"
+  if ! from_debian chromium chromium; then
+    missing dual "there is no Chromium"
+    return 0
+  fi
+  cmp -s "$wanted" "$venv/.requirements" && return 0
+  say "making a Python environment for dual flows with $(grep -cv '^#' "$wanted") pinned packages"
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  if "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted"; then
+    cp "$wanted" "$venv/.requirements"
+  else
+    rm -rf "$venv"
+    missing dual "the packages of $wanted could not be installed"
+  fi
+}
+
 # Says that a peer is missing and marks it, so that its tests know.
 missing() {
   say "$1 COULD NOT BE FETCHED, so its tests DO NOT RUN: $2"
@@ -193,11 +226,16 @@ need ssh-keygen "install openssh-client; git verify-commit runs it"
 need python3 "version 3.10 or later, with pip and venv"
 case "${1:-all}" in
   langflow) langflow 1.13.0 ;;
+  bench-compiler)
+    langflow 1.13.0
+    bench_compiler
+    ;;
   oracle)
     langflow 1.13.0
     older_exports
     oracle
     ;;
+  dual) dual ;;
   clients)
     jgit
     gix
@@ -207,6 +245,7 @@ case "${1:-all}" in
     older_exports
     oracle
     python_peers
+    dual
     isomorphic
     upstream
     ;;

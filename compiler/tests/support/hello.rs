@@ -30,7 +30,7 @@ pub(crate) fn compile(flow: &Value) -> Compiled {
 pub(crate) fn graph(flow: &Value) -> LangflowGraph {
     match parse(flow).unwrap().graph {
         Graph::Langflow(graph) => graph,
-        Graph::Builder(_) => panic!("not a LangFlow flow"),
+        Graph::Builder(_) | Graph::Activepieces(_) => panic!("not a LangFlow flow"),
     }
 }
 

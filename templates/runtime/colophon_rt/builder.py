@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypedDict
 import httpx
 from langgraph.types import interrupt
 
+from app.colophon_rt import javascript
 from app.colophon_rt.conditions import holds
 from app.colophon_rt.values import Scope, credential, value
 
@@ -197,6 +198,17 @@ class Loop(Node):
     items: dict[str, Any]
     max_items: int
     body: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeJs(Node):
+    """Runs JavaScript of the flow, kept in app/components/ by its hash."""
+
+    sha256: str
+    input: dict[str, Any]
+
+    async def call(self, scope: Scope) -> Any:
+        return await javascript.run(self.sha256, value(self.input, scope))
 
 
 @dataclass(frozen=True, kw_only=True)
