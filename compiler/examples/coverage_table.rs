@@ -1,6 +1,7 @@
 //! The table of docs/coverage.md: what becomes of every LangFlow export at hand.
 //!
-//! `make coverage-table` runs it; with the name of a folder it does that one. Each flow is compiled, gated, run and compared with lfx, which takes
+//! `make coverage-table` runs it; with the name of a folder it does that one, and with a word after it the
+//! flows whose name has it. Each flow is compiled, gated, run and compared with lfx, which takes
 //! some seconds; progress is on standard error, the table on standard output.
 
 #![expect(clippy::unwrap_used, reason = "a tool of this repository: it stops where it fails")]
@@ -46,7 +47,10 @@ fn main() {
     let Some(mut peer) = Peer::start() else { std::process::exit(1) };
     let chosen = std::env::args().nth(1);
     for (folder, title) in SETS.iter().filter(|(f, _)| chosen.as_ref().is_none_or(|c| c == f)) {
-        let paths = exports(&repository().join(".cache").join(folder));
+        let mut paths = exports(&repository().join(".cache").join(folder));
+        if let Some(word) = std::env::args().nth(2) {
+            paths.retain(|(name, _)| name.contains(&word));
+        }
         println!(
             "\n## {title}\n\n| flow | compiles | gates | runs | equal |\n| --- | --- | --- | --- | --- |"
         );

@@ -213,6 +213,25 @@ fn routers_leave_out_what_only_a_stopped_output_leads_to() {
     assert_eq!((default("who"), default("template")), (json!("nobody"), Value::Null));
 }
 
+/// Each way from a router to a vertex is a text of the module: without a bound, a flow of 500 routers in
+/// a row would be a module of many megabytes.
+#[test]
+fn routers_lead_to_so_many_vertices_at_most() {
+    let mut flow = hello();
+    let mut before = (IN.to_owned(), "message");
+    for n in 0..400 {
+        let id = format!("Router-{n}");
+        add(&mut flow, &id, &[("yes", "Message")]);
+        add_edge(&mut flow, edge((&before.0, before.1), (&id, "who")));
+        before = (id, "yes");
+    }
+    assert!(parse(&flow).is_ok());
+    for node in flow["data"]["nodes"].as_array_mut().unwrap() {
+        node["data"]["node"]["template"]["code"]["value"] = "self.stop('yes')".into();
+    }
+    assert_eq!(codes(&parse(&flow).unwrap_err()), BTreeSet::from(["E_TOO_LARGE"]));
+}
+
 /// A flow with a webhook and a chat can begin at either; what they do not share is not run.
 #[test]
 fn a_webhook_and_a_chat_are_two_entries() {

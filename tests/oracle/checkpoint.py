@@ -23,7 +23,9 @@ class FileSaver(InMemorySaver):
     """Keeps checkpoints in a file, and kills its process when there are enough of them."""
 
     def __init__(self, path: Path, enough: int | None) -> None:
-        super().__init__(serde=JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None))
+        super().__init__(
+            serde=JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None)
+        )
         self.path, self.enough = path, enough
         if path.exists():
             storage, writes, blobs = pickle.loads(path.read_bytes())
@@ -39,7 +41,10 @@ class FileSaver(InMemorySaver):
         part = self.path.with_suffix(".part")
         part.write_bytes(kept)
         part.rename(self.path)
-        if self.enough is not None and sum(len(c) for s in storage.values() for c in s.values()) >= self.enough:
+        if (
+            self.enough is not None
+            and sum(len(c) for s in storage.values() for c in s.values()) >= self.enough
+        ):
             os.kill(os.getpid(), signal.SIGKILL)
         return put
 

@@ -13,7 +13,14 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-EXAMPLES = {"string": "2+3", "integer": 2, "number": 2.5, "boolean": True, "array": [], "object": {}}
+EXAMPLES = {
+    "string": "2+3",
+    "integer": 2,
+    "number": 2.5,
+    "boolean": True,
+    "array": [],
+    "object": {},
+}
 DIMENSIONS = 16
 # Not 127.0.0.1: inside a container lfx takes that for the host of the container.
 HOST = "127.0.0.2"

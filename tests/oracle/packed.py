@@ -38,7 +38,10 @@ for value in [
     assert got == value and type(got) is type(value), (value, got)
 
 frame = DataFrame(
-    [{"a": 1, "b": "x", "c": 1.5, "d": None, "e": [1, 2]}, {"a": 2, "c": float("nan"), "e": {"z": 1}}]
+    [
+        {"a": 1, "b": "x", "c": 1.5, "d": None, "e": [1, 2]},
+        {"a": 2, "c": float("nan"), "e": {"z": 1}},
+    ]
 )
 frame["t"] = pandas.to_datetime(["2020-01-01", None])
 frame["i"] = numpy.int32(4)

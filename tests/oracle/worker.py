@@ -201,7 +201,9 @@ def strip(value: Any) -> Any:
 def child(job: dict[str, Any], out: int) -> None:
     """Runs one job and ends the process."""
     signal.alarm(TIME_LIMIT)
-    silent = os.open(os.environ.get("ORACLE_LOG", os.devnull), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    silent = os.open(
+        os.environ.get("ORACLE_LOG", os.devnull), os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    )
     os.dup2(silent, 1)
     os.dup2(silent, 2)
     try:

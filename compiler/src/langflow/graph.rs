@@ -51,7 +51,7 @@ pub(super) fn build(
     let mut idents = Idents::default();
     let idents = vertices.iter().map(|vertex| idents.derive(vertex.id)).collect();
     let waits = regions.waits(vertices.len(), &edges);
-    let routing = Routing::of(vertices, &edges);
+    let routing = Routing::of(vertices, &edges, findings);
     let entry_nodes = entries.several(vertices, &links);
     let (uses, resources) = (Uses::of(vertices.len(), &edges), Vec::new());
     let mut builder = Builder {

@@ -8,37 +8,51 @@
 use super::edge::Edge;
 use super::vertex::Vertex;
 use crate::plan::langflow::Routes;
+use crate::problem::{Findings, Pointer};
 
 /// How a component's source says that it stops an output: all that lfx offers for it.
 const WORDS: [&str; 3] = [".stop(", "iterate_and_stop_once", "exclude_branch"];
+
+/// So many pairs of an output of a router and a vertex that it leads to. Each is a text in the module,
+/// so without a bound a flow of many routers would become a module of many times its size.
+const MAX_ROUTES: usize = 16_384;
 
 /// For each vertex the routers that lead to it.
 pub(super) struct Routing(Vec<Routes>);
 
 impl Routing {
     /// Follows the outputs of every router along `edges`.
-    pub(super) fn of(vertices: &[Vertex<'_>], edges: &[Edge<'_>]) -> Self {
+    pub(super) fn of(vertices: &[Vertex<'_>], edges: &[Edge<'_>], findings: &mut Findings) -> Self {
         let mut leaving = vec![Vec::new(); vertices.len()];
         for edge in edges.iter().filter(|edge| !edge.is_feedback()) {
             leaving[edge.from].push(*edge);
         }
-        let mut routing = Self(vec![Routes::new(); vertices.len()]);
+        let (mut routing, mut count) = (Self(vec![Routes::new(); vertices.len()]), 0);
         for (router, vertex) in vertices.iter().enumerate().filter(|(_, v)| is_router(v)) {
-            for edge in leaving[router].clone() {
-                routing.follow(vertex.id, &edge, &leaving);
+            for edge in &leaving[router] {
+                count += routing.follow(vertex.id, edge, &leaving);
+                if count > MAX_ROUTES {
+                    let at = Pointer::root().key("data").key("edges");
+                    let detail = format!("routers lead to more than {MAX_ROUTES} vertices in all");
+                    findings.add("E_TOO_LARGE", &at, detail);
+                    return routing;
+                }
             }
         }
         routing
     }
 
-    fn follow(&mut self, router: &str, start: &Edge<'_>, leaving: &[Vec<Edge<'_>>]) {
-        let mut open = vec![start.to];
+    /// Notes where an edge of a router leads, and gives how many vertices that are.
+    fn follow(&mut self, router: &str, start: &Edge<'_>, leaving: &[Vec<Edge<'_>>]) -> usize {
+        let (mut open, mut count) = (vec![start.to], 0);
         while let Some(at) = open.pop() {
             let outputs = self.0[at].entry(router.to_owned()).or_default();
             if outputs.insert(start.output.to_owned()) {
+                count += 1;
                 open.extend(leaving[at].iter().map(|edge| edge.to));
             }
         }
+        count
     }
 
     /// The routers that can leave out a vertex.

@@ -47,6 +47,7 @@ class State(TypedDict, total=False):
 
 
 Update = dict[str, Any]
+Made = dict[str, dict[str, Any]]  # outputs by component and name, as they are
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,17 @@ class Component:
     params: dict[str, Any]
     inputs: list[Input] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)  # that something reads; none: all
-    methods: list[list[str]] = field(default_factory=list)  # all outputs, and what gives them
+    methods: list[list[str]] = field(
+        default_factory=list
+    )  # all outputs, and what gives them
     speaker: str | None = None  # who an agent speaks as
     env: list[str] = field(default_factory=list)  # fields that hold a variable's name
     frames: list[str] = field(default_factory=list)  # fields that take a data frame
     run_input: str | None = None  # field that takes the input of the run
     entry: str | None = None  # the only entry for which it does
-    routes: dict[str, list[str]] = field(default_factory=dict)  # by router, outputs that lead here
+    routes: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # by router, outputs that lead here
     session: bool = False  # its field `session_id` takes the session of the run
     ends_iteration: bool = False  # the last of a loop's body
 
@@ -158,7 +163,10 @@ async def run_loop(loop: Loop, state: State, body: Any) -> Update:
     items = _items((await gather(loop.inputs, state))["data"])
     done = []
     for item in items:
-        inner = {**state, "out": merge(state.get("out"), {loop.id: {"item": pack(item)}})}
+        inner = {
+            **state,
+            "out": merge(state.get("out"), {loop.id: {"item": pack(item)}}),
+        }
         # A body keeps no checkpoints; with durability "sync", LangGraph would wait for one.
         ended = await body.ainvoke(inner, durability="async")
         done.append(_ended(loop, ended))
@@ -170,13 +178,19 @@ async def run_loop(loop: Loop, state: State, body: Any) -> Update:
 def is_left_out(routes: dict[str, list[str]], state: State) -> bool:
     """Whether a router stopped every output by which it leads to a component."""
     stopped = state.get("stopped") or {}
-    return any(set(outputs) <= set(stopped.get(router, ())) for router, outputs in routes.items())
+    return any(
+        set(outputs) <= set(stopped.get(router, ()))
+        for router, outputs in routes.items()
+    )
 
 
-async def gather(inputs: list[Input], state: State) -> dict[str, Any]:
+async def gather(
+    inputs: list[Input], state: State, made: Made | None = None
+) -> dict[str, Any]:
     """Values by field, from the outputs of components that ran before, or are run for this."""
     values: dict[str, Any] = {}
-    made = await _resources(inputs, state)
+    made = {} if made is None else made
+    await _make(inputs, state, made)
     out = state.get("out") or {}
     for edge in inputs:
         if isinstance(edge.source, str):
@@ -204,23 +218,26 @@ def _told_apart(value: Any) -> Any:
     return disambiguate_tool_names(value) if isinstance(value, list) else value
 
 
-async def _resources(inputs: list[Input], state: State) -> dict[str, dict[str, Any]]:
-    """Outputs of the components that are run for these edges alone, by component."""
+async def _make(inputs: list[Input], state: State, made: Made) -> None:
+    """Runs the components that are run for these edges alone, each once for the whole consumer."""
     wanted: dict[str, tuple[Component, list[str]]] = {}
     for edge in inputs:
-        if isinstance(edge.source, Component) and not is_left_out(edge.source.routes, state):
+        if isinstance(edge.source, Component) and not is_left_out(
+            edge.source.routes, state
+        ):
             wanted.setdefault(edge.source.id, (edge.source, []))[1].append(edge.output)
-    made = {}
-    for name, (component, outputs) in wanted.items():
-        _, made[name], _ = await _results(component, outputs, state)
-    return made
+    for component, names in wanted.values():
+        if not set(names) <= made.get(component.id, {}).keys():
+            _, values, _ = await _results(component, names, state, made)
+            made.setdefault(component.id, {}).update(values)
 
 
 async def _results(
-    component: Component, outputs: list[str], state: State
+    component: Component, outputs: list[str], state: State, made: Made | None = None
 ) -> tuple[Any, dict[str, Any], set[str]]:
     """Builds a component: itself, its outputs by name, and those that it stopped."""
-    params = {**_own_params(component, state), **await gather(component.inputs, state)}
+    fed = await gather(component.inputs, state, made)
+    params = {**_own_params(component, state), **fed}
     instance = load(component.source, component.name)(
         # lfx makes a user up for each run too: some components keep files by user.
         _user_id=state.get("session_id"),
@@ -236,7 +253,11 @@ async def _results(
     stopped = _restrict(instance, outputs)
     await instance.build_results()
     names = outputs or list(instance._outputs_map)
-    return instance, {name: instance._outputs_map[name].value for name in names}, stopped
+    return (
+        instance,
+        {name: instance._outputs_map[name].value for name in names},
+        stopped,
+    )
 
 
 def _declare(instance: Any, methods: list[list[str]]) -> None:
@@ -255,7 +276,10 @@ def _declare(instance: Any, methods: list[list[str]]) -> None:
 def outputs(state: State) -> dict[str, dict[str, Any]]:
     """The outputs of a run by component and name, unpacked."""
     out = state.get("out") or {}
-    return {id: {name: unpack(item) for name, item in found.items()} for id, found in out.items()}
+    return {
+        id: {name: unpack(item) for name, item in found.items()}
+        for id, found in out.items()
+    }
 
 
 def text(value: Any) -> str:
@@ -294,7 +318,9 @@ def _restrict(instance: Any, outputs: list[str]) -> set[str]:
     for method in ("stop", "iterate_and_stop_once"):
         object.__setattr__(instance, method, stop)
     if outputs:
-        object.__setattr__(instance, "_should_process_output", lambda o: o.name in outputs)
+        object.__setattr__(
+            instance, "_should_process_output", lambda o: o.name in outputs
+        )
     return stopped
 
 
@@ -330,7 +356,9 @@ def _iteration(instance: Any, values: dict[str, Any]) -> Any:
         return values.get(first)
     logs = build_output_logs(SimpleNamespace(outputs=[{"name": first}]), (instance,))
     vertex, outputs = SimpleNamespace(id="last"), SimpleNamespace(outputs=logs)
-    return extract_loop_output([SimpleNamespace(vertex=vertex, result_dict=outputs)], "last")
+    return extract_loop_output(
+        [SimpleNamespace(vertex=vertex, result_dict=outputs)], "last"
+    )
 
 
 def _as_data(result: Any) -> Any:

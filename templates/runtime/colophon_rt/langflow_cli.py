@@ -34,16 +34,22 @@ def main(flow: Any, argv: list[str] | None = None) -> int:
     """Runs a flow from the command line."""
     parser = argparse.ArgumentParser(description="Runs one generated flow.")
     parser.add_argument("--input", help="the run's input; - reads it")
-    parser.add_argument("--session-id", help="the session whose history the run belongs to")
+    parser.add_argument(
+        "--session-id", help="the session whose history the run belongs to"
+    )
     if flow.ENTRIES:
-        parser.add_argument("--entry", choices=flow.ENTRIES, help="where the run begins")
+        parser.add_argument(
+            "--entry", choices=flow.ENTRIES, help="where the run begins"
+        )
     parser.add_argument("--check", action="store_true", help="build the graph and stop")
     args = parser.parse_args(argv)
     if args.check:
         flow.build()
         return 0
     text = sys.stdin.read() if args.input == "-" else args.input
-    result = asyncio.run(invoke(flow, text, args.session_id, getattr(args, "entry", None)))
+    result = asyncio.run(
+        invoke(flow, text, args.session_id, getattr(args, "entry", None))
+    )
     json.dump(result, sys.stdout, ensure_ascii=False)
     print()
     return 0

@@ -25,7 +25,11 @@ from typing import Any
 
 TAG = "$lf"
 # Parts of messages, which turn up in data too. A message makes them of objects itself.
-PARTS = ("lfx.schema.properties", "lfx.schema.content_block", "lfx.schema.content_types")
+PARTS = (
+    "lfx.schema.properties",
+    "lfx.schema.content_block",
+    "lfx.schema.content_types",
+)
 MISSING = ("NaTType", "NAType")  # how pandas writes that a cell has no value
 
 
@@ -124,7 +128,9 @@ def _pack_message(message: Any) -> dict[str, Any]:
     fields = {key: item for key, item in message.model_dump().items() if key != "data"}
     # A message keeps its fields a second time, as data; what differs there is kept.
     own = {key: getattr(message, key) for key in fields}
-    more = {k: item for k, item in message.data.items() if k not in own or item != own[k]}
+    more = {
+        k: item for k, item in message.data.items() if k not in own or item != own[k]
+    }
     return {TAG: "Message", "fields": pack(fields), "more": pack(more)}
 
 
@@ -142,7 +148,10 @@ def _pack_frame(frame: Any) -> dict[str, Any]:
 
 def _labels(index: Any) -> Any:
     """The labels of rows or columns; nothing where they are only numbered from 0."""
-    counted = type(index).__name__ == "RangeIndex" and (index.start, index.step) == (0, 1)
+    counted = type(index).__name__ == "RangeIndex" and (index.start, index.step) == (
+        0,
+        1,
+    )
     return None if counted else pack(list(index))
 
 
@@ -160,7 +169,9 @@ def _data(value: dict[str, Any]) -> Any:
     from lfx.schema.data import Data
 
     default = unpack(value["default_value"])
-    return Data(data=unpack(value["data"]), text_key=value["text_key"], default_value=default)
+    return Data(
+        data=unpack(value["data"]), text_key=value["text_key"], default_value=default
+    )
 
 
 def _frame(value: dict[str, Any]) -> Any:
@@ -168,7 +179,9 @@ def _frame(value: dict[str, Any]) -> Any:
     from lfx.schema.dataframe import DataFrame
 
     columns, rows = unpack(value["columns"]), unpack(value["rows"])
-    plain = pandas.DataFrame(rows, index=unpack(value["index"]), columns=columns, dtype=object)
+    plain = pandas.DataFrame(
+        rows, index=unpack(value["index"]), columns=columns, dtype=object
+    )
     for position, dtype in enumerate(value["types"]):
         if dtype != "object":
             plain.isetitem(position, plain.iloc[:, position].astype(dtype))
