@@ -17,7 +17,10 @@ use crate::plan::{Graph, Plan};
 use crate::policy::{CodePolicy, Limits};
 use crate::problem::{Findings, Pointer, Problems};
 use crate::templates::Templates;
-use crate::{Error, bootstrap, builder, bundle, cloud, edge, gate, json, langflow, place, secrets};
+use crate::{
+    Error, activepieces, bootstrap, builder, bundle, cloud, edge, gate, json, langflow, place,
+    secrets,
+};
 
 /// Compiles flows. Holds the parsed templates and nothing else; share one between threads.
 pub struct Compiler {
@@ -57,7 +60,7 @@ pub struct EdgeBundle {
 
 impl Compiler {
     /// Raised whenever the same plan and templates may give other outputs.
-    pub const VERSION: &'static str = "1";
+    pub const VERSION: &'static str = "2";
 
     /// Parses the built-in templates.
     pub fn new() -> Result<Self, Error> {
@@ -76,7 +79,8 @@ impl Compiler {
     }
 
     /// Reads a flow. The source shows in its shape: `schema_version` is the Builder's, `data.nodes`
-    /// LangFlow's. The policy is for code that a LangFlow export carries. A flow that holds what looks
+    /// LangFlow's, a tree below `trigger` ActivePieces'. The policy is for code that a LangFlow export or
+    /// an ActivePieces flow carries. A flow that holds what looks
     /// like a secret is refused before anything else is said of it: other messages quote the flow.
     pub fn parse(
         &self,
@@ -92,8 +96,11 @@ impl Compiler {
         if flow.get("data").and_then(|data| data.get("nodes")).is_some_and(Value::is_array) {
             return langflow::parse(flow, policy, limits);
         }
-        let detail =
-            "neither a Builder flow (`schema_version`) nor a LangFlow export (`data.nodes`)";
+        if activepieces::is_flow(&flow) {
+            return activepieces::parse(flow, policy, limits);
+        }
+        let detail = "neither a Builder flow (`schema_version`), a LangFlow export (`data.nodes`), nor \
+                      an ActivePieces flow version or template (`trigger`)";
         Err(Problems::one("E_SCHEMA", Pointer::root(), detail))
     }
 
@@ -131,12 +138,13 @@ impl Compiler {
         let mut modules = match &plan.graph {
             Graph::Builder(graph) => cloud::modules(plan, graph, names),
             Graph::Langflow(graph) => langflow::modules(plan, graph, names),
+            Graph::Activepieces(graph) => activepieces::modules(plan, graph, names),
         };
         modules.push(Module::verbatim(names.canonical_flow(), plan.canonical.as_bytes()));
         modules.extend(names.packages().map(|path| Module::verbatim(path, "")));
         let bundle = match &plan.graph {
             Graph::Builder(graph) if graph.has_edge_part() => Some(self.bundle(graph, names)?),
-            Graph::Builder(_) | Graph::Langflow(_) => None,
+            Graph::Builder(_) | Graph::Langflow(_) | Graph::Activepieces(_) => None,
         };
         let cloud = self.render_all(modules)?;
         let branch_files = bundle.as_ref().map(|bundle| &bundle.branch_files);
@@ -193,13 +201,13 @@ impl Compiler {
                 None => bytes,
             },
             Content::Python { template, context, shape } => {
-                let source = self.templates.render(template, &context);
+                let rendered = self.templates.render(template, &context);
                 let fault = |code, detail: &str| {
                     (code, format!("`{path}`: {}{detail}", self.templates.blame(template)))
                 };
-                let source = source.map_err(|e| fault("E_RENDER", &e))?;
+                let rendered = rendered.map_err(|e| fault("E_RENDER", &e))?;
                 let formatted =
-                    gate::python(&source, shape).map_err(|e| fault(e.code, &e.detail))?;
+                    gate::python(&rendered, shape).map_err(|e| fault(e.code, &e.detail))?;
                 formatted.into_bytes()
             }
         };

@@ -4,6 +4,7 @@
 //! randomness; the same flow gives the same bytes on any machine and at any thread count.
 //! docs/compiler.md describes the stages, and templates/README.md the templates.
 
+mod activepieces;
 mod bootstrap;
 mod builder;
 mod bundle;
@@ -25,6 +26,7 @@ mod problem;
 mod secrets;
 mod shape;
 mod templates;
+mod texts;
 
 pub use bundle::{MAX_FILES, MAX_UNPACKED, MAX_ZIP, RENDER};
 pub use canonical::CanonicalFlow;

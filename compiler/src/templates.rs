@@ -1,6 +1,7 @@
 //! The template set: parsed once, deny-by-default, named by one digest.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
@@ -8,26 +9,41 @@ use colophon_model::{ArtifactPath, Digest};
 use tera::{Context, Delimiters, Kwargs, State, Tera, TeraResult, Value};
 
 use crate::overrides::{self, TemplateFiles, TemplateProblem};
-use crate::{Error, cloud, edge, langflow, literal};
+use crate::texts::Rendered;
+use crate::{Error, activepieces, cloud, edge, langflow, literal};
 
 /// A file: its name, and its text. Those built into the program are `'static`.
 pub(crate) type Source<'a> = (&'static str, &'a str);
 
 /// Templates by name.
-const TEMPLATES: &[&[Source<'static>]] = &[cloud::TEMPLATES, edge::TEMPLATES, langflow::TEMPLATES];
+const TEMPLATES: &[&[Source<'static>]] =
+    &[cloud::TEMPLATES, edge::TEMPLATES, langflow::TEMPLATES, activepieces::TEMPLATES];
 
 /// Files that go into artifacts as they stand, by their path there.
-const STATIC: &[&[Source<'static>]] =
-    &[cloud::RUNTIME, edge::RUNTIME, langflow::RUNTIME, crate::bootstrap::FILES];
+const STATIC: &[&[Source<'static>]] = &[
+    cloud::RUNTIME,
+    edge::RUNTIME,
+    langflow::RUNTIME,
+    activepieces::RUNTIME,
+    crate::bootstrap::FILES,
+];
 
 /// Every template, ready to render from any thread.
 pub(crate) struct Templates {
     engine: Tera,
+    /// What the templates say by themselves, all of them.
+    fixed: String,
     digest: Digest,
     /// Names of the operator's templates.
     own: BTreeSet<String>,
     /// The operator's files that are copied as they stand, by the path of the built-in one.
     statics: BTreeMap<&'static str, String>,
+}
+
+thread_local! {
+    /// The texts that `lit` wrote since a rendering began on this thread. A filter has no other way
+    /// to tell the one who renders.
+    static PASSED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Templates {
@@ -47,10 +63,12 @@ impl Templates {
             0 => Error::Template(error),
             _ => Error::Overrides(vec![together(files, &error)]),
         })?;
+        let fixed = templates.values().copied().map(without_tags).collect();
         let all = templates.into_iter().chain(statics).collect();
         let copied = |(path, text): &Source<'_>| (*path, (*text).to_owned());
         Ok(Self {
             engine,
+            fixed,
             digest: digest(all),
             own: own.templates.iter().map(|(name, _)| (*name).to_owned()).collect(),
             statics: own.statics.iter().map(copied).collect(),
@@ -77,12 +95,30 @@ impl Templates {
     }
 
     /// Renders `template`; the message of a failure has its causes.
-    pub(crate) fn render(&self, template: &str, context: &Context) -> Result<String, String> {
-        self.engine.render(template, context).map_err(|error| {
+    pub(crate) fn render(&self, template: &str, context: &Context) -> Result<Rendered<'_>, String> {
+        PASSED.take();
+        let source = self.engine.render(template, context).map_err(|error| {
             let causes = std::iter::successors(std::error::Error::source(&error), |e| e.source());
             causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-        })
+        })?;
+        Ok(Rendered { source, passed: PASSED.take(), fixed: &self.fixed })
     }
+}
+
+/// What a template says by itself: its text outside of tags.
+fn without_tags(template: &str) -> String {
+    let tags = [("<<", ">>"), ("<%", "%>"), ("<#", "#>")];
+    let mut fixed = String::new();
+    let mut rest = template;
+    while let Some((at, end)) =
+        tags.iter().filter_map(|(begin, end)| Some((rest.find(begin)?, end))).min()
+    {
+        fixed.push_str(&rest[..at]);
+        // Keeps what stood on both sides of a tag from becoming one text.
+        fixed.push('\n');
+        rest = rest[at..].split_once(end).map_or("", |(_, rest)| rest);
+    }
+    fixed + rest
 }
 
 /// A fault that shows only when the templates are taken together, such as an include of nothing.
@@ -135,6 +171,7 @@ fn lit(value: &Value, _: Kwargs, _: &State) -> TeraResult<Value> {
         return Err(tera::Error::message("`lit` of an undefined variable"));
     }
     let json = serde_json::to_value(value).map_err(|e| tera::Error::message(e.to_string()))?;
+    PASSED.with_borrow_mut(|passed| literal::texts(&json, passed));
     Ok(Value::safe_string(&literal::python(&json)))
 }
 
@@ -174,8 +211,9 @@ mod tests {
         let mut engine = engine().unwrap();
         engine.add_raw_template("t.py", template).map_err(|e| e.to_string())?;
         let (own, statics) = (BTreeSet::new(), BTreeMap::new());
-        let templates = Templates { engine, digest: Digest::of(b""), own, statics };
-        templates.render("t.py", &context([("x", value)]))
+        let (fixed, digest) = (String::new(), Digest::of(b""));
+        let templates = Templates { engine, fixed, digest, own, statics };
+        templates.render("t.py", &context([("x", value)])).map(|rendered| rendered.source)
     }
 
     /// The rule that keeps flows out of code: forgetting a filter is an error, not an injection.
@@ -220,6 +258,25 @@ mod tests {
             "app.flows.acme_inc"
         );
         assert_eq!(render("{{ x }} <# << x >> #>", json!("a")).unwrap(), "{{ x }} ");
+    }
+
+    /// What the text gate compares with.
+    #[test]
+    fn a_rendering_tells_what_it_was_given() {
+        let template = "A = << x | lit >>\n<% if x %>B = << x.b | lit >> + \"c\"<% endif %>";
+        let mut engine = engine().unwrap();
+        engine.add_raw_template("t.py", template).unwrap();
+        let fixed = without_tags(template);
+        assert_eq!(fixed, "A = \n\n\nB = \n + \"c\"\n");
+        let (own, statics) = (BTreeSet::new(), BTreeMap::new());
+        let templates = Templates { engine, fixed, digest: Digest::of(b""), own, statics };
+        for text in ["d", "e"] {
+            let context = context([("x", json!({"b": [text, 1]}))]);
+            let rendered = templates.render("t.py", &context).unwrap();
+            assert_eq!(rendered.passed, ["b", text, text]);
+            let module = ruff_python_parser::parse_module(&rendered.source).unwrap();
+            rendered.check(module.syntax()).unwrap();
+        }
     }
 
     #[test]

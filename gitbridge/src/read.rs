@@ -4,8 +4,9 @@ use colophon_model::{GitKind, LogEntry, Oid, Ordinal};
 
 use crate::{Error, Held, ObjectLog, Shape, delta, zlib};
 
-/// Longest delta chain: what a reader of the newest version of a file pays at most.
-pub(crate) const MAX_DEPTH: u8 = 50;
+/// Longest delta chain: what a reader of the newest version of a file pays at most. Longer than Git's
+/// own 50, because a chain here goes one way only, from old to new, and cannot branch (decision 7).
+pub(crate) const MAX_DEPTH: u8 = 64;
 
 pub(crate) fn entry(log: &dyn ObjectLog, at: Ordinal) -> Result<Held, Error> {
     log.held(at).map_err(Error::Read)?.ok_or(Error::damaged(at, "there is none"))
