@@ -86,6 +86,9 @@ pub enum JobError {
         /// The data directory.
         data: PathBuf,
     },
+    /// A rebuild with templates that the server does not have.
+    #[error("the server compiles with other templates than those named; start it again with these")]
+    OtherTemplates,
     /// Flows could not be built again.
     #[error(transparent)]
     Build(#[from] BuildError),

@@ -53,7 +53,7 @@ pub(crate) fn run(dir: &Path, count: usize) -> anyhow::Result<Vec<Rebuilt>> {
         ("`rebuild --all`, nothing to do", false),
     ] {
         done.push(measure(what, count, || {
-            let report = Recompile { tenant: None, dry_run }.run(site, &|_| ())?;
+            let report = Recompile { dry_run, ..Recompile::default() }.run(site, &|_| ())?;
             ensure!(report.failed == 0, "{} flows failed", report.failed);
             Ok((report.rebuilt, report.commits))
         })?);

@@ -2,7 +2,7 @@
 
 use crate::flows::TWENTY;
 use crate::rebuild::Rebuilt;
-use crate::stages::{Beside, Threads};
+use crate::stages::{Beside, Rate, Threads};
 use crate::table::{Bar, Report, Table, median, number};
 
 /// Milliseconds for the flow of 20 nodes.
@@ -59,6 +59,7 @@ pub(crate) fn beside(rows: &[Beside], bars: &mut Vec<Bar>) {
     }
     report.tables.push(table);
     report.notes.push("`times` compares processor times of the same flow".to_owned());
+    report.notes.push(starters(rows));
     report.print();
     for row in rows.iter().filter(|row| row.name == TWENTY) {
         bars.push(Bar::at_most("flow of 20 nodes, processor time", row.cpu, TWENTY_MS, "ms"));
@@ -69,24 +70,35 @@ pub(crate) fn beside(rows: &[Beside], bars: &mut Vec<Bar>) {
             "x the pipeline",
         ));
     }
+}
+
+/// What the starter projects cost in all, beside the pipeline.
+fn starters(rows: &[Beside]) -> String {
     let starters = || rows.iter().filter(|row| row.name != TWENTY);
     let (ours, theirs): (f64, f64) =
         (starters().map(|row| row.cpu).sum(), starters().map(|row| row.peer.cpu).sum());
-    bars.push(Bar::at_least("starter projects in all", theirs / ours, FASTER, "x the pipeline"));
+    format!(
+        "the starter projects together: {} ms, the pipeline {} ms, {} times",
+        number(ours),
+        number(theirs),
+        number(theirs / ours)
+    )
 }
 
 /// All flows, at one thread and at two.
 pub(crate) fn threads(threads: &Threads, bars: &mut Vec<Bar>) {
     let mut report = Report::new("All flows, flows in a second");
-    let mut table = Table::new(&["threads", "flows/s", "rounds"]);
+    let mut table = Table::new(&["threads", "flows/s", "CPU ms a flow", "rounds, flows/s"]);
     for (count, rates) in [("1", &threads.one), ("2", &threads.two)] {
-        let rounds: Vec<String> = rates.iter().map(|rate| number(*rate)).collect();
-        table.add([count.to_owned(), number(median(rates.iter().copied())), rounds.join(", ")]);
+        let rounds: Vec<String> = rates.iter().map(|rate| number(rate.flows)).collect();
+        let middle = |of: fn(&Rate) -> f64| number(median(rates.iter().map(of)));
+        let (flows, cpu) = (middle(|rate| rate.flows), middle(|rate| rate.cpu));
+        table.add([count.to_owned(), flows, cpu, rounds.join(", ")]);
     }
     report.tables.push(table);
     report.notes.push("the outputs of all rounds are the same, byte for byte".to_owned());
     report.print();
-    let pairs = threads.one.iter().zip(&threads.two).map(|(one, two)| two / one);
+    let pairs = threads.one.iter().zip(&threads.two).map(|(one, two)| two.flows / one.flows);
     bars.push(Bar::at_least("two threads", median(pairs), TWO_THREADS, "x one"));
 }
 

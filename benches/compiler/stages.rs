@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use crate::flows::Flow;
 use crate::peer::{Peer, Told};
+use crate::process;
 use crate::table::median;
 
 /// How often a flow is compiled for one sample, so that the clock's steps do not show.
@@ -30,10 +31,20 @@ pub(crate) struct Beside {
     pub(crate) peer: Told,
 }
 
-/// All flows at a number of threads: flows in a second.
+/// All flows at a number of threads, round by round.
+#[derive(Default)]
 pub(crate) struct Threads {
-    pub(crate) one: Vec<f64>,
-    pub(crate) two: Vec<f64>,
+    pub(crate) one: Vec<Rate>,
+    pub(crate) two: Vec<Rate>,
+}
+
+/// How fast all flows went.
+#[derive(Clone, Copy)]
+pub(crate) struct Rate {
+    /// Flows in a second.
+    pub(crate) flows: f64,
+    /// Processor time of a flow, all threads, in milliseconds.
+    pub(crate) cpu: f64,
 }
 
 /// Compiles every flow on both sides in turn.
@@ -82,14 +93,16 @@ pub(crate) fn threads(
     flows: &[Flow],
     rounds: usize,
 ) -> anyhow::Result<Threads> {
-    let mut threads = Threads { one: Vec::new(), two: Vec::new() };
+    let mut threads = Threads::default();
     let mut digests = Vec::new();
     for _ in 0..=rounds {
         for (count, rates) in [(1, &mut threads.one), (2, &mut threads.two)] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build()?;
-            let start = Instant::now();
+            let (cpu, start) = (process::cpu_of_self()?, Instant::now());
             let made = pool.install(|| list(compiler, flows))?;
-            rates.push((LISTS * flows.len()) as f64 / start.elapsed().as_secs_f64());
+            let (time, count) = (start.elapsed().as_secs_f64(), (LISTS * flows.len()) as f64);
+            let cpu = (process::cpu_of_self()? - cpu) * 1e3 / count;
+            rates.push(Rate { flows: count / time, cpu });
             digests.push(made);
         }
     }

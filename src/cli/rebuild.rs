@@ -2,12 +2,13 @@
 
 use anyhow::bail;
 use clap::Args;
-use colophon_model::TenantSlug;
+use colophon_model::{Digest, TenantSlug};
 
 use super::job::{self, Request, count, row};
 use super::out::Out;
-use crate::config::Overrides;
+use crate::config::{Config, Overrides};
 use crate::maintenance::{FailedFlow, Recompile, RecompileReport};
+use crate::templates;
 
 /// Whose flows to compile again.
 #[derive(Debug, Args)]
@@ -28,7 +29,7 @@ pub(super) struct Rebuild {
 impl Rebuild {
     pub(super) fn run(self, out: Out) -> anyhow::Result<()> {
         let Self { slug, dry_run, overrides, .. } = self;
-        let job = Recompile { tenant: slug, dry_run };
+        let job = Recompile { tenant: slug, dry_run, templates: meant(&overrides)? };
         let report = job::run(&overrides, out, &job, &Request::Post("/v1/maintenance/rebuild"))?;
         out.data(&report, text)?;
         if report.failed > 0 {
@@ -40,6 +41,13 @@ impl Rebuild {
         }
         Ok(())
     }
+}
+
+/// Digest of the templates that are named here, for a server may have others.
+fn meant(overrides: &Overrides) -> anyhow::Result<Option<Digest>> {
+    let dir = Config::load(overrides)?.compiler.templates;
+    let compiler = dir.map(|dir| templates::compiler(Some(&dir))).transpose()?;
+    Ok(compiler.map(|compiler| compiler.templates()))
 }
 
 fn text(report: &RecompileReport) -> String {

@@ -374,6 +374,9 @@ impl From<JobError> for ApiError {
             }
             JobError::Store(cause) => return Self::store(cause),
             JobError::Encoding(cause) => return Self::internal(cause),
+            JobError::OtherTemplates => {
+                return Self::new(StatusCode::CONFLICT, "other-templates", error.to_string());
+            }
             JobError::Build(cause) => return Self::build(cause),
             JobError::Rebuild(cause) => return Self::rebuild(cause),
             JobError::Out(cause) => return Self::out(cause),

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use colophon_model::{FlowId, TenantSlug};
+use colophon_model::{Digest, FlowId, TenantSlug};
 use colophon_store::rows::{FlowHead, TenantRow};
 use colophon_store::{Progress, Report};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,9 @@ pub struct Recompile {
     pub tenant: Option<TenantSlug>,
     /// Compile, say what would be committed, and commit nothing.
     pub dry_run: bool,
+    /// Digest of the template set that is meant. With another one nothing is done; default whatever
+    /// stands.
+    pub templates: Option<Digest>,
 }
 
 /// What came of it.
@@ -68,6 +71,10 @@ impl Job for Recompile {
     type Outcome = RecompileReport;
 
     fn run(&self, site: Site<'_>, report: Report<'_>) -> Result<RecompileReport, JobError> {
+        let templates = site.press.compiler.templates();
+        if self.templates.is_some_and(|meant| meant != templates) {
+            return Err(JobError::OtherTemplates);
+        }
         let (tenants, total) = self.tenants(site.press)?;
         let mut outcome = RecompileReport { dry_run: self.dry_run, ..RecompileReport::default() };
         let next = AtomicUsize::new(0);

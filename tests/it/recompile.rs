@@ -6,7 +6,7 @@ use colophon_model::CodePolicy;
 use colophon_store::rows::{FlowHead, TenantHead, TenantRow};
 use serde_json::Value;
 
-use crate::support::process::{colophon, run, told};
+use crate::support::process::{colophon, refused, run, told};
 use crate::support::programs::{clone, git_in};
 use crate::support::{HELLO_LANGFLOW, ORDER_INTAKE, TestServer, TestTenant, small_flow};
 
@@ -152,8 +152,11 @@ fn served(world: World, with: &str, tip: &str) {
     assert_eq!(next.status, 201, "builds go on: {:#}", next.json());
     let report = server.operator("POST", "/v1/maintenance/rebuild", r#"{"tenant": "nobody"}"#);
     assert_eq!(report.status, 404);
-    let report = colophon(&data, &["rebuild", "--all"]);
+    let report = colophon(&data, &["rebuild", "--all", "--templates", with]);
     assert_eq!(numbers(&report), [3, 4, 4, 0, 0, 0], "through the server: {report:#}");
+    std::fs::write(Path::new(with).join("cloud/runner.py.tera"), RUNNER).unwrap();
+    let other = refused(&data, &["rebuild", "--all", "--templates", with]);
+    assert!(other.contains("the server compiles with other templates"), "{other}");
     let git = colophon(&data, &["token", "create", "acme-inc", "--kind", "git"]);
     let dir = server.path("clone");
     let url = format!("{}/git/acme-inc.git", server.url);

@@ -26,13 +26,32 @@ def ident(text):
     return re.sub(r"\W", "_", text.lower())
 
 
+REFERENCE = re.compile(r"\{\{\s*([\w.]+)\s*\}\}")
+
+
+def encode(value):
+    """A value with its references taken apart, as the generated module evaluates it."""
+    if isinstance(value, dict):
+        return {"object": {key: encode(member) for key, member in value.items()}}
+    if isinstance(value, list):
+        return {"list": [encode(item) for item in value]}
+    if not isinstance(value, str) or "{{" not in value:
+        return {"lit": value}
+    parts = [
+        {"ref": part.split(".")} if index % 2 else {"lit": part}
+        for index, part in enumerate(REFERENCE.split(value))
+        if part
+    ]
+    return parts[0] if len(parts) == 1 else {"text": parts}
+
+
 def builder(flow):
     layout = {"id", "kind", "label", "position"}
     nodes = [
         {
             "ident": ident(node["id"]),
             "kind": "".join(part.title() for part in node["kind"].split(".")),
-            "fields": [(key, value) for key, value in node.items() if key not in layout],
+            "fields": [(key, encode(value)) for key, value in node.items() if key not in layout],
         }
         for node in flow["nodes"]
     ]
