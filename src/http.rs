@@ -9,6 +9,7 @@ mod builds;
 mod bundles;
 mod edge_url;
 mod error;
+mod etag;
 pub mod flows;
 mod git;
 mod git_stream;
@@ -19,6 +20,7 @@ pub mod mirrors;
 mod operator;
 mod path;
 mod router;
+mod schema;
 pub mod tenants;
 
 pub use auth::webhook_signature;

@@ -4,6 +4,7 @@
 //! before the flow is refused; later checks leave out what an earlier one already reported.
 
 mod assemble;
+mod desktop;
 mod expr;
 mod graph;
 mod head;
@@ -13,16 +14,17 @@ mod object;
 mod refs;
 mod router;
 pub(crate) mod secrets;
+mod shell;
 mod split;
 mod steps;
 
-use colophon_model::Target;
+use colophon_model::{EdgeRuntime, Target};
 use serde_json::Value;
 
 use crate::canonical::CanonicalFlow;
 use crate::plan::builder::{BuilderGraph, Region};
 use crate::plan::{Graph as PlanGraph, Plan};
-use crate::policy::Limits;
+use crate::policy::{CodePolicy, Limits};
 use crate::problem::{Findings, Pointer, Problems};
 use assemble::Checked;
 use graph::Graph;
@@ -30,12 +32,12 @@ use head::Head;
 use node::RawNode;
 
 /// Reads a Builder flow.
-pub(crate) fn parse(flow: &Value, limits: &Limits) -> Result<Plan, Problems> {
+pub(crate) fn parse(flow: &Value, policy: CodePolicy, limits: &Limits) -> Result<Plan, Problems> {
     let mut findings = Findings::default();
     let head = head::read(flow, limits, &mut findings);
-    let top = head.as_ref().and_then(|head| read_graph(head, &mut findings));
+    let top = head.as_ref().and_then(|head| read_graph(head, policy, &mut findings));
     let warnings = findings.finish()?;
-    let (Some(head), Some(top)) = (head, top) else {
+    let (Some(head), Some((top, edge_runtime))) = (head, top) else {
         let detail = "the flow cannot be read, and no rule says why";
         return Err(Problems::one("E_SCHEMA", Pointer::root(), detail));
     };
@@ -50,6 +52,7 @@ pub(crate) fn parse(flow: &Value, limits: &Limits) -> Result<Plan, Problems> {
         canonical: canonical(flow),
         graph: PlanGraph::Builder(BuilderGraph {
             inputs: head.declared.inputs,
+            edge_runtime,
             edge_env: head.declared.edge_env,
             edge_requirements: head.requirements,
             top,
@@ -59,12 +62,22 @@ pub(crate) fn parse(flow: &Value, limits: &Limits) -> Result<Plan, Problems> {
 }
 
 /// Reads nodes and edges and checks them together. None when something refuses the flow.
-fn read_graph(head: &Head<'_>, findings: &mut Findings) -> Option<Region> {
+fn read_graph(
+    head: &Head<'_>,
+    policy: CodePolicy,
+    findings: &mut Findings,
+) -> Option<(Region, EdgeRuntime)> {
     let place = Pointer::root().key("nodes");
     let read = |(number, value)| node::read(value, place.index(number), findings);
     let nodes: Vec<RawNode> = head.nodes.iter().enumerate().filter_map(read).collect();
+    check_code(&nodes, policy, findings);
     let graph = Graph::read(&nodes, head.edges, findings);
     let targets = split::targets(&nodes, head.target, findings);
+    let runtime = split::runtime(&nodes, &targets, head.runtime, findings);
+    if runtime != EdgeRuntime::Python && !head.requirements.is_empty() {
+        let detail = format!("these are Python packages, and the edge scripts are {runtime}");
+        findings.add("E_EDGE_RUNTIME", &Pointer::root().key("edge_requirements"), detail);
+    }
     let order = graph.order().map_err(|cycle| report_cycle(&graph, &cycle, findings)).ok();
     let trigger = find_trigger(&nodes, findings);
     let run = order.as_deref().zip(trigger).map(|(order, trigger)| {
@@ -79,7 +92,19 @@ fn read_graph(head: &Head<'_>, findings: &mut Findings) -> Option<Region> {
     if findings.has_errors() {
         return None;
     }
-    assemble(&graph, &targets, &reached, &step, &order?)
+    let top = assemble(&graph, &targets, &reached, &step, &order?)?;
+    Some((top, runtime))
+}
+
+/// No table knows the sources of flows, so only the policy that allows any lets one in.
+fn check_code(nodes: &[RawNode], policy: CodePolicy, findings: &mut Findings) {
+    if policy == CodePolicy::AllowCustom {
+        return;
+    }
+    for node in nodes.iter().filter(|node| node.word == Some("code.js")) {
+        let detail = format!("the tenant's code policy is {policy}, and a flow may not bring code");
+        findings.add_at("E_UNTRUSTED_CODE", &node.place.key("source"), &node.id, detail);
+    }
 }
 
 fn assemble(

@@ -1,13 +1,14 @@
 //! The cloud part of a Builder flow: one LangGraph module, its runner and its smoke test.
 
+use colophon_model::EdgeRuntime;
 use serde_json::{Map, Value, json};
 use tera::Context;
 
 use crate::module::{Module, Names, path};
 use crate::plan::Plan;
 use crate::plan::builder::{
-    After, BuilderGraph, CloudKind, Condition, HttpRequest, LlmChat, Loop, Node, OnError, Part,
-    Reference, Region, Router, Segment, Step, Template, Trigger, When, Work,
+    After, BuilderGraph, CloudKind, CodeJs, Condition, HttpRequest, LlmChat, Loop, Node, OnError,
+    Part, Reference, Region, Router, Segment, Step, Template, Trigger, When, Work,
 };
 use crate::shape;
 use crate::templates::{Source, context};
@@ -28,10 +29,24 @@ pub(crate) const RUNTIME: &[Source<'static>] = &[
         include_str!("../../templates/runtime/colophon_rt/conditions.py"),
     ),
     (
+        "app/colophon_rt/javascript.mjs",
+        include_str!("../../templates/runtime/colophon_rt/javascript.mjs"),
+    ),
+    (
+        "app/colophon_rt/javascript.py",
+        include_str!("../../templates/runtime/colophon_rt/javascript.py"),
+    ),
+    (
         "app/colophon_rt/requirements.txt",
         include_str!("../../templates/runtime/colophon_rt/requirements.txt"),
     ),
+    (
+        "app/colophon_rt/requirements-serve.txt",
+        include_str!("../../templates/runtime/colophon_rt/requirements-serve.txt"),
+    ),
+    ("app/colophon_rt/service.py", include_str!("../../templates/runtime/colophon_rt/service.py")),
     ("app/colophon_rt/values.py", include_str!("../../templates/runtime/colophon_rt/values.py")),
+    ("app/colophon_rt/wire.py", include_str!("../../templates/runtime/shared/wire.py")),
 ];
 
 /// The files of `graph`, the runtime among them.
@@ -50,12 +65,30 @@ pub(crate) fn modules(plan: &Plan, graph: &BuilderGraph, names: Names<'_>) -> Ve
         Module::python(names.runner(), "cloud/runner.py.tera", context(of_flow()), &shape::RUNNER),
         Module::python(names.smoke_test(), "cloud/smoke.py.tera", smoke, &shape::SMOKE),
     ];
+    add_sources(&graph.top, &mut modules);
     modules.extend(RUNTIME.iter().map(|(at, text)| Module::verbatim(path(*at), *text)));
     modules
 }
 
+/// Code carriers: each source is a file of its own, named by its hash, that no template touches.
+fn add_sources(region: &Region, modules: &mut Vec<Module>) {
+    for step in &region.steps {
+        match &step.work {
+            Work::Node(Node { kind: CloudKind::CodeJs(code), .. }) => {
+                let at = path(format!("app/components/{}.mjs", code.sha256()));
+                modules.push(Module::verbatim(at, code.source.as_bytes()));
+            }
+            Work::Node(Node { kind: CloudKind::Loop(repeat), .. }) => {
+                add_sources(&repeat.body, modules);
+            }
+            Work::Node(_) | Work::Segment(_) => {}
+        }
+    }
+}
+
 fn flow_context(plan: &Plan, graph: &BuilderGraph, names: Names<'_>) -> Context {
-    let mut listing = Listing { names, nodes: Vec::new(), graphs: Vec::new() };
+    let runtime = graph.edge_runtime;
+    let mut listing = Listing { names, runtime, nodes: Vec::new(), graphs: Vec::new() };
     listing.add_region(None, &graph.top);
     let inputs: Map<_, _> = graph
         .inputs
@@ -89,6 +122,7 @@ fn sinks(region: &Region) -> Vec<&str> {
 /// What the template walks through: every node once, and one graph per region.
 struct Listing<'a> {
     names: Names<'a>,
+    runtime: EdgeRuntime,
     nodes: Vec<Value>,
     graphs: Vec<Value>,
 }
@@ -130,7 +164,7 @@ impl Listing<'_> {
         let results: Vec<_> = segment.nodes.iter().map(|node| node.id.as_str()).collect();
         vec![
             ("id", json!(segment.id.as_str())),
-            ("bundle", json!(format!("{}/python", self.names.flow))),
+            ("bundle", json!(format!("{}/{}", self.names.flow, self.runtime))),
             ("payload", Value::Object(payload)),
             ("results", json!(results)),
         ]
@@ -180,6 +214,7 @@ fn node_fields(node: &Node<CloudKind>) -> (&'static str, Fields) {
         }
         CloudKind::Router(router) => ("Router", router_fields(router)),
         CloudKind::Loop(repeat) => ("Loop", loop_fields(repeat)),
+        CloudKind::CodeJs(code) => ("CodeJs", code_fields(code)),
     };
     let mut fields = vec![("id", json!(node.id.as_str()))];
     fields.extend(own);
@@ -189,7 +224,8 @@ fn node_fields(node: &Node<CloudKind>) -> (&'static str, Fields) {
     if node.retry > 0 {
         fields.push(("retry", json!(node.retry)));
     }
-    fields.extend(node.timeout_ms.map(|ms| ("timeout_ms", json!(ms))));
+    let code = matches!(node.kind, CloudKind::CodeJs(_)).then_some(CODE_TIMEOUT_MS);
+    fields.extend(node.timeout_ms.or(code).map(|ms| ("timeout_ms", json!(ms))));
     (class, fields)
 }
 
@@ -251,6 +287,14 @@ fn condition(condition: &Condition) -> Value {
     members.insert("case_sensitive".to_owned(), json!(condition.case_sensitive));
     Value::Object(members)
 }
+
+fn code_fields(code: &CodeJs) -> Fields {
+    let input = template(&Template::Object(code.input.clone()));
+    vec![("sha256", json!(code.sha256().to_string())), ("input", input)]
+}
+
+/// Limit of one attempt of a `code.js` that sets none, in milliseconds.
+const CODE_TIMEOUT_MS: u32 = 60_000;
 
 fn loop_fields(repeat: &Loop) -> Fields {
     let body: Vec<_> = repeat.body.steps.iter().map(|step| step.ident().as_str()).collect();

@@ -19,7 +19,7 @@ use crate::problem::{Findings, Pointer, Problems};
 use crate::templates::Templates;
 use crate::{
     Error, activepieces, bootstrap, builder, bundle, cloud, edge, gate, json, langflow, place,
-    secrets,
+    script_gate, secrets,
 };
 
 /// Compiles flows. Holds the parsed templates and nothing else; share one between threads.
@@ -60,7 +60,7 @@ pub struct EdgeBundle {
 
 impl Compiler {
     /// Raised whenever the same plan and templates may give other outputs.
-    pub const VERSION: &'static str = "1";
+    pub const VERSION: &'static str = "2";
 
     /// Parses the built-in templates.
     pub fn new() -> Result<Self, Error> {
@@ -79,8 +79,7 @@ impl Compiler {
     }
 
     /// Reads a flow. The source shows in its shape: `schema_version` is the Builder's, `data.nodes`
-    /// LangFlow's, a tree below `trigger` ActivePieces'. The policy is for code that a LangFlow export or
-    /// an ActivePieces flow carries. A flow that holds what looks
+    /// LangFlow's, a tree below `trigger` ActivePieces'. The policy is for code that a flow carries. A flow that holds what looks
     /// like a secret is refused before anything else is said of it: other messages quote the flow.
     pub fn parse(
         &self,
@@ -91,7 +90,7 @@ impl Compiler {
         let flow = json::parse(body, limits)?;
         secrets::check(&flow)?;
         if flow.get("schema_version").is_some() {
-            return builder::parse(&flow, limits);
+            return builder::parse(&flow, policy, limits);
         }
         if flow.get("data").and_then(|data| data.get("nodes")).is_some_and(Value::is_array) {
             return langflow::parse(flow, policy, limits);
@@ -195,6 +194,9 @@ impl Compiler {
 
     fn render(&self, module: Module) -> Result<(ArtifactPath, Artifact), (&'static str, String)> {
         let Module { path, content } = module;
+        let fault = |template, code, detail: &str| {
+            (code, format!("`{path}`: {}{detail}", self.templates.blame(template)))
+        };
         let bytes = match content {
             Content::Verbatim(bytes) => match self.templates.replaced(&path) {
                 Some(own) => own.as_bytes().to_vec(),
@@ -202,13 +204,17 @@ impl Compiler {
             },
             Content::Python { template, context, shape } => {
                 let rendered = self.templates.render(template, &context);
-                let fault = |code, detail: &str| {
-                    (code, format!("`{path}`: {}{detail}", self.templates.blame(template)))
-                };
-                let rendered = rendered.map_err(|e| fault("E_RENDER", &e))?;
-                let formatted =
-                    gate::python(&rendered, shape).map_err(|e| fault(e.code, &e.detail))?;
+                let rendered = rendered.map_err(|e| fault(template, "E_RENDER", &e))?;
+                let formatted = gate::python(&rendered, shape)
+                    .map_err(|e| fault(template, e.code, &e.detail))?;
                 formatted.into_bytes()
+            }
+            Content::Script { template, context, language } => {
+                let rendered = self.templates.render(template, &context);
+                let rendered = rendered.map_err(|e| fault(template, "E_RENDER", &e))?;
+                let checked = script_gate::check(&rendered.source, language, rendered.passed);
+                checked.map_err(|e| fault(template, e.code, &e.detail))?;
+                rendered.source.into_bytes()
             }
         };
         Ok((path, Artifact::new(FileMode::Regular, bytes)))

@@ -10,13 +10,20 @@
 
 mod canonical;
 mod edge;
+mod entries;
 mod export;
 mod graph;
 mod group;
 mod known;
+mod links;
 mod params;
+mod release;
 mod render;
+mod routes;
+mod tweaks;
+mod uses;
 mod vertex;
+mod wiring;
 
 use colophon_model::NativeFlowId;
 use serde_json::Value;
@@ -56,8 +63,8 @@ pub(crate) const RUNTIME: &[Source<'static>] = &[
         include_str!("../../templates/runtime/colophon_rt/langflow_cli.py"),
     ),
     (
-        "app/colophon_rt/requirements-langflow.txt",
-        include_str!("../../templates/runtime/colophon_rt/requirements-langflow.txt"),
+        "app/colophon_rt/langflow_values.py",
+        include_str!("../../templates/runtime/colophon_rt/langflow_values.py"),
     ),
 ];
 

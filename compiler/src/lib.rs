@@ -23,10 +23,14 @@ mod place;
 pub mod plan;
 mod policy;
 mod problem;
+mod script_gate;
 mod secrets;
 mod shape;
 mod templates;
 mod texts;
+
+/// The JSON Schema (draft 2020-12) of Builder flows, as text.
+pub const FLOW_SCHEMA: &str = include_str!("../../docs/flow-schema-1.0.json");
 
 pub use bundle::{MAX_FILES, MAX_UNPACKED, MAX_ZIP, RENDER};
 pub use canonical::CanonicalFlow;

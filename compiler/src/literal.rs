@@ -1,8 +1,15 @@
-//! Values as Python literals: the one door through which data enters generated code.
+//! Values as literals, one filter per language: the one door through which data enters generated
+//! code. Python's is here, the others in files of their own.
+
+mod autohotkey;
+mod powershell;
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
+
+pub(crate) use autohotkey::autohotkey;
+pub(crate) use powershell::powershell;
 
 /// Writes `value` as a Python expression: ASCII only, on one line, equal to the value when
 /// evaluated. Members of objects come in byte order of their keys.

@@ -3,6 +3,7 @@
 use colophon_model::{ArtifactPath, FlowId, TenantSlug};
 use tera::Context;
 
+use crate::script_gate::Language;
 use crate::shape::Shape;
 
 /// One file to make.
@@ -24,6 +25,15 @@ pub(crate) enum Content {
         /// What the module may hold.
         shape: &'static Shape,
     },
+    /// Rendered from a template in another language, then parsed and checked by its grammar.
+    Script {
+        /// The template's name.
+        template: &'static str,
+        /// Its variables.
+        context: Context,
+        /// The language.
+        language: Language,
+    },
     /// As it stands: runtime files, data, and code carriers, which no gate may rewrite.
     Verbatim(Vec<u8>),
 }
@@ -37,6 +47,16 @@ impl Module {
         shape: &'static Shape,
     ) -> Self {
         Self { path, content: Content::Python { template, context, shape } }
+    }
+
+    /// A script in another language than Python.
+    pub(crate) const fn script(
+        path: ArtifactPath,
+        template: &'static str,
+        context: Context,
+        language: Language,
+    ) -> Self {
+        Self { path, content: Content::Script { template, context, language } }
     }
 
     /// A file taken as it stands.
@@ -68,6 +88,11 @@ impl Names<'_> {
     /// `app/flows/<pkg>/<flow>.json`.
     pub(crate) fn canonical_flow(&self) -> ArtifactPath {
         path(format!("app/flows/{}/{}.json", self.package(), self.flow))
+    }
+
+    /// `app/flows/<pkg>/<flow>.requirements.txt`.
+    pub(crate) fn requirements(&self) -> ArtifactPath {
+        path(format!("app/flows/{}/{}.requirements.txt", self.package(), self.flow))
     }
 
     /// `app/runners/<pkg>/<flow>_runner.py`.

@@ -109,10 +109,11 @@ fn shared(a: &str, b: &str) -> usize {
 /// What is wrong with a template by itself.
 fn faults(name: &str, text: &str) -> Vec<TemplateProblem> {
     let problem = |line, detail| TemplateProblem { file: name.to_owned(), line, detail };
-    let mut found: Vec<_> = unfiltered(text)
+    let filter = literal_filter(name);
+    let mut found: Vec<_> = unfiltered(name, text)
         .into_iter()
         .map(|(line, written)| {
-            let detail = format!("`<<{written}>>` must end in the filter `lit` or `ident`");
+            let detail = format!("`<<{written}>>` must end in the filter `{filter}` or `ident`");
             problem(Some(line), detail)
         })
         .collect();
@@ -128,15 +129,25 @@ fn faults(name: &str, text: &str) -> Vec<TemplateProblem> {
     found
 }
 
-/// What a template writes without `lit` or `ident` as its last filter, with the line.
-pub(crate) fn unfiltered(text: &str) -> Vec<(usize, String)> {
+/// The filter that writes literals in the language of the template `name`.
+fn literal_filter(name: &str) -> &'static str {
+    match name {
+        _ if name.ends_with(".ahk.tera") => "lit_ahk",
+        _ if name.ends_with(".ps1.tera") => "lit_ps1",
+        _ => "lit",
+    }
+}
+
+/// What a template writes without its language's filter or `ident` at the end, with the line.
+pub(crate) fn unfiltered(name: &str, text: &str) -> Vec<(usize, String)> {
+    let filter = literal_filter(name);
     let text = without_comments(text);
     let (mut found, mut line, mut rest) = (Vec::new(), 1, text.as_str());
     while let Some((before, after)) = rest.split_once("<<") {
         line += before.matches('\n').count();
         let (written, next) = after.split_once(">>").unwrap_or((after, ""));
         let last = written.trim_end_matches('-').rsplit_once('|').map(|(_, last)| last.trim());
-        if !matches!(last, Some("lit" | "ident")) {
+        if last != Some(filter) && last != Some("ident") {
             found.push((line, written.to_owned()));
         }
         line += written.matches('\n').count();

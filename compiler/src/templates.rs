@@ -41,7 +41,7 @@ pub(crate) struct Templates {
 }
 
 thread_local! {
-    /// The texts that `lit` wrote since a rendering began on this thread. A filter has no other way
+    /// The texts that filters wrote since a rendering began on this thread. A filter has no other way
     /// to tell the one who renders.
     static PASSED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
@@ -156,6 +156,8 @@ pub(crate) fn engine() -> TeraResult<Tera> {
     engine.autoescape_on([""]);
     engine.set_escape_fn(deny);
     engine.register_filter::<_, &Value, _>("lit", lit);
+    engine.register_filter::<_, &Value, _>("lit_ahk", lit_ahk);
+    engine.register_filter::<_, &Value, _>("lit_ps1", lit_ps1);
     engine.register_filter::<_, &Value, _>("ident", ident);
     engine.register_filter::<_, &Value, _>("safe", no_safe);
     Ok(engine)
@@ -167,12 +169,31 @@ fn deny(text: &str, _: &mut dyn io::Write) -> io::Result<()> {
 
 /// Any value as a Python literal.
 fn lit(value: &Value, _: Kwargs, _: &State) -> TeraResult<Value> {
+    let json = passed(value)?;
+    Ok(Value::safe_string(&literal::python(&json)))
+}
+
+/// Texts, integers, lists and objects as an AutoHotkey literal.
+fn lit_ahk(value: &Value, _: Kwargs, _: &State) -> TeraResult<Value> {
+    let literal = literal::autohotkey(&passed(value)?).map_err(tera::Error::message)?;
+    Ok(Value::safe_string(&literal))
+}
+
+/// Any value as a PowerShell literal.
+fn lit_ps1(value: &Value, _: Kwargs, _: &State) -> TeraResult<Value> {
+    let literal = literal::powershell(&passed(value)?).map_err(tera::Error::message)?;
+    Ok(Value::safe_string(&literal))
+}
+
+/// A value that is there, whose texts are counted from here on: an undefined one would be written as
+/// null.
+fn passed(value: &Value) -> TeraResult<serde_json::Value> {
     if value.is_undefined() {
-        return Err(tera::Error::message("`lit` of an undefined variable"));
+        return Err(tera::Error::message("a literal of an undefined variable"));
     }
     let json = serde_json::to_value(value).map_err(|e| tera::Error::message(e.to_string()))?;
     PASSED.with_borrow_mut(|passed| literal::texts(&json, passed));
-    Ok(Value::safe_string(&literal::python(&json)))
+    Ok(json)
 }
 
 /// A text that already is an identifier or a dotted module name, as it stands.
@@ -239,11 +260,12 @@ mod tests {
         }
     }
 
-    /// A filter at the end, so that nothing can rewrite a literal after it was made.
+    /// A filter at the end, so that nothing can rewrite a literal after it was made, and the one of the
+    /// language that the template is in.
     #[test]
     fn templates_write_through_lit_or_ident_only() {
         for (name, text) in TEMPLATES.iter().copied().flatten() {
-            assert_eq!(overrides::unfiltered(text), [], "{name}");
+            assert_eq!(overrides::unfiltered(name, text), [], "{name}");
         }
     }
 

@@ -7,14 +7,17 @@ mod support;
 use colophon_model::Target;
 use support::{compile, compiler, fixture, parse, python, text};
 
+const FLOWS: [&str; 5] =
+    ["summarise", "price_list", "order_intake", "print_label", "collect_files"];
+
 /// The generated code itself is reviewed here; it changes only on purpose.
 #[test]
 fn golden_outputs() {
-    for name in ["summarise", "price_list", "order_intake"] {
+    for name in FLOWS {
         let compiled = compile(&fixture(name));
         let edge = compiled.edge.iter().flat_map(|edge| edge.branch_files.iter());
         let own = compiled.cloud.iter().chain(edge).filter(|(path, _)| {
-            path.as_str().contains(name) && !path.as_str().ends_with("colophon_edge.py")
+            path.as_str().contains(name) && !path.as_str().contains("/colophon_")
         });
         let shown = own
             .map(|(path, file)| format!("===== {path}\n{}", String::from_utf8_lossy(file.bytes())));
@@ -28,7 +31,7 @@ fn golden_outputs() {
 /// Every generated module is Python to the interpreter, not only to the parser that gates it.
 #[test]
 fn python_compiles_every_module() {
-    for name in ["summarise", "price_list", "order_intake"] {
+    for name in FLOWS {
         let compiled = compile(&fixture(name));
         let dir = tempfile::tempdir().unwrap();
         let edge = compiled.edge.iter().flat_map(|edge| edge.branch_files.iter());
@@ -54,7 +57,14 @@ fn only_a_flow_with_edge_nodes_has_a_bundle() {
     assert_eq!(parse(&fixture("order_intake")).unwrap().targets(), Target::ALL);
     let edge = compile(&fixture("order_intake")).edge.unwrap();
     let paths: Vec<_> = edge.files.iter().map(|(path, _)| path.as_str()).collect();
-    assert_eq!(paths, ["colophon_edge.py", "manifest.json", "segment_enter_order.py"]);
+    let expected = [
+        "colophon_edge.py",
+        "colophon_launcher.py",
+        "colophon_wire.py",
+        "manifest.json",
+        "segment_enter_order.py",
+    ];
+    assert_eq!(paths, expected);
     assert_eq!(edge.manifest.entrypoints["enter_order"].as_str(), "segment_enter_order.py");
 }
 
@@ -96,7 +106,7 @@ fn layout_is_not_part_of_the_flow() {
 /// The digest is over the canonical flow, so that must be all the plan depends on.
 #[test]
 fn the_plan_is_a_function_of_the_canonical_flow() {
-    for name in ["summarise", "price_list", "order_intake"] {
+    for name in FLOWS {
         let plan = parse(&fixture(name)).unwrap();
         let mut again: serde_json::Value =
             serde_json::from_slice(plan.canonical.as_bytes()).unwrap();

@@ -12,42 +12,7 @@ use colophon_model::{FlowId, TenantSlug};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use serde_json::{Value, json};
-use support::{compile, compiler, parse, python, text};
-
-/// Texts that end a literal, a line or a comment in some language, or that look different from what
-/// they are. Those with `{{` are for places where no references are read.
-const PAYLOADS: &[&str] = &[
-    "it's \"q\"",
-    "a\nimport os; os.system('id')\n#",
-    "\"\"\"",
-    "'''",
-    "\\",
-    "\\\"",
-    "\\N{DIGIT ONE} \\x41 \\u0041",
-    "{% raw %} << x >> <% if %>",
-    "$(Get-Process) $env:PATH ${HOME}",
-    "`$(calc) `n `",
-    "x ; MsgBox(\"pwn\")",
-    "x\t;comment",
-    "'; Start-Process calc; '",
-    "\u{2019}; calc; \u{2018}",
-    "\u{201c}$(calc)\u{201d}",
-    "'@\ncalc\n@'",
-    "a\u{2028}b\u{2029}c\u{85}d",
-    "\0nul",
-    "\r\nExitApp",
-    "\u{1f366} non-BMP",
-    "\u{202e}rtl",
-    "%A_ComSpec%",
-    "::hotstring::",
-    "f\"{x}\"",
-    "#Include evil.ahk",
-    ")\n(",
-    "// /* */ <#",
-    "\u{feff}bom",
-    "__import__('os').system('id')",
-    "\u{7f}\u{80}\u{ff}\u{100}\u{ffff}\u{10ffff}",
-];
+use support::{PAYLOADS, compile, compiler, parse, python, text};
 
 /// A flow with `payload` in every place that holds free text, and the texts to find again.
 fn flow(payload: &str) -> Value {

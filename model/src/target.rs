@@ -39,6 +39,10 @@ impl fmt::Display for Target {
 pub enum EdgeRuntime {
     /// Python with Playwright.
     Python,
+    /// AutoHotkey v2.
+    Ahk,
+    /// Windows PowerShell 5.1, and PowerShell 7.
+    Ps1,
 }
 
 impl EdgeRuntime {
@@ -46,6 +50,8 @@ impl EdgeRuntime {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Python => "python",
+            Self::Ahk => "ahk",
+            Self::Ps1 => "ps1",
         }
     }
 }

@@ -8,6 +8,7 @@ use colophon_gitbridge::ObjectLog as _;
 use colophon_model::{Oid, TenantBranch};
 use serde::Serialize;
 
+use super::etag::is_known;
 use super::path::Segments;
 use super::{ApiError, auth};
 use crate::app::{App, SharedApp};
@@ -50,11 +51,4 @@ fn tip(app: &App, slug: &str, headers: &HeaderMap) -> Result<Response, ApiError>
         return Ok((StatusCode::NOT_MODIFIED, described).into_response());
     }
     Ok((described, Json(Branch { r#ref: name, oid: found.oid })).into_response())
-}
-
-/// RFC 9110 §13.1.2. Weak tags compare as strong ones.
-fn is_known(headers: &HeaderMap, tag: &str) -> bool {
-    let lists = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok());
-    let mut known = lists.flat_map(|list| list.split(',')).map(str::trim);
-    known.any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
 }

@@ -9,7 +9,7 @@ use tower_http::trace::TraceLayer;
 
 use super::{
     ApiError, blobs, branches, builds, bundles, flows, git, health, maintenance, metadata, mirrors,
-    operator, tenants,
+    operator, schema, tenants,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{Backup, Fsck, Gc, GitBundle, GitExport, GitRebuild, Purge, Recompile};
@@ -22,6 +22,7 @@ pub fn router(app: SharedApp) -> Router {
         .route("/build", post(builds::create))
         .route("/v1/builds", post(builds::create))
         .route("/v1/builds/{id}", get(builds::show))
+        .route("/v1/schema/flow.json", get(schema::flow))
         .route("/v1/operator/proof/{nonce}", get(operator::proof))
         .route("/v1/keys/operator", get(operator::key))
         .route("/v1/keys/git", get(operator::git_key))

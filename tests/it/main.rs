@@ -29,6 +29,7 @@ mod python_tuf;
 mod quota;
 mod recompile;
 mod render;
+mod schema;
 mod signatures;
 mod support;
 mod telemetry;

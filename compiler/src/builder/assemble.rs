@@ -90,14 +90,14 @@ impl Checked<'_> {
                 Some(CloudKind::Loop(repeat))
             }
             Kind::Cloud(kind) => Some(kind),
-            Kind::Browser(_) => None,
+            Kind::Edge(_) => None,
         })
     }
 
     fn edge_node(&self, number: usize) -> Option<Node<EdgeKind>> {
         let node = self.graph.nodes[number].node.clone()?;
         node.convert(|kind| match kind {
-            Kind::Browser(steps) => Some(EdgeKind::Browser(steps)),
+            Kind::Edge(kind) => Some(kind),
             Kind::Cloud(CloudKind::DataMap(fields)) => Some(EdgeKind::DataMap(fields)),
             Kind::Cloud(_) => None,
         })

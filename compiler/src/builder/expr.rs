@@ -1,9 +1,12 @@
 //! Values with references: `{{node.path}}`, `{{input.name}}`, `{{credential.name}}`.
 //!
 //! A path and nothing more: no operators, no calls, no filters. A text that is one reference keeps
-//! the type of what it names; a reference inside a text is written as text.
+//! the type of what it names; a reference inside a text is written as text. `{{'{{'}}` stands for two
+//! braces themselves.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
 
 use crate::plan::Ident;
 use crate::plan::builder::{CredentialRef, Part, Reference, Template};
@@ -30,6 +33,14 @@ pub(super) struct Expressions<'a, 'f> {
 /// Longest path of a reference.
 const MAX_PATH: usize = 16;
 
+/// What stands inside `{{ }}` for two braces as text.
+const BRACES: &str = "'{{'";
+
+/// Whether `text` holds a reference, and not only braces as text.
+pub(super) fn has_reference(text: &str) -> bool {
+    text.replace("{{'{{'}}", "").contains("{{")
+}
+
 impl<'a, 'f> Expressions<'a, 'f> {
     /// A reader for `node` that does not allow credentials.
     pub(super) const fn new(
@@ -54,20 +65,22 @@ impl<'a, 'f> Expressions<'a, 'f> {
             Value::Array(items) => {
                 let read = |(i, item)| self.template(item, &place.index(i));
                 let items: Vec<_> = items.iter().enumerate().map(read).collect();
-                if items.iter().all(is_literal) {
-                    return Template::Literal(value.clone());
+                match items.iter().map(literal).collect::<Option<Vec<Value>>>() {
+                    Some(values) => Template::Literal(values.into()),
+                    None => Template::List(items),
                 }
-                Template::List(items)
             }
             Value::Object(members) => {
                 let read = |(key, member): (&String, &Value)| {
                     (key.clone(), self.template(member, &place.key(key)))
                 };
-                let members: std::collections::BTreeMap<_, _> = members.iter().map(read).collect();
-                if members.values().all(is_literal) {
-                    return Template::Literal(value.clone());
+                let members: BTreeMap<_, _> = members.iter().map(read).collect();
+                let plain =
+                    |(key, member): (&String, &Template)| Some((key.clone(), literal(member)?));
+                match members.iter().map(plain).collect::<Option<Map<_, _>>>() {
+                    Some(values) => Template::Literal(values.into()),
+                    None => Template::Object(members),
                 }
-                Template::Object(members)
             }
             scalar => Template::Literal(scalar.clone()),
         }
@@ -79,20 +92,20 @@ impl<'a, 'f> Expressions<'a, 'f> {
         let mut rest = text;
         while let Some((before, from)) = rest.split_once("{{") {
             let Some((inside, after)) = from.split_once("}}") else {
-                self.report("E_EXPR", place, "`{{` without `}}`");
+                self.report("E_EXPR", place, "`{{` without `}}`; write {{'{{'}} for the braces");
                 return Template::Literal(text.into());
             };
-            if !before.is_empty() {
-                parts.push(Part::Text(before.to_owned()));
+            push_text(&mut parts, before);
+            if inside.trim() == BRACES {
+                push_text(&mut parts, "{{");
+            } else {
+                parts.extend(self.reference(inside, place).map(Part::Reference));
             }
-            parts.extend(self.reference(inside, place).map(Part::Reference));
             rest = after;
         }
+        push_text(&mut parts, rest);
         if parts.is_empty() {
-            return Template::Literal(text.into());
-        }
-        if !rest.is_empty() {
-            parts.push(Part::Text(rest.to_owned()));
+            return Template::Literal("".into());
         }
         match <[Part; 1]>::try_from(parts) {
             Ok([Part::Reference(reference)]) => Template::Reference(reference),
@@ -130,8 +143,20 @@ impl<'a, 'f> Expressions<'a, 'f> {
     }
 }
 
-const fn is_literal(template: &Template) -> bool {
-    matches!(template, Template::Literal(_))
+/// Adds text to the part before, so that braces as text do not cut one text in two.
+fn push_text(parts: &mut Vec<Part>, more: &str) {
+    match parts.last_mut() {
+        _ if more.is_empty() => {}
+        Some(Part::Text(text)) => text.push_str(more),
+        _ => parts.push(Part::Text(more.to_owned())),
+    }
+}
+
+fn literal(template: &Template) -> Option<Value> {
+    match template {
+        Template::Literal(value) => Some(value.clone()),
+        _ => None,
+    }
 }
 
 /// Reads what stands between `{{` and `}}`.
@@ -196,6 +221,17 @@ mod tests {
         let text = Template::Text(vec![Part::Text(" ".into()), Part::Reference(reference)]);
         assert_eq!(read(&json!(" {{a.b.0}}")).0, text);
         assert_eq!(read(&json!([1, {"a": "b"}])).0, Template::Literal(json!([1, {"a": "b"}])));
+    }
+
+    #[test]
+    fn braces_can_be_text() {
+        assert_eq!(read(&json!("{{'{{'}}")).0, Template::Literal(json!("{{")));
+        assert_eq!(read(&json!("a {{ '{{' }}b}} c")).0, Template::Literal(json!("a {{b}} c")));
+        let reference = Reference::Node(Ident::new("a").unwrap(), vec!["b".into()]);
+        let parts = vec![Part::Reference(reference), Part::Text("{{x}}".into())];
+        assert_eq!(read(&json!("{{a.b}}{{'{{'}}x}}")).0, Template::Text(parts));
+        // Inside lists and objects too: the text is not the one that was written.
+        assert_eq!(read(&json!([{"a": "{{'{{'}}"}])).0, Template::Literal(json!([{"a": "{{"}])));
     }
 
     /// Anything that is not a path is refused rather than guessed at.

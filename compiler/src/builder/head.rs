@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use colophon_model::{FlowId, NativeFlowId};
+use colophon_model::{EdgeRuntime, FlowId, NativeFlowId};
 use serde_json::Value;
 
 use super::expr::credential_only;
@@ -22,6 +22,8 @@ pub(super) struct Head<'a> {
     pub(super) revision: Option<u64>,
     /// `cloud`, `edge` or `dual`.
     pub(super) target: &'static str,
+    /// The language of the edge scripts, when the flow says one.
+    pub(super) runtime: Option<EdgeRuntime>,
     pub(super) requirements: Vec<String>,
     pub(super) declared: Declared,
     pub(super) nodes: &'a [Value],
@@ -46,6 +48,7 @@ pub(super) fn read<'a>(
         name: read_name(&mut object),
         revision: object.integer("revision", 0..=(1 << 53) - 1),
         target: object.word("target", &["cloud", "edge", "dual"]),
+        runtime: None,
         requirements: read_requirements(&mut object),
         declared: Declared {
             inputs: read_inputs(&mut object),
@@ -56,12 +59,12 @@ pub(super) fn read<'a>(
         edges: object.list("edges"),
     };
     let edge_env = read_edge_env(&mut object, &head.declared.credentials);
-    read_runtime(&mut object);
+    let runtime = read_runtime(&mut object);
     object.optional("viewport");
     let fits = is_small_enough(&mut object, &head, limits);
     object.finish();
     let declared = Declared { edge_env, ..head.declared };
-    fits.then_some(Head { declared, ..head })
+    fits.then_some(Head { runtime, declared, ..head })
 }
 
 fn read_native(object: &mut Object<'_, '_>) -> Option<NativeFlowId> {
@@ -94,11 +97,14 @@ fn read_name(object: &mut Object<'_, '_>) -> Option<FlowName> {
     name
 }
 
-fn read_runtime(object: &mut Object<'_, '_>) {
-    let runtime = object.optional_text("edge_runtime");
-    if runtime.is_some_and(|runtime| runtime != "python") {
-        object.report("E_EDGE_RUNTIME", "edge_runtime", "the only runtime is \"python\"");
+fn read_runtime(object: &mut Object<'_, '_>) -> Option<EdgeRuntime> {
+    let text = object.optional_text("edge_runtime")?;
+    let known = [EdgeRuntime::Python, EdgeRuntime::Ahk, EdgeRuntime::Ps1];
+    let runtime = known.into_iter().find(|known| known.as_str() == text);
+    if runtime.is_none() {
+        object.report("E_EDGE_RUNTIME", "edge_runtime", "one of python, ahk, ps1 is expected");
     }
+    runtime
 }
 
 fn read_requirements(object: &mut Object<'_, '_>) -> Vec<String> {

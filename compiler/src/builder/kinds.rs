@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::expr::{Expressions, credential_only};
+use super::expr::{Expressions, credential_only, has_reference};
 use super::node::{Kind, RawNode};
 use super::object::Object;
 use super::{router, secrets, steps};
 use crate::plan::Ident;
 use crate::plan::builder::{
-    CloudKind, CredentialRef, HttpRequest, LlmChat, Loop, Part, Region, Template, Trigger,
+    CloudKind, CodeJs, CredentialRef, HttpRequest, LlmChat, Loop, Part, Region, Template, Trigger,
 };
 use crate::problem::Pointer;
 
 /// The kinds of node, by their words.
-pub(super) const WORDS: [&str; 9] = [
+pub(super) const WORDS: [&str; 12] = [
     "trigger.manual",
     "trigger.webhook",
     "trigger.schedule",
@@ -24,7 +24,10 @@ pub(super) const WORDS: [&str; 9] = [
     "data.map",
     "logic.router",
     "logic.loop",
+    "code.js",
     "browser.run",
+    "desktop.run",
+    "shell.powershell",
 ];
 
 /// Reads the members of the node's kind. None when something necessary is missing or malformed,
@@ -39,7 +42,8 @@ pub(super) fn read(object: &mut Object<'_, '_>, raw: &mut RawNode) -> Option<Kin
         "data.map" => CloudKind::DataMap(read_map(object, raw)?),
         "logic.router" => CloudKind::Router(router::read(object, raw)?),
         "logic.loop" => CloudKind::Loop(read_loop(object, raw)?),
-        _ => return steps::read(object, raw).map(Kind::Browser),
+        "code.js" => CloudKind::CodeJs(read_code(object, raw)?),
+        word => return steps::read(word, object, raw).map(Kind::Edge),
     };
     Some(Kind::Cloud(kind))
 }
@@ -154,30 +158,40 @@ pub(super) fn read_url(
 
 fn read_headers(object: &mut Object<'_, '_>, raw: &mut RawNode) -> BTreeMap<String, Template> {
     let place = object.place().key("headers");
-    let mut headers = BTreeMap::new();
-    for (name, value) in object.pairs("headers") {
-        let here = place.key(name);
-        let mut expressions = expressions(object, raw).with_credentials();
-        let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+.^_`|~-".contains(&b);
-        if !(1..=128).contains(&name.len()) || !name.bytes().all(token) {
-            expressions.report("E_SCHEMA", &here, "this is not the name of a header (RFC 9110)");
-        }
-        let Some(text) = value.as_str() else {
-            expressions.report("E_SCHEMA", &here, "a text is expected here");
-            continue;
-        };
-        if text.chars().any(char::is_control) {
-            let detail = "control characters would end the header";
-            expressions.report("E_CONTROL_CHAR", &here, detail);
-        }
-        let template = expressions.text(text, &here);
-        if secrets::is_secret_header(name) && secrets::spells_out(&template) {
-            let detail = "a secret is never written out; use {{credential.<name>}}";
-            expressions.report("E_PLAINTEXT_SECRET", &here, detail);
-        }
-        headers.insert(name.clone(), template);
+    let pairs = object.pairs("headers");
+    let mut expressions = expressions(object, raw).with_credentials();
+    let read = |(name, value): (&String, &Value)| {
+        let template = read_header(&mut expressions, name, value, &place.key(name))?;
+        Some((name.clone(), template))
+    };
+    pairs.into_iter().filter_map(read).collect()
+}
+
+/// Reads one header of a request.
+pub(super) fn read_header(
+    expressions: &mut Expressions<'_, '_>,
+    name: &str,
+    value: &Value,
+    place: &Pointer,
+) -> Option<Template> {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+.^_`|~-".contains(&b);
+    if !(1..=128).contains(&name.len()) || !name.bytes().all(token) {
+        expressions.report("E_SCHEMA", place, "this is not the name of a header (RFC 9110)");
     }
-    headers
+    let Some(text) = value.as_str() else {
+        expressions.report("E_SCHEMA", place, "a text is expected here");
+        return None;
+    };
+    if text.chars().any(char::is_control) {
+        let detail = "control characters would end the header";
+        expressions.report("E_CONTROL_CHAR", place, detail);
+    }
+    let template = expressions.text(text, place);
+    if secrets::is_secret_header(name) && secrets::spells_out(&template) {
+        let detail = "a secret is never written out; use {{credential.<name>}}";
+        expressions.report("E_PLAINTEXT_SECRET", place, detail);
+    }
+    Some(template)
 }
 
 /// Looks for fields that are secrets by their name and written out.
@@ -188,7 +202,7 @@ fn check_fields(expressions: &mut Expressions<'_, '_>, value: &Value, place: &Po
                 let here = place.key(name);
                 let own = member
                     .as_str()
-                    .is_some_and(|text| !text.trim().is_empty() && !text.contains("{{"));
+                    .is_some_and(|text| !text.trim().is_empty() && !has_reference(text));
                 if secrets::is_secret_name(name) && (own || member.is_number()) {
                     let detail = "a secret is never written out; use {{credential.<name>}}";
                     expressions.report("E_PLAINTEXT_SECRET", &here, detail);
@@ -224,6 +238,28 @@ fn read_map(object: &mut Object<'_, '_>, raw: &mut RawNode) -> Option<BTreeMap<S
     }
     Some(fields)
 }
+
+fn read_code(object: &mut Object<'_, '_>, raw: &mut RawNode) -> Option<CodeJs> {
+    let source = object.text("source")?;
+    if source.trim().is_empty() || source.len() > MAX_SOURCE {
+        let detail = format!("1 to {MAX_SOURCE} bytes of JavaScript are expected");
+        object.report("E_SCHEMA", "source", detail);
+    }
+    let place = object.place().key("input");
+    let pairs = object.pairs("input");
+    if let Some(value) = object.optional("input") {
+        check_fields(&mut expressions(object, raw), value, &place);
+    }
+    let mut expressions = expressions(object, raw);
+    let read = |(name, value): (&String, &Value)| {
+        (name.clone(), expressions.template(value, &place.key(name)))
+    };
+    let input = pairs.into_iter().map(read).collect();
+    Some(CodeJs { source: source.to_owned(), input })
+}
+
+/// Longest source of a `code.js`, in bytes.
+const MAX_SOURCE: usize = 64 << 10;
 
 fn read_loop(object: &mut Object<'_, '_>, raw: &mut RawNode) -> Option<Loop> {
     let place = object.place().clone();

@@ -9,7 +9,7 @@ use super::expr::Use;
 use super::object::Object;
 use super::{kinds, steps};
 use crate::plan::Ident;
-use crate::plan::builder::{BrowserAction, CloudKind, Node, OnError};
+use crate::plan::builder::{CloudKind, EdgeKind, Node, OnError};
 use crate::problem::{Findings, Pointer};
 
 /// What a node does, before it is known where it runs.
@@ -18,7 +18,7 @@ pub(super) enum Kind {
     /// Something that the cloud can do.
     Cloud(CloudKind),
     /// Something that only the edge can do.
-    Browser(Vec<BrowserAction>),
+    Edge(EdgeKind),
 }
 
 /// A node as read, before its place in the graph is known.
@@ -60,7 +60,7 @@ impl RawNode {
     /// Names of its outputs, for kinds whose outputs are fixed.
     pub(super) fn outputs(&self) -> Option<BTreeSet<&str>> {
         let kind = match &self.node.as_ref()?.kind {
-            Kind::Browser(steps) => return Some(steps::outputs(steps).collect()),
+            Kind::Edge(kind) => return Some(steps::outputs(kind)),
             Kind::Cloud(kind) => kind,
         };
         match kind {
@@ -69,7 +69,7 @@ impl RawNode {
             CloudKind::LlmChat(_) => Some(BTreeSet::from(["text", "model", "usage"])),
             CloudKind::HttpRequest(_) => Some(BTreeSet::from(["status", "headers", "body"])),
             CloudKind::Loop(_) => Some(BTreeSet::from(["results", "count"])),
-            CloudKind::Trigger(_) => None,
+            CloudKind::Trigger(_) | CloudKind::CodeJs(_) => None,
         }
     }
 }
@@ -102,6 +102,9 @@ pub(super) fn read(value: &Value, place: Pointer, findings: &mut Findings) -> Op
         branches: Vec::new(),
     };
     let kind = kinds::read(&mut object, &mut raw);
+    if word == Some("shell.powershell") && timeout_ms.is_some() {
+        object.report("E_SCHEMA", "timeout_ms", "a cmdlet has no time limit of its own");
+    }
     if word.is_some() {
         object.finish();
     }

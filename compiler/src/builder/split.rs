@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use colophon_model::Target;
+use colophon_model::{EdgeRuntime, Target};
 
 use super::graph::{Graph, sort};
 use super::node::RawNode;
@@ -20,14 +20,14 @@ pub(super) fn targets(nodes: &[RawNode], flow: &str, findings: &mut Findings) ->
 fn target(node: &RawNode, flow: &str, findings: &mut Findings) -> Target {
     let Some(word) = node.word else { return Target::Cloud };
     let of_kind = match word {
-        "browser.run" => Some(Target::Edge),
+        _ if runtime_of(word).is_some() => Some(Target::Edge),
         _ if word.starts_with("trigger.") || word.starts_with("logic.") => Some(Target::Cloud),
         _ => None,
     };
     let of_flow = if flow == "edge" { Target::Edge } else { Target::Cloud };
     let target = node.target.or(of_kind).unwrap_or(of_flow);
     let possible = match word {
-        "browser.run" => target == Target::Edge,
+        _ if runtime_of(word).is_some() => target == Target::Edge,
         "data.map" => true,
         _ => target == Target::Cloud,
     };
@@ -39,6 +39,40 @@ fn target(node: &RawNode, flow: &str, findings: &mut Findings) -> Target {
         findings.add_at("E_EDGE_TARGET", &node.place, &node.id, detail);
     }
     target
+}
+
+/// The language in which a kind of node runs, for kinds that run at the edge only.
+fn runtime_of(word: &str) -> Option<EdgeRuntime> {
+    match word {
+        "browser.run" => Some(EdgeRuntime::Python),
+        "desktop.run" => Some(EdgeRuntime::Ahk),
+        "shell.powershell" => Some(EdgeRuntime::Ps1),
+        _ => None,
+    }
+}
+
+/// The language of the flow's edge scripts: what the flow asks for, else what its first edge node
+/// needs. A bundle holds one language, so every edge node must run in it.
+pub(super) fn runtime(
+    nodes: &[RawNode],
+    targets: &[Target],
+    asked: Option<EdgeRuntime>,
+    findings: &mut Findings,
+) -> EdgeRuntime {
+    let of = |node: &RawNode| node.word.and_then(runtime_of);
+    let first = nodes.iter().find_map(of);
+    let runtime = asked.or(first).unwrap_or(EdgeRuntime::Python);
+    for (node, _) in nodes.iter().zip(targets).filter(|(_, target)| **target == Target::Edge) {
+        let needed = of(node).unwrap_or(EdgeRuntime::Python);
+        if node.word.is_some() && needed != runtime {
+            let detail = format!(
+                "this runs in {needed}, and the flow's edge scripts are {runtime}: a flow has edge \
+                 scripts in one language, so split it into two flows"
+            );
+            findings.add_at("E_EDGE_RUNTIME", &node.place, &node.id, detail);
+        }
+    }
+    runtime
 }
 
 /// For every node the number of the node that stands for its step: itself in the cloud, the first

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use colophon_model::{EdgeRuntime, Sha256};
 use serde_json::Value;
 
 use super::Ident;
@@ -11,6 +12,8 @@ use super::Ident;
 pub struct BuilderGraph {
     /// Inputs of a run, by name.
     pub inputs: BTreeMap<String, Input>,
+    /// Language of the edge scripts.
+    pub edge_runtime: EdgeRuntime,
     /// Environment variables of the edge scripts, each filled from a credential on the agent.
     pub edge_env: BTreeMap<String, CredentialRef>,
     /// Python packages of the edge scripts, `name==version`, sorted.
@@ -147,6 +150,8 @@ pub enum CloudKind {
     Router(Router),
     /// Runs a region once per item.
     Loop(Loop),
+    /// Runs JavaScript that the flow brings.
+    CodeJs(CodeJs),
 }
 
 /// What a node does at the edge.
@@ -156,6 +161,10 @@ pub enum EdgeKind {
     DataMap(BTreeMap<String, Template>),
     /// Drives a web page.
     Browser(Vec<BrowserAction>),
+    /// Drives the programs of a desktop.
+    Desktop(Vec<DesktopAction>),
+    /// Runs cmdlets.
+    Shell(Vec<Cmdlet>),
 }
 
 /// How a run starts.
@@ -248,6 +257,22 @@ pub struct Loop {
     pub body: Region,
 }
 
+/// `code.js`: a code carrier, see [`crate::CodePolicy`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct CodeJs {
+    /// A module that exports a function by default.
+    pub source: String,
+    /// What the function is given, by name.
+    pub input: BTreeMap<String, Template>,
+}
+
+impl CodeJs {
+    /// The hash under which the source is kept.
+    pub fn sha256(&self) -> Sha256 {
+        Sha256::of(self.source.as_bytes())
+    }
+}
+
 /// One step of a `browser.run`, of a closed vocabulary.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BrowserAction {
@@ -281,6 +306,50 @@ pub enum BrowserAction {
         /// The name of the result.
         name: Ident,
     },
+}
+
+/// One step of a `desktop.run`, of a closed vocabulary.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DesktopAction {
+    /// Does something with a window: `activate`, `wait_window` or `close`.
+    Window {
+        /// The word.
+        op: &'static str,
+        /// Its title, or `ahk_class` and `ahk_exe` with a name.
+        window: Template,
+    },
+    /// Starts a program.
+    Run {
+        /// The program, without references.
+        path: String,
+        /// Its arguments, one by one: no shell reads them.
+        args: Vec<Template>,
+    },
+    /// Gives a text away: `type` or `set_clipboard`.
+    Text {
+        /// The word.
+        op: &'static str,
+        /// The text.
+        text: Template,
+    },
+    /// Presses keys of a closed list.
+    Keys(Vec<&'static str>),
+    /// Reads the clipboard.
+    ReadClipboard {
+        /// The name of the result.
+        name: Ident,
+    },
+}
+
+/// One step of a `shell.powershell`: a cmdlet of the allow-list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cmdlet {
+    /// Its name, as the allow-list spells it.
+    pub cmdlet: &'static str,
+    /// Its parameters by name, each with the word that says what it takes.
+    pub params: BTreeMap<&'static str, (&'static str, Template)>,
+    /// The name of the result, when it is kept.
+    pub name: Option<Ident>,
 }
 
 /// A JSON value in which references may stand for values or parts of texts.

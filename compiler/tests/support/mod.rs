@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
 pub(crate) mod generated;
+pub(crate) mod hello;
 
 use std::process::Command;
 use std::sync::LazyLock;
@@ -47,3 +48,38 @@ pub(crate) fn python(args: &[&str]) -> String {
     assert!(output.status.success(), "python3 {args:?}: {shown}");
     String::from_utf8(output.stdout).unwrap()
 }
+
+/// Texts that end a literal, a line or a comment in some language, or that look different from what
+/// they are. Those with `{{` are for places where no references are read.
+pub(crate) const PAYLOADS: &[&str] = &[
+    "it's \"q\"",
+    "a\nimport os; os.system('id')\n#",
+    "\"\"\"",
+    "'''",
+    "\\",
+    "\\\"",
+    "\\N{DIGIT ONE} \\x41 \\u0041",
+    "{% raw %} << x >> <% if %>",
+    "$(Get-Process) $env:PATH ${HOME}",
+    "`$(calc) `n `",
+    "x ; MsgBox(\"pwn\")",
+    "x\t;comment",
+    "'; Start-Process calc; '",
+    "\u{2019}; calc; \u{2018}",
+    "\u{201c}$(calc)\u{201d}",
+    "'@\ncalc\n@'",
+    "a\u{2028}b\u{2029}c\u{85}d",
+    "\0nul",
+    "\r\nExitApp",
+    "\u{1f366} non-BMP",
+    "\u{202e}rtl",
+    "%A_ComSpec%",
+    "::hotstring::",
+    "f\"{x}\"",
+    "#Include evil.ahk",
+    ")\n(",
+    "// /* */ <#",
+    "\u{feff}bom",
+    "__import__('os').system('id')",
+    "\u{7f}\u{80}\u{ff}\u{100}\u{ffff}\u{10ffff}",
+];

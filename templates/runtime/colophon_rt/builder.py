@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypedDict
 import httpx
 from langgraph.types import interrupt
 
+from app.colophon_rt import javascript
 from app.colophon_rt.conditions import holds
 from app.colophon_rt.values import Scope, credential, value
 
@@ -200,6 +201,17 @@ class Loop(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CodeJs(Node):
+    """Runs JavaScript of the flow, kept in app/components/ by its hash."""
+
+    sha256: str
+    input: dict[str, Any]
+
+    async def call(self, scope: Scope) -> Any:
+        return await javascript.run(self.sha256, value(self.input, scope))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Segment:
     """Steps that an agent runs at the edge: what it is given, and the nodes it answers for."""
 
@@ -308,7 +320,8 @@ async def _iterate(loop: Loop, scope: Scope, state: State, body: Any) -> Any:
             "out": merge(state.get("out"), here),
             "went": merge(state.get("went"), {loop.id: True}),
         }
-        done = await body.ainvoke(inner)
+        # A body keeps no checkpoints; with durability "sync", LangGraph would wait for one.
+        done = await body.ainvoke(inner, durability="async")
         results.append(
             {name: done["out"][name] for name in loop.body if name in done["out"]}
         )

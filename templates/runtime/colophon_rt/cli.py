@@ -53,11 +53,18 @@ def main(flow: Any, argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--answers", default="{}", help="answers of edge agents, JSON by segment"
     )
+    parser.add_argument(
+        "--serve", metavar="HOST:PORT", help="serve runs over HTTP, see service.py"
+    )
     parser.add_argument("--check", action="store_true", help="build the graph and stop")
     args = parser.parse_args(argv)
     if args.check:
         flow.build()
         return 0
+    if args.serve:
+        from app.colophon_rt import service
+
+        return service.serve(flow, args.serve)
     data = json.load(sys.stdin) if args.input == "-" else json.loads(args.input or "{}")
     try:
         result = asyncio.run(invoke(flow, data, json.loads(args.answers)))
