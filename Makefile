@@ -5,7 +5,7 @@ CARGO ?= cargo
 DATA ?= colophon-data
 STARTERS := .cache/langflow-1.13.0
 
-.PHONY: help demo demo-keep test test-setup test-clients test-crash test-interleavings test-long fuzz check fmt clippy doc deny bench bench-store bench-git bench-dictionaries dictionaries build-flow component-table clean-cache
+.PHONY: help demo demo-keep test test-setup test-clients test-crash test-interleavings test-long fuzz check fmt clippy doc deny bench bench-store bench-git bench-compiler bench-dictionaries dictionaries build-flow component-table clean-cache
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -66,6 +66,10 @@ bench-store: ## The store beside restic, borg, git, cacache and iroh-blobs: make
 
 bench-git: ## Clones and fetches beside git upload-pack and git http-backend: make bench-git [ARGS="--builds 1000,5000"]
 	$(CARGO) bench --locked --bench git -- $(ARGS)
+
+bench-compiler: ## Flows to files beside Jinja2 and black, and rebuild --all: make bench-compiler [ARGS="--flows 1000"]
+	@tests/setup.sh bench-compiler
+	$(CARGO) bench --locked --bench compiler -- $(ARGS)
 
 bench-dictionaries: ## What compression dictionaries gain per kind of blob [ARGS=--sizes: other sizes and levels]
 	$(CARGO) bench --locked --bench dictionaries -- $(ARGS)

@@ -10,6 +10,7 @@ mod bundles;
 mod edge_url;
 mod error;
 mod etag;
+pub mod flows;
 mod git;
 mod git_stream;
 mod health;

@@ -7,11 +7,14 @@
 //! 5. wait until that transaction is durable.
 
 mod assemble;
+mod branch;
+mod delete;
 mod error;
 mod files;
 mod memo;
 mod naming;
 mod order;
+mod recompile;
 mod timing;
 
 use axum::body::Bytes;
@@ -22,11 +25,13 @@ use colophon_store::quota::Rule;
 use colophon_store::rows::TenantRow;
 use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
 
+use assemble::{Cause, Entry};
 pub use error::BuildError;
 pub use files::{FilesError, puts, with_manifest};
 pub(crate) use files::{manifest_file, manifest_path, put};
 use memo::{Known, Memo};
 use order::Decision;
+pub use recompile::Recompiled;
 pub use timing::Timing;
 
 use crate::clock::SharedClock;
@@ -280,9 +285,11 @@ impl Press {
             // is: wait, then look again.
             return self.settled(&lane.settled()?, job, flow);
         }
-        let (change, record) = assemble::assemble(self, &view, job, flow, compiled, now)?;
+        let what = (Cause::Delivery, &[Entry { job, flow, compiled }][..]);
+        let tenant = &job.delivery.tenant;
+        let (change, mut records) = assemble::assemble(self, &view, tenant, what, now)?;
         match lane.submit(change).wait() {
-            Ok(()) => Ok(Some(Outcome::Built(Box::new(record)))),
+            Ok(()) => Ok(records.pop().map(|record| Outcome::Built(Box::new(record)))),
             Err(CommitError::Conflict(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }

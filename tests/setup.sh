@@ -4,6 +4,7 @@
 #   tests/setup.sh            all of it
 #   tests/setup.sh langflow   the LangFlow starter projects alone
 #   tests/setup.sh dual       what runs dual flows: LangGraph, Playwright, Chromium
+#   tests/setup.sh bench-compiler   what `make bench-compiler` needs: the starter projects, Jinja2 and black
 #   tests/setup.sh clients    what `make test-clients` needs: gix and JGit
 #
 # git, ssh-keygen, Python and its packages are required: without one of them this fails. The LangFlow
@@ -82,6 +83,17 @@ dual() {
     rm -rf "$venv"
     missing dual "the packages of $wanted could not be installed"
   fi
+}
+
+# The pipeline that the compiler is measured beside.
+bench_compiler() {
+  local venv="$cache/bench-compiler" wanted=benches/compiler/peer/requirements.txt
+  cmp -s "$wanted" "$venv/.requirements" && return 0
+  say "making a Python environment with Jinja2 and black"
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted"
+  cp "$wanted" "$venv/.requirements"
 }
 
 # Says that a peer is missing and marks it, so that its tests know.
@@ -172,6 +184,10 @@ need python3 "version 3.10 or later, with pip and venv"
 case "${1:-all}" in
   langflow) langflow ;;
   dual) dual ;;
+  bench-compiler)
+    langflow
+    bench_compiler
+    ;;
   clients)
     jgit
     gix

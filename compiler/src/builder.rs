@@ -13,7 +13,7 @@ mod node;
 mod object;
 mod refs;
 mod router;
-mod secrets;
+pub(crate) mod secrets;
 mod shell;
 mod split;
 mod steps;

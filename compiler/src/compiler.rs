@@ -11,14 +11,15 @@ use serde_json::Value;
 
 use crate::bundle::BundleError;
 use crate::module::{Content, Module, Names, path};
+use crate::overrides::TemplateFiles;
 use crate::plan::builder::BuilderGraph;
 use crate::plan::{Graph, Plan};
 use crate::policy::{CodePolicy, Limits};
 use crate::problem::{Findings, Pointer, Problems};
 use crate::templates::Templates;
 use crate::{
-    Error, bootstrap, builder, bundle, cloud, edge, gate, json, langflow, place, script_gate,
-    secrets,
+    Error, activepieces, bootstrap, builder, bundle, cloud, edge, gate, json, langflow, place,
+    script_gate, secrets,
 };
 
 /// Compiles flows. Holds the parsed templates and nothing else; share one between threads.
@@ -63,7 +64,13 @@ impl Compiler {
 
     /// Parses the built-in templates.
     pub fn new() -> Result<Self, Error> {
-        Ok(Self { templates: Templates::new()? })
+        Self::with_templates(&TemplateFiles::new())
+    }
+
+    /// Parses the built-in templates with an operator's files in the place of some, or beside them.
+    /// All that is wrong with those is told at once.
+    pub fn with_templates(files: &TemplateFiles) -> Result<Self, Error> {
+        Ok(Self { templates: Templates::new(files)? })
     }
 
     /// Digest of the template set, with the runtime files.
@@ -72,7 +79,8 @@ impl Compiler {
     }
 
     /// Reads a flow. The source shows in its shape: `schema_version` is the Builder's, `data.nodes`
-    /// LangFlow's. The policy is for code that a flow carries. A flow that holds what looks
+    /// LangFlow's, a tree below `trigger` ActivePieces'. The policy is for code that a flow carries. A
+    /// flow that holds what looks
     /// like a secret is refused before anything else is said of it: other messages quote the flow.
     pub fn parse(
         &self,
@@ -88,18 +96,32 @@ impl Compiler {
         if flow.get("data").and_then(|data| data.get("nodes")).is_some_and(Value::is_array) {
             return langflow::parse(flow, policy, limits);
         }
-        let detail =
-            "neither a Builder flow (`schema_version`) nor a LangFlow export (`data.nodes`)";
+        if activepieces::is_flow(&flow) {
+            return activepieces::parse(flow, policy, limits);
+        }
+        let detail = "neither a Builder flow (`schema_version`), a LangFlow export (`data.nodes`), nor \
+                      an ActivePieces flow version or template (`trigger`)";
         Err(Problems::one("E_SCHEMA", Pointer::root(), detail))
     }
 
     /// The key of the build of `plan`: equal keys, equal outputs for one tenant and flow id.
     pub fn key(&self, plan: &Plan) -> BuildKey {
+        self.key_of(plan.digest(), plan.targets())
+    }
+
+    /// Whether `key` is the one that a plan with this digest would get now: then compiling it again
+    /// would change nothing.
+    pub fn is_current(&self, plan: Digest, key: &BuildKey) -> bool {
+        let targets: [&[Target]; 2] = [&[Target::Cloud], &Target::ALL];
+        targets.into_iter().any(|targets| self.key_of(plan, targets) == *key)
+    }
+
+    fn key_of(&self, plan: Digest, targets: &[Target]) -> BuildKey {
         BuildKey::derive(&BuildInputs {
-            plan: plan.digest(),
+            plan,
             templates: self.templates(),
             compiler: Self::VERSION,
-            targets: plan.targets(),
+            targets,
             options: b"",
         })
     }
@@ -116,12 +138,13 @@ impl Compiler {
         let mut modules = match &plan.graph {
             Graph::Builder(graph) => cloud::modules(plan, graph, names),
             Graph::Langflow(graph) => langflow::modules(plan, graph, names),
+            Graph::Activepieces(graph) => activepieces::modules(plan, graph, names),
         };
         modules.push(Module::verbatim(names.canonical_flow(), plan.canonical.as_bytes()));
         modules.extend(names.packages().map(|path| Module::verbatim(path, "")));
         let bundle = match &plan.graph {
             Graph::Builder(graph) if graph.has_edge_part() => Some(self.bundle(graph, names)?),
-            Graph::Builder(_) | Graph::Langflow(_) => None,
+            Graph::Builder(_) | Graph::Langflow(_) | Graph::Activepieces(_) => None,
         };
         let cloud = self.render_all(modules)?;
         let branch_files = bundle.as_ref().map(|bundle| &bundle.branch_files);
@@ -131,7 +154,7 @@ impl Compiler {
 
     /// The files that are planted when `tenant` is created, but for `manifest.json`.
     pub fn bootstrap(&self, tenant: &TenantSlug) -> FileSet {
-        bootstrap::files(tenant)
+        bootstrap::files(tenant, &self.templates)
     }
 
     fn bundle(&self, graph: &BuilderGraph, names: Names<'_>) -> Result<EdgeBundle, Problems> {
@@ -172,21 +195,25 @@ impl Compiler {
 
     fn render(&self, module: Module) -> Result<(ArtifactPath, Artifact), (&'static str, String)> {
         let Module { path, content } = module;
+        let fault = |template, code, detail: &str| {
+            (code, format!("`{path}`: {}{detail}", self.templates.blame(template)))
+        };
         let bytes = match content {
-            Content::Verbatim(bytes) => bytes,
+            Content::Verbatim(bytes) => match self.templates.replaced(&path) {
+                Some(own) => own.as_bytes().to_vec(),
+                None => bytes,
+            },
             Content::Python { template, context, shape } => {
                 let rendered = self.templates.render(template, &context);
-                let rendered = rendered.map_err(|e| ("E_RENDER", format!("`{path}`: {e}")))?;
+                let rendered = rendered.map_err(|e| fault(template, "E_RENDER", &e))?;
                 let formatted = gate::python(&rendered, shape);
-                let formatted =
-                    formatted.map_err(|e| (e.code, format!("`{path}`: {}", e.detail)))?;
-                formatted.into_bytes()
+                formatted.map_err(|e| fault(template, e.code, &e.detail))?.into_bytes()
             }
             Content::Script { template, context, language } => {
                 let rendered = self.templates.render(template, &context);
-                let rendered = rendered.map_err(|e| ("E_RENDER", format!("`{path}`: {e}")))?;
+                let rendered = rendered.map_err(|e| fault(template, "E_RENDER", &e))?;
                 let checked = script_gate::check(&rendered.source, language, rendered.passed);
-                checked.map_err(|e| (e.code, format!("`{path}`: {}", e.detail)))?;
+                checked.map_err(|e| fault(template, e.code, &e.detail))?;
                 rendered.source.into_bytes()
             }
         };

@@ -15,19 +15,19 @@ use crate::plan::builder::{BuilderGraph, CredentialRef, Reference, Segment, Temp
 use crate::templates::Source;
 
 /// Templates of this part.
-pub(crate) const TEMPLATES: &[Source] = &[
+pub(crate) const TEMPLATES: &[Source<'static>] = &[
     ("edge/segment.ahk.tera", include_str!("../../templates/edge/segment.ahk.tera")),
     ("edge/segment.ps1.tera", include_str!("../../templates/edge/segment.ps1.tera")),
     ("edge/segment.py.tera", include_str!("../../templates/edge/segment.py.tera")),
 ];
 
 /// The runtimes, by path in the bundle.
-pub(crate) const RUNTIME: &[Source] = &[
+pub(crate) const RUNTIME: &[Source<'static>] = &[
     ("colophon_edge.ahk", include_str!("../../templates/runtime/edge/colophon_edge.ahk")),
     ("colophon_edge.ps1", include_str!("../../templates/runtime/edge/colophon_edge.ps1")),
     ("colophon_edge.py", include_str!("../../templates/runtime/edge/colophon_edge.py")),
     (LAUNCHER, include_str!("../../templates/runtime/edge/colophon_launcher.py")),
-    (WIRE, include_str!("../../templates/runtime/shared/wire.py")),
+    (WIRE, include_str!("../../templates/runtime/edge/colophon_wire.py")),
 ];
 
 const LAUNCHER: &str = "colophon_launcher.py";

@@ -36,7 +36,7 @@ pub(crate) fn is_known_source(text: &str) -> bool {
 }
 
 /// Templates of this front end.
-pub(crate) const TEMPLATES: &[Source] = &[
+pub(crate) const TEMPLATES: &[Source<'static>] = &[
     ("cloud/langflow_flow.py.tera", include_str!("../../templates/cloud/langflow_flow.py.tera")),
     (
         "cloud/langflow_runner.py.tera",
@@ -46,7 +46,7 @@ pub(crate) const TEMPLATES: &[Source] = &[
 ];
 
 /// The runtime, by path on the branch.
-pub(crate) const RUNTIME: &[Source] = &[
+pub(crate) const RUNTIME: &[Source<'static>] = &[
     (
         "app/colophon_rt/langflow.py",
         include_str!("../../templates/runtime/colophon_rt/langflow.py"),

@@ -36,7 +36,7 @@ fn compile(flow: &Value) -> Compiled {
 fn graph(flow: &Value) -> LangflowGraph {
     match parse(flow).unwrap().graph {
         Graph::Langflow(graph) => graph,
-        Graph::Builder(_) => panic!("not a LangFlow flow"),
+        Graph::Builder(_) | Graph::Activepieces(_) => panic!("not a LangFlow flow"),
     }
 }
 

@@ -31,7 +31,8 @@ pub use manifest::{EdgeManifest, EdgePointer, FlowManifest, TenantManifest};
 pub use path::{ArtifactPath, InvalidPath};
 pub use policy::CodePolicy;
 pub use record::{
-    BuildId, BuildRecord, EdgeOutput, GateResult, GateStatus, InvalidBuildId, Output, OutputFile,
+    BuildId, BuildKind, BuildRecord, EdgeOutput, GateResult, GateStatus, InvalidBuildId, Output,
+    OutputFile,
 };
 pub use refs::{BuildTag, InvalidRef, TenantBranch};
 pub use signature::{InvalidSignature, Signatures, SshSignature};

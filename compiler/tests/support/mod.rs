@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
+pub(crate) mod generated;
+
 use std::process::Command;
 use std::sync::LazyLock;
 
