@@ -46,7 +46,7 @@ pub(crate) const RUNTIME: &[Source<'static>] = &[
     ),
     ("app/colophon_rt/service.py", include_str!("../../templates/runtime/colophon_rt/service.py")),
     ("app/colophon_rt/values.py", include_str!("../../templates/runtime/colophon_rt/values.py")),
-    ("app/colophon_rt/wire.py", include_str!("../../templates/runtime/shared/wire.py")),
+    ("app/colophon_rt/wire.py", include_str!("../../templates/runtime/edge/colophon_wire.py")),
 ];
 
 /// The files of `graph`, the runtime among them.

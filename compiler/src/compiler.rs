@@ -79,8 +79,9 @@ impl Compiler {
     }
 
     /// Reads a flow. The source shows in its shape: `schema_version` is the Builder's, `data.nodes`
-    /// LangFlow's, a tree below `trigger` ActivePieces'. The policy is for code that a flow carries. A flow that holds what looks
-    /// like a secret is refused before anything else is said of it: other messages quote the flow.
+    /// LangFlow's, a tree below `trigger` ActivePieces'. The policy is for code that a flow carries. A
+    /// flow that holds what looks like a secret is refused before anything else is said of it: other
+    /// messages quote the flow.
     pub fn parse(
         &self,
         body: &[u8],

@@ -27,7 +27,7 @@ pub(crate) const RUNTIME: &[Source<'static>] = &[
     ("colophon_edge.ps1", include_str!("../../templates/runtime/edge/colophon_edge.ps1")),
     ("colophon_edge.py", include_str!("../../templates/runtime/edge/colophon_edge.py")),
     (LAUNCHER, include_str!("../../templates/runtime/edge/colophon_launcher.py")),
-    (WIRE, include_str!("../../templates/runtime/shared/wire.py")),
+    (WIRE, include_str!("../../templates/runtime/edge/colophon_wire.py")),
 ];
 
 const LAUNCHER: &str = "colophon_launcher.py";

@@ -109,7 +109,7 @@ fn shared(a: &str, b: &str) -> usize {
 /// What is wrong with a template by itself.
 fn faults(name: &str, text: &str) -> Vec<TemplateProblem> {
     let problem = |line, detail| TemplateProblem { file: name.to_owned(), line, detail };
-    let filter = literal_filter(name);
+    let filter = filter_of(name);
     let mut found: Vec<_> = unfiltered(name, text)
         .into_iter()
         .map(|(line, written)| {
@@ -129,25 +129,24 @@ fn faults(name: &str, text: &str) -> Vec<TemplateProblem> {
     found
 }
 
-/// The filter that writes literals in the language of the template `name`.
-fn literal_filter(name: &str) -> &'static str {
-    match name {
-        _ if name.ends_with(".ahk.tera") => "lit_ahk",
-        _ if name.ends_with(".ps1.tera") => "lit_ps1",
+/// The filter for data of the language that a template is in, which its name ends in.
+fn filter_of(name: &str) -> &'static str {
+    match name.strip_suffix(".tera").and_then(extension) {
+        Some("ahk") => "lit_ahk",
+        Some("ps1") => "lit_ps1",
         _ => "lit",
     }
 }
 
-/// What a template writes without its language's filter or `ident` at the end, with the line.
+/// What a template writes without its language's filter or `ident` as the last one, with the line.
 pub(crate) fn unfiltered(name: &str, text: &str) -> Vec<(usize, String)> {
-    let filter = literal_filter(name);
     let text = without_comments(text);
     let (mut found, mut line, mut rest) = (Vec::new(), 1, text.as_str());
     while let Some((before, after)) = rest.split_once("<<") {
         line += before.matches('\n').count();
         let (written, next) = after.split_once(">>").unwrap_or((after, ""));
         let last = written.trim_end_matches('-').rsplit_once('|').map(|(_, last)| last.trim());
-        if last != Some(filter) && last != Some("ident") {
+        if last != Some(filter_of(name)) && last != Some("ident") {
             found.push((line, written.to_owned()));
         }
         line += written.matches('\n').count();
