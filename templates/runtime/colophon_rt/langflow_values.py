@@ -4,13 +4,14 @@ A checkpoint is read by another process, perhaps after an update of lfx, so it h
 null, booleans, numbers, text, lists and objects with text keys. What is more is tagged:
 
     {"$lf": "Message", "fields": {...}, "more": {...}}
+    {"$lf": "Part", "module": text, "kind": text, "fields": {...}}    of a message
     {"$lf": "Data", "data": {...}, "text_key": text, "default_value": any}
     {"$lf": "DataFrame", "columns": [...], "types": [...], "index": [...], "rows": [[...]], ...}
     {"$lf": "datetime" | "date" | "uuid" | "decimal" | "bytes" | "float", "value": text}
     {"$lf": "tuple" | "set", "items": [...]}
     {"$lf": "dict", "items": [[key, value], ...]}    keys that are no text, or `$lf` itself
 
-The table of tags is closed: reading a checkpoint never imports what it names.
+The table of tags is closed: reading a checkpoint imports nothing but the modules in PARTS.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from __future__ import annotations
 import base64
 import datetime
 import decimal
+import importlib
 import math
 import uuid
 from enum import Enum
 from typing import Any
 
 TAG = "$lf"
-# Parts of messages, which turn up in data too. A message makes them of objects itself.
+# Where parts of messages are defined, which turn up in data too.
 PARTS = (
     "lfx.schema.properties",
     "lfx.schema.content_block",
@@ -114,8 +116,9 @@ def _pack_object(value: Any) -> Any:
         return _pack_frame(value)
     if type(value).__module__ == "numpy":
         return pack(value.tolist())
-    if type(value).__module__ in PARTS:
-        return pack(value.model_dump())
+    if (module := type(value).__module__) in PARTS:
+        kind = {"module": module, "kind": type(value).__name__}
+        return {TAG: "Part", **kind, "fields": pack(value.model_dump())}
     raise NotStorable(
         f"a value of type {type(value).__module__}.{type(value).__qualname__} cannot be kept in the "
         "state of a run"
@@ -165,6 +168,17 @@ def _message(value: dict[str, Any]) -> Any:
     return message
 
 
+def _part(value: dict[str, Any]) -> Any:
+    from pydantic import BaseModel
+
+    found = None
+    if value["module"] in PARTS:
+        found = getattr(importlib.import_module(value["module"]), value["kind"], None)
+    if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        raise NotStorable(f"a checkpoint names a part of no message: {value['kind']}")
+    return found.model_validate(unpack(value["fields"]))
+
+
 def _data(value: dict[str, Any]) -> Any:
     from lfx.schema.data import Data
 
@@ -191,6 +205,7 @@ def _frame(value: dict[str, Any]) -> Any:
 
 READERS = {
     "Message": _message,
+    "Part": _part,
     "Data": _data,
     "DataFrame": _frame,
     "dict": lambda value: {unpack(key): unpack(item) for key, item in value["items"]},
