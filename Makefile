@@ -5,7 +5,7 @@ CARGO ?= cargo
 DATA ?= colophon-data
 STARTERS := .cache/langflow-1.13.0
 
-.PHONY: help demo demo-keep test test-setup test-clients test-crash test-interleavings test-long fuzz check fmt clippy doc deny bench bench-store bench-git bench-dictionaries dictionaries build-flow component-table clean-cache
+.PHONY: help demo demo-keep test test-setup test-clients test-oracle coverage-table test-crash test-interleavings test-long fuzz check fmt clippy doc deny bench bench-store bench-git bench-compiler bench-dictionaries dictionaries build-flow component-table clean-cache
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -31,6 +31,16 @@ test-setup: ## Fetch what the tests need: Python and Node with their packages, t
 test-clients: ## Build gix and fetch JGit, and let them read a tenant
 	@tests/setup.sh clients
 	$(CARGO) test --locked --test clients -- --nocapture
+
+test-oracle: ## Generated LangFlow modules beside lfx: every output of every component, on 35 flows
+	@tests/setup.sh oracle
+	COLOPHON_ORACLE=all $(CARGO) test --locked -p colophon-compiler --test oracle -- --nocapture
+
+coverage-table: ## Make docs/coverage.md anew: each LangFlow export through compiler, gates and lfx
+	@tests/setup.sh oracle
+	$(CARGO) build --locked -p colophon-compiler --example coverage_table
+	$(CARGO) run --locked --quiet -p colophon-compiler --example coverage_table > .cache/coverage.md
+	mv .cache/coverage.md docs/coverage.md
 
 test-crash: test-setup ## Kill the server during builds 200 times and check what was acknowledged
 	COLOPHON_CRASHES=200 $(CARGO) test --locked --test it -- crash --nocapture
@@ -66,6 +76,10 @@ bench-store: ## The store beside restic, borg, git, cacache and iroh-blobs: make
 
 bench-git: ## Clones and fetches beside git upload-pack and git http-backend: make bench-git [ARGS="--builds 1000,5000"]
 	$(CARGO) bench --locked --bench git -- $(ARGS)
+
+bench-compiler: ## Flows to files beside Jinja2 and black, and rebuild --all: make bench-compiler [ARGS="--flows 1000"]
+	@tests/setup.sh bench-compiler
+	$(CARGO) bench --locked --bench compiler -- $(ARGS)
 
 bench-dictionaries: ## What compression dictionaries gain per kind of blob [ARGS=--sizes: other sizes and levels]
 	$(CARGO) bench --locked --bench dictionaries -- $(ARGS)

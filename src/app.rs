@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use colophon_compiler::{Compiler, Limits};
+use colophon_compiler::Limits;
 use colophon_gitbridge::Cache;
 use colophon_store::quota::Rule;
 use colophon_store::rows::TenantRow;
@@ -17,6 +17,7 @@ use crate::gates::Gates;
 use crate::keys::MasterKey;
 use crate::pipeline::Press;
 use crate::tasks::Tasks;
+use crate::templates;
 use crate::turnstile::Turnstiles;
 
 /// Handles, each cheap to clone or shared.
@@ -72,10 +73,11 @@ pub const QUOTA_WINDOW: u64 = 24 * 60 * 60 * 1000;
 
 /// Opens the store below `config.data`, the keys, and the compiler.
 pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::Result<Press> {
+    // First: a mistake in a template must not leave a new data directory behind.
+    let compiler = templates::compiler(config.compiler.templates.as_deref())?;
     let store = Store::open(&config.data, &store_options(config, owner))
         .with_context(|| format!("cannot open data directory `{}`", config.data.display()))?;
     let keys = open_keys(config, &store)?;
-    let compiler = Compiler::new().context("the built-in templates are broken")?;
     let quota = Rule { limit: config.quota.builds_per_day, window_millis: QUOTA_WINDOW };
     let limits = Limits { body: config.limits.body_bytes, ..Limits::default() };
     let objects = Cache::new(config.git.cache.get());

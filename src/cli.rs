@@ -6,6 +6,7 @@ mod build;
 mod check_config;
 mod demo;
 mod explain;
+mod flow;
 mod fsck;
 mod gc;
 mod git;
@@ -13,6 +14,8 @@ mod job;
 mod mirror;
 mod out;
 mod purge;
+mod rebuild;
+mod render;
 mod sandbox;
 mod serve;
 mod tenant;
@@ -41,6 +44,17 @@ enum Command {
     Demo(demo::Demo),
     /// Build one flow from a file against the data directory, without a server
     Build(build::Build),
+    /// Print what a flow compiles to, and store nothing
+    Render(render::Render),
+    /// Compile flows again that stand, after templates or the program changed
+    ///
+    /// Reads every flow as it was received, compiles it with today's templates, and commits what
+    /// differs: one commit for each tenant, free of quota. To make a tenant's Git objects anew from
+    /// the builds that there are, without compiling anything, see `colophon git rebuild`.
+    Rebuild(rebuild::Rebuild),
+    /// List and delete flows
+    #[command(subcommand)]
+    Flow(flow::Flow),
     /// Manage tenants
     #[command(subcommand)]
     Tenant(tenant::Tenant),
@@ -83,6 +97,9 @@ impl Cli {
             Command::Serve(overrides) => serve::run(&overrides, out),
             Command::Demo(demo) => demo.run(out),
             Command::Build(build) => build.run(out),
+            Command::Render(render) => render.run(out),
+            Command::Rebuild(rebuild) => rebuild.run(out),
+            Command::Flow(flow) => flow.run(out),
             Command::Tenant(tenant) => tenant.run(out),
             Command::Token(token) => token.run(out),
             Command::Mirror(mirror) => mirror.run(out),

@@ -26,6 +26,8 @@ pub struct Config {
     pub limits: Limits,
     /// Builds a tenant may make.
     pub quota: Quota,
+    /// What flows are compiled with.
+    pub compiler: CompilerConfig,
     /// How Git clients are served.
     pub git: Git,
     /// How the store writes.
@@ -66,6 +68,15 @@ pub struct Limits {
 pub struct Quota {
     /// Builds per tenant and target in any 24 hours. A no-op is free. Over it: 429.
     pub builds_per_day: NonZeroU64,
+}
+
+/// What flows are compiled with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CompilerConfig {
+    /// A folder with templates of the operator, which take the place of built-in ones. None: built-in
+    /// templates alone.
+    pub templates: Option<PathBuf>,
 }
 
 /// How Git clients are served.
@@ -177,6 +188,7 @@ impl Default for Config {
             public_url: None,
             limits: Limits::default(),
             quota: Quota::default(),
+            compiler: CompilerConfig::default(),
             git: Git::default(),
             store: StoreConfig::default(),
             space: Space::default(),
@@ -276,6 +288,9 @@ pub struct Overrides {
     /// Builds per tenant and target in any 24 hours [default: 100]
     #[arg(long, env = "COLOPHON_QUOTA_BUILDS_PER_DAY", value_name = "N")]
     pub builds_per_day: Option<NonZeroU64>,
+    /// Folder with templates that take the place of built-in ones [default: none]
+    #[arg(long, env = "COLOPHON_TEMPLATES", value_name = "DIR")]
+    pub templates: Option<PathBuf>,
     /// Free space below which builds get 507, such as 1GiB; 0 for never [default: 256MiB]
     #[arg(long, env = "COLOPHON_SPACE_LOW", value_name = "SIZE")]
     pub space_low: Option<Size>,
@@ -339,6 +354,9 @@ impl Config {
         lay(overrides.builds_per_day.as_ref(), &mut self.quota.builds_per_day);
         lay(overrides.space_low.as_ref(), &mut self.space.low);
         lay(overrides.maintenance.as_ref(), &mut self.maintenance.enabled);
+        if overrides.templates.is_some() {
+            self.compiler.templates.clone_from(&overrides.templates);
+        }
         for (over, onto) in [
             (&overrides.public_url, &mut self.public_url),
             (&overrides.otlp_endpoint, &mut self.telemetry.otlp_endpoint),

@@ -9,6 +9,7 @@ mod builds;
 mod bundles;
 mod edge_url;
 mod error;
+pub mod flows;
 mod git;
 mod git_stream;
 mod health;

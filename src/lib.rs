@@ -16,6 +16,7 @@ pub mod projection;
 pub mod serve;
 pub mod tasks;
 pub mod telemetry;
+pub mod templates;
 pub mod tenants;
 pub mod tokens;
 pub mod turnstile;

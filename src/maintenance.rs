@@ -8,6 +8,7 @@ mod fsck;
 mod gc;
 mod purge;
 mod rebuild;
+mod recompile;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::pipeline::Press;
+use crate::pipeline::{BuildError, Press};
 use crate::projection::RebuildError;
 
 pub use backup::{BackedUp, Backup};
@@ -29,6 +30,7 @@ pub use fsck::Fsck;
 pub use gc::Gc;
 pub use purge::{Purge, Purged};
 pub use rebuild::GitRebuild;
+pub use recompile::{FailedFlow, Recompile, RecompileReport};
 
 /// A job and what it was asked to do.
 pub trait Job: Serialize + DeserializeOwned + Send + 'static {
@@ -84,6 +86,9 @@ pub enum JobError {
         /// The data directory.
         data: PathBuf,
     },
+    /// Flows could not be built again.
+    #[error(transparent)]
+    Build(#[from] BuildError),
     /// A tenant's Git objects were not made anew.
     #[error(transparent)]
     Rebuild(#[from] RebuildError),

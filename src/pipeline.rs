@@ -8,11 +8,14 @@
 //! 6. wait until that transaction is durable.
 
 mod assemble;
+mod branch;
+mod delete;
 mod error;
 mod files;
 mod memo;
 mod naming;
 mod order;
+mod recompile;
 mod refused;
 mod timing;
 
@@ -20,17 +23,20 @@ use axum::body::Bytes;
 use colophon_compiler::{Compiled, Compiler, Limits, Plan, Problem};
 use colophon_gitbridge::Cache;
 use colophon_model::{
-    BuildId, BuildKey, BuildRecord, Digest, FlowId, GateResult, Oid, Stamp, TenantUid, UnixMillis,
+    BuildId, BuildKey, BuildKind, BuildRecord, Digest, FlowId, GateResult, Oid, Stamp, TenantUid,
+    UnixMillis,
 };
 use colophon_store::quota::Rule;
 use colophon_store::rows::TenantRow;
 use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
 
+use assemble::{Cause, Entry};
 pub use error::{BuildError, refusal};
 pub use files::{FilesError, puts, with_manifest};
 pub(crate) use files::{manifest_file, manifest_path, put};
 use memo::{Known, Memo};
 use order::Decision;
+pub use recompile::Recompiled;
 pub use timing::Timing;
 
 use crate::clock::SharedClock;
@@ -155,6 +161,7 @@ impl Job {
             gates,
             manifest: None,
             signatures: None,
+            kind: BuildKind::Delivery,
             failure: None,
         }
     }
@@ -351,12 +358,22 @@ impl Press {
             return self.settled(&lane.settled()?, job, flow);
         }
         let (change, record) = match output {
-            Gated::Passed(compiled) => assemble::assemble(self, &view, job, flow, compiled, now)?,
-            Gated::Refused(gates) => refused::refuse(self, &view, job, flow, gates.clone(), now)?,
+            Gated::Passed(compiled) => {
+                let what = (Cause::Delivery, &[Entry { job, flow, compiled }][..]);
+                let tenant = &job.delivery.tenant;
+                let (change, mut records) = assemble::assemble(self, &view, tenant, what, now)?;
+                (change, records.pop())
+            }
+            Gated::Refused(gates) => {
+                let refusal = refused::refuse(self, &view, job, flow, gates.clone(), now)?;
+                (refusal.0, Some(refusal.1))
+            }
         };
         match lane.submit(change).wait() {
-            Ok(()) if record.failure.is_some() => Err(BuildError::Gate(Box::new(record))),
-            Ok(()) => Ok(Some(Outcome::Built(Box::new(record)))),
+            Ok(()) => match record.map(Box::new) {
+                Some(record) if record.failure.is_some() => Err(BuildError::Gate(record)),
+                record => Ok(record.map(Outcome::Built)),
+            },
             Err(CommitError::Conflict(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }

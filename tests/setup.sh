@@ -3,10 +3,12 @@
 #
 #   tests/setup.sh            all of it
 #   tests/setup.sh langflow   the LangFlow starter projects alone
+#   tests/setup.sh bench-compiler   what `make bench-compiler` needs: the starter projects, Jinja2 and black
 #   tests/setup.sh clients    what `make test-clients` needs: gix and JGit
+#   tests/setup.sh oracle     what `make test-oracle` needs: lfx, and older exports of LangFlow
 #
 # git, ssh-keygen, Python and its packages are required: without one of them this fails. The LangFlow
-# starter projects, isomorphic-git, JGit, and the web server that stands for an upstream forge may be
+# exports, lfx, isomorphic-git, JGit, and the web server that stands for an upstream forge may be
 # missing. When one cannot be fetched, that is said and marked by a file `<name>.unavailable`; the tests
 # that use it then say loudly what they did not run on.
 set -euo pipefail
@@ -22,31 +24,73 @@ need() {
 
 # The starter projects of a pinned LangFlow release, from its wheel.
 langflow() {
-  local version=1.13.0 out="$cache/langflow-1.13.0" work
+  exports "langflow-$1" "langflow-base==$1" "starter projects of langflow-base $1"
+}
+
+# Exports that older releases drew: starter projects back to 1.0, and the test data of lfx.
+older_exports() {
+  local version
+  for version in 0.0.96 0.1.4 0.5.1 0.7.3; do langflow "$version"; done
+  exports lfx-0.1.13 --no-binary=lfx lfx==0.1.13 "test data of lfx 0.1.13"
+}
+
+# What is below `starter_projects/` or `tests/data/` of a package, into a folder of the cache.
+exports() {
+  local name="$1" out="$cache/$1" what="${!#}" work
   [ -d "$out" ] && return 0
   rm -f "$out.unavailable"
-  say "fetching the starter projects of langflow-base $version"
+  say "fetching the $what"
   work=$(mktemp -d)
-  if ! python3 -m pip download --quiet --no-deps --dest "$work" "langflow-base==$version"; then
-    say "langflow-base $version could not be fetched: flows of our own are used instead"
+  if ! python3 -m pip download --quiet --no-deps --dest "$work" "${@:2:$#-2}"; then
+    say "the $what COULD NOT BE FETCHED: tests DO NOT RUN on them"
     touch "$out.unavailable"
     rm -rf "$work"
     return 0
   fi
   python3 - "$work" "$out" <<'PY'
-import pathlib, sys, zipfile
+import pathlib, sys, tarfile, zipfile
 work, out = map(pathlib.Path, sys.argv[1:])
-part = out.with_suffix(".part")
+part = out.with_name(out.name + ".part")
 part.mkdir(exist_ok=True)
-for wheel in work.glob("langflow_base-*.whl"):
-    with zipfile.ZipFile(wheel) as archive:
-        for name in archive.namelist():
-            if "/starter_projects/" in name and name.endswith(".json"):
-                (part / pathlib.PurePosixPath(name).name).write_bytes(archive.read(name))
+
+def keep(name, read):
+    path = pathlib.PurePosixPath(name)
+    data = "tests/data" in name and path.parts[2:] and path.parts[1:3] == ("tests", "data")
+    if path.suffix != ".json" or not (data or path.parent.name == "starter_projects"):
+        return
+    # Both folders of lfx's test data have flows of one name.
+    folder = part / path.parent.name if path.parent.name not in ("data", "starter_projects") else part
+    folder.mkdir(exist_ok=True)
+    (folder / path.name).write_bytes(read())
+
+for file in work.iterdir():
+    if file.suffix == ".whl":
+        with zipfile.ZipFile(file) as archive:
+            for name in archive.namelist():
+                keep(name, lambda: archive.read(name))
+    else:
+        with tarfile.open(file) as archive:
+            for member in archive.getmembers():
+                keep(member.name, lambda: archive.extractfile(member).read())
 part.rename(out)
-print(f"setup: {len(list(out.glob('*.json')))} flows in {out}", file=sys.stderr)
+print(f"setup: {len(list(out.rglob('*.json')))} flows in {out}", file=sys.stderr)
 PY
   rm -rf "$work"
+}
+
+# An environment with lfx, which is LangFlow's engine: what generated modules are compared with.
+oracle() {
+  local venv="$cache/oracle" from=tests/requirements-oracle.txt
+  cmp -s "$from" "$venv/.requirements" && return 0
+  rm -rf "$venv" "$venv.unavailable"
+  say "making a Python environment with lfx, $(grep -cv '^#' "$from") pinned packages: a minute or two"
+  if python3 -m venv "$venv" &&
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r "$from"; then
+    cp "$from" "$venv/.requirements"
+  else
+    rm -rf "$venv"
+    missing oracle "generated modules of LangFlow flows are not compared with lfx"
+  fi
 }
 
 # A Python environment with the peers that tests talk to, at pinned versions.
@@ -77,6 +121,17 @@ gates_python() {
     exit 1
   fi
   cp tests/requirements-gates.txt "$venv/.requirements"
+}
+
+# The pipeline that the compiler is measured beside.
+bench_compiler() {
+  local venv="$cache/bench-compiler" wanted=benches/compiler/peer/requirements.txt
+  cmp -s "$wanted" "$venv/.requirements" && return 0
+  say "making a Python environment with Jinja2 and black"
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted"
+  cp "$wanted" "$venv/.requirements"
 }
 
 # Says that a peer is missing and marks it, so that its tests know.
@@ -165,13 +220,24 @@ need git "install it from your distribution"
 need ssh-keygen "install openssh-client; git verify-commit runs it"
 need python3 "version 3.10 or later, with pip and venv"
 case "${1:-all}" in
-  langflow) langflow ;;
+  langflow) langflow 1.13.0 ;;
+  bench-compiler)
+    langflow 1.13.0
+    bench_compiler
+    ;;
+  oracle)
+    langflow 1.13.0
+    older_exports
+    oracle
+    ;;
   clients)
     jgit
     gix
     ;;
   *)
-    langflow
+    langflow 1.13.0
+    older_exports
+    oracle
     python_peers
     gates_python
     isomorphic

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use colophon_model::{Artifact, FileMode, FileSet, TenantSlug};
 
 use crate::module::path;
-use crate::templates::Source;
+use crate::templates::{Source, Templates};
 
 /// Files that are the same for every tenant, by path on the branch.
-pub(crate) const FILES: &[Source] = &[
+pub(crate) const FILES: &[Source<'static>] = &[
     (".github/changed.py", include_str!("../../templates/bootstrap/changed.py")),
     (".github/workflows/ci.yml", include_str!("../../templates/bootstrap/ci.yml")),
     ("README.md", include_str!("../../templates/bootstrap/README.md")),
@@ -23,11 +23,12 @@ pub(crate) const FILES: &[Source] = &[
 ];
 
 /// The files of a new tenant. `manifest.json` is not among them: it is written with every build.
-pub(crate) fn files(tenant: &TenantSlug) -> FileSet {
-    let file = |(at, text): &Source| {
+pub(crate) fn files(tenant: &TenantSlug, templates: &Templates) -> FileSet {
+    let file = |(at, text): &Source<'static>| {
+        let text = templates.replaced(&path(*at)).unwrap_or(text);
         let text = match *at {
             "README.md" => format!("# Flows of {tenant}\n\n{text}"),
-            _ => (*text).to_owned(),
+            _ => text.to_owned(),
         };
         (path(*at), Artifact::new(FileMode::Regular, text.into_bytes()))
     };

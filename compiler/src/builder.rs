@@ -12,7 +12,7 @@ mod node;
 mod object;
 mod refs;
 mod router;
-mod secrets;
+pub(crate) mod secrets;
 mod split;
 mod steps;
 

@@ -13,14 +13,14 @@ use crate::shape;
 use crate::templates::{Source, context};
 
 /// Templates of this part.
-pub(crate) const TEMPLATES: &[Source] = &[
+pub(crate) const TEMPLATES: &[Source<'static>] = &[
     ("cloud/flow.py.tera", include_str!("../../templates/cloud/flow.py.tera")),
     ("cloud/runner.py.tera", include_str!("../../templates/cloud/runner.py.tera")),
     ("cloud/smoke.py.tera", include_str!("../../templates/cloud/smoke.py.tera")),
 ];
 
 /// The runtime, by path on the branch.
-pub(crate) const RUNTIME: &[Source] = &[
+pub(crate) const RUNTIME: &[Source<'static>] = &[
     ("app/colophon_rt/builder.py", include_str!("../../templates/runtime/colophon_rt/builder.py")),
     ("app/colophon_rt/cli.py", include_str!("../../templates/runtime/colophon_rt/cli.py")),
     (

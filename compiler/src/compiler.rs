@@ -11,12 +11,16 @@ use serde_json::Value;
 
 use crate::bundle::BundleError;
 use crate::module::{Content, Module, Names, path};
+use crate::overrides::TemplateFiles;
 use crate::plan::builder::BuilderGraph;
 use crate::plan::{Graph, Plan};
 use crate::policy::{CodePolicy, Limits};
 use crate::problem::{Findings, Pointer, Problems};
 use crate::templates::Templates;
-use crate::{Error, bootstrap, builder, bundle, cloud, edge, gate, json, langflow, place, secrets};
+use crate::{
+    Error, activepieces, bootstrap, builder, bundle, cloud, edge, gate, json, langflow, place,
+    secrets,
+};
 
 /// Compiles flows. Holds the parsed templates and nothing else; share one between threads.
 pub struct Compiler {
@@ -56,11 +60,17 @@ pub struct EdgeBundle {
 
 impl Compiler {
     /// Raised whenever the same plan and templates may give other outputs.
-    pub const VERSION: &'static str = "1";
+    pub const VERSION: &'static str = "2";
 
     /// Parses the built-in templates.
     pub fn new() -> Result<Self, Error> {
-        Ok(Self { templates: Templates::new()? })
+        Self::with_templates(&TemplateFiles::new())
+    }
+
+    /// Parses the built-in templates with an operator's files in the place of some, or beside them.
+    /// All that is wrong with those is told at once.
+    pub fn with_templates(files: &TemplateFiles) -> Result<Self, Error> {
+        Ok(Self { templates: Templates::new(files)? })
     }
 
     /// Digest of the template set, with the runtime files.
@@ -69,7 +79,8 @@ impl Compiler {
     }
 
     /// Reads a flow. The source shows in its shape: `schema_version` is the Builder's, `data.nodes`
-    /// LangFlow's. The policy is for code that a LangFlow export carries. A flow that holds what looks
+    /// LangFlow's, a tree below `trigger` ActivePieces'. The policy is for code that a LangFlow export or
+    /// an ActivePieces flow carries. A flow that holds what looks
     /// like a secret is refused before anything else is said of it: other messages quote the flow.
     pub fn parse(
         &self,
@@ -85,18 +96,32 @@ impl Compiler {
         if flow.get("data").and_then(|data| data.get("nodes")).is_some_and(Value::is_array) {
             return langflow::parse(flow, policy, limits);
         }
-        let detail =
-            "neither a Builder flow (`schema_version`) nor a LangFlow export (`data.nodes`)";
+        if activepieces::is_flow(&flow) {
+            return activepieces::parse(flow, policy, limits);
+        }
+        let detail = "neither a Builder flow (`schema_version`), a LangFlow export (`data.nodes`), nor \
+                      an ActivePieces flow version or template (`trigger`)";
         Err(Problems::one("E_SCHEMA", Pointer::root(), detail))
     }
 
     /// The key of the build of `plan`: equal keys, equal outputs for one tenant and flow id.
     pub fn key(&self, plan: &Plan) -> BuildKey {
+        self.key_of(plan.digest(), plan.targets())
+    }
+
+    /// Whether `key` is the one that a plan with this digest would get now: then compiling it again
+    /// would change nothing.
+    pub fn is_current(&self, plan: Digest, key: &BuildKey) -> bool {
+        let targets: [&[Target]; 2] = [&[Target::Cloud], &Target::ALL];
+        targets.into_iter().any(|targets| self.key_of(plan, targets) == *key)
+    }
+
+    fn key_of(&self, plan: Digest, targets: &[Target]) -> BuildKey {
         BuildKey::derive(&BuildInputs {
-            plan: plan.digest(),
+            plan,
             templates: self.templates(),
             compiler: Self::VERSION,
-            targets: plan.targets(),
+            targets,
             options: b"",
         })
     }
@@ -113,12 +138,13 @@ impl Compiler {
         let mut modules = match &plan.graph {
             Graph::Builder(graph) => cloud::modules(plan, graph, names),
             Graph::Langflow(graph) => langflow::modules(plan, graph, names),
+            Graph::Activepieces(graph) => activepieces::modules(plan, graph, names),
         };
         modules.push(Module::verbatim(names.canonical_flow(), plan.canonical.as_bytes()));
         modules.extend(names.packages().map(|path| Module::verbatim(path, "")));
         let bundle = match &plan.graph {
             Graph::Builder(graph) if graph.has_edge_part() => Some(self.bundle(graph, names)?),
-            Graph::Builder(_) | Graph::Langflow(_) => None,
+            Graph::Builder(_) | Graph::Langflow(_) | Graph::Activepieces(_) => None,
         };
         let cloud = self.render_all(modules)?;
         let branch_files = bundle.as_ref().map(|bundle| &bundle.branch_files);
@@ -128,7 +154,7 @@ impl Compiler {
 
     /// The files that are planted when `tenant` is created, but for `manifest.json`.
     pub fn bootstrap(&self, tenant: &TenantSlug) -> FileSet {
-        bootstrap::files(tenant)
+        bootstrap::files(tenant, &self.templates)
     }
 
     fn bundle(&self, graph: &BuilderGraph, names: Names<'_>) -> Result<EdgeBundle, Problems> {
@@ -170,13 +196,18 @@ impl Compiler {
     fn render(&self, module: Module) -> Result<(ArtifactPath, Artifact), (&'static str, String)> {
         let Module { path, content } = module;
         let bytes = match content {
-            Content::Verbatim(bytes) => bytes,
+            Content::Verbatim(bytes) => match self.templates.replaced(&path) {
+                Some(own) => own.as_bytes().to_vec(),
+                None => bytes,
+            },
             Content::Python { template, context, shape } => {
-                let source = self.templates.render(template, &context);
-                let source = source.map_err(|e| ("E_RENDER", format!("`{path}`: {e}")))?;
-                let formatted = gate::python(&source, shape);
+                let rendered = self.templates.render(template, &context);
+                let fault = |code, detail: &str| {
+                    (code, format!("`{path}`: {}{detail}", self.templates.blame(template)))
+                };
+                let rendered = rendered.map_err(|e| fault("E_RENDER", &e))?;
                 let formatted =
-                    formatted.map_err(|e| (e.code, format!("`{path}`: {}", e.detail)))?;
+                    gate::python(&rendered, shape).map_err(|e| fault(e.code, &e.detail))?;
                 formatted.into_bytes()
             }
         };

@@ -16,11 +16,11 @@ use crate::shape;
 use crate::templates::{Source, context};
 
 /// Templates of this part.
-pub(crate) const TEMPLATES: &[Source] =
+pub(crate) const TEMPLATES: &[Source<'static>] =
     &[("edge/segment.py.tera", include_str!("../../templates/edge/segment.py.tera"))];
 
 /// The runtime, by path in the bundle.
-pub(crate) const RUNTIME: &[Source] =
+pub(crate) const RUNTIME: &[Source<'static>] =
     &[("colophon_edge.py", include_str!("../../templates/runtime/edge/colophon_edge.py"))];
 
 /// The browser driver that the runtime was tested with; a flow may ask for another version.

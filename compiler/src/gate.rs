@@ -4,6 +4,7 @@ use colophon_model::GateResult;
 use ruff_python_formatter::{PyFormatOptions, format_module_source};
 
 use crate::shape::Shape;
+use crate::texts::Rendered;
 
 /// Which gate refused a module, and why.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,14 +15,16 @@ pub(crate) struct Refusal {
     pub(crate) detail: String,
 }
 
-/// Parses `source`, checks that its statements are of the kinds `shape` allows, and formats it in
-/// the style of black (which is ruff's default).
-pub(crate) fn python(source: &str, shape: &Shape) -> Result<String, Refusal> {
+/// Parses a module, checks that its statements are of the kinds `shape` allows and its texts those
+/// that the template wrote or was given, and formats it in the style of black (which is ruff's
+/// default).
+pub(crate) fn python(rendered: &Rendered<'_>, shape: &Shape) -> Result<String, Refusal> {
     let refuse = |code, detail| Refusal { code, detail };
-    let module = ruff_python_parser::parse_module(source)
+    let module = ruff_python_parser::parse_module(&rendered.source)
         .map_err(|e| refuse("E_GATE_PARSE", e.to_string()))?;
     shape.check(module.syntax()).map_err(|detail| refuse("E_GATE_SHAPE", detail))?;
-    match format_module_source(source, PyFormatOptions::default()) {
+    rendered.check(module.syntax()).map_err(|detail| refuse("E_GATE_SHAPE", detail))?;
+    match format_module_source(&rendered.source, PyFormatOptions::default()) {
         Ok(formatted) => Ok(formatted.into_code()),
         Err(error) => Err(refuse("E_GATE_FORMAT", error.to_string())),
     }
@@ -37,11 +40,17 @@ mod tests {
     use super::*;
     use crate::shape;
 
+    /// A module whose template is all of it.
+    fn check(source: &str) -> Result<String, Refusal> {
+        let rendered = Rendered { source: source.to_owned(), passed: Vec::new(), fixed: source };
+        python(&rendered, &shape::FLOW)
+    }
+
     #[test]
     fn formats_in_blacks_style() {
         let source = "from __future__ import annotations\nNAME = {'x':1 , \"y\" : 2}\n";
         assert_eq!(
-            python(source, &shape::FLOW).unwrap(),
+            check(source).unwrap(),
             "from __future__ import annotations\n\nNAME = {\"x\": 1, \"y\": 2}\n"
         );
     }
@@ -53,7 +62,14 @@ mod tests {
             ("x = \"a\nb\"\n", "E_GATE_PARSE"),
             ("import os\n", "E_GATE_SHAPE"),
         ] {
-            assert_eq!(python(source, &shape::FLOW).unwrap_err().code, code, "{source}");
+            assert_eq!(check(source).unwrap_err().code, code, "{source}");
         }
+    }
+
+    #[test]
+    fn a_text_that_no_template_wrote_is_refused() {
+        let rendered =
+            Rendered { source: "NAME = \"a\"\n".to_owned(), passed: Vec::new(), fixed: "" };
+        assert_eq!(python(&rendered, &shape::FLOW).unwrap_err().code, "E_GATE_SHAPE");
     }
 }

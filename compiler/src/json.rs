@@ -26,7 +26,9 @@ pub(crate) fn parse(body: &[u8], limits: &Limits) -> Result<Value, Problems> {
         return Err(malformed(format!("the integer `{number}` does not fit 64 bits")));
     }
     let mut reader = serde_json::Deserializer::from_str(text);
-    let value = Strict { depth: limits.depth }.deserialize(&mut reader);
+    // The limits below are stricter than the parser's own, but for chains.
+    reader.disable_recursion_limit();
+    let value = Strict { depth: limits.depth, chain: MAX_CHAIN }.deserialize(&mut reader);
     let value = value.and_then(|value| reader.end().map(|()| value));
     let value = value.map_err(|e| malformed(e.to_string()))?;
     let mut findings = Findings::default();
@@ -92,17 +94,36 @@ fn check_strings(value: &Value, place: &Place<'_>, limit: usize, findings: &mut 
     }
 }
 
+/// Most steps of an ActivePieces flow that follow each other. Each is written inside the one before it,
+/// as its member [`NEXT`], which is no nesting to whoever drew them one below the other.
+const MAX_CHAIN: usize = 256;
+
+/// The member that holds the next step.
+const NEXT: &str = "nextAction";
+
 /// Builds a [`Value`], refusing repeated members and counting depth down.
 #[derive(Clone, Copy)]
 struct Strict {
     depth: usize,
+    chain: usize,
 }
 
 impl Strict {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         match self.depth.checked_sub(1) {
-            Some(depth) => Ok(Self { depth }),
+            Some(depth) => Ok(Self { depth, ..self }),
             None => Err(E::custom("arrays and objects are nested too deeply")),
+        }
+    }
+
+    /// What the member `name` of an object at this place may hold, when others may hold `inner`.
+    fn member<E: serde::de::Error>(self, inner: Self, name: &str) -> Result<Self, E> {
+        if name != NEXT {
+            return Ok(inner);
+        }
+        match self.chain.checked_sub(1) {
+            Some(chain) => Ok(Self { chain, ..self }),
+            None => Err(E::custom("too many steps follow each other")),
         }
     }
 }
@@ -166,7 +187,8 @@ impl<'de> Visitor<'de> for Strict {
                 let key: String = key.chars().take(80).collect();
                 return Err(A::Error::custom(format!("the member `{key}` stands twice")));
             }
-            map.insert(key, members.next_value_seed(inner)?);
+            let seed = self.member(inner, &key)?;
+            map.insert(key, members.next_value_seed(seed)?);
         }
         Ok(Value::Object(map))
     }
@@ -240,6 +262,23 @@ mod tests {
         let start = std::time::Instant::now();
         assert_eq!(code(flow.as_bytes()), "ok");
         assert!(start.elapsed().as_secs() < 3, "{:?}", start.elapsed());
+    }
+
+    /// A flow of 256 steps is a chain of as many objects, and nothing else may be nested so.
+    #[test]
+    fn steps_in_a_row_are_not_nesting() {
+        let chain = |steps: usize, name: &str| {
+            format!("{}1{}", format!(r#"{{"{name}":"#).repeat(steps), "}".repeat(steps))
+        };
+        assert_eq!(code(chain(256, "nextAction").as_bytes()), "ok");
+        assert_eq!(code(chain(257, "nextAction").as_bytes()), "E_JSON");
+        assert_eq!(code(chain(60_000, "nextAction").as_bytes()), "E_JSON");
+        assert_eq!(code(chain(64, "next").as_bytes()), "ok");
+        assert_eq!(code(chain(65, "next").as_bytes()), "E_JSON");
+        for (depth, want) in [(64, "ok"), (65, "E_JSON")] {
+            let both = chain(200, "nextAction").replace('1', &chain(depth, "next"));
+            assert_eq!(code(both.as_bytes()), want);
+        }
     }
 
     proptest! {

@@ -10,13 +10,20 @@
 
 mod canonical;
 mod edge;
+mod entries;
 mod export;
 mod graph;
 mod group;
 mod known;
+mod links;
 mod params;
+mod release;
 mod render;
+mod routes;
+mod tweaks;
+mod uses;
 mod vertex;
+mod wiring;
 
 use colophon_model::NativeFlowId;
 use serde_json::Value;
@@ -36,7 +43,7 @@ pub(crate) fn is_known_source(text: &str) -> bool {
 }
 
 /// Templates of this front end.
-pub(crate) const TEMPLATES: &[Source] = &[
+pub(crate) const TEMPLATES: &[Source<'static>] = &[
     ("cloud/langflow_flow.py.tera", include_str!("../../templates/cloud/langflow_flow.py.tera")),
     (
         "cloud/langflow_runner.py.tera",
@@ -46,7 +53,7 @@ pub(crate) const TEMPLATES: &[Source] = &[
 ];
 
 /// The runtime, by path on the branch.
-pub(crate) const RUNTIME: &[Source] = &[
+pub(crate) const RUNTIME: &[Source<'static>] = &[
     (
         "app/colophon_rt/langflow.py",
         include_str!("../../templates/runtime/colophon_rt/langflow.py"),
@@ -56,8 +63,8 @@ pub(crate) const RUNTIME: &[Source] = &[
         include_str!("../../templates/runtime/colophon_rt/langflow_cli.py"),
     ),
     (
-        "app/colophon_rt/requirements-langflow.txt",
-        include_str!("../../templates/runtime/colophon_rt/requirements-langflow.txt"),
+        "app/colophon_rt/langflow_values.py",
+        include_str!("../../templates/runtime/colophon_rt/langflow_values.py"),
     ),
 ];
 

@@ -4,6 +4,7 @@
 //! randomness; the same flow gives the same bytes on any machine and at any thread count.
 //! docs/compiler.md describes the stages, and templates/README.md the templates.
 
+mod activepieces;
 mod bootstrap;
 mod builder;
 mod bundle;
@@ -17,6 +18,7 @@ mod json;
 mod langflow;
 mod literal;
 mod module;
+mod overrides;
 mod place;
 pub mod plan;
 mod policy;
@@ -24,11 +26,13 @@ mod problem;
 mod secrets;
 mod shape;
 mod templates;
+mod texts;
 
 pub use bundle::{MAX_FILES, MAX_UNPACKED, MAX_ZIP, RENDER};
 pub use canonical::CanonicalFlow;
 pub use compiler::{Compiled, Compiler, EdgeBundle};
 pub use error::Error;
+pub use overrides::{TemplateFiles, TemplateProblem};
 pub use plan::Plan;
 pub use policy::{CodePolicy, Limits};
 pub use problem::{Pointer, Problem, Problems};

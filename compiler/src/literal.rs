@@ -45,6 +45,21 @@ fn write_value(value: &Value, out: &mut String) {
     }
 }
 
+/// Every text in `value`, members' names among them.
+pub(crate) fn texts(value: &Value, out: &mut Vec<String>) {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::String(text) => out.push(text.clone()),
+        Value::Array(items) => items.iter().for_each(|item| texts(item, out)),
+        Value::Object(members) => {
+            for (key, member) in members {
+                out.push(key.clone());
+                texts(member, out);
+            }
+        }
+    }
+}
+
 /// Ends a list without a trailing comma: the formatter breaks lines by width alone then.
 fn close(out: &mut String, bracket: char) {
     if out.ends_with(", ") {

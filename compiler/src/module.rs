@@ -70,6 +70,11 @@ impl Names<'_> {
         path(format!("app/flows/{}/{}.json", self.package(), self.flow))
     }
 
+    /// `app/flows/<pkg>/<flow>.requirements.txt`.
+    pub(crate) fn requirements(&self) -> ArtifactPath {
+        path(format!("app/flows/{}/{}.requirements.txt", self.package(), self.flow))
+    }
+
     /// `app/runners/<pkg>/<flow>_runner.py`.
     pub(crate) fn runner(&self) -> ArtifactPath {
         path(format!("app/runners/{}/{}_runner.py", self.package(), self.flow))

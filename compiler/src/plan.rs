@@ -7,6 +7,7 @@ use colophon_model::{Digest, FlowId, FlowSource, NativeFlowId, Target};
 use crate::canonical::CanonicalFlow;
 use crate::problem::Problem;
 
+pub mod activepieces;
 pub mod builder;
 mod ident;
 pub mod langflow;
@@ -14,6 +15,7 @@ pub mod langflow;
 pub use ident::Ident;
 pub(crate) use ident::Idents;
 
+use activepieces::ActivepiecesGraph;
 use builder::BuilderGraph;
 use langflow::LangflowGraph;
 
@@ -37,7 +39,7 @@ pub struct Plan {
     pub warnings: Vec<Problem>,
 }
 
-/// The nodes of a flow. The two sources differ in what a node means at run time, so each has a
+/// The nodes of a flow. The sources differ in what a node means at run time, so each has a
 /// graph of its own.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Graph {
@@ -45,6 +47,8 @@ pub enum Graph {
     Builder(BuilderGraph),
     /// From LangFlow.
     Langflow(LangflowGraph),
+    /// From ActivePieces.
+    Activepieces(ActivepiecesGraph),
 }
 
 impl Plan {
@@ -53,6 +57,7 @@ impl Plan {
         match self.graph {
             Graph::Builder(_) => FlowSource::Builder,
             Graph::Langflow(_) => FlowSource::Langflow,
+            Graph::Activepieces(_) => FlowSource::Activepieces,
         }
     }
 
@@ -71,7 +76,7 @@ impl Plan {
     pub fn targets(&self) -> &'static [Target] {
         match &self.graph {
             Graph::Builder(graph) if graph.has_edge_part() => &Target::ALL,
-            Graph::Builder(_) | Graph::Langflow(_) => &[Target::Cloud],
+            Graph::Builder(_) | Graph::Langflow(_) | Graph::Activepieces(_) => &[Target::Cloud],
         }
     }
 }

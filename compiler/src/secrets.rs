@@ -21,7 +21,7 @@ pub(crate) fn check(flow: &Value) -> Result<(), Problems> {
     for (place, what) in places {
         let detail = format!(
             "{what} looks like a secret, and a secret is never written out; use a credential \
-             (Builder) or a global variable (LangFlow)"
+             (Builder), a global variable (LangFlow) or a connection (ActivePieces)"
         );
         findings.add("E_PLAINTEXT_SECRET", &place, detail);
     }

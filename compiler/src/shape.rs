@@ -18,7 +18,7 @@ pub(crate) struct Shape {
 /// `flow_<flow>.py`.
 pub(crate) const FLOW: Shape = Shape {
     imports: &["__future__", "langgraph.graph", "app.colophon_rt"],
-    functions: &["n_", "body_", "build"],
+    functions: &["n_", "body_", "entry_", "build"],
     main: false,
 };
 

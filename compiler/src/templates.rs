@@ -1,36 +1,92 @@
 //! The template set: parsed once, deny-by-default, named by one digest.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use colophon_model::Digest;
+use colophon_model::{ArtifactPath, Digest};
 use tera::{Context, Delimiters, Kwargs, State, Tera, TeraResult, Value};
 
-use crate::{cloud, edge, langflow, literal};
+use crate::overrides::{self, TemplateFiles, TemplateProblem};
+use crate::texts::Rendered;
+use crate::{Error, activepieces, cloud, edge, langflow, literal};
 
-/// A file built into the program: its name, and its text.
-pub(crate) type Source = (&'static str, &'static str);
+/// A file: its name, and its text. Those built into the program are `'static`.
+pub(crate) type Source<'a> = (&'static str, &'a str);
 
 /// Templates by name.
-const TEMPLATES: &[&[Source]] = &[cloud::TEMPLATES, edge::TEMPLATES, langflow::TEMPLATES];
+const TEMPLATES: &[&[Source<'static>]] =
+    &[cloud::TEMPLATES, edge::TEMPLATES, langflow::TEMPLATES, activepieces::TEMPLATES];
 
 /// Files that go into artifacts as they stand, by their path there.
-const STATIC: &[&[Source]] =
-    &[cloud::RUNTIME, edge::RUNTIME, langflow::RUNTIME, crate::bootstrap::FILES];
+const STATIC: &[&[Source<'static>]] = &[
+    cloud::RUNTIME,
+    edge::RUNTIME,
+    langflow::RUNTIME,
+    activepieces::RUNTIME,
+    crate::bootstrap::FILES,
+];
 
 /// Every template, ready to render from any thread.
 pub(crate) struct Templates {
     engine: Tera,
+    /// What the templates say by themselves, all of them.
+    fixed: String,
     digest: Digest,
+    /// Names of the operator's templates.
+    own: BTreeSet<String>,
+    /// The operator's files that are copied as they stand, by the path of the built-in one.
+    statics: BTreeMap<&'static str, String>,
+}
+
+thread_local! {
+    /// The texts that `lit` wrote since a rendering began on this thread. A filter has no other way
+    /// to tell the one who renders.
+    static PASSED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Templates {
-    /// Parses the built-in templates.
-    pub(crate) fn new() -> Result<Self, tera::Error> {
+    /// Parses the built-in templates, and lays an operator's files over them.
+    pub(crate) fn new(files: &TemplateFiles) -> Result<Self, Error> {
+        let built_in = |lists: &[&'static [Source<'static>]]| -> BTreeMap<&str, &str> {
+            lists.iter().copied().flatten().copied().collect()
+        };
+        let (mut templates, mut statics) = (built_in(TEMPLATES), built_in(STATIC));
+        let names: Vec<_> = templates.keys().copied().collect();
+        let paths: Vec<_> = STATIC.iter().copied().flatten().map(|(path, _)| *path).collect();
+        let own = overrides::sort(files, &names, &paths).map_err(Error::Overrides)?;
+        templates.extend(own.templates.iter().copied());
+        statics.extend(own.statics.iter().copied());
         let mut engine = engine()?;
-        engine.add_raw_templates(TEMPLATES.iter().copied().flatten().copied())?;
-        let files = [TEMPLATES, STATIC].into_iter().flatten().copied().flatten();
-        Ok(Self { engine, digest: digest(files) })
+        engine.add_raw_templates(templates.clone()).map_err(|error| match files.len() {
+            0 => Error::Template(error),
+            _ => Error::Overrides(vec![together(files, &error)]),
+        })?;
+        let fixed = templates.values().copied().map(without_tags).collect();
+        let all = templates.into_iter().chain(statics).collect();
+        let copied = |(path, text): &Source<'_>| (*path, (*text).to_owned());
+        Ok(Self {
+            engine,
+            fixed,
+            digest: digest(all),
+            own: own.templates.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            statics: own.statics.iter().map(copied).collect(),
+        })
+    }
+
+    /// What a fault of `template` is to be laid to.
+    pub(crate) fn blame(&self, template: &str) -> String {
+        if self.own.contains(template) {
+            format!("the operator's template `{template}` failed, not the flow: ")
+        } else {
+            String::new()
+        }
+    }
+
+    /// The operator's file in place of the built-in one at `path`.
+    pub(crate) fn replaced(&self, path: &ArtifactPath) -> Option<&str> {
+        self.statics.get(path.as_str()).map(String::as_str)
     }
 
     /// Digest of every template and static file.
@@ -39,19 +95,44 @@ impl Templates {
     }
 
     /// Renders `template`; the message of a failure has its causes.
-    pub(crate) fn render(&self, template: &str, context: &Context) -> Result<String, String> {
-        self.engine.render(template, context).map_err(|error| {
+    pub(crate) fn render(&self, template: &str, context: &Context) -> Result<Rendered<'_>, String> {
+        PASSED.take();
+        let source = self.engine.render(template, context).map_err(|error| {
             let causes = std::iter::successors(std::error::Error::source(&error), |e| e.source());
             causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-        })
+        })?;
+        Ok(Rendered { source, passed: PASSED.take(), fixed: &self.fixed })
     }
+}
+
+/// What a template says by itself: its text outside of tags.
+fn without_tags(template: &str) -> String {
+    let tags = [("<<", ">>"), ("<%", "%>"), ("<#", "#>")];
+    let mut fixed = String::new();
+    let mut rest = template;
+    while let Some((at, end)) =
+        tags.iter().filter_map(|(begin, end)| Some((rest.find(begin)?, end))).min()
+    {
+        fixed.push_str(&rest[..at]);
+        // Keeps what stood on both sides of a tag from becoming one text.
+        fixed.push('\n');
+        rest = rest[at..].split_once(end).map_or("", |(_, rest)| rest);
+    }
+    fixed + rest
+}
+
+/// A fault that shows only when the templates are taken together, such as an include of nothing.
+fn together(files: &TemplateFiles, error: &tera::Error) -> TemplateProblem {
+    let text = error.to_string();
+    let file = files.keys().find(|file| text.contains(file.as_str()));
+    let file = file.or_else(|| files.keys().next()).cloned().unwrap_or_default();
+    TemplateProblem { file, line: None, detail: text }
 }
 
 /// BLAKE3 over the files in order of their names, each name and text preceded by its length as a
 /// little-endian `u64`.
-fn digest<'a>(files: impl Iterator<Item = &'a Source>) -> Digest {
-    let mut files: Vec<_> = files.collect();
-    files.sort();
+fn digest(mut files: Vec<(&str, &str)>) -> Digest {
+    files.sort_unstable();
     let mut bytes = Vec::new();
     for part in files.iter().flat_map(|(name, text)| [name, text]) {
         bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
@@ -62,7 +143,7 @@ fn digest<'a>(files: impl Iterator<Item = &'a Source>) -> Digest {
 
 /// An engine in which text reaches the output through `lit` or `ident` only. The delimiters differ
 /// from tera's own because flows use `{{ }}` for references.
-fn engine() -> TeraResult<Tera> {
+pub(crate) fn engine() -> TeraResult<Tera> {
     let mut engine = Tera::new();
     engine.set_delimiters(Delimiters {
         block_start: "<%".into(),
@@ -90,6 +171,7 @@ fn lit(value: &Value, _: Kwargs, _: &State) -> TeraResult<Value> {
         return Err(tera::Error::message("`lit` of an undefined variable"));
     }
     let json = serde_json::to_value(value).map_err(|e| tera::Error::message(e.to_string()))?;
+    PASSED.with_borrow_mut(|passed| literal::texts(&json, passed));
     Ok(Value::safe_string(&literal::python(&json)))
 }
 
@@ -128,8 +210,10 @@ mod tests {
     fn render(template: &str, value: serde_json::Value) -> Result<String, String> {
         let mut engine = engine().unwrap();
         engine.add_raw_template("t.py", template).map_err(|e| e.to_string())?;
-        let templates = Templates { engine, digest: Digest::of(b"") };
-        templates.render("t.py", &context([("x", value)]))
+        let (own, statics) = (BTreeSet::new(), BTreeMap::new());
+        let (fixed, digest) = (String::new(), Digest::of(b""));
+        let templates = Templates { engine, fixed, digest, own, statics };
+        templates.render("t.py", &context([("x", value)])).map(|rendered| rendered.source)
     }
 
     /// The rule that keeps flows out of code: forgetting a filter is an error, not an injection.
@@ -155,14 +239,11 @@ mod tests {
         }
     }
 
-    /// One filter each, so that nothing can rewrite a literal after it was made.
+    /// A filter at the end, so that nothing can rewrite a literal after it was made.
     #[test]
     fn templates_write_through_lit_or_ident_only() {
         for (name, text) in TEMPLATES.iter().copied().flatten() {
-            for written in text.split("<<").skip(1).filter_map(|rest| rest.split(">>").next()) {
-                let filters: Vec<_> = written.split('|').skip(1).map(str::trim).collect();
-                assert!(matches!(filters.as_slice(), ["lit" | "ident"]), "{name}: <<{written}>>");
-            }
+            assert_eq!(overrides::unfiltered(text), [], "{name}");
         }
     }
 
@@ -179,16 +260,32 @@ mod tests {
         assert_eq!(render("{{ x }} <# << x >> #>", json!("a")).unwrap(), "{{ x }} ");
     }
 
+    /// What the text gate compares with.
+    #[test]
+    fn a_rendering_tells_what_it_was_given() {
+        let template = "A = << x | lit >>\n<% if x %>B = << x.b | lit >> + \"c\"<% endif %>";
+        let mut engine = engine().unwrap();
+        engine.add_raw_template("t.py", template).unwrap();
+        let fixed = without_tags(template);
+        assert_eq!(fixed, "A = \n\n\nB = \n + \"c\"\n");
+        let (own, statics) = (BTreeSet::new(), BTreeMap::new());
+        let templates = Templates { engine, fixed, digest: Digest::of(b""), own, statics };
+        for text in ["d", "e"] {
+            let context = context([("x", json!({"b": [text, 1]}))]);
+            let rendered = templates.render("t.py", &context).unwrap();
+            assert_eq!(rendered.passed, ["b", text, text]);
+            let module = ruff_python_parser::parse_module(&rendered.source).unwrap();
+            rendered.check(module.syntax()).unwrap();
+        }
+    }
+
     #[test]
     fn the_digest_covers_names_and_texts_with_their_lengths() {
         let sets: [&[Source]; 4] =
             [&[("a", "bc")], &[("ab", "c")], &[("a", "b"), ("c", "")], &[("a", "bd")]];
         let digests: std::collections::BTreeSet<_> =
-            sets.iter().map(|set| digest(set.iter())).collect();
+            sets.iter().map(|set| digest(set.to_vec())).collect();
         assert_eq!(digests.len(), sets.len());
-        assert_eq!(
-            digest([("a", "1"), ("b", "2")].iter()),
-            digest([("b", "2"), ("a", "1")].iter())
-        );
+        assert_eq!(digest(vec![("a", "1"), ("b", "2")]), digest(vec![("b", "2"), ("a", "1")]));
     }
 }

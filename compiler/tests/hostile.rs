@@ -7,10 +7,12 @@ mod support;
 
 use std::collections::BTreeSet;
 
+use colophon_compiler::{CodePolicy, Limits};
+use colophon_model::{FlowId, TenantSlug};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use serde_json::{Value, json};
-use support::{compile, parse, python, text};
+use support::{compile, compiler, parse, python, text};
 
 /// Texts that end a literal, a line or a comment in some language, or that look different from what
 /// they are. Those with `{{` are for places where no references are read.
@@ -124,6 +126,57 @@ fn template_syntax_in_data_is_refused() {
         let codes: BTreeSet<_> = problems.as_slice().iter().map(|p| p.code).collect();
         assert!(codes.contains("E_EXPR") || codes.contains("E_REF_UNKNOWN"), "{payload}");
     }
+}
+
+/// Every text of every fixture, one at a time, is each payload: the flow is refused with a reason, or
+/// its code passes the gates, which know the texts that the templates were given.
+#[test]
+fn every_text_of_a_flow_may_be_hostile() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/flows");
+    let files = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
+    let flows: Vec<Value> =
+        files.map(|path| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()).collect();
+    let mut outcomes = [0_usize; 2];
+    for flow in &flows {
+        for place in texts_of(flow, String::new()) {
+            for payload in PAYLOADS {
+                let mut changed = flow.clone();
+                *changed.pointer_mut(&place).unwrap() = json!(payload);
+                outcomes[usize::from(accepted(&changed))] += 1;
+            }
+        }
+    }
+    assert!(flows.len() >= 4 && outcomes.iter().all(|count| *count > 500), "{outcomes:?}");
+}
+
+/// JSON pointers to the texts of `value`, but for component sources, which are code by intent.
+fn texts_of(value: &Value, at: String) -> Vec<String> {
+    match value {
+        Value::String(text) if text.len() < 2_000 => vec![at],
+        Value::Array(items) => {
+            let item = |(i, item): (usize, &Value)| texts_of(item, format!("{at}/{i}"));
+            items.iter().enumerate().flat_map(item).collect()
+        }
+        Value::Object(members) => {
+            let name = |key: &str| key.replace('~', "~0").replace('/', "~1");
+            let member =
+                |(key, member): (&String, &Value)| texts_of(member, format!("{at}/{}", name(key)));
+            members.iter().flat_map(member).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn accepted(flow: &Value) -> bool {
+    let body = flow.to_string();
+    let Ok(plan) = compiler().parse(body.as_bytes(), CodePolicy::AllowCustom, &Limits::default())
+    else {
+        return false;
+    };
+    let tenant = TenantSlug::new("acme-inc").unwrap();
+    let id = plan.slug.clone().unwrap_or_else(|| FlowId::from_name(plan.name.as_str()));
+    compiler().compile(&plan, &tenant, &id).unwrap_or_else(|e| panic!("{e}\n{body}"));
+    true
 }
 
 /// Runs the text of an expression and compares with the JSON it was made from.

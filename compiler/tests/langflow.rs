@@ -8,66 +8,13 @@ mod support;
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use colophon_compiler::plan::Graph;
-use colophon_compiler::plan::langflow::{LangflowGraph, LangflowNode};
-use colophon_compiler::{CodePolicy, Compiled, Limits, Plan, Problems};
-use colophon_model::{FlowId, Sha256, TenantSlug};
+use colophon_compiler::CodePolicy;
+use colophon_compiler::plan::langflow::LangflowNode;
+use colophon_model::Sha256;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::{compiler, fixture, text};
-
-fn hello() -> Value {
-    fixture("hello_langflow")
-}
-
-fn parse_as(flow: &Value, policy: CodePolicy) -> Result<Plan, Problems> {
-    compiler().parse(flow.to_string().as_bytes(), policy, &Limits::default())
-}
-
-fn parse(flow: &Value) -> Result<Plan, Problems> {
-    parse_as(flow, CodePolicy::AllowCustom)
-}
-
-fn compile(flow: &Value) -> Compiled {
-    let tenant = TenantSlug::new("acme-inc").unwrap();
-    compiler().compile(&parse(flow).unwrap(), &tenant, &FlowId::new("hello").unwrap()).unwrap()
-}
-
-fn graph(flow: &Value) -> LangflowGraph {
-    match parse(flow).unwrap().graph {
-        Graph::Langflow(graph) => graph,
-        Graph::Builder(_) => panic!("not a LangFlow flow"),
-    }
-}
-
-/// The vertex of the fixture whose id begins with `name`.
-fn vertex<'a>(flow: &'a mut Value, name: &str) -> &'a mut Value {
-    let nodes = flow["data"]["nodes"].as_array_mut().unwrap();
-    nodes.iter_mut().find(|node| node["id"].as_str().unwrap().starts_with(name)).unwrap()
-}
-
-fn fields<'a>(flow: &'a mut Value, name: &str) -> &'a mut Value {
-    &mut vertex(flow, name)["data"]["node"]["template"]
-}
-
-fn edge(from: (&str, &str), to: (&str, &str)) -> Value {
-    json!({"source": from.0, "target": to.0, "data": {
-        "sourceHandle": {"id": from.0, "name": from.1},
-        "targetHandle": {"id": to.0, "fieldName": to.1},
-    }})
-}
-
-fn add_edge(flow: &mut Value, edge: Value) {
-    flow["data"]["edges"].as_array_mut().unwrap().push(edge);
-}
-
-fn codes(problems: &Problems) -> BTreeSet<&'static str> {
-    problems.as_slice().iter().map(|problem| problem.code).collect()
-}
-
-const IN: &str = "ChatInput-hEl1o";
-const GREETING: &str = "Greeting-gR33t";
-const OUT: &str = "ChatOutput-b0Ok5";
+use support::hello::*;
+use support::text;
 
 /// One fault each: its code, and the place that is reported.
 #[test]

@@ -119,6 +119,8 @@ pub enum FlowSource {
     Builder,
     /// LangFlow 1.x exports.
     Langflow,
+    /// ActivePieces flow versions and templates.
+    Activepieces,
 }
 
 impl fmt::Display for FlowSource {
@@ -126,6 +128,7 @@ impl fmt::Display for FlowSource {
         f.write_str(match self {
             Self::Builder => "builder",
             Self::Langflow => "langflow",
+            Self::Activepieces => "activepieces",
         })
     }
 }

@@ -31,8 +31,8 @@ pub use manifest::{EdgeManifest, EdgePointer, FlowManifest, TenantManifest};
 pub use path::{ArtifactPath, InvalidPath};
 pub use policy::CodePolicy;
 pub use record::{
-    BuildId, BuildRecord, EdgeOutput, Failure, GateResult, GateStatus, InvalidBuildId, Output,
-    OutputFile, SandboxLevel, SandboxReport,
+    BuildId, BuildKind, BuildRecord, EdgeOutput, Failure, GateResult, GateStatus, InvalidBuildId,
+    Output, OutputFile, SandboxLevel, SandboxReport,
 };
 pub use refs::{BuildTag, FailedTag, InvalidRef, TenantBranch};
 pub use signature::{InvalidSignature, Signatures, SshSignature};

@@ -130,10 +130,39 @@ pub struct BuildRecord {
     /// The signatures of the commit and the tags. Without them, neither is signed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signatures: Option<Signatures>,
+    /// What led to it. Left out for a delivery.
+    #[serde(skip_serializing_if = "BuildKind::is_delivery", default)]
+    pub kind: BuildKind,
     /// Set when a gate refused the build: then it has no tags and no outputs, and `commit` is the tip
     /// that stayed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub failure: Option<Failure>,
+}
+
+/// What led to a build.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BuildKind {
+    /// A flow was delivered.
+    #[default]
+    Delivery,
+    /// The tenant's flows were compiled again. Builds of one rebuild have numbers that follow each
+    /// other, and share stamp, commit, tags, manifest and signatures.
+    Rebuild {
+        /// How many builds of the rebuild come before it.
+        index: u32,
+        /// How many builds the rebuild has; at least one.
+        of: u32,
+    },
+    /// The flow was deleted. It has neither outputs nor tags.
+    Deletion,
+}
+
+impl BuildKind {
+    /// Whether a flow was delivered.
+    pub const fn is_delivery(&self) -> bool {
+        matches!(self, Self::Delivery)
+    }
 }
 
 /// What a build made for one target.

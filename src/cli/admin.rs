@@ -137,6 +137,12 @@ impl Client {
         self.accepted(sent).map(drop)
     }
 
+    /// Deletes what is there, and reads the answer.
+    pub(super) fn delete_for<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let sent = self.agent.delete(self.url(path)).header("authorization", &self.bearer).call();
+        understood(self.accepted(sent)?)
+    }
+
     /// Reads what is there, if it is.
     pub(super) fn find<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
         let sent = self.agent.get(self.url(path)).header("authorization", &self.bearer).call();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use colophon_compiler::Problem;
 use colophon_model::{BuildRecord, TenantSlug};
 use serde::Serialize;
 
@@ -46,7 +47,8 @@ impl Build {
     }
 }
 
-fn read(file: &std::path::Path) -> anyhow::Result<Vec<u8>> {
+/// The flow in `file`, or on standard input.
+pub(super) fn read(file: &std::path::Path) -> anyhow::Result<Vec<u8>> {
     if file.as_os_str() == "-" {
         let mut body = Vec::new();
         std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut body)?;
@@ -55,15 +57,21 @@ fn read(file: &std::path::Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file).with_context(|| format!("cannot read flow `{}`", file.display()))
 }
 
-/// A flow's problems, each on a line of its own.
 fn explain(error: BuildError, file: &std::path::Path) -> anyhow::Error {
-    if let BuildError::Gate(record) = &error {
-        let words = refusal(record).and_then(|gate| gate.words.as_deref()).unwrap_or_default();
-        let build = record.id;
-        return anyhow::anyhow!("{error}; build {build} keeps what was said:\n{words}");
+    match &error {
+        BuildError::Flow(problems) => explain_problems(problems.as_slice(), file),
+        BuildError::Gate(record) => {
+            let words = refusal(record).and_then(|gate| gate.words.as_deref()).unwrap_or_default();
+            let build = record.id;
+            anyhow::anyhow!("{error}; build {build} keeps what was said:\n{words}")
+        }
+        _ => error.into(),
     }
-    let BuildError::Flow(problems) = &error else { return error.into() };
-    let lines: Vec<String> = problems.as_slice().iter().map(|p| format!("  {p}")).collect();
+}
+
+/// A flow's problems, each on a line of its own.
+pub(super) fn explain_problems(problems: &[Problem], file: &std::path::Path) -> anyhow::Error {
+    let lines: Vec<String> = problems.iter().map(|p| format!("  {p}")).collect();
     anyhow::anyhow!("flow `{}` is not valid:\n{}", file.display(), lines.join("\n"))
 }
 

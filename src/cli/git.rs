@@ -16,6 +16,8 @@ use crate::projection::Rebuilt;
 #[derive(Debug, Subcommand)]
 pub(super) enum Git {
     /// Make a tenant's Git objects anew from the build records, to the same commits
+    ///
+    /// Compiles nothing. To compile flows again with today's templates, see `colophon rebuild`.
     Rebuild(RebuildArgs),
     /// Write a tenant's repository as a bare repository that stock git reads
     Export(ExportArgs),

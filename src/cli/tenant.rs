@@ -24,7 +24,7 @@ pub(super) enum Tenant {
     Create {
         /// Name: lower-case letters, digits and single hyphens
         slug: TenantSlug,
-        /// Which component sources its LangFlow exports may carry
+        /// Which code its LangFlow exports and ActivePieces flows may carry
         #[arg(long, value_enum, default_value_t)]
         components: Components,
         /// Write the root metadata that agents pin to this new file

@@ -214,7 +214,13 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 
 impl From<BuildError> for ApiError {
     fn from(error: BuildError) -> Self {
-        match &error {
+        Self::build(&error)
+    }
+}
+
+impl ApiError {
+    fn build(error: &BuildError) -> Self {
+        match error {
             BuildError::Flow(problems) => Self::flow(problems),
             BuildError::Stale { .. } => {
                 Self::new(StatusCode::CONFLICT, "stale-revision", error.to_string())
@@ -224,6 +230,12 @@ impl From<BuildError> for ApiError {
                 Self::new(StatusCode::CONFLICT, "seen-before", error.to_string()).hint(
                     "a delivery that repeats older content is refused as a replay; \
                      change the flow, or send a `revision`",
+                )
+            }
+            BuildError::Deleted { .. } => {
+                Self::new(StatusCode::CONFLICT, "flow-deleted", error.to_string()).hint(
+                    "to bring the flow back, send a revision above every one built, or content \
+                     that was never built",
                 )
             }
             BuildError::Quota { retry_after, .. } => {
@@ -239,7 +251,7 @@ impl From<BuildError> for ApiError {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "contended", error.to_string())
                     .retry_after(1)
             }
-            BuildError::TenantGone => Self::not_found(),
+            BuildError::NoFlow { .. } | BuildError::TenantGone => Self::not_found(),
             BuildError::Full(cause) | BuildError::Stopped(cause) => Self::commit(cause),
             BuildError::Store(cause) => Self::store(cause),
             BuildError::NoFreeName { .. } => {
@@ -254,7 +266,7 @@ impl From<BuildError> for ApiError {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-many-bundles", cause.to_string())
                     .hint("the tenant has more edge bundles than its metadata can list")
             }
-            BuildError::Feed(_) | BuildError::Encoding(_) => Self::internal(&error),
+            BuildError::Feed(_) | BuildError::Encoding(_) => Self::internal(error),
         }
     }
 }
@@ -362,6 +374,7 @@ impl From<JobError> for ApiError {
             }
             JobError::Store(cause) => return Self::store(cause),
             JobError::Encoding(cause) => return Self::internal(cause),
+            JobError::Build(cause) => return Self::build(cause),
             JobError::Rebuild(cause) => return Self::rebuild(cause),
             JobError::Out(cause) => return Self::out(cause),
             JobError::Unknown(_) => {

@@ -8,11 +8,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
 use super::{
-    ApiError, blobs, branches, builds, bundles, git, health, maintenance, metadata, mirrors,
+    ApiError, blobs, branches, builds, bundles, flows, git, health, maintenance, metadata, mirrors,
     operator, tenants,
 };
 use crate::app::SharedApp;
-use crate::maintenance::{Backup, Fsck, Gc, GitBundle, GitExport, GitRebuild, Purge};
+use crate::maintenance::{Backup, Fsck, Gc, GitBundle, GitExport, GitRebuild, Purge, Recompile};
 
 /// The service. Bodies are bounded by the handlers that read them.
 pub fn router(app: SharedApp) -> Router {
@@ -29,6 +29,7 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/maintenance/fsck", post(maintenance::run::<Fsck>))
         .route("/v1/maintenance/purge", post(maintenance::run::<Purge>))
         .route("/v1/maintenance/backup", post(maintenance::run::<Backup>))
+        .route("/v1/maintenance/rebuild", post(maintenance::run::<Recompile>))
         .route("/v1/maintenance/git/rebuild", post(maintenance::run::<GitRebuild>))
         .route("/v1/maintenance/git/export", post(maintenance::run::<GitExport>))
         .route("/v1/maintenance/git/bundle", post(maintenance::run::<GitBundle>))
@@ -42,6 +43,8 @@ pub fn router(app: SharedApp) -> Router {
         )
         .route("/v1/tenants/{slug}/mirror/retry", post(mirrors::retry))
         .route("/v1/mirrors", get(mirrors::list))
+        .route("/v1/t/{slug}/flows", get(flows::list))
+        .route("/v1/t/{slug}/flows/{flow}", delete(flows::delete))
         .route("/v1/t/{slug}/blob/{digest}", get(blobs::show))
         .route("/v1/t/{slug}/manifest.json", get(metadata::tenant_manifest))
         .route("/v1/t/{slug}/edge/{flow}/manifest.json", get(metadata::edge_manifest))

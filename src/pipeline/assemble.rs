@@ -1,123 +1,140 @@
-//! Everything that one build changes, put together in the tenant's lane.
+//! Everything that one build changes, or one rebuild of many flows, put together in the tenant's
+//! lane.
 
-use std::collections::BTreeMap;
-use std::num::NonZeroU64;
+use std::collections::{BTreeMap, BTreeSet};
 
-use colophon_compiler::{Compiled, EdgeBundle};
-use colophon_gitbridge::{Appended, Change as GitChange, Signer};
+use colophon_compiler::{Compiled, EdgeBundle, Plan};
+use colophon_gitbridge::Appended;
 use colophon_model::{
-    Artifact, ArtifactPath, BuildId, BuildRecord, BuildTag, Digest, EdgeOutput, FileSet, FlowId,
-    FlowManifest, Output, OutputFile, Stamp, Target, TenantBranch, TenantManifest, TenantUid,
-    UnixMillis,
+    Artifact, ArtifactPath, BuildId, BuildKind, BuildRecord, BuildTag, Digest, EdgeOutput, FileSet,
+    FlowId, FlowManifest, Output, OutputFile, Target, TenantUid, UnixMillis,
 };
 use colophon_store::rows::{
-    BuildNumber, EdgeHead, FlowClaim, FlowHead, FlowOwner, RefRow, SeenPlan, TenantHead,
+    BuildNumber, EdgeHead, FlowClaim, FlowGone, FlowHead, FlowOwner, SeenPlan, TenantRow,
 };
 use colophon_store::{Change, PreparedBlob, View, outbox, quota};
-use colophon_trust::{TargetName, TenantKeys};
+use colophon_trust::TargetName;
 
-use super::files::{manifest_file, manifest_path, put};
+use super::branch::{Branch, Files};
+use super::files::manifest_file;
 use super::{BuildError, Job, Press};
 use crate::feed;
 use crate::projection::commits::{self, BuildCommit};
-use crate::projection::{TenantLog, record_objects};
 
-/// The facts of a build, settled before anything is derived from them.
-struct Facts<'a> {
-    job: &'a Job,
-    flow: &'a FlowId,
-    compiled: &'a Compiled,
-    head: TenantHead,
-    /// Every flow's head, the one being built not among them.
-    others: BTreeMap<FlowId, FlowHead>,
-    previous: Option<FlowHead>,
-    id: BuildId,
-    number: u64,
-    stamp: Stamp,
+/// A flow as it was compiled.
+#[derive(Clone, Copy)]
+pub(super) struct Entry<'a> {
+    /// Where it came from.
+    pub(super) job: &'a Job,
+    /// Its id.
+    pub(super) flow: &'a FlowId,
+    /// What came out.
+    pub(super) compiled: &'a Compiled,
 }
 
-/// The change that makes the build, and its record.
+/// What leads to the entries being built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// One flow was delivered, at its tenant's expense.
+    Delivery,
+    /// Flows that stand were compiled again. Free.
+    Rebuild,
+}
+
+/// An entry and the facts of its build, settled before anything is derived from them.
+struct Member<'a> {
+    entry: Entry<'a>,
+    kind: BuildKind,
+    id: BuildId,
+    number: u64,
+    previous: Option<FlowHead>,
+    gone: Option<FlowGone>,
+    edge: Option<EdgeOutput>,
+}
+
+/// The change that makes the builds of `entries` in one commit, and their records.
 pub(super) fn assemble(
     press: &Press,
     view: &View,
-    job: &Job,
-    flow: &FlowId,
-    compiled: &Compiled,
+    tenant: &TenantRow,
+    (cause, entries): (Cause, &[Entry<'_>]),
     now: UnixMillis,
-) -> Result<(Change, BuildRecord), BuildError> {
-    let uid = job.delivery.tenant.uid;
-    let facts = Facts::settle(view, job, flow, compiled, now)?;
-    let edge = compiled.edge.as_ref().map(|bundle| facts.edge_output(bundle));
-    let head = facts.flow_head(edge.as_ref());
+) -> Result<(Change, Vec<BuildRecord>), BuildError> {
+    let mut branch = Branch::settle(view, tenant, now)?;
+    let mut members = Vec::with_capacity(entries.len());
+    for (index, entry) in entries.iter().enumerate() {
+        let kind = match cause {
+            Cause::Delivery => BuildKind::Delivery,
+            Cause::Rebuild => BuildKind::Rebuild { index: index as u32, of: entries.len() as u32 },
+        };
+        members.push(Member::settle(view, &mut branch, *entry, kind, index as u64 + 1)?);
+    }
     let mut change = Change::new();
-    let manifest = manifest_file(&facts.tenant_manifest(&head))?;
-    change.blob(uid, PreparedBlob::of_artifact(&manifest)?);
-    let committed = commit(press, view, &mut change, &facts, &head, &manifest)?;
-    let next_ordinal = facts.head.next_ordinal + committed.entries.len() as u32;
-    let record = facts.record(press, &committed, edge.clone(), manifest.digest());
-    put_blobs(view, &mut change, &facts)?;
-    if let (Some(output), Some(bundle)) = (&edge, &compiled.edge) {
-        feed::put_bundle(&mut change, uid, output, &bundle.zip)?;
-    }
-    let tuf_version = publish(press, &mut change, &facts, &head, now)?;
-    let mut tenant = TenantHead {
-        builds: facts.number,
-        stamp: Some(facts.stamp),
-        tip: Some(record.commit),
-        next_ordinal,
-        tuf_version,
-        quota: facts.head.quota.clone(),
+    let records = commit(press, view, &mut change, &branch, &members)?;
+    put_blobs(view, &mut change, &members)?;
+    let tuf_version = if members.iter().any(|member| member.moves_edge(&branch)) {
+        branch.publish(press, &mut change, now)?
+    } else {
+        branch.before.tuf_version
     };
-    for target in job.plan.targets() {
-        quota::charge(&mut change, uid, &mut tenant, *target, facts.stamp.time());
+    put_rows(&mut change, &branch, &members, &records);
+    let appended = &records.appended;
+    let mut after = branch.after(members.len() as u64, appended, tuf_version);
+    if cause == Cause::Delivery {
+        for target in entries.iter().flat_map(|entry| entry.job.plan.targets()) {
+            quota::charge(&mut change, tenant.uid, &mut after, *target, branch.stamp.time());
+        }
     }
-    put_rows(&mut change, &facts, &head, &record, &tenant);
-    outbox::refs_changed(&mut change, view, uid, facts.stamp.time())?;
-    Ok((change, record))
+    branch.put_head(&mut change, &after);
+    outbox::refs_changed(&mut change, view, tenant.uid, branch.stamp.time())?;
+    Ok((change, records.records))
 }
 
-impl<'a> Facts<'a> {
+impl<'a> Member<'a> {
+    /// Settles the build that is the `nth` of its commit, and puts the flow's new head on `branch`.
     fn settle(
         view: &View,
-        job: &'a Job,
-        flow: &'a FlowId,
-        compiled: &'a Compiled,
-        now: UnixMillis,
+        branch: &mut Branch<'_>,
+        entry: Entry<'a>,
+        kind: BuildKind,
+        nth: u64,
     ) -> Result<Self, BuildError> {
-        let uid = job.delivery.tenant.uid;
-        let head = view.get::<TenantHead>(&uid)?.ok_or(BuildError::TenantGone)?;
-        let mut others = BTreeMap::new();
-        for row in view.scan::<FlowHead>(&uid) {
-            let ((_, id), head) = row?;
-            others.insert(id, head);
-        }
-        let previous = others.remove(flow);
-        let number = head.builds + 1;
-        Ok(Self {
-            job,
-            flow,
-            compiled,
-            others,
-            previous,
-            id: BuildId::derive(uid, number, &job.key),
-            number,
-            stamp: Stamp::after(head.stamp, now),
-            head,
-        })
+        let (uid, number) = (branch.uid(), branch.before.builds + nth);
+        let previous = branch.flows.remove(entry.flow);
+        let gone = match previous {
+            Some(_) => None,
+            None => view.get::<FlowGone>(&(uid, entry.flow.clone()))?,
+        };
+        let id = BuildId::derive(uid, number, &entry.job.key);
+        let mut member = Self { entry, kind, id, number, previous, gone, edge: None };
+        let bundle = entry.compiled.edge.as_ref();
+        member.edge = bundle.map(|bundle| member.edge_output(branch.tenant, bundle));
+        branch.flows.insert(entry.flow.clone(), member.head());
+        Ok(member)
     }
 
-    fn uid(&self) -> TenantUid {
-        self.job.delivery.tenant.uid
+    fn plan(&self) -> &'a Plan {
+        &self.entry.job.plan
     }
 
-    fn edge_output(&self, bundle: &EdgeBundle) -> EdgeOutput {
+    fn edge_seq_before(&self) -> u64 {
+        let gone = self.gone.as_ref().map(|gone| gone.edge_seq);
+        self.previous.as_ref().map(|head| head.edge_seq).or(gone).unwrap_or_default()
+    }
+
+    fn revision_before(&self) -> Option<u64> {
+        let gone = self.gone.as_ref().and_then(|gone| gone.revision);
+        self.previous.as_ref().and_then(|head| head.revision).or(gone)
+    }
+
+    fn edge_output(&self, tenant: &TenantRow, bundle: &EdgeBundle) -> EdgeOutput {
         let tree = bundle.files.tree().digest();
         let before = self.previous.as_ref().and_then(|h| h.edge.as_ref());
         let seq = match before {
             Some(edge) if edge.output.tree == tree => edge.output.seq,
-            _ => self.previous.as_ref().map_or(0, |h| h.edge_seq) + 1,
+            _ => self.edge_seq_before() + 1,
         };
-        let slug = &self.job.delivery.tenant.slug;
+        let (slug, flow) = (tenant.slug.clone(), self.entry.flow.clone());
         EdgeOutput {
             runtime: bundle.runtime,
             tree,
@@ -128,90 +145,74 @@ impl<'a> Facts<'a> {
             files: bundle.files.len() as u64,
             render: bundle.render.to_owned(),
             seq,
-            target_name: TargetName::new(slug.clone(), self.flow.clone(), bundle.runtime)
-                .to_string(),
+            target_name: TargetName::new(slug, flow, bundle.runtime).to_string(),
         }
     }
 
-    fn files(&self) -> impl Iterator<Item = (&ArtifactPath, &Artifact)> {
-        let edge = self.compiled.edge.iter().flat_map(|e| e.branch_files.iter());
-        self.compiled.cloud.iter().chain(edge)
+    fn files(&self) -> impl Iterator<Item = (&'a ArtifactPath, &'a Artifact)> + use<'a> {
+        let compiled = self.entry.compiled;
+        let edge = compiled.edge.iter().flat_map(|e| e.branch_files.iter());
+        compiled.cloud.iter().chain(edge)
     }
 
-    fn flow_head(&self, edge: Option<&EdgeOutput>) -> FlowHead {
-        let plan = &self.job.plan;
+    fn head(&self) -> FlowHead {
+        let (plan, edge) = (self.plan(), self.edge.as_ref());
         let mut files: Vec<ArtifactPath> = self.files().map(|(path, _)| path.clone()).collect();
         files.sort();
         FlowHead {
             build: self.id,
-            key: self.job.key,
+            key: self.entry.job.key,
             plan: plan.digest(),
-            body: self.job.body,
-            revision: plan.revision.max(self.previous.as_ref().and_then(|h| h.revision)),
+            body: self.entry.job.body,
+            revision: plan.revision.max(self.revision_before()),
             manifest: FlowManifest {
                 name: plan.name.to_string(),
                 source: plan.source(),
                 revision: plan.revision,
                 build: self.id,
-                key: self.job.key,
+                key: self.entry.job.key,
                 files,
                 edge: edge.map(commits::pointer),
             },
-            edge: edge.zip(self.compiled.edge.as_ref()).map(|(output, bundle)| EdgeHead {
+            edge: edge.zip(self.entry.compiled.edge.as_ref()).map(|(output, bundle)| EdgeHead {
                 output: output.clone(),
                 manifest: bundle.manifest.clone(),
             }),
-            edge_seq: edge
-                .map(|e| e.seq)
-                .max(self.previous.as_ref().map(|h| h.edge_seq))
-                .unwrap_or_default(),
+            edge_seq: edge.map_or(0, |edge| edge.seq).max(self.edge_seq_before()),
         }
     }
 
-    fn tags(&self) -> Vec<BuildTag> {
-        let slug = &self.job.delivery.tenant.slug;
-        let tag = |target| BuildTag::new(slug.clone(), self.stamp, target);
-        self.job.plan.targets().iter().copied().map(tag).collect()
+    /// Whether the flow's bundle is another one than before.
+    fn moves_edge(&self, branch: &Branch<'_>) -> bool {
+        let before = self.previous.as_ref().and_then(|head| head.edge.as_ref());
+        branch.flows.get(self.entry.flow).and_then(|head| head.edge.as_ref()) != before
     }
 
     fn record(
         &self,
         press: &Press,
+        branch: &Branch<'_>,
+        tags: &[BuildTag],
         committed: &Appended,
-        edge: Option<EdgeOutput>,
         manifest: Digest,
     ) -> BuildRecord {
-        let at = (self.number, self.stamp);
-        let gates = self.compiled.gates.clone();
+        let (job, at) = (self.entry.job, (self.number, branch.stamp));
+        let gates = self.entry.compiled.gates.clone();
         BuildRecord {
-            tags: self.tags(),
-            outputs: self.outputs(edge),
+            tags: tags.to_vec(),
+            outputs: self.outputs(),
             manifest: Some(manifest),
             signatures: committed.signatures.clone(),
-            ..self.job.record(press, self.id, at, (self.flow, committed.commit), gates)
+            kind: self.kind,
+            ..job.record(press, self.id, at, (self.entry.flow, committed.commit), gates)
         }
     }
 
-    fn outputs(&self, edge: Option<EdgeOutput>) -> Vec<Output> {
-        let cloud = output(Target::Cloud, &self.compiled.cloud, None);
-        let edge = self.compiled.edge.as_ref().map(|e| output(Target::Edge, &e.branch_files, edge));
-        [(!self.compiled.cloud.is_empty()).then_some(cloud), edge].into_iter().flatten().collect()
-    }
-
-    /// The manifest of the branch with this build in it.
-    fn tenant_manifest(&self, head: &FlowHead) -> TenantManifest {
-        let others = self.others.iter().map(|(id, h)| (id.clone(), h.manifest.clone()));
-        let slug = self.job.delivery.tenant.slug.clone();
-        let own = (self.flow.clone(), head.manifest.clone());
-        TenantManifest::new(slug, others.chain([own]).collect())
-    }
-
-    /// Files that leave the branch with this build.
-    fn orphans(&self, head: &FlowHead) -> Vec<ArtifactPath> {
-        let previous = self.previous.as_ref().map(|head| &head.manifest);
-        let others = || self.others.values().map(|head| &head.manifest);
-        let elsewhere = |path: &_| others().any(|flow| commits::holds(flow, path));
-        commits::orphans(previous, &head.manifest, elsewhere)
+    fn outputs(&self) -> Vec<Output> {
+        let Compiled { cloud, edge, .. } = self.entry.compiled;
+        let cloud = (!cloud.is_empty()).then(|| output(Target::Cloud, cloud, None));
+        let edge = edge.as_ref().map(|e| output(Target::Edge, &e.branch_files, self.edge.clone()));
+        [cloud, edge].into_iter().flatten().collect()
     }
 }
 
@@ -225,54 +226,61 @@ fn output(target: Target, files: &FileSet, edge: Option<EdgeOutput>) -> Output {
     Output { target, tree: files.tree().digest(), files: files.iter().map(file).collect(), edge }
 }
 
-/// The commit on the tenant's branch and its tags.
+/// The records of a commit's builds, and the commit.
+struct Records {
+    appended: Appended,
+    records: Vec<BuildRecord>,
+}
+
+/// The commit on the tenant's branch and its tags, and the records that say so.
 fn commit(
     press: &Press,
     view: &View,
     change: &mut Change,
-    facts: &Facts<'_>,
-    head: &FlowHead,
-    manifest: &Artifact,
-) -> Result<Appended, BuildError> {
-    let (uid, slug) = (facts.uid(), &facts.job.delivery.tenant.slug);
-    let orphans = facts.orphans(head);
-    let path = manifest_path();
-    let mut changes: Vec<GitChange<'_>> = facts.files().map(put).collect();
-    changes.push(put((&path, manifest)));
-    changes.extend(orphans.iter().map(|path| GitChange::Remove { path }));
-    let tags = facts.tags();
-    let commit = BuildCommit {
-        id: facts.id,
-        key: &facts.job.key,
-        flow: facts.flow,
-        revision: facts.job.plan.revision,
+    branch: &Branch<'_>,
+    members: &[Member<'_>],
+) -> Result<Records, BuildError> {
+    let first = members.first().ok_or(BuildError::Contended)?;
+    let manifest = manifest_file(&branch.manifest())?;
+    change.blob(branch.uid(), PreparedBlob::of_artifact(&manifest)?);
+    let targets: BTreeSet<Target> =
+        members.iter().flat_map(|m| m.plan().targets()).copied().collect();
+    let tags = branch.tags(&targets);
+    let said = BuildCommit {
+        id: first.id,
+        key: &first.entry.job.key,
+        flow: first.entry.flow,
+        revision: first.plan().revision,
         tags: &tags,
-        stamp: facts.stamp,
+        stamp: branch.stamp,
         manifest: manifest.digest(),
+        kind: first.kind,
     };
-    let log = TenantLog::new(view, uid);
-    let (parent, signer) = (facts.head.tip, Some(&press.signer as &dyn Signer));
-    let appended = commit.append(&log, parent, &changes, &commit.tags()?, signer)?;
-    record_objects(change, uid, &appended);
-    let branch = TenantBranch::new(slug.clone()).full_name();
-    change.put::<RefRow>(&(uid, branch), &RefRow { oid: appended.commit, peeled: None });
-    for (tag, object) in tags.iter().zip(&appended.tags) {
-        let row = RefRow { oid: object.oid, peeled: Some(object.target) };
-        change.put::<RefRow>(&(uid, tag.full_name()), &row);
-    }
-    Ok(appended)
+    let files: Files<'_> = members.iter().flat_map(Member::files).collect();
+    let orphans = |m: &Member<'_>| branch.orphans(m.entry.flow, m.previous.as_ref());
+    let orphans: BTreeSet<ArtifactPath> = members.iter().flat_map(orphans).collect();
+    let orphans: Vec<ArtifactPath> = orphans.into_iter().collect();
+    let appended = branch.commit(press, view, change, &said, (&files, &orphans), &manifest)?;
+    let record = |m: &Member<'_>| m.record(press, branch, &tags, &appended, manifest.digest());
+    let records = members.iter().map(record).collect();
+    Ok(Records { appended, records })
 }
 
-/// Every blob of the build: what came in, what came out, and the trees that name them. What the
+/// Every blob of the builds: what came in, what came out, and the trees that name them. What the
 /// tenant has already is named again without its bytes, before it costs anything.
-fn put_blobs(view: &View, change: &mut Change, facts: &Facts<'_>) -> Result<(), BuildError> {
-    let uid = facts.uid();
-    let bundle = facts.compiled.edge.as_ref();
-    let bundled = bundle.iter().flat_map(|b| b.files.iter());
+fn put_blobs(view: &View, change: &mut Change, members: &[Member<'_>]) -> Result<(), BuildError> {
+    let Some(uid) = members.first().map(|m| m.entry.job.delivery.tenant.uid) else {
+        return Ok(());
+    };
+    let mut files = BTreeMap::new();
+    for member in members {
+        let bundled = member.entry.compiled.edge.iter().flat_map(|bundle| bundle.files.iter());
+        files.extend(member.files().chain(bundled).map(|(_, file)| (file.digest(), file)));
+    }
     let mut new = Vec::new();
-    for (_, file) in facts.files().chain(bundled) {
-        if view.has_blob(uid, &file.digest())? {
-            change.keep(uid, file.digest());
+    for (digest, file) in files {
+        if view.has_blob(uid, &digest)? {
+            change.keep(uid, digest);
         } else {
             new.push(file);
         }
@@ -280,57 +288,59 @@ fn put_blobs(view: &View, change: &mut Change, facts: &Facts<'_>) -> Result<(), 
     for blob in PreparedBlob::of_artifacts(&new)? {
         change.blob(uid, blob);
     }
-    let mut others = vec![facts.compiled.cloud.tree().encode()];
+    members.iter().try_for_each(|member| put_rest(change, uid, member))
+}
+
+/// The trees, the flow as received, and the zip.
+fn put_rest(change: &mut Change, uid: TenantUid, member: &Member<'_>) -> Result<(), BuildError> {
+    let Entry { job, compiled, .. } = member.entry;
+    let bundle = compiled.edge.as_ref();
+    let mut others = vec![compiled.cloud.tree().encode()];
     others
         .extend(bundle.iter().flat_map(|b| [&b.files, &b.branch_files]).map(|f| f.tree().encode()));
-    for bytes in others.iter().map(Vec::as_slice).chain([&facts.job.delivery.body[..]]) {
+    for bytes in &others {
         change.blob(uid, PreparedBlob::new(bytes)?);
+    }
+    if member.kind.is_delivery() {
+        change.blob(uid, PreparedBlob::new(&job.delivery.body)?);
+    } else {
+        change.keep(uid, job.body); // it was read from the store
+    }
+    if let (Some(output), Some(bundle)) = (&member.edge, bundle) {
+        feed::put_bundle(change, uid, output, &bundle.zip)?;
     }
     Ok(())
 }
 
-/// New TUF metadata when the set of bundles changed; returns the version that now stands.
-fn publish(
-    press: &Press,
-    change: &mut Change,
-    facts: &Facts<'_>,
-    head: &FlowHead,
-    now: UnixMillis,
-) -> Result<u64, BuildError> {
-    let before = facts.previous.as_ref().and_then(|h| h.edge.as_ref());
-    if before == head.edge.as_ref() {
-        return Ok(facts.head.tuf_version);
+/// The rows of the builds.
+fn put_rows(change: &mut Change, branch: &Branch<'_>, members: &[Member<'_>], records: &Records) {
+    let uid = branch.uid();
+    for (member, record) in members.iter().zip(&records.records) {
+        let (flow, plan) = (member.entry.flow, member.plan());
+        claim(change, uid, member);
+        if let Some(head) = branch.flows.get(flow) {
+            change.put::<FlowHead>(&(uid, flow.clone()), head);
+        }
+        change.put(&(uid, flow.clone(), plan.digest()), &SeenPlan);
+        change.put::<BuildRecord>(&(uid, member.id), record);
+        change.put::<BuildNumber>(&(uid, member.number), &BuildNumber { build: member.id });
     }
-    let heads = facts.others.values().chain([head]);
-    let bundles = heads.filter_map(|h| h.edge.as_ref());
-    let version = NonZeroU64::MIN.saturating_add(facts.head.tuf_version);
-    let keys = TenantKeys::derive(&press.keys.trust_seed(), facts.uid());
-    feed::publish(change, &keys, facts.uid(), version, &feed::targets(bundles), now)?;
-    Ok(version.get())
 }
 
-/// The rows of the build. The check on the tenant's head is the one that two racing builds of a
-/// tenant meet at.
-fn put_rows(
-    change: &mut Change,
-    facts: &Facts<'_>,
-    head: &FlowHead,
-    record: &BuildRecord,
-    tenant: &TenantHead,
-) {
-    let (uid, flow, plan) = (facts.uid(), facts.flow, &facts.job.plan);
-    change.expect::<TenantHead>(&uid, Some(&facts.head)).put::<TenantHead>(&uid, tenant);
+/// The flow's id is claimed by its first build, and stays so when the flow is deleted.
+fn claim(change: &mut Change, uid: TenantUid, member: &Member<'_>) {
+    let (flow, plan) = (member.entry.flow, member.plan());
     let origin = (uid, plan.source(), plan.native.clone());
     let owner = FlowOwner { source: plan.source(), native: plan.native.clone() };
     let claim = FlowClaim { flow: flow.clone() };
-    if facts.previous.is_none() {
+    if let Some(gone) = &member.gone {
+        change.expect(&(uid, flow.clone()), Some(gone));
+        change.delete::<FlowGone>(&(uid, flow.clone()));
+    }
+    if member.previous.is_none() && member.gone.is_none() {
         change.expect::<FlowClaim>(&origin, None).put(&origin, &claim);
         change.expect::<FlowOwner>(&(uid, flow.clone()), None).put(&(uid, flow.clone()), &owner);
     } else {
         change.expect(&origin, Some(&claim)).expect(&(uid, flow.clone()), Some(&owner));
     }
-    change.put::<FlowHead>(&(uid, flow.clone()), head);
-    change.put(&(uid, flow.clone(), plan.digest()), &SeenPlan);
-    change.put::<BuildRecord>(&(uid, facts.id), record);
-    change.put::<BuildNumber>(&(uid, facts.number), &BuildNumber { build: facts.id });
 }

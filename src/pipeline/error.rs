@@ -26,6 +26,18 @@ pub enum BuildError {
         /// The flow.
         flow: FlowId,
     },
+    /// There is no such flow, or no longer.
+    #[error("there is no flow `{flow}`")]
+    NoFlow {
+        /// The flow.
+        flow: FlowId,
+    },
+    /// The flow was deleted, and the delivery does not come after that.
+    #[error("flow `{flow}` was deleted, and this delivery is from before that")]
+    Deleted {
+        /// The flow.
+        flow: FlowId,
+    },
     /// The flow's name and every variant of it belong to other flows.
     #[error("`{wanted}` and every variant of it are names of other flows")]
     NoFreeName {

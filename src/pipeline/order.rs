@@ -3,7 +3,7 @@
 use colophon_model::{BuildKey, BuildRecord, FlowId, Stamp, TenantUid, UnixMillis};
 use colophon_store::View;
 use colophon_store::quota::{self, Rule, Verdict};
-use colophon_store::rows::{FlowHead, SeenPlan, TenantHead};
+use colophon_store::rows::{FlowGone, FlowHead, SeenPlan, TenantHead};
 
 use super::{BuildError, Job};
 
@@ -49,7 +49,9 @@ pub(super) fn current(
 /// the plan, so that moving a node does not make an old flow new.
 fn check_order(view: &View, job: &Job, flow: &FlowId) -> Result<(), BuildError> {
     let uid = job.delivery.tenant.uid;
-    let Some(head) = view.get::<FlowHead>(&(uid, flow.clone()))? else { return Ok(()) };
+    let Some(head) = view.get::<FlowHead>(&(uid, flow.clone()))? else {
+        return check_return(view, job, flow);
+    };
     let plan = job.plan.digest();
     if plan == head.plan {
         return Ok(()); // the same flow, compiled anew: the templates or the compiler have changed
@@ -64,6 +66,22 @@ fn check_order(view: &View, job: &Job, flow: &FlowId) -> Result<(), BuildError> 
             None => Ok(()),
         },
     }
+}
+
+/// A flow that was deleted comes back by a higher revision or, without one, by content that was
+/// never built: a replay must not bring it back.
+fn check_return(view: &View, job: &Job, flow: &FlowId) -> Result<(), BuildError> {
+    let uid = job.delivery.tenant.uid;
+    let Some(gone) = view.get::<FlowGone>(&(uid, flow.clone()))? else { return Ok(()) };
+    let replayed = match (job.plan.revision, gone.revision) {
+        (Some(sent), Some(last)) => sent <= last,
+        (Some(_), None) => false,
+        (None, _) => {
+            let seen = (uid, flow.clone(), job.plan.digest());
+            view.get::<SeenPlan>(&seen)?.is_some()
+        }
+    };
+    if replayed { Err(BuildError::Deleted { flow: flow.clone() }) } else { Ok(()) }
 }
 
 /// Checked and charged at the build's stamp, which never steps back.

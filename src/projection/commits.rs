@@ -7,8 +7,9 @@ use colophon_gitbridge::{
     Appended, Change, Error, Message, NewCommit, NewTag, ObjectLog, Signer, TagName,
 };
 use colophon_model::{
-    ArtifactPath, BuildId, BuildKey, BuildRecord, BuildTag, Digest, EdgeOutput, EdgePointer,
-    FailedTag, FlowId, FlowManifest, GateResult, GateStatus, Oid, Stamp, TenantSlug, UnixMillis,
+    ArtifactPath, BuildId, BuildKey, BuildKind, BuildRecord, BuildTag, Digest, EdgeOutput,
+    EdgePointer, FailedTag, FlowId, FlowManifest, GateResult, GateStatus, Oid, Stamp, TenantSlug,
+    UnixMillis,
 };
 
 use super::committer;
@@ -53,13 +54,17 @@ pub struct BuildCommit<'a> {
     pub stamp: Stamp,
     /// The branch's manifest with the build in it.
     pub manifest: Digest,
+    /// What led to it. For a rebuild, `id`, `key`, `flow` and `revision` are those of one of its
+    /// builds, and not said.
+    pub kind: BuildKind,
 }
 
 impl<'a> BuildCommit<'a> {
     /// What `record` says, whose manifest is `manifest`.
     pub fn of(record: &'a BuildRecord, manifest: Digest) -> Self {
-        let BuildRecord { id, key, flow, revision, tags, stamp, .. } = record;
-        Self { id: *id, key, flow, revision: *revision, tags, stamp: *stamp, manifest }
+        let BuildRecord { id, key, flow, revision, tags, stamp, kind, .. } = record;
+        let (revision, kind) = (*revision, *kind);
+        Self { id: *id, key, flow, revision, tags, stamp: *stamp, manifest, kind }
     }
 
     /// Makes the commit on `parent`, and those of its tags that are asked for.
@@ -87,23 +92,42 @@ impl<'a> BuildCommit<'a> {
     /// The tags, in their order.
     pub fn tags(&self) -> Result<Vec<NewTag>, Error> {
         let tag = |tag: &BuildTag| {
-            let message = Message::new(format!("build {}", self.id), Vec::new())?;
+            let subject = match self.kind {
+                BuildKind::Rebuild { of, .. } => format!("rebuild of {}", flows(of)),
+                BuildKind::Delivery | BuildKind::Deletion => format!("build {}", self.id),
+            };
+            let message = Message::new(subject, Vec::new())?;
             Ok(NewTag { name: TagName::new(tag.to_string())?, message })
         };
         self.tags.iter().map(tag).collect()
     }
 
     fn message(&self) -> Result<Message, Error> {
-        let targets: Vec<&str> = self.tags.iter().map(|tag| tag.target().as_str()).collect();
+        let (subject, mut trailers) = match self.kind {
+            BuildKind::Delivery => (format!("feat(flow): build {}", self.flow), self.about_flow()),
+            BuildKind::Deletion => {
+                (format!("chore(flow): delete {}", self.flow), self.about_flow())
+            }
+            BuildKind::Rebuild { of, .. } => {
+                (format!("chore(flow): rebuild {}", flows(of)), vec![("Flows", of.to_string())])
+            }
+        };
+        if !self.tags.is_empty() {
+            let targets: Vec<&str> = self.tags.iter().map(|tag| tag.target().as_str()).collect();
+            trailers.push(("Target", targets.join(",")));
+        }
+        trailers.push(("Manifest", self.manifest.to_string()));
+        Message::new(subject, trailers)
+    }
+
+    fn about_flow(&self) -> Vec<(&'static str, String)> {
         let mut trailers = vec![
             ("Build-Id", self.id.to_string()),
             ("Build-Key", self.key.to_string()),
             ("Flow", self.flow.to_string()),
         ];
         trailers.extend(self.revision.map(|revision| ("Revision", revision.to_string())));
-        trailers.push(("Target", targets.join(",")));
-        trailers.push(("Manifest", self.manifest.to_string()));
-        Message::new(format!("feat(flow): build {}", self.flow), trailers)
+        trailers
     }
 }
 
@@ -121,15 +145,20 @@ pub fn failed_tag(
     Ok(NewTag { name: TagName::new(tag.to_string())?, message })
 }
 
-/// Files that a flow's last build put on the branch and that nothing holds any more. `elsewhere`
-/// says whether another flow holds a file.
+fn flows(count: u32) -> String {
+    if count == 1 { "1 flow".to_owned() } else { format!("{count} flows") }
+}
+
+/// Files that a flow's last build put on the branch and that nothing holds any more. `current` is
+/// the flow now, if it is still there; `held` says whether any flow holds a file.
 pub fn orphans(
     previous: Option<&FlowManifest>,
-    current: &FlowManifest,
-    elsewhere: impl Fn(&ArtifactPath) -> bool,
+    current: Option<&FlowManifest>,
+    held: impl Fn(&ArtifactPath) -> bool,
 ) -> Vec<ArtifactPath> {
     let Some(previous) = previous else { return Vec::new() };
-    let gone = previous.files.iter().filter(|path| !holds(current, path) && !elsewhere(path));
+    let kept = |path: &&ArtifactPath| current.is_some_and(|flow| holds(flow, path)) || held(path);
+    let gone = previous.files.iter().filter(|path| !kept(path));
     gone.cloned().collect()
 }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use colophon_gitbridge::{Appended, Change, ObjectLog as _, Signer, annotate, first_files};
 use colophon_model::{
-    Artifact, ArtifactPath, BuildRecord, Digest, Failure, FileMode, FlowId, FlowManifest, Oid,
-    Signatures, SshSignature, Stamp, TagObject, TenantManifest, UnixMillis,
+    Artifact, ArtifactPath, BuildKind, BuildRecord, Digest, Failure, FileMode, FlowId,
+    FlowManifest, Oid, Signatures, SshSignature, Stamp, TagObject, TenantManifest, UnixMillis,
 };
 use colophon_store::View;
 use colophon_store::rows::{BuildNumber, FirstCommit, Planted, TenantRow};
@@ -87,21 +87,27 @@ impl<'a> Replay<'a> {
         Ok(replay)
     }
 
-    /// Makes the commit of the next build.
+    /// Makes the commit of the next build, or of the next builds when they are a rebuild.
     pub(super) fn build(&mut self, view: &View) -> Result<(), RebuildError> {
         let record = self.record(view, self.builds + 1)?;
         if let Some(failure) = &record.failure {
             return self.failed(&record, failure);
         }
-        let current = commits::flow_manifest(&record);
-        let previous = self.flows.remove(&record.flow);
-        let elsewhere = |path: &_| self.flows.values().any(|flow| commits::holds(flow, path));
-        let gone = commits::orphans(previous.as_ref(), &current, elsewhere);
-        self.flows.insert(record.flow.clone(), current);
+        let mut records = vec![record.clone()];
+        if let BuildKind::Rebuild { of, .. } = record.kind {
+            let numbers = self.builds + 2..=self.builds + u64::from(of);
+            records.extend(
+                numbers.map(|number| self.record(view, number)).collect::<Result<Vec<_>, _>>()?,
+            );
+        }
+        let gone = self.advance(&records);
         let manifest = self.manifest(view, &record)?;
         let commit = BuildCommit::of(&record, manifest.digest());
         let path = manifest_path();
-        let files = self.files(view, &record)?;
+        let mut files = BTreeMap::new();
+        for record in &records {
+            files.extend(self.files(view, record)?);
+        }
         let mut changes: Vec<_> = files.iter().map(|(path, file)| put((path, file))).collect();
         changes.push(put((&path, &manifest)));
         changes.extend(gone.iter().map(|path| Change::Remove { path }));
@@ -114,7 +120,7 @@ impl<'a> Replay<'a> {
             return Err(RebuildError::Differs { build, stored: record.commit, made: made.commit });
         }
         self.annotate(&record, &commit, signatures)?;
-        self.builds += 1;
+        self.builds += records.len() as u64;
         self.add(&made)
     }
 
@@ -132,6 +138,25 @@ impl<'a> Replay<'a> {
         let (object, _) = annotate(record.commit, &new, &committer()?, time, signer)?;
         self.tags.insert(tag.full_name(), object);
         Ok(())
+    }
+
+    /// Takes the flows to where they are after the builds; returns the files that nothing holds then.
+    fn advance(&mut self, records: &[BuildRecord]) -> BTreeSet<ArtifactPath> {
+        let mut before = Vec::new();
+        for record in records {
+            let previous = match record.kind {
+                BuildKind::Deletion => self.flows.remove(&record.flow),
+                BuildKind::Delivery | BuildKind::Rebuild { .. } => {
+                    self.flows.insert(record.flow.clone(), commits::flow_manifest(record))
+                }
+            };
+            before.push((&record.flow, previous));
+        }
+        let held = |path: &_| self.flows.values().any(|flow| commits::holds(flow, path));
+        let gone = before.iter().flat_map(|(flow, previous)| {
+            commits::orphans(previous.as_ref(), self.flows.get(*flow), held)
+        });
+        gone.collect()
     }
 
     fn add(&mut self, made: &Appended) -> Result<(), RebuildError> {

@@ -22,12 +22,13 @@ use crate::rows::{SlugOf, TenantHead, TenantRow, TokenRow};
 use crate::{Change, CommitError, Error, KeyRange, Order, Pace, Store, Table, View};
 
 /// Tables whose keys begin with a tenant's uid.
-const TENANT_TABLES: [Table; 22] = [
+const TENANT_TABLES: [Table; 23] = [
     Table::Slug,
     Table::TenantHead,
     Table::Planted,
     Table::FirstCommit,
     Table::FlowHead,
+    Table::FlowGone,
     Table::FlowClaim,
     Table::FlowOwner,
     Table::SeenPlan,

@@ -213,7 +213,7 @@ macro_rules! byte_part {
 }
 
 byte_part! { Target { Cloud = 1 Edge = 2 } }
-byte_part! { FlowSource { Builder = 1 Langflow = 2 } }
+byte_part! { FlowSource { Builder = 1 Langflow = 2 Activepieces = 3 } }
 
 impl<A: KeyPart, B: KeyPart> KeyPart for (A, B) {
     fn push(&self, key: &mut Vec<u8>) {

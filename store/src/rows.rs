@@ -17,7 +17,7 @@ mod mirror;
 mod tenant;
 
 pub use edge::{BundleAlias, TufFile};
-pub use flow::{BuildNumber, EdgeHead, FlowClaim, FlowHead, FlowOwner, SeenPlan};
+pub use flow::{BuildNumber, EdgeHead, FlowClaim, FlowGone, FlowHead, FlowOwner, SeenPlan};
 pub use git::{GitOid, RefRow};
 pub(crate) use git::{RefChanges, blob_of_log_entry};
 pub use mirror::{Effect, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow};
@@ -68,6 +68,7 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::Token => row::<TokenRow>(key, value),
         Table::TenantHead => row::<TenantHead>(key, value),
         Table::FlowHead => row::<FlowHead>(key, value),
+        Table::FlowGone => row::<FlowGone>(key, value),
         Table::FlowClaim => row::<FlowClaim>(key, value),
         Table::FlowOwner => row::<FlowOwner>(key, value),
         Table::SeenPlan => row::<SeenPlan>(key, value),

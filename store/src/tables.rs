@@ -60,6 +60,8 @@ tables! {
     TenantHead = "tenant-head-1",
     /// (uid, flow) → the flow's current build.
     FlowHead = "flow-head-1",
+    /// (uid, flow) → what remains of a flow that was deleted.
+    FlowGone = "flow-gone-1",
     /// (uid, builder, native id) → the flow id claimed for it.
     FlowClaim = "flow-claim-1",
     /// (uid, flow) → which builder and native id own the flow id.

@@ -114,6 +114,7 @@ fn record(build: u64, files: Vec<OutputFile>) -> anyhow::Result<BuildRecord> {
         gates: Vec::new(),
         manifest: Some(some),
         signatures: None,
+        kind: colophon_model::BuildKind::Delivery,
         failure: None,
     })
 }

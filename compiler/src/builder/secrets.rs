@@ -4,13 +4,13 @@
 use crate::plan::builder::{Part, Template};
 
 /// Headers whose value is a secret.
-pub(super) fn is_secret_header(name: &str) -> bool {
+pub(crate) fn is_secret_header(name: &str) -> bool {
     let name = plain(name);
     is_secret_name(&name) || name.ends_with("token") || name.ends_with("authorization")
 }
 
 /// Fields whose value is a secret.
-pub(super) fn is_secret_name(name: &str) -> bool {
+pub(crate) fn is_secret_name(name: &str) -> bool {
     const PARTS: [&str; 9] = [
         "password",
         "passwd",
@@ -48,7 +48,7 @@ pub(super) fn spells_out(template: &Template) -> bool {
 }
 
 /// Whether the authority of a URL's literal beginning holds a user name or password.
-pub(super) fn has_userinfo(url: &str) -> bool {
+pub(crate) fn has_userinfo(url: &str) -> bool {
     let authority = url.split_once("://").map_or("", |(_, rest)| rest);
     authority.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
 }

@@ -19,6 +19,8 @@ pub(super) struct Edge<'a> {
     pub(super) to: usize,
     /// The field it feeds, or where it gives the result of an iteration to a Loop.
     pub(super) end: End<'a>,
+    /// Whether it carries what no state can hold: a tool, a model, embeddings.
+    pub(super) is_resource: bool,
 }
 
 /// Where an edge ends.
@@ -121,7 +123,45 @@ fn resolve<'a>(
             End::Field { name, list: super::vertex::flag(field, "list") }
         }
     };
-    Some(Edge { from, output: ends.output, to, end })
+    let is_resource = matches!(end, End::Field { .. })
+        && !source.is_loop()
+        && is_resource(placed, source, ends.output);
+    Some(Edge { from, output: ends.output, to, end, is_resource })
+}
+
+/// Types of outputs whose values a state holds as JSON. `Text`, `Record` and the names in lower case
+/// are of exports before 1.1.
+const STORED: [&str; 14] = [
+    "Message",
+    "Data",
+    "JSON",
+    "DataFrame",
+    "Table",
+    "Text",
+    "Record",
+    "str",
+    "int",
+    "float",
+    "bool",
+    "dict",
+    "list",
+    "NestedDict",
+];
+
+/// Whether an output declares none of the types that a state holds. The edge names the type that was
+/// chosen where the output has several.
+fn is_resource(placed: &Placed, source: &Vertex<'_>, output: &str) -> bool {
+    let chosen = placed.value.pointer("/data/sourceHandle/output_types");
+    let declared = || source.output(output).and_then(|output| output.get("types"));
+    let list = |types: Option<&'_ Value>| -> Vec<String> {
+        let types = types.and_then(Value::as_array).into_iter().flatten();
+        types.filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    };
+    let mut types = list(chosen);
+    if types.is_empty() {
+        types = list(declared());
+    }
+    !types.is_empty() && !types.iter().any(|name| STORED.contains(&name.as_str()))
 }
 
 /// A text of the flow inside a message.

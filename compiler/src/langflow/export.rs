@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::group;
+use super::{group, tweaks};
 use crate::policy::Limits;
 use crate::problem::{Findings, Pointer};
 
@@ -46,6 +46,9 @@ impl Export {
             // Nothing below is looked at: the work grows with the product of these numbers.
             return Self { head, nodes: Vec::new(), edges: Vec::new() };
         }
+        if let Some(tweaks) = head.remove("tweaks").filter(|tweaks| !tweaks.is_null()) {
+            tweaks::apply(&tweaks, &mut parts.nodes, findings);
+        }
         group::dissolve(&mut parts, findings);
         let Parts { mut nodes, edges } = parts;
         nodes.sort_by(|a, b| a.id().cmp(b.id()));
@@ -53,14 +56,20 @@ impl Export {
     }
 }
 
-/// Counts what is inside groups too, and the groups themselves.
+/// Counts what is inside groups too, at any depth, and the groups themselves.
 fn is_small_enough(parts: &Parts, at: &Pointer, limits: &Limits, findings: &mut Findings) -> bool {
-    let inside = |pointer: &str| -> usize {
-        let list = |node: &Placed| node.value.pointer(pointer)?.as_array().map(Vec::len);
-        parts.nodes.iter().filter_map(list).sum()
-    };
-    let nodes = parts.nodes.len() + inside("/data/node/flow/data/nodes");
-    let edges = parts.edges.len() + inside("/data/node/flow/data/edges");
+    let (mut nodes, mut edges) = (parts.nodes.len(), parts.edges.len());
+    let mut open: Vec<&Value> = parts.nodes.iter().map(|node| &node.value).collect();
+    while let Some(node) = open.pop() {
+        let list = |name: &str| {
+            let list =
+                node.pointer("/data/node/flow/data").and_then(|data| data.get(name)?.as_array());
+            list.map_or(&[][..], Vec::as_slice)
+        };
+        nodes += list("nodes").len();
+        edges += list("edges").len();
+        open.extend(list("nodes"));
+    }
     let counts = [("nodes", nodes, limits.nodes), ("edges", edges, limits.edges)];
     for (name, count, limit) in counts {
         if count > limit {

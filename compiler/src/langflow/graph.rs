@@ -5,9 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::edge::{Edge, End};
+use super::entries::{Entries, running};
 use super::export::Export;
+use super::links::{Links, walk};
+use super::routes::Routing;
+use super::uses::{Uses, consumed};
 use super::vertex::Vertex;
-use super::{known, params};
+use super::{params, release};
 use crate::plan::langflow::{Component, LangflowGraph, LangflowInput, LangflowLoop, LangflowNode};
 use crate::plan::{Ident, Idents};
 use crate::problem::{Findings, Pointer};
@@ -25,61 +29,54 @@ pub(super) fn build(
         }
         return None;
     }
-    let entry = entry(vertices);
+    let entries = Entries::of(vertices);
     let links = Links::of(vertices.len(), edges);
     // A vertex or an edge that was refused may have been the only path to others, so in a flow with
     // problems everything is looked at.
-    let running = running(&links, entry.filter(|_| !findings.has_errors()));
+    let everything = entries.0.is_empty() || findings.has_errors();
+    let running = if everything {
+        (0..vertices.len()).filter(|at| !is_orphaned_tool(&vertices[*at], &links, *at)).collect()
+    } else {
+        entries.0.iter().flat_map(|(_, at)| running(&links, *at)).collect()
+    };
     warn_of_idle(vertices, &running, findings);
+    let outputs = consumed(vertices.len(), edges);
     let edges: Vec<_> = edges
         .iter()
         .filter(|edge| running.contains(&edge.from) && running.contains(&edge.to))
         .copied()
         .collect();
-    let lfx = release(export, vertices);
+    let lfx = release::of(export, vertices);
     let regions = Regions::find(vertices, &edges, &running, findings)?;
     let mut idents = Idents::default();
     let idents = vertices.iter().map(|vertex| idents.derive(vertex.id)).collect();
     let waits = regions.waits(vertices.len(), &edges);
-    let mut builder = Builder { vertices, edges, regions, waits, idents, entry, findings };
+    let routing = Routing::of(vertices, &edges);
+    let entry_nodes = entries.several(vertices, &links);
+    let (uses, resources) = (Uses::of(vertices.len(), &edges), Vec::new());
+    let mut builder = Builder {
+        vertices,
+        edges,
+        regions,
+        waits,
+        idents,
+        entries,
+        outputs,
+        routing,
+        uses,
+        resources,
+        findings,
+    };
     builder.check_regions();
     let nodes = builder.region(None, &running);
-    Some(LangflowGraph { lfx, nodes })
+    Some(LangflowGraph { lfx, nodes, resources: builder.resources, entries: entry_nodes })
 }
 
-/// `find_start_component_id`: a webhook, else a chat input.
-fn entry(vertices: &[Vertex<'_>]) -> Option<usize> {
-    let first = |word: &str, class: &str| {
-        let is_entry = |v: &Vertex<'_>| v.class == class && v.id.to_lowercase().contains(word);
-        vertices.iter().position(is_entry)
-    };
-    first("webhook", "Webhook").or_else(|| first("chat", "ChatInput"))
-}
-
-/// What is reachable from the entry, and all that those vertices need. Without an entry, all.
-fn running(links: &Links<'_>, entry: Option<usize>) -> BTreeSet<usize> {
-    let count = links.leaving.len();
-    let Some(entry) = entry else { return (0..count).collect() };
-    let reachable = walk(count, [entry], |at| links.leaving[at].iter().map(|e| e.to));
-    walk(count, reachable, |at| links.entering[at].iter().map(|e| e.from)).into_iter().collect()
-}
-
-/// The edges of each vertex, so that a walk over the flow costs as much as the flow is large.
-struct Links<'a> {
-    leaving: Vec<Vec<Edge<'a>>>,
-    entering: Vec<Vec<Edge<'a>>>,
-}
-
-impl<'a> Links<'a> {
-    fn of(count: usize, edges: &[Edge<'a>]) -> Self {
-        let mut links =
-            Self { leaving: vec![Vec::new(); count], entering: vec![Vec::new(); count] };
-        for edge in edges {
-            links.leaving[edge.from].push(*edge);
-            links.entering[edge.to].push(*edge);
-        }
-        links
-    }
+/// A tool that nothing uses would run with no input. lfx leaves it out
+/// (`Graph._orphaned_tool_vertex_ids`).
+fn is_orphaned_tool(vertex: &Vertex<'_>, links: &Links<'_>, at: usize) -> bool {
+    vertex.node.get("tool_mode").and_then(Value::as_bool) == Some(true)
+        && links.leaving[at].is_empty()
 }
 
 fn warn_of_idle(vertices: &[Vertex<'_>], running: &BTreeSet<usize>, findings: &mut Findings) {
@@ -87,41 +84,6 @@ fn warn_of_idle(vertices: &[Vertex<'_>], running: &BTreeSet<usize>, findings: &m
         let detail = "no path leads from the flow's input to this vertex; it does not run";
         findings.add_at("W_UNREACHABLE", &vertex.at, vertex.id, detail);
     }
-}
-
-/// All of `count` vertices that steps lead to, those in `from` among them, each once.
-fn walk<I: Iterator<Item = usize>>(
-    count: usize,
-    from: impl IntoIterator<Item = usize>,
-    step: impl Fn(usize) -> I,
-) -> Vec<usize> {
-    let mut open: Vec<_> = from.into_iter().collect();
-    let mut seen = vec![false; count];
-    let mut reached = Vec::new();
-    while let Some(at) = open.pop() {
-        if !std::mem::replace(&mut seen[at], true) {
-            reached.push(at);
-            open.extend(step(at));
-        }
-    }
-    reached
-}
-
-/// The lfx release for the flow: the newest that its sources are known from, else the newest that
-/// its vertices or the flow name, else the newest known at all.
-fn release(export: &Export, vertices: &[Vertex<'_>]) -> String {
-    let newest = |releases: &mut dyn Iterator<Item = &str>| {
-        let plain = releases.filter(|release| known::version(release).is_some());
-        plain.max_by_key(|release| known::version(release)).map(str::to_owned)
-    };
-    let named =
-        |v: &Vertex<'_>| v.node.get("lf_version").and_then(Value::as_str).map(str::to_owned);
-    let named: Vec<_> = vertices.iter().filter_map(named).collect();
-    let tested = export.head.get("last_tested_version").and_then(Value::as_str);
-    newest(&mut vertices.iter().filter_map(|v| v.known.map(|known| known.release)))
-        .or_else(|| newest(&mut named.iter().map(String::as_str)))
-        .or_else(|| newest(&mut tested.into_iter()))
-        .unwrap_or_else(|| known::newest_release().to_owned())
 }
 
 /// Loop bodies.
@@ -251,7 +213,11 @@ struct Builder<'a, 'f> {
     regions: Regions,
     waits: Vec<BTreeSet<usize>>,
     idents: Vec<Ident>,
-    entry: Option<usize>,
+    entries: Entries,
+    outputs: Vec<BTreeSet<String>>,
+    routing: Routing,
+    uses: Uses,
+    resources: Vec<Component>,
     findings: &'f mut Findings,
 }
 
@@ -274,11 +240,17 @@ impl Builder<'_, '_> {
         let members: Vec<usize> = running.iter().filter(is_member).copied().collect();
         let mut nodes = Vec::new();
         for index in self.order(&members) {
-            nodes.push(if self.vertices[index].is_loop() {
-                LangflowNode::Loop(self.loop_node(index, running))
-            } else {
-                LangflowNode::Component(self.component(index))
-            });
+            if self.vertices[index].is_loop() {
+                nodes.push(LangflowNode::Loop(self.loop_node(index, running)));
+                continue;
+            }
+            let component = self.component(index);
+            if self.uses.is_resource(index) {
+                self.resources.push(component.clone());
+            }
+            if self.uses.is_node(index) {
+                nodes.push(LangflowNode::Component(component));
+            }
         }
         nodes
     }
@@ -326,9 +298,10 @@ impl Builder<'_, '_> {
         let inputs = self.inputs(index);
         let fed = inputs.iter().map(|input| input.field.as_str()).collect();
         let params = params::read(vertex, &fed, self.findings);
-        let outputs = self.edges.iter().filter(|edge| edge.from == index).map(|edge| edge.output);
-        let outputs: BTreeSet<_> = outputs.collect();
+        let (run_input, entry) = self.entries.input(vertices, index).unzip();
+        let session = params::takes_session(vertex, &fed, &params);
         Component {
+            session,
             id: vertex.id.to_owned(),
             ident: self.idents[index].clone(),
             class: vertex.class.to_owned(),
@@ -336,20 +309,23 @@ impl Builder<'_, '_> {
             code: vertex.code.clone().into_owned(),
             params: params.values,
             inputs,
-            outputs: outputs.into_iter().map(str::to_owned).collect(),
+            outputs: self.outputs[index].iter().cloned().collect(),
+            methods: vertex.methods(),
+            speaker: self.speaker(vertex),
             env: params.env,
             frames: params.frames,
-            run_input: self.run_input(index),
+            run_input,
+            entry: entry.flatten(),
+            routes: self.routing.to(index).clone(),
+            ends_iteration: self.regions.tails.values().any(|(tail, _)| *tail == index),
         }
     }
 
-    /// A webhook that is the entry takes the run's input; without one, chat inputs do.
-    fn run_input(&self, index: usize) -> Option<&'static str> {
-        let is_webhook = |at: usize| self.vertices[at].class == "Webhook";
-        match self.entry {
-            Some(entry) if is_webhook(entry) => (entry == index).then_some("data"),
-            _ => (self.vertices[index].class == "ChatInput").then_some("input_value"),
-        }
+    /// What `lfx.base.agents.utils.get_chat_output_sender_name` finds, which only agents ask for.
+    fn speaker(&self, vertex: &Vertex<'_>) -> Option<String> {
+        let output = self.vertices.iter().find(|vertex| vertex.class == "ChatOutput")?;
+        let name = output.template.get("sender_name")?.get("value")?.as_str()?;
+        (vertex.code.contains("agent") && !name.is_empty()).then(|| name.to_owned())
     }
 
     fn loop_node(&mut self, index: usize, running: &BTreeSet<usize>) -> LangflowLoop {
@@ -363,6 +339,7 @@ impl Builder<'_, '_> {
             tail: (self.vertices[tail].id.to_owned(), output),
             done_as: vertex.done_as(),
             inputs: self.inputs(index),
+            routes: self.routing.to(index).clone(),
         }
     }
 
@@ -374,11 +351,23 @@ impl Builder<'_, '_> {
                 from: self.vertices[edge.from].id.to_owned(),
                 output: edge.output.to_owned(),
                 list,
+                resource: edge.is_resource.then(|| self.idents[edge.from].clone()),
+                default: self.default(edge, name),
             }),
             _ => None,
         };
         let mut inputs: Vec<_> = self.edges.iter().filter_map(input).collect();
         inputs.sort_by(|a, b| a.field.cmp(&b.field));
         inputs
+    }
+
+    /// The field's own value, for when a router leaves out what feeds it
+    /// (`ComponentVertex._get_result`).
+    fn default(&self, edge: &Edge<'_>, field: &str) -> Value {
+        let field = self.vertices[edge.to].template.get(field);
+        let field = field.filter(|field| !super::vertex::is_secret(field));
+        let value = field.and_then(|field| field.get("value"));
+        let needed = !self.routing.to(edge.from).is_empty();
+        value.filter(|_| needed).cloned().unwrap_or_default()
     }
 }

@@ -1,5 +1,7 @@
 //! Groups: vertices that LangFlow shows as one, dissolved as `lfx.graph.graph.utils.process_flow`
-//! does. A field of a group stands for a field of one of its vertices (`proxy`).
+//! does. A field of a group stands for a field of one of its vertices (`proxy`). Where that one is a
+//! group itself, the field goes on from there: so what is set outside reaches the component, and lfx,
+//! which loses it on the way, runs with the value that is set inside.
 
 use serde_json::{Map, Value};
 
@@ -7,11 +9,10 @@ use super::export::{Parts, Placed};
 use super::vertex::{Outputs, outputs};
 use crate::problem::Findings;
 
-/// Replaces every group by its vertices and edges.
+/// Replaces every group by its vertices and edges, from the outside in.
 pub(super) fn dissolve(parts: &mut Parts, findings: &mut Findings) {
-    let (groups, nodes) = std::mem::take(&mut parts.nodes).into_iter().partition(is_group);
-    parts.nodes = nodes;
-    for group in groups {
+    while let Some(index) = parts.nodes.iter().position(is_group) {
+        let group = parts.nodes.remove(index);
         let at = group.at.clone();
         let id = group.id().to_owned();
         if let Err(detail) = dissolve_one(group, parts, findings) {
@@ -35,9 +36,6 @@ fn dissolve_one(
         return Err("the group has no nodes");
     };
     let mut inner = Parts::take(data, &at, findings);
-    if inner.nodes.iter().any(is_group) {
-        return Err("a group inside a group is not supported; ungroup it in LangFlow");
-    }
     let node = group.value.pointer("/data/node").and_then(Value::as_object).cloned();
     let node = node.unwrap_or_default();
     set_fields(&node, &mut inner.nodes)?;
@@ -104,14 +102,21 @@ fn point(
     id: &str,
     name: &str,
 ) -> Result<(), &'static str> {
-    if name.is_empty() || !nodes.iter().any(|node| node.id() == id) {
+    let vertex = nodes.iter().find(|node| node.id() == id).filter(|_| !name.is_empty());
+    let Some(vertex) = vertex else {
         return Err("an edge at the group has no `proxy` that names one of its vertices");
-    }
+    };
+    // A vertex that is a group says where its field goes on; another has none.
+    let onward =
+        vertex.value.pointer("/data/node/template").and_then(|t| t.get(name)?.get("proxy"));
     edge[end] = id.into();
     let handle = edge.pointer_mut(&format!("/data/{handle}"));
     let handle = handle.and_then(Value::as_object_mut).ok_or("an edge has no handles")?;
     handle.insert("id".into(), id.into());
     handle.insert(member.into(), name.into());
+    if end == "target" {
+        handle.insert("proxy".into(), onward.cloned().unwrap_or_default());
+    }
     Ok(())
 }
 

@@ -63,6 +63,15 @@ pub(super) fn read(vertex: &Vertex<'_>, fed: &BTreeSet<&str>, findings: &mut Fin
     params
 }
 
+/// Whether a component's session is that of the run: it has the field, and nothing in it
+/// (`lfx.run._defaults.apply_run_defaults`).
+pub(super) fn takes_session(vertex: &Vertex<'_>, fed: &BTreeSet<&str>, params: &Params) -> bool {
+    const FIELD: &str = "session_id";
+    vertex.template.get(FIELD).is_some_and(Value::is_object)
+        && !fed.contains(FIELD)
+        && !params.values.get(FIELD).is_some_and(is_true)
+}
+
 /// `override_skip` wins over a field's type and visibility. The source is not a value.
 fn is_skipped(name: &str, field: &Value) -> bool {
     let hidden = kind(field) == "other" || !flag(field, "show");

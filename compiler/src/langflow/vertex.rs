@@ -53,6 +53,18 @@ impl<'a> Vertex<'a> {
         self.outputs.get(name).copied()
     }
 
+    /// The outputs that the export declares, in order, and the methods that give them. They count, and
+    /// not those of the source: the editor lets a person choose among outputs
+    /// (`Component.map_outputs`).
+    pub(super) fn methods(&self) -> Vec<(String, String)> {
+        let text =
+            |output: &Value, name| output.get(name).and_then(Value::as_str).map(str::to_owned);
+        let list = self.node.get("outputs").and_then(Value::as_array).into_iter().flatten();
+        let pairs =
+            list.filter_map(|output| Some((text(output, "name")?, text(output, "method")?)));
+        pairs.filter(|(_, method)| is_method(method)).collect()
+    }
+
     /// What a Loop's `done` is: exports up to LangFlow 1.4 declare it as `Data`.
     pub(super) fn done_as(&self) -> DoneAs {
         let types =
@@ -204,6 +216,12 @@ fn check_secrets(vertex: &Vertex<'_>, findings: &mut Findings) {
 pub(super) fn is_secret(field: &Value) -> bool {
     let kind = field.get("_input_type").and_then(Value::as_str);
     flag(field, "password") || kind == Some("SecretStrInput")
+}
+
+/// Whether this is a public method's name.
+fn is_method(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 /// Whether a member is `true`.

@@ -1,5 +1,7 @@
 //! The graph of a LangFlow export.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use colophon_model::Sha256;
 use serde_json::{Map, Value};
 
@@ -8,11 +10,30 @@ use super::Ident;
 /// The vertices of a flow that run, and the release they were made for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LangflowGraph {
-    /// The lfx release that knows the flow's components. Data.
-    pub lfx: String,
+    /// The lfx release that knows the flow's components.
+    pub lfx: &'static str,
     /// The vertices outside any loop body, each after all that feed it.
     pub nodes: Vec<LangflowNode>,
+    /// Components that give what no state can hold, such as a tool or a model: each is run by those
+    /// that it feeds, and is a node as well only when another of its outputs is data. Each after all
+    /// of them that feed it.
+    pub resources: Vec<Component>,
+    /// Where a run can begin, the default first; empty when there is one way only.
+    pub entries: Vec<LangflowEntry>,
 }
+
+/// A place where a run can begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LangflowEntry {
+    /// `webhook` or `chat`.
+    pub name: &'static str,
+    /// Ids of the vertices that run then.
+    pub runs: BTreeSet<String>,
+}
+
+/// By router, the outputs of it that lead to a vertex. When a router stops all of these, the vertex
+/// is left out.
+pub type Routes = BTreeMap<String, BTreeSet<String>>;
 
 /// One vertex.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,12 +89,24 @@ pub struct Component {
     pub inputs: Vec<LangflowInput>,
     /// Outputs that have a consumer, sorted; empty means all.
     pub outputs: Vec<String>,
+    /// Names of all outputs that the export declares, in order, and of the methods that give them.
+    pub methods: Vec<(String, String)>,
+    /// Who an agent speaks as: the `sender_name` of the flow's chat output.
+    pub speaker: Option<String>,
     /// Fields whose value is the name of a variable of the environment, sorted.
     pub env: Vec<String>,
     /// Fields whose value is a table, which the component expects as a data frame, sorted.
     pub frames: Vec<String>,
     /// The field that takes the run's input.
     pub run_input: Option<&'static str>,
+    /// The only entry for which it does.
+    pub entry: Option<&'static str>,
+    /// Whether its empty field `session_id` takes the run's session.
+    pub session: bool,
+    /// Routers that can leave it out.
+    pub routes: Routes,
+    /// Whether it is the last of a Loop's body, whose output is the result of an iteration.
+    pub ends_iteration: bool,
 }
 
 /// One edge, seen from the vertex it feeds.
@@ -87,6 +120,10 @@ pub struct LangflowInput {
     pub output: String,
     /// Whether the field collects several values.
     pub list: bool,
+    /// The vertex that feeds it, when it is run for this edge and not found in the state.
+    pub resource: Option<Ident>,
+    /// What the field is when a router left out the vertex that feeds it.
+    pub default: Value,
 }
 
 /// A Loop and its body.
@@ -104,6 +141,8 @@ pub struct LangflowLoop {
     pub done_as: DoneAs,
     /// Fields that edges feed.
     pub inputs: Vec<LangflowInput>,
+    /// Routers that can leave it out.
+    pub routes: Routes,
 }
 
 /// What a Loop's `done` output is: it changed between LangFlow 1.4 and 1.5.

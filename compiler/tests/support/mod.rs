@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
+pub(crate) mod generated;
+pub(crate) mod hello;
+
 use std::process::Command;
 use std::sync::LazyLock;
 

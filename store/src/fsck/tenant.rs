@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use colophon_model::{
-    BuildRecord, LogEntry, Oid, Ordinal, Sha256, TagObject, TenantBranch, TenantSlug, TenantUid,
+    BuildKind, BuildRecord, LogEntry, Oid, Ordinal, Sha256, TagObject, TenantBranch, TenantSlug,
+    TenantUid,
 };
 
 use super::FsckReport;
 use crate::rows::{
-    BuildNumber, BundleAlias, Effect, FlowClaim, FlowHead, FlowOwner, GitOid, MirrorRow,
+    BuildNumber, BundleAlias, Effect, FlowClaim, FlowGone, FlowHead, FlowOwner, GitOid, MirrorRow,
     MirrorState, MirrorTag, OutboxRow, QuotaStamp, RefRow, SlugOf, TenantHead, TenantRow, TufFile,
 };
 use crate::{Error, View, reach};
@@ -59,6 +60,7 @@ impl Check<'_> {
         };
         self.builds(&head)?;
         self.flows()?;
+        self.gone_flows()?;
         self.log(&head)?;
         self.refs(&head)?;
         self.quota(&head)?;
@@ -110,6 +112,19 @@ impl Check<'_> {
             };
             if claim.is_none_or(|claim| claim.flow != flow) {
                 self.problem("E_FLOW_CLAIM", format!("flow {flow} is not claimed by its owner"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A flow that was deleted has a build that says so, and no head.
+    fn gone_flows(&mut self) -> Result<(), Error> {
+        for row in self.view.scan::<FlowGone>(&self.uid) {
+            let ((_, flow), gone) = row?;
+            let record = self.view.get::<BuildRecord>(&(self.uid, gone.build))?;
+            let deleted = record.is_some_and(|r| r.kind == BuildKind::Deletion && r.flow == flow);
+            if !deleted || self.view.get::<FlowHead>(&(self.uid, flow.clone()))?.is_some() {
+                self.problem("E_FLOW_GONE", format!("flow {flow} was not deleted, or is back"));
             }
         }
         Ok(())

@@ -45,6 +45,21 @@ pub struct EdgeHead {
 
 json_row!(FlowHead, FlowHead, (TenantUid, FlowId));
 
+/// What remains of a flow that was deleted, until it comes back: its order and the numbers of its
+/// bundles go on from here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlowGone {
+    /// The build that deleted it.
+    pub build: BuildId,
+    /// The highest revision built before, when any had one.
+    pub revision: Option<u64>,
+    /// The highest number of a bundle before.
+    pub edge_seq: u64,
+}
+
+json_row!(FlowGone, FlowGone, (TenantUid, FlowId));
+
 /// The flow id that a builder's flow has claimed. Never given up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

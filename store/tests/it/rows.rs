@@ -10,9 +10,9 @@ use colophon_model::{
     Target, TenantSlug, UnixMillis,
 };
 use colophon_store::rows::{
-    BuildNumber, BundleAlias, EdgeHead, Effect, FirstCommit, FlowClaim, FlowHead, FlowOwner,
-    GitOid, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow, QuotaStamp, RefRow, RootsOrigin,
-    SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TufFile,
+    BuildNumber, BundleAlias, EdgeHead, Effect, FirstCommit, FlowClaim, FlowGone, FlowHead,
+    FlowOwner, GitOid, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow, QuotaStamp, RefRow,
+    RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TufFile,
 };
 use colophon_store::{Row, Table};
 use proptest::prelude::*;
@@ -144,6 +144,7 @@ fn record() -> BuildRecord {
         gates: vec![GateResult::passed("parse")],
         manifest: None,
         signatures: None,
+        kind: colophon_model::BuildKind::Delivery,
         failure: None,
     }
 }
@@ -256,6 +257,12 @@ fn every_row_round_trips_and_refuses_junk() {
     strict(&uid(1), &FirstCommit { commit: oid(1), signature: Some(signature()) });
     strict(&uid(1), &FirstCommit { commit: oid(1), signature: None });
     strict(&(uid(1), flow()), &flow_head());
+    let gone = FlowGone { build: build_id(), revision: Some(7), edge_seq: 3 };
+    strict(&(uid(1), flow()), &gone);
+    let rebuild = colophon_model::BuildKind::Rebuild { index: 1, of: 3 };
+    strict(&(uid(1), build_id()), &BuildRecord { kind: rebuild, ..record() });
+    let deletion = colophon_model::BuildKind::Deletion;
+    strict(&(uid(1), build_id()), &BuildRecord { kind: deletion, ..record() });
     strict(&(uid(1), FlowSource::Langflow, native()), &FlowClaim { flow: flow() });
     strict(&(uid(1), flow()), &FlowOwner { source: FlowSource::Builder, native: native() });
     strict(&(uid(1), flow(), digest(1)), &SeenPlan);

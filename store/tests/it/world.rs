@@ -302,6 +302,7 @@ impl Tenant {
             gates: Vec::new(),
             manifest: Some(built.manifest),
             signatures: None,
+            kind: colophon_model::BuildKind::Delivery,
             failure: None,
         }
     }

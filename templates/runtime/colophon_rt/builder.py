@@ -308,7 +308,8 @@ async def _iterate(loop: Loop, scope: Scope, state: State, body: Any) -> Any:
             "out": merge(state.get("out"), here),
             "went": merge(state.get("went"), {loop.id: True}),
         }
-        done = await body.ainvoke(inner)
+        # A body keeps no checkpoints; with durability "sync", LangGraph would wait for one.
+        done = await body.ainvoke(inner, durability="async")
         results.append(
             {name: done["out"][name] for name in loop.body if name in done["out"]}
         )

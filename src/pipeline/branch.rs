@@ -1,0 +1,131 @@
+//! A tenant's branch on its way from one commit to the next.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
+
+use colophon_gitbridge::{Appended, Change as GitChange, Signer};
+use colophon_model::{
+    Artifact, ArtifactPath, BuildTag, FlowId, Stamp, Target, TenantBranch, TenantManifest,
+    TenantUid, UnixMillis,
+};
+use colophon_store::rows::{FlowHead, RefRow, TenantHead, TenantRow};
+use colophon_store::{Change, View};
+use colophon_trust::TenantKeys;
+
+use super::files::{manifest_path, put};
+use super::{BuildError, Press};
+use crate::feed;
+use crate::projection::commits::{self, BuildCommit};
+use crate::projection::{TenantLog, record_objects};
+
+/// Files of a commit, by path. Flows of a rebuild share some.
+pub(super) type Files<'a> = BTreeMap<&'a ArtifactPath, &'a Artifact>;
+
+/// What a commit rests on, and what the flows are after it.
+pub(super) struct Branch<'a> {
+    /// Whose branch.
+    pub(super) tenant: &'a TenantRow,
+    /// The tenant's head before the commit.
+    pub(super) before: TenantHead,
+    /// The commit's time.
+    pub(super) stamp: Stamp,
+    /// Every flow's head: before the commit, and after it once the caller has changed it.
+    pub(super) flows: BTreeMap<FlowId, FlowHead>,
+}
+
+impl<'a> Branch<'a> {
+    /// The branch as `view` shows it, before a commit at `now` or a little later.
+    pub(super) fn settle(
+        view: &View,
+        tenant: &'a TenantRow,
+        now: UnixMillis,
+    ) -> Result<Self, BuildError> {
+        let before = view.get::<TenantHead>(&tenant.uid)?.ok_or(BuildError::TenantGone)?;
+        let rows = view.scan::<FlowHead>(&tenant.uid);
+        let flows: Result<_, _> = rows.map(|row| row.map(|((_, id), head)| (id, head))).collect();
+        let stamp = Stamp::after(before.stamp, now);
+        Ok(Self { tenant, before, stamp, flows: flows? })
+    }
+
+    pub(super) fn uid(&self) -> TenantUid {
+        self.tenant.uid
+    }
+
+    /// The tags of a build for `targets`.
+    pub(super) fn tags(&self, targets: &BTreeSet<Target>) -> Vec<BuildTag> {
+        let tag = |target: &Target| BuildTag::new(self.tenant.slug.clone(), self.stamp, *target);
+        targets.iter().map(tag).collect()
+    }
+
+    /// The manifest of the branch with the flows as they are now.
+    pub(super) fn manifest(&self) -> TenantManifest {
+        let flows = self.flows.iter().map(|(id, head)| (id.clone(), head.manifest.clone()));
+        TenantManifest::new(self.tenant.slug.clone(), flows.collect())
+    }
+
+    /// Files that `flow` had on the branch and that no flow has now.
+    pub(super) fn orphans(&self, flow: &FlowId, before: Option<&FlowHead>) -> Vec<ArtifactPath> {
+        let current = self.flows.get(flow).map(|head| &head.manifest);
+        let held = |path: &_| self.flows.values().any(|head| commits::holds(&head.manifest, path));
+        commits::orphans(before.map(|head| &head.manifest), current, held)
+    }
+
+    /// Makes the commit with its tags, and moves the branch to it.
+    pub(super) fn commit(
+        &self,
+        press: &Press,
+        view: &View,
+        change: &mut Change,
+        commit: &BuildCommit<'_>,
+        (files, orphans): (&Files<'_>, &[ArtifactPath]),
+        manifest: &Artifact,
+    ) -> Result<Appended, BuildError> {
+        let (uid, path) = (self.uid(), manifest_path());
+        let mut changes: Vec<_> = files.iter().map(|(path, file)| put((path, file))).collect();
+        changes.push(put((&path, manifest)));
+        changes.extend(orphans.iter().map(|path| GitChange::Remove { path }));
+        let log = TenantLog::new(view, uid);
+        let (parent, signer) = (self.before.tip, Some(&press.signer as &dyn Signer));
+        let appended = commit.append(&log, parent, &changes, &commit.tags()?, signer)?;
+        record_objects(change, uid, &appended);
+        let branch = TenantBranch::new(self.tenant.slug.clone()).full_name();
+        change.put::<RefRow>(&(uid, branch), &RefRow { oid: appended.commit, peeled: None });
+        for (tag, object) in commit.tags.iter().zip(&appended.tags) {
+            let row = RefRow { oid: object.oid, peeled: Some(object.target) };
+            change.put::<RefRow>(&(uid, tag.full_name()), &row);
+        }
+        Ok(appended)
+    }
+
+    /// New TUF metadata over the bundles that the flows have now; returns its version.
+    pub(super) fn publish(
+        &self,
+        press: &Press,
+        change: &mut Change,
+        now: UnixMillis,
+    ) -> Result<u64, BuildError> {
+        let bundles = self.flows.values().filter_map(|head| head.edge.as_ref());
+        let version = NonZeroU64::MIN.saturating_add(self.before.tuf_version);
+        let keys = TenantKeys::derive(&press.keys.trust_seed(), self.uid());
+        feed::publish(change, &keys, self.uid(), version, &feed::targets(bundles), now)?;
+        Ok(version.get())
+    }
+
+    /// The tenant's head after the commit, with so many builds more.
+    pub(super) fn after(&self, builds: u64, appended: &Appended, tuf_version: u64) -> TenantHead {
+        TenantHead {
+            builds: self.before.builds + builds,
+            stamp: Some(self.stamp),
+            tip: Some(appended.commit),
+            next_ordinal: self.before.next_ordinal + appended.entries.len() as u32,
+            tuf_version,
+            quota: self.before.quota.clone(),
+        }
+    }
+
+    /// Puts the tenant's head. The check on the one before is what two racing builds meet at.
+    pub(super) fn put_head(&self, change: &mut Change, after: &TenantHead) {
+        let uid = self.uid();
+        change.expect::<TenantHead>(&uid, Some(&self.before)).put::<TenantHead>(&uid, after);
+    }
+}
