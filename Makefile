@@ -32,7 +32,7 @@ test-clients: ## Build gix and fetch JGit, and let them read a tenant
 	@tests/setup.sh clients
 	$(CARGO) test --locked --test clients -- --nocapture
 
-test-oracle: ## Generated LangFlow modules beside lfx: every output of every component, on 35 flows
+test-oracle: ## Generated LangFlow modules beside lfx: every output of every component, on 36 flows
 	@tests/setup.sh oracle
 	COLOPHON_ORACLE=all $(CARGO) test --locked -p colophon-compiler --test oracle -- --nocapture
 

@@ -19,6 +19,7 @@ import asyncio
 import importlib
 import json
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -30,6 +31,8 @@ from typing import Any
 
 from model_server import HOST
 
+# How messages write the time, which a text may quote.
+TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ UTC")
 TIME_LIMIT = 90  # seconds a run
 # What differs between two runs of one flow: ids, times, and where a message was shown.
 CHANCE = {
@@ -195,6 +198,8 @@ def plain(value: Any) -> Any:
 def strip(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: strip(item) for key, item in value.items() if key not in CHANCE}
+    if isinstance(value, str):
+        return TIME.sub("<time>", value)
     return [strip(item) for item in value] if isinstance(value, list) else value
 
 

@@ -33,7 +33,7 @@ const DRAWN: [&str; 13] = [
 ];
 
 /// Exports that others drew, below `.cache`.
-const EXPORTS: [&str; 24] = [
+const EXPORTS: [&str; 23] = [
     "lfx-0.1.13/SimpleAPITest.json",
     "lfx-0.1.13/WebhookTest.json",
     "lfx-0.1.13/env_variable_test.json",
@@ -48,7 +48,6 @@ const EXPORTS: [&str; 24] = [
     "langflow-0.5.1/Basic Prompt Chaining.json",
     "langflow-0.5.1/Memory Chatbot.json",
     "langflow-0.5.1/SEO Keyword Generator.json",
-    "langflow-0.5.1/Research Translation Loop.json",
     "langflow-0.5.1/Twitter Thread Generator.json",
     "langflow-1.13.0/Basic Prompting.json",
     "langflow-1.13.0/Image Sentiment Analysis.json",
