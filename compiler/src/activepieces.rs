@@ -20,7 +20,6 @@ mod render;
 mod router;
 mod step;
 mod trigger;
-mod typescript;
 mod version;
 
 use serde_json::Value;
@@ -65,7 +64,6 @@ macro_rules! runtime {
 pub(crate) const RUNTIME: &[Source<'static>] = runtime![
     "activepieces.py",
     "activepieces_cli.py",
-    "activepieces_code.mjs",
     "activepieces_code.py",
     "activepieces_conditions.py",
     "activepieces_date_helper.py",
@@ -76,6 +74,13 @@ pub(crate) const RUNTIME: &[Source<'static>] = runtime![
     "activepieces_store.py",
     "activepieces_text.mjs",
     "activepieces_values.py",
+];
+
+/// What it shares with the Builder's.
+const SHARED: &[&str] = &[
+    "app/colophon_rt/javascript.mjs",
+    "app/colophon_rt/javascript.py",
+    "app/colophon_rt/requirements.txt",
 ];
 
 /// Reads a flow. All problems are reported at once.

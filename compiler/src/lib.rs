@@ -14,6 +14,7 @@ mod compiler;
 mod edge;
 mod error;
 mod gate;
+mod javascript;
 mod json;
 mod langflow;
 mod literal;

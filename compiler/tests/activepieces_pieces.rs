@@ -229,20 +229,20 @@ fn code_is_bounded_and_checked() {
     branch.script(
         r#"
 import asyncio, glob
-from app.colophon_rt import activepieces_code as code
+from app.colophon_rt import activepieces_code as code, javascript
 from app.flows.acme_inc import flow_demo as flow
 code.SECONDS = 1.0
 sha256 = flow.C_spin.script
 try:
     asyncio.run(code.run_script(sha256, {}))
-except code.CodeFailed as error:
+except javascript.CodeFailed as error:
     assert "longer than 1 seconds" in str(error), error
 else:
     raise AssertionError("it ended")
 open(f"app/components/{sha256}.mjs", "a").write("\n")
 try:
-    code.script(sha256)
-except code.CodeFailed as error:
+    javascript.script(sha256)
+except javascript.CodeFailed as error:
     assert "is not what was compiled" in str(error)
 else:
     raise AssertionError("a changed script was taken")

@@ -56,7 +56,8 @@ fn a_flow_brings_code_only_where_the_tenant_may() {
 /// The source is a file by its hash, byte for byte, and no generated module holds any of it.
 #[test]
 fn a_source_is_a_file_of_its_own() {
-    for source in [SOURCE, "\"\"\"; import os # '", "<< x >> {% y %} ${z}\r\n\u{2028}"] {
+    for text in ["", "\"\"\"; import os # '", "<< x >> {% y %} ${z}\r\n\u{2028}"] {
+        let source = &format!("{SOURCE}/* {text} */");
         let compiled = compile(source);
         let hash = Sha256::of(source.as_bytes());
         assert_eq!(text(&compiled.cloud, &format!("app/components/{hash}.mjs")), source);
@@ -67,13 +68,33 @@ fn a_source_is_a_file_of_its_own() {
     }
 }
 
+/// What is no JavaScript, or needs other code, is refused with its place before anything runs.
+#[test]
+fn a_source_that_cannot_run_is_refused() {
+    for (source, code, said) in [
+        ("export default (", "E_CODE_SYNTAX", "line 1, column"),
+        ("export default (a: number) => a", "E_CODE_SYNTAX", "line 1, column 18"),
+        ("export const code = () => 1", "E_CODE_SYNTAX", "does not export"),
+        ("import fs from 'fs';\nexport default fs", "E_CODE_DEPENDENCIES", "an `import`"),
+        ("export default () => import('fs')", "E_CODE_DEPENDENCIES", "an `import()`"),
+    ] {
+        let body = flow(source).to_string();
+        let parsed =
+            compiler().parse(body.as_bytes(), CodePolicy::AllowCustom, &Limits::default());
+        let problems = parsed.unwrap_err();
+        let problem = &problems.as_slice()[0];
+        assert_eq!((problem.code, problem.pointer.as_str()), (code, "/nodes/1/source"), "{source}");
+        assert!(problem.detail.contains(said), "{source}: {}", problem.detail);
+    }
+}
+
 const RUN: &str = r#"
 import asyncio, json, os, pathlib, sys
 sys.path.insert(0, sys.argv[1])
 from app.colophon_rt import javascript
 os.environ["SECRET"] = "hidden"
 components = pathlib.Path(sys.argv[1]) / "app/components"
-run = lambda name, given: asyncio.run(javascript.run(name, given))
+run = lambda name, given: asyncio.run(javascript.run(javascript.script(name), given))
 
 def keep(source):
     import hashlib
@@ -105,12 +126,12 @@ fails(sys.argv[2], "is not what was compiled")
 async def limited():
     name = keep("export default () => { while (true); }")
     try:
-        await asyncio.wait_for(javascript.run(name, {}), 1)
+        await asyncio.wait_for(javascript.run(javascript.script(name), {}), 1)
     except asyncio.TimeoutError:
         return
     raise AssertionError("no time limit")
 asyncio.run(limited())
-assert os.popen("ps -e -o args").read().count("javascript.mjs " + sys.argv[1]) == 0
+assert os.popen("ps -e -o args").read().count(sys.argv[1] + "/app/colophon_rt/javascript.mjs") == 0
 "#;
 
 /// In Node.js, with nothing of the environment, within limits, and gone when the time is over.

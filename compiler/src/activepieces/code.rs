@@ -4,7 +4,7 @@ use colophon_model::Sha256;
 use serde_json::Value;
 
 use super::read::{Here, Reader};
-use super::typescript::{self, Fault};
+use crate::javascript;
 use crate::plan::activepieces::Code;
 use crate::policy::CodePolicy;
 use crate::problem::Pointer;
@@ -77,33 +77,17 @@ fn compile(text: &str, at: &Pointer, step: &str, reader: &mut Reader<'_>) -> Opt
         reader.report("E_TOO_LARGE", at, step, detail);
         return None;
     }
-    match typescript::compile(text) {
+    match javascript::compile(text) {
         Ok(javascript) => Some(javascript),
         Err(faults) => {
             for fault in faults {
-                let (code, detail) = describe(&fault);
-                reader.report(code, at, step, detail);
+                let code = match fault.is_import() {
+                    true => "E_AP_CODE_DEPENDENCIES",
+                    false => "E_AP_CODE_SYNTAX",
+                };
+                reader.report(code, at, step, fault.to_string());
             }
             None
-        }
-    }
-}
-
-fn describe(fault: &Fault) -> (&'static str, String) {
-    match fault {
-        Fault::Syntax { place, message } => {
-            ("E_AP_CODE_SYNTAX", format!("line {}, column {}: {message}", place.line, place.column))
-        }
-        Fault::Import { place, what } => (
-            "E_AP_CODE_DEPENDENCIES",
-            format!(
-                "line {}, column {}: {what} brings in other code; only the language itself is there",
-                place.line, place.column
-            ),
-        ),
-        Fault::NoCode => ("E_AP_CODE_SYNTAX", "the source exports no function `code`".to_owned()),
-        Fault::Failed => {
-            ("E_AP_CODE_SYNTAX", "the source could not be compiled to JavaScript".to_owned())
         }
     }
 }

@@ -6,7 +6,7 @@ use colophon_model::Sha256;
 use serde_json::{Map, Value, json};
 use tera::Context;
 
-use super::RUNTIME;
+use super::{RUNTIME, SHARED};
 use crate::cloud;
 use crate::module::{Module, Names, path};
 use crate::plan::Plan;
@@ -15,9 +15,6 @@ use crate::plan::activepieces::{
 };
 use crate::shape;
 use crate::templates::context;
-
-/// The file of the Builder's runtime that says which packages are needed: these flows need the same.
-const REQUIREMENTS: &str = "app/colophon_rt/requirements.txt";
 
 /// The files of `graph`, the runtime and the JavaScript among them.
 pub(crate) fn modules(plan: &Plan, graph: &ActivepiecesGraph, names: Names<'_>) -> Vec<Module> {
@@ -47,7 +44,7 @@ pub(crate) fn modules(plan: &Plan, graph: &ActivepiecesGraph, names: Names<'_>) 
             &shape::SMOKE,
         ),
     ];
-    let shared = cloud::RUNTIME.iter().filter(|(at, _)| *at == REQUIREMENTS);
+    let shared = cloud::RUNTIME.iter().filter(|(at, _)| SHARED.contains(at));
     modules
         .extend(RUNTIME.iter().chain(shared).map(|(at, text)| Module::verbatim(path(*at), *text)));
     // Code carriers: taken as they stand, for their name is the hash of their bytes.

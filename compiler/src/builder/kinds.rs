@@ -8,6 +8,7 @@ use super::expr::{Expressions, credential_only, has_reference};
 use super::node::{Kind, RawNode};
 use super::object::Object;
 use super::{router, secrets, steps};
+use crate::javascript;
 use crate::plan::Ident;
 use crate::plan::builder::{
     CloudKind, CodeJs, CredentialRef, HttpRequest, LlmChat, Loop, Part, Region, Template, Trigger,
@@ -244,6 +245,11 @@ fn read_code(object: &mut Object<'_, '_>, raw: &mut RawNode) -> Option<CodeJs> {
     if source.trim().is_empty() || source.len() > MAX_SOURCE {
         let detail = format!("1 to {MAX_SOURCE} bytes of JavaScript are expected");
         object.report("E_SCHEMA", "source", detail);
+    } else if let Err(faults) = javascript::check(source) {
+        for fault in faults {
+            let code = if fault.is_import() { "E_CODE_DEPENDENCIES" } else { "E_CODE_SYNTAX" };
+            object.report(code, "source", fault.to_string());
+        }
     }
     let place = object.place().key("input");
     let pairs = object.pairs("input");

@@ -13,10 +13,11 @@ from typing import Annotated, Any, TypedDict
 
 from langgraph.errors import GraphBubbleUp
 
-from app.colophon_rt.activepieces_code import run_script, script
+from app.colophon_rt.activepieces_code import run_script
 from app.colophon_rt.activepieces_conditions import holds
 from app.colophon_rt.activepieces_pieces import PIECES, Context
 from app.colophon_rt.activepieces_values import value
+from app.colophon_rt.javascript import script
 
 __all__ = [
     "Code",

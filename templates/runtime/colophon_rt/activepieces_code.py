@@ -1,144 +1,31 @@
-"""CODE steps: JavaScript in a process of its own.
-
-Node.js gets an empty environment, the input as JSON on its standard input, a time limit, and a limit on
-what it may write. That is no sandbox: the code can do what the process's user may. Run flows with code
-as a user that may do little.
-"""
+"""CODE steps, and the pieces of this runtime that are JavaScript: run as javascript.py says, for a
+minute at most."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
-import json
-import os
 import pathlib
-import shutil
-import signal
 from typing import Any
 
-from app.colophon_rt.activepieces_values import parse_json
+from app.colophon_rt import javascript
 
 SECONDS = 60.0
-GRACE_SECONDS = 5.0
-MEMORY_MIB = 256
-MAX_INPUT = 16 * 1024 * 1024
-MAX_OUTPUT = 8 * 1024 * 1024
-MAX_LOG = 64 * 1024
 
 HERE = pathlib.Path(__file__).resolve().parent
-COMPONENTS = HERE.parent / "components"
-
-
-class CodeFailed(RuntimeError):
-    """The code threw, ran too long, or wrote too much."""
-
-
-def script(sha256: str) -> str:
-    """The JavaScript with that hash, which is checked."""
-    source = (COMPONENTS / f"{sha256}.mjs").read_bytes()
-    if hashlib.sha256(source).hexdigest() != sha256:
-        raise CodeFailed(f"app/components/{sha256}.mjs is not what was compiled")
-    return source.decode()
 
 
 async def run_script(sha256: str, inputs: Any) -> Any:
     """What the function `code` of a script returns."""
-    return await run_javascript(script(sha256), inputs)
+    return await _run(javascript.script(sha256), inputs)
 
 
 async def run_own(name: str, inputs: Any) -> Any:
     """What the function `code` of a script of this runtime returns."""
-    return await run_javascript((HERE / name).read_text(encoding="utf-8"), inputs)
+    return await _run((HERE / name).read_text(encoding="utf-8"), inputs)
 
 
-async def run_javascript(source: str, inputs: Any) -> Any:
-    """What the function `code` of a module returns."""
-    node = os.environ.get("COLOPHON_NODE") or shutil.which("node")
-    if node is None:
-        raise CodeFailed("Node.js is needed for CODE steps, and is not on the PATH")
-    request = json.dumps({"source": source, "input": inputs}).encode()
-    if len(request) > MAX_INPUT:
-        raise CodeFailed(f"the input is larger than {MAX_INPUT} bytes")
-    process = await asyncio.create_subprocess_exec(
-        node,
-        f"--max-old-space-size={MEMORY_MIB}",
-        str(HERE / "activepieces_code.mjs"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={},
-        start_new_session=True,
-    )
+async def _run(source: str, inputs: Any) -> Any:
     try:
-        output, log = await asyncio.wait_for(_talk(process, request), SECONDS)
+        return await asyncio.wait_for(javascript.run(source, inputs, "code"), SECONDS)
     except asyncio.TimeoutError:
-        raise CodeFailed(f"the code ran longer than {SECONDS:g} seconds") from None
-    finally:
-        await _end(process)
-    return _answer(output, log)
-
-
-async def _talk(process: Any, request: bytes) -> tuple[bytes, bytes]:
-    readers = [
-        asyncio.create_task(_read(process.stdout, MAX_OUTPUT)),
-        asyncio.create_task(_skim(process.stderr)),
-    ]
-    try:
-        process.stdin.write(request)
-        await process.stdin.drain()
-        process.stdin.close()
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # It ended by itself; its log says why.
-    try:
-        output, log = await asyncio.gather(*readers)
-    finally:
-        for reader in readers:
-            reader.cancel()
-        await asyncio.gather(*readers, return_exceptions=True)
-    return output, log
-
-
-async def _read(stream: asyncio.StreamReader, most: int) -> bytes:
-    found = bytearray()
-    while chunk := await stream.read(65536):
-        found += chunk
-        if len(found) > most:
-            raise CodeFailed(f"the code returned more than {most} bytes")
-    return bytes(found)
-
-
-async def _skim(stream: asyncio.StreamReader) -> bytes:
-    """The last of what was logged."""
-    found = b""
-    while chunk := await stream.read(65536):
-        found = (found + chunk)[-MAX_LOG:]
-    return found
-
-
-async def _end(process: Any) -> None:
-    """Ends the process and all that it started, but for what left its group."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(_gone(process), GRACE_SECONDS)
-
-
-async def _gone(process: Any) -> None:
-    """asyncio sees the end of a process when its pipes are read to their ends, and not before."""
-    for stream in (process.stdout, process.stderr):
-        while await stream.read(65536):
-            pass
-    await process.wait()
-
-
-def _answer(output: bytes, log: bytes) -> Any:
-    try:
-        answer = parse_json(output.decode())
-    except ValueError:
-        lines = log.decode(errors="replace").strip().splitlines()
-        shown = " ".join(lines[-5:])[-500:]
-        raise CodeFailed(f"the code ended without a result {shown}".strip()) from None
-    if "error" in answer:
-        raise CodeFailed(answer["error"])
-    return answer.get("output")
+        raise javascript.CodeFailed(f"the code ran longer than {SECONDS:g} seconds") from None

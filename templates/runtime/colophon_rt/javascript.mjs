@@ -1,6 +1,5 @@
-// Runs the function that a module exports by default: its input as JSON on standard input, {output} or
-// {error} on standard output. What the code logs goes to standard error.
-import { pathToFileURL } from "node:url";
+// Runs a function that a module exports: {source, export, input} on standard input, {output} or {error}
+// on standard output. What the code logs goes to standard error.
 
 const answer = process.stdout.write.bind(process.stdout);
 process.stdout.write = process.stderr.write.bind(process.stderr);
@@ -12,9 +11,10 @@ function finish(result) {
 async function main() {
   const chunks = [];
   for await (const chunk of process.stdin) chunks.push(chunk);
-  const input = JSON.parse(Buffer.concat(chunks).toString());
-  const { default: code } = await import(pathToFileURL(process.argv[2]).href);
-  if (typeof code !== "function") throw new Error("the source exports no function by default");
+  const { source, export: name, input } = JSON.parse(Buffer.concat(chunks).toString());
+  const encoded = Buffer.from(source).toString("base64");
+  const code = (await import(`data:text/javascript;base64,${encoded}`))[name];
+  if (typeof code !== "function") throw new Error(`the source exports no function \`${name}\``);
   return { output: await code(input) };
 }
 

@@ -1,13 +1,14 @@
-"""JavaScript of `code.js` nodes, each run in a process of its own.
+"""JavaScript that a flow brings, each call in a process of its own.
 
-Node.js gets an empty environment, an empty folder to work in, the input as JSON on its standard input,
-a time limit from its node, and a limit on what it may write. That is no sandbox: the code can do what
-the process's user may. Run flows with code as a user that may do little.
+Node.js gets an empty environment, an empty folder to work in, the source and its input as JSON on its
+standard input, a time limit from its caller, and a limit on what it may write. That is no sandbox: the
+code can do what the process's user may. Run flows with code as a user that may do little.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+GRACE_SECONDS = 5.0
 MEMORY_MIB = 256
 MAX_INPUT = 16 * 1024 * 1024
 MAX_OUTPUT = 8 * 1024 * 1024
@@ -29,15 +31,20 @@ class CodeFailed(RuntimeError):
     """The code threw, wrote too much, or ended without a result."""
 
 
-async def run(sha256: str, given: Any) -> Any:
-    """What the function that app/components/<sha256>.mjs exports by default returns."""
-    script = HERE.parent / "components" / f"{sha256}.mjs"
-    if hashlib.sha256(script.read_bytes()).hexdigest() != sha256:
+def script(sha256: str) -> str:
+    """The source of app/components/<sha256>.mjs, whose hash is checked."""
+    source = (HERE.parent / "components" / f"{sha256}.mjs").read_bytes()
+    if hashlib.sha256(source).hexdigest() != sha256:
         raise CodeFailed(f"app/components/{sha256}.mjs is not what was compiled")
+    return source.decode()
+
+
+async def run(source: str, given: Any, export: str = "default") -> Any:
+    """What the function that a module exports under that name returns."""
     node = os.environ.get("COLOPHON_NODE") or shutil.which("node")
     if node is None:
-        raise CodeFailed("Node.js is needed for code.js, and is not on the PATH")
-    request = json.dumps(given).encode()
+        raise CodeFailed("Node.js is needed for code of a flow, and is not on the PATH")
+    request = json.dumps({"source": source, "export": export, "input": given}).encode()
     if len(request) > MAX_INPUT:
         raise CodeFailed(f"the input is larger than {MAX_INPUT} bytes")
     with tempfile.TemporaryDirectory() as folder:
@@ -45,7 +52,6 @@ async def run(sha256: str, given: Any) -> Any:
             node,
             f"--max-old-space-size={MEMORY_MIB}",
             str(HERE / "javascript.mjs"),
-            str(script),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -61,8 +67,10 @@ async def run(sha256: str, given: Any) -> Any:
 
 
 async def _talk(process: Any, request: bytes) -> tuple[bytes, bytes]:
-    output = asyncio.create_task(_read(process.stdout))
-    log = asyncio.create_task(_skim(process.stderr))
+    readers = [
+        asyncio.create_task(_read(process.stdout)),
+        asyncio.create_task(_skim(process.stderr)),
+    ]
     try:
         process.stdin.write(request)
         await process.stdin.drain()
@@ -70,10 +78,12 @@ async def _talk(process: Any, request: bytes) -> tuple[bytes, bytes]:
     except (BrokenPipeError, ConnectionResetError):
         pass  # It ended by itself; its log says why.
     try:
-        return await output, await log
+        output, log = await asyncio.gather(*readers)
     finally:
-        output.cancel()
-        log.cancel()
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+    return output, log
 
 
 async def _read(stream: asyncio.StreamReader) -> bytes:
@@ -94,11 +104,18 @@ async def _skim(stream: asyncio.StreamReader) -> bytes:
 
 
 async def _end(process: Any) -> None:
-    """Ends the process and all that it started."""
-    try:
+    """Ends the process and all that it started, but for what left its group."""
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(_gone(process), GRACE_SECONDS)
+
+
+async def _gone(process: Any) -> None:
+    """asyncio sees the end of a process when its pipes are read to their ends, and not before."""
+    for stream in (process.stdout, process.stderr):
+        while await stream.read(65536):
+            pass
     await process.wait()
 
 

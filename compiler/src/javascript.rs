@@ -1,31 +1,35 @@
-//! TypeScript to JavaScript, by oxc: types go, nothing else changes.
+//! The code that a flow brings, read by oxc: checked, and for TypeScript the types taken out. Nothing
+//! else changes.
+
+use std::fmt;
+use std::path::Path;
 
 use oxc::allocator::Allocator;
 use oxc::ast::ast::{
     CallExpression, Decorator, ExportAllDeclaration, ExportFromDeclaration, Expression,
-    ImportDeclaration, ImportExpression, Program, TSImportEqualsDeclaration,
+    ImportDeclaration, ImportExpression, Program, Statement, TSImportEqualsDeclaration,
 };
 use oxc::ast_visit::{Visit, walk};
 use oxc::codegen::Codegen;
 use oxc::diagnostics::{Diagnostics, OxcDiagnostic};
 use oxc::parser::Parser;
-use oxc::semantic::SemanticBuilder;
+use oxc::semantic::{Scoping, SemanticBuilder};
 use oxc::span::{SourceType, Span};
 use oxc::transformer::{TransformOptions, Transformer};
 
 /// A place in a source, counted from one; columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// The line.
-    pub(super) line: usize,
+    pub(crate) line: usize,
     /// The column.
-    pub(super) column: usize,
+    pub(crate) column: usize,
 }
 
 /// Why a source is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// It is no TypeScript.
+pub(crate) enum Fault {
+    /// It is no JavaScript, or TypeScript.
     Syntax {
         /// Where.
         place: Place,
@@ -39,8 +43,8 @@ pub(super) enum Fault {
         /// The construct.
         what: &'static str,
     },
-    /// It exports no `code`.
-    NoCode,
+    /// It does not export what is called.
+    NoExport,
     /// The compiler gave up.
     Failed,
 }
@@ -53,35 +57,90 @@ const STACK: usize = 256 << 20;
 /// At most so many faults of one source are told.
 const MOST: usize = 10;
 
-/// Compiles a module that exports the function `code`.
-pub(super) fn compile(source: &str) -> Result<String, Vec<Fault>> {
+impl Fault {
+    /// Whether the fault is that other code comes in.
+    pub(crate) const fn is_import(&self) -> bool {
+        matches!(self, Self::Import { .. })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax { place: Place { line, column }, message } => {
+                write!(f, "line {line}, column {column}: {message}")
+            }
+            Self::Import { place: Place { line, column }, what } => write!(
+                f,
+                "line {line}, column {column}: {what} brings in other code; only the language itself \
+                 is there"
+            ),
+            Self::NoExport => f.write_str("the source does not export the function that is called"),
+            Self::Failed => f.write_str("the source could not be read"),
+        }
+    }
+}
+
+/// What is called of a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Export {
+    /// `export const code = …`.
+    Code,
+    /// `export default …`.
+    Default,
+}
+
+/// JavaScript from a TypeScript module that exports the function `code`.
+pub(crate) fn compile(source: &str) -> Result<String, Vec<Fault>> {
+    deep(|| {
+        let allocator = Allocator::default();
+        let (mut program, scoping) = read(&allocator, source, SourceType::ts(), Export::Code)?;
+        let options = TransformOptions::default();
+        let work = Transformer::new(&allocator, Path::new("code.ts"), &options);
+        let done = work.build_with_scoping(scoping, &mut program);
+        refuse(source, &done.diagnostics)?;
+        Ok(Codegen::new().build(&program).code)
+    })
+}
+
+/// Checks a JavaScript module that exports a function by default.
+pub(crate) fn check(source: &str) -> Result<(), Vec<Fault>> {
+    deep(|| read(&Allocator::default(), source, SourceType::mjs(), Export::Default).map(|_| ()))
+}
+
+fn deep<T: Send>(work: impl FnOnce() -> Result<T, Vec<Fault>> + Send) -> Result<T, Vec<Fault>> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK);
-        let work = thread.spawn_scoped(scope, || compile_here(source));
+        let work = thread.spawn_scoped(scope, work);
         let done = work.ok().and_then(|work| work.join().ok());
         done.unwrap_or_else(|| Err(vec![Fault::Failed]))
     })
 }
 
-fn compile_here(source: &str) -> Result<String, Vec<Fault>> {
-    let allocator = Allocator::default();
-    let parsed = Parser::new(&allocator, source, SourceType::ts()).parse();
+fn read<'a>(
+    allocator: &'a Allocator,
+    source: &'a str,
+    kind: SourceType,
+    export: Export,
+) -> Result<(Program<'a>, Scoping), Vec<Fault>> {
+    let parsed = Parser::new(allocator, source, kind).parse();
     refuse(source, &parsed.diagnostics)?;
-    let mut program = parsed.program;
-    let exports_code = parsed.module_record.exported_bindings.keys().any(|name| name == "code");
+    let program = parsed.program;
+    let is_default = |statement: &Statement<'_>| {
+        matches!(statement, Statement::ExportDefaultDeclaration(_))
+    };
+    let exported = match export {
+        Export::Code => {
+            parsed.module_record.exported_bindings.keys().any(|name| name == "code")
+        }
+        Export::Default => program.body.iter().any(is_default),
+    };
     let analysis =
         SemanticBuilder::new().with_check_syntax_error(true).with_enum_eval(true).build(&program);
     refuse(source, &analysis.diagnostics)?;
     let scoping = analysis.semantic.into_scoping();
     check_imports(source, &program)?;
-    if !exports_code {
-        return Err(vec![Fault::NoCode]);
-    }
-    let options = TransformOptions::default();
-    let work = Transformer::new(&allocator, std::path::Path::new("code.ts"), &options);
-    let done = work.build_with_scoping(scoping, &mut program);
-    refuse(source, &done.diagnostics)?;
-    Ok(Codegen::new().build(&program).code)
+    if exported { Ok((program, scoping)) } else { Err(vec![Fault::NoExport]) }
 }
 
 fn refuse(source: &str, diagnostics: &Diagnostics) -> Result<(), Vec<Fault>> {
@@ -199,8 +258,21 @@ mod tests {
         };
         assert_eq!((place.line, place.column), (2, 9), "{message}");
         assert!(matches!(faults("let a; let a; export const code = 1")[0], Fault::Syntax { .. }));
-        assert_eq!(faults("export const cod = 1"), [Fault::NoCode]);
-        assert_eq!(faults(""), [Fault::NoCode]);
+        assert_eq!(faults("export const cod = 1"), [Fault::NoExport]);
+        assert_eq!(faults(""), [Fault::NoExport]);
+    }
+
+    #[test]
+    fn javascript_is_checked_as_such() {
+        assert_eq!(check("export default async ({ a }) => a"), Ok(()));
+        assert_eq!(check("const f = () => 1;\nexport default f;"), Ok(()));
+        for source in ["export const code = () => 1", "", "(a) => a"] {
+            assert_eq!(check(source), Err(vec![Fault::NoExport]), "{source}");
+        }
+        let typed = check("export default (a: number) => a").unwrap_err();
+        assert!(matches!(typed[..], [Fault::Syntax { .. }, ..]), "{typed:?}");
+        let imported = check("import fs from 'fs';\nexport default () => fs").unwrap_err();
+        assert!(imported[0].is_import() && imported[0].to_string().contains("line 1, column 1"));
     }
 
     /// Whatever way another module would come in.
