@@ -126,13 +126,10 @@ fn read<'a>(
     let parsed = Parser::new(allocator, source, kind).parse();
     refuse(source, &parsed.diagnostics)?;
     let program = parsed.program;
-    let is_default = |statement: &Statement<'_>| {
-        matches!(statement, Statement::ExportDefaultDeclaration(_))
-    };
+    let is_default =
+        |statement: &Statement<'_>| matches!(statement, Statement::ExportDefaultDeclaration(_));
     let exported = match export {
-        Export::Code => {
-            parsed.module_record.exported_bindings.keys().any(|name| name == "code")
-        }
+        Export::Code => parsed.module_record.exported_bindings.keys().any(|name| name == "code"),
         Export::Default => program.body.iter().any(is_default),
     };
     let analysis =

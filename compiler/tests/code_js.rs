@@ -56,9 +56,9 @@ fn a_flow_brings_code_only_where_the_tenant_may() {
 /// The source is a file by its hash, byte for byte, and no generated module holds any of it.
 #[test]
 fn a_source_is_a_file_of_its_own() {
-    for text in ["", "\"\"\"; import os # '", "<< x >> {% y %} ${z}\r\n\u{2028}"] {
-        let source = &format!("{SOURCE}/* {text} */");
-        let compiled = compile(source);
+    for inside in ["", "\"\"\"; import os # '", "<< x >> {% y %} ${z}\r\n\u{2028}"] {
+        let source = format!("{SOURCE}/* {inside} */");
+        let compiled = compile(&source);
         let hash = Sha256::of(source.as_bytes());
         assert_eq!(text(&compiled.cloud, &format!("app/components/{hash}.mjs")), source);
         let module = text(&compiled.cloud, "app/flows/acme_inc/flow_f.py");
@@ -79,8 +79,7 @@ fn a_source_that_cannot_run_is_refused() {
         ("export default () => import('fs')", "E_CODE_DEPENDENCIES", "an `import()`"),
     ] {
         let body = flow(source).to_string();
-        let parsed =
-            compiler().parse(body.as_bytes(), CodePolicy::AllowCustom, &Limits::default());
+        let parsed = compiler().parse(body.as_bytes(), CodePolicy::AllowCustom, &Limits::default());
         let problems = parsed.unwrap_err();
         let problem = &problems.as_slice()[0];
         assert_eq!((problem.code, problem.pointer.as_str()), (code, "/nodes/1/source"), "{source}");

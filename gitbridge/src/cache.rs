@@ -10,7 +10,9 @@ use quick_cache::Weighter;
 use quick_cache::sync;
 
 use crate::log::PAGE;
-use crate::{Error, Held, ObjectLog, ReadError, Ref, RefForm, RefList, SentPage, Shape, Tags};
+use crate::{
+    Error, Held, ObjectLog, ReadError, Ref, RefForm, RefList, SentPage, Shape, TagList, Tags,
+};
 
 /// Payload bytes after which a page ends early, so that it fits into the memory of one request.
 const PAGE_BYTES: usize = 256 * 1024;
@@ -32,6 +34,14 @@ pub struct Cache {
     tags: sync::Cache<(LogId, Oid), Arc<PackedTag>, Weight>,
     sent: sync::Cache<(LogId, u32), Arc<SentPage>, Weight>,
     refs: sync::Cache<(LogId, RefForm, Tags), Listing, Weight>,
+    tag_lists: sync::Cache<LogId, Tagging, Weight>,
+}
+
+/// All tags as packs hold them, and the [`ObjectLog::ref_changes`] of the view that they are of.
+#[derive(Debug, Clone)]
+struct Tagging {
+    changes: u64,
+    list: TagList,
 }
 
 /// A list of refs, and the [`ObjectLog::ref_changes`] of the view that it was made of.
@@ -101,10 +111,19 @@ impl Weighter<(LogId, RefForm, Tags), Listing> for Weight {
     }
 }
 
+impl Weighter<LogId, Tagging> for Weight {
+    fn weight(&self, _: &LogId, tagging: &Tagging) -> u64 {
+        let one = |(_, tag): &(Oid, Arc<PackedTag>)| {
+            size_of::<(Oid, PackedTag)>() + size_of::<usize>() + tag.deflated.len()
+        };
+        tagging.list.iter().map(one).sum::<usize>() as u64
+    }
+}
+
 impl Cache {
     /// Holds about `bytes` at most: three eighths of it for entries, a fourth for pages as clones hold
-    /// them, and an eighth each for tags, for lists of refs, and for objects in forms that were made
-    /// for a pack.
+    /// them, and an eighth each for tags (one by one, and all of a log), for lists of refs, and for
+    /// objects in forms that were made for a pack.
     pub fn new(bytes: u64) -> Self {
         let typical =
             |bytes: u64, weight: u64| usize::try_from(bytes / weight).unwrap_or(usize::MAX);
@@ -114,7 +133,8 @@ impl Cache {
             pages: sync::Cache::with_weighter(typical(pages, 16 * 1024), pages, Weight),
             made: sync::Cache::with_weighter(typical(made, 1024), made, Weight),
             turn: AtomicU64::new(0),
-            tags: sync::Cache::with_weighter(typical(tags, 512), tags, Weight),
+            tags: sync::Cache::with_weighter(typical(tags / 2, 512), tags / 2, Weight),
+            tag_lists: sync::Cache::with_weighter(LISTS, tags / 2, Weight),
             sent: sync::Cache::with_weighter(typical(sent, 16 * 1024), sent, Weight),
             // In one part, so that a list may be as long as the memory is large.
             refs: sync::Cache::with_weighter(LISTS, refs, Weight),
@@ -150,6 +170,7 @@ impl Cache {
         self.pages.retain(|(log, _), _| *log != id);
         self.made.retain(|(log, _, _), _| *log != id);
         self.tags.retain(|(log, _), _| *log != id);
+        self.tag_lists.retain(|log, _| *log != id);
         self.sent.retain(|(log, _), _| *log != id);
         self.refs.retain(|(log, _, _), _| *log != id);
     }
@@ -157,7 +178,7 @@ impl Cache {
     /// What is held, in bytes.
     pub fn weight(&self) -> u64 {
         let objects = self.pages.weight() + self.sent.weight() + self.made.weight();
-        objects + self.tags.weight() + self.refs.weight()
+        objects + self.tags.weight() + self.tag_lists.weight() + self.refs.weight()
     }
 }
 
@@ -280,6 +301,25 @@ impl ObjectLog for CachedLog<'_> {
             }
         }
         Ok(fresh)
+    }
+
+    fn packed_tags(
+        &self,
+        make: &mut dyn FnMut() -> Result<TagList, Error>,
+    ) -> Result<TagList, Error> {
+        let Some(changes) = self.log.ref_changes().map_err(Error::Read)? else {
+            return make();
+        };
+        let known = self.cache.tag_lists.get(&self.id);
+        if let Some(known) = known.filter(|known| known.changes == changes) {
+            return Ok(known.list);
+        }
+        let list = make()?;
+        self.cache.tag_lists.insert(self.id, Tagging { changes, list: list.clone() });
+        if self.turn != self.cache.turn() {
+            self.cache.tag_lists.remove(&self.id);
+        }
+        Ok(list)
     }
 
     fn sent_page(

@@ -77,5 +77,6 @@ pub use refs::Tags;
 pub use sent::SentPage;
 pub use signature::{Signed, Signer, signed};
 pub use stream::PackStream;
+pub use tags::TagList;
 pub use upload_pack::{Response, UploadPack};
 pub use verify::{verify, verify_tag};

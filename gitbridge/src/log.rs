@@ -6,7 +6,7 @@ use std::sync::Arc;
 use colophon_model::{GitKind, LogEntry, Oid, Ordinal, TagObject};
 
 use crate::cache::{Made, PackedTag};
-use crate::{Error, ReadError, RefForm, RefList, SentPage, Tags};
+use crate::{Error, ReadError, RefForm, RefList, SentPage, TagList, Tags};
 
 /// One ref of a tenant's repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +130,15 @@ pub trait ObjectLog {
         pack: &mut dyn FnMut() -> Result<Option<PackedTag>, Error>,
     ) -> Result<Option<Arc<PackedTag>>, Error> {
         Ok(pack()?.map(Arc::new))
+    }
+
+    /// Every annotated tag of this view: `make` makes the list, for a log that does not remember what
+    /// was made before.
+    fn packed_tags(
+        &self,
+        make: &mut dyn FnMut() -> Result<TagList, Error>,
+    ) -> Result<TagList, Error> {
+        make()
     }
 
     /// The page of entries from `first` on as clones hold it: `make` makes it of entries. `None` from a

@@ -8,6 +8,9 @@ use crate::ranges::Ranges;
 use crate::zlib::Deflater;
 use crate::{Error, ObjectLog, PackedTag, Ref, read};
 
+/// Tags by id, as packs hold them.
+pub type TagList = Arc<[(Oid, Arc<PackedTag>)]>;
+
 /// The tags of one pack. They are kept whole: a tag has no ordinal, and may be purged while the pack
 /// is streamed. Packs of one log share those that it remembers.
 #[derive(Default)]
@@ -39,10 +42,17 @@ impl PackTags {
         oldest: Ordinal,
     ) -> Result<(), Error> {
         // Every tag is of a commit that is not older than the first object.
-        let mut most = if oldest == Ordinal::new(0) { usize::MAX } else { AT_FIRST };
+        if oldest == Ordinal::new(0) {
+            let all = log.packed_tags(&mut || self.all(log))?;
+            let sent = all.iter().filter(|(_, tag)| sent.index_of(tag.target).is_some());
+            self.tags.extend(sent.cloned());
+            return Ok(());
+        }
+        let mut most = AT_FIRST;
         loop {
             let newest = log.newest_tags(most).map_err(Error::Read)?;
-            let found = newest.iter().map(|tag| self.find(log, tag, sent));
+            let wanted = |at| sent.index_of(at).is_some();
+            let found = newest.iter().map(|tag| self.find(log, tag, &wanted));
             let found = found.collect::<Result<Vec<_>, Error>>()?;
             if found.len() == most && found.iter().all(|(at, _)| *at >= oldest) {
                 most = most.saturating_mul(8);
@@ -54,19 +64,26 @@ impl PackTags {
         }
     }
 
-    /// Where the commit stands that a tag names; and the tag, when that commit is sent.
+    fn all(&mut self, log: &dyn ObjectLog) -> Result<TagList, Error> {
+        let tags = log.newest_tags(usize::MAX).map_err(Error::Read)?;
+        let found = tags.iter().map(|tag| Ok((tag.oid, self.find(log, tag, &|_| true)?.1)));
+        let found = found.collect::<Result<Vec<_>, Error>>()?;
+        Ok(found.into_iter().filter_map(|(oid, packed)| Some((oid, packed?))).collect())
+    }
+
+    /// Where the commit stands that a tag names; and the tag, when that commit is `wanted`.
     fn find(
         &mut self,
         log: &dyn ObjectLog,
         tag: &Ref,
-        sent: &Ranges,
+        wanted: &dyn Fn(Ordinal) -> bool,
     ) -> Result<(Ordinal, Option<Arc<PackedTag>>), Error> {
         let missing = || Error::Missing(tag.oid);
         let mut place = None;
         let packed = log.packed_tag(&tag.oid, &mut || {
             let at = read::locate(log, tag.peeled.ok_or_else(missing)?)?;
             place = Some(at);
-            if sent.index_of(at).is_none() {
+            if !wanted(at) {
                 return Ok(None);
             }
             let object = log.tag(&tag.oid).map_err(Error::Read)?.ok_or_else(missing)?;

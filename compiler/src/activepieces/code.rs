@@ -81,10 +81,8 @@ fn compile(text: &str, at: &Pointer, step: &str, reader: &mut Reader<'_>) -> Opt
         Ok(javascript) => Some(javascript),
         Err(faults) => {
             for fault in faults {
-                let code = match fault.is_import() {
-                    true => "E_AP_CODE_DEPENDENCIES",
-                    false => "E_AP_CODE_SYNTAX",
-                };
+                let imports = fault.is_import();
+                let code = if imports { "E_AP_CODE_DEPENDENCIES" } else { "E_AP_CODE_SYNTAX" };
                 reader.report(code, at, step, fault.to_string());
             }
             None

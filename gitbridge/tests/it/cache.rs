@@ -93,6 +93,34 @@ fn a_list_of_refs_is_made_once_until_they_change() {
     assert_eq!(log.scans.get(), 4, "a snapshot from before leaves nothing behind");
 }
 
+/// Twenty thousand tags are not read again for every clone, and not kept for each that is under way.
+#[test]
+fn the_tags_of_a_clone_are_listed_once_until_refs_change() {
+    let mut tenant = Tenant::with_builds(20);
+    let cache = Cache::new(16 << 20);
+    let clone = |log: &dyn ObjectLog, tenant: &Tenant| {
+        fetch(log, &[&format!("want {}", tenant.tip()), "include-tag"])
+    };
+    let (log, plain) = (CountingLog::new(&tenant.log), clone(&tenant.log, &tenant));
+    log.changes.set(Some(3));
+    for id in [ID, ID, [8; 16], ID] {
+        assert!(clone(&cache.over(cache.turn(), id, &log), &tenant) == plain);
+    }
+    assert_eq!(log.scans.get(), 2, "once for each log");
+    let want = format!("want {}", tenant.tip());
+    let part = [want.as_str(), "deepen 3", "include-tag"];
+    assert!(fetch(&cache.over(cache.turn(), ID, &log), &part) == fetch(&tenant.log, &part));
+    tenant.build();
+    let (log, after) = (CountingLog::new(&tenant.log), clone(&tenant.log, &tenant));
+    log.changes.set(Some(4));
+    assert!(after != plain && clone(&cache.over(cache.turn(), ID, &log), &tenant) == after);
+    tenant.log.purge_tags();
+    let log = CountingLog::new(&tenant.log);
+    log.changes.set(Some(6));
+    let bare = clone(&tenant.log, &tenant);
+    assert!(bare != after && clone(&cache.over(cache.turn(), ID, &log), &tenant) == bare);
+}
+
 /// A log that was made anew may hold other deltas.
 #[test]
 fn nothing_of_a_forgotten_log_is_remembered() {
