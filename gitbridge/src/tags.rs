@@ -16,6 +16,8 @@ pub type TagList = Arc<[(Oid, Arc<PackedTag>)]>;
 #[derive(Default)]
 pub(crate) struct PackTags {
     tags: Vec<(Oid, Arc<PackedTag>)>,
+    /// All tags of the log, when all of them go into the pack.
+    all: Option<TagList>,
     /// Made for the first tag that nothing remembers.
     deflater: Option<Deflater>,
 }
@@ -44,8 +46,12 @@ impl PackTags {
         // Every tag is of a commit that is not older than the first object.
         if oldest == Ordinal::new(0) {
             let all = log.packed_tags(&mut || self.all(log))?;
-            let sent = all.iter().filter(|(_, tag)| sent.index_of(tag.target).is_some());
-            self.tags.extend(sent.cloned());
+            let is_sent = |(_, tag): &&(Oid, Arc<PackedTag>)| sent.index_of(tag.target).is_some();
+            if all.iter().filter(is_sent).count() == all.len() {
+                self.all = Some(all);
+            } else {
+                self.tags.extend(all.iter().filter(is_sent).cloned());
+            }
             return Ok(());
         }
         let mut most = AT_FIRST;
@@ -68,7 +74,10 @@ impl PackTags {
         let tags = log.newest_tags(usize::MAX).map_err(Error::Read)?;
         let found = tags.iter().map(|tag| Ok((tag.oid, self.find(log, tag, &|_| true)?.1)));
         let found = found.collect::<Result<Vec<_>, Error>>()?;
-        Ok(found.into_iter().filter_map(|(oid, packed)| Some((oid, packed?))).collect())
+        let found = found.into_iter().filter_map(|(oid, packed)| Some((oid, packed?)));
+        let mut found: Vec<_> = found.collect();
+        found.sort_by_key(|(oid, _)| *oid);
+        Ok(found.into())
     }
 
     /// Where the commit stands that a tag names; and the tag, when that commit is `wanted`.
@@ -95,6 +104,14 @@ impl PackTags {
 
     /// All of them by id, each once.
     pub(crate) fn sorted(mut self) -> Vec<Arc<PackedTag>> {
+        if let Some(all) = self.all {
+            let is_new = |oid: &Oid| all.binary_search_by_key(oid, |(known, _)| *known).is_err();
+            self.tags.retain(|(oid, _)| is_new(oid));
+            if self.tags.is_empty() {
+                return all.iter().map(|(_, tag)| tag.clone()).collect();
+            }
+            self.tags.extend(all.iter().cloned());
+        }
         self.tags.sort_by_key(|(oid, _)| *oid);
         self.tags.dedup_by_key(|(oid, _)| *oid);
         self.tags.into_iter().map(|(_, tag)| tag).collect()
