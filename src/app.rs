@@ -19,6 +19,7 @@ use crate::pipeline::Press;
 use crate::tasks::Tasks;
 use crate::templates;
 use crate::turnstile::Turnstiles;
+use crate::wheels;
 
 /// Handles, each cheap to clone or shared.
 pub struct App {
@@ -74,7 +75,8 @@ pub const QUOTA_WINDOW: u64 = 24 * 60 * 60 * 1000;
 /// Opens the store below `config.data`, the keys, and the compiler.
 pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::Result<Press> {
     // First: a mistake in a template must not leave a new data directory behind.
-    let compiler = templates::compiler(config.compiler.templates.as_deref())?;
+    let compiler = templates::compiler(config.compiler.templates.as_deref())?
+        .with_wheels(wheels::read(config.compiler.wheels.as_deref())?);
     let store = Store::open(&config.data, &store_options(config, owner))
         .with_context(|| format!("cannot open data directory `{}`", config.data.display()))?;
     let keys = open_keys(config, &store)?;

@@ -77,6 +77,8 @@ pub struct CompilerConfig {
     /// A folder with templates of the operator, which take the place of built-in ones. None: built-in
     /// templates alone.
     pub templates: Option<PathBuf>,
+    /// A folder with Python wheels that flows may ask into their edge bundles. None: no wheels.
+    pub wheels: Option<PathBuf>,
 }
 
 /// How Git clients are served.

@@ -22,3 +22,4 @@ pub mod tokens;
 pub mod turnstile;
 pub mod units;
 pub mod upkeep;
+pub mod wheels;

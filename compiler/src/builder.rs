@@ -54,7 +54,8 @@ pub(crate) fn parse(flow: &Value, policy: CodePolicy, limits: &Limits) -> Result
             inputs: head.declared.inputs,
             edge_runtime,
             edge_env: head.declared.edge_env,
-            edge_requirements: head.requirements,
+            edge_requirements: head.requirements.all,
+            edge_wheels: head.requirements.bundled,
             top,
         }),
         warnings,
@@ -74,7 +75,7 @@ fn read_graph(
     let graph = Graph::read(&nodes, head.edges, findings);
     let targets = split::targets(&nodes, head.target, findings);
     let runtime = split::runtime(&nodes, &targets, head.runtime, findings);
-    if runtime != EdgeRuntime::Python && !head.requirements.is_empty() {
+    if runtime != EdgeRuntime::Python && !head.requirements.all.is_empty() {
         let detail = format!("these are Python packages, and the edge scripts are {runtime}");
         findings.add("E_EDGE_RUNTIME", &Pointer::root().key("edge_requirements"), detail);
     }

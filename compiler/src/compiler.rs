@@ -17,14 +17,16 @@ use crate::plan::{Graph, Plan};
 use crate::policy::{CodePolicy, Limits};
 use crate::problem::{Findings, Pointer, Problems};
 use crate::templates::Templates;
+use crate::wheels::{self, Pinned, Wheels};
 use crate::{
     Error, activepieces, bootstrap, builder, bundle, cloud, edge, gate, json, langflow, place,
     script_gate, secrets,
 };
 
-/// Compiles flows. Holds the parsed templates and nothing else; share one between threads.
+/// Compiles flows. Holds the parsed templates and the wheels of an operator, and nothing else; share one between threads.
 pub struct Compiler {
     templates: Templates,
+    wheels: Wheels,
 }
 
 /// What one flow compiles to. A function of plan, tenant and flow id.
@@ -70,7 +72,13 @@ impl Compiler {
     /// Parses the built-in templates with an operator's files in the place of some, or beside them.
     /// All that is wrong with those is told at once.
     pub fn with_templates(files: &TemplateFiles) -> Result<Self, Error> {
-        Ok(Self { templates: Templates::new(files)? })
+        Ok(Self { templates: Templates::new(files)?, wheels: Wheels::default() })
+    }
+
+    /// The same with wheels for edge bundles.
+    #[must_use]
+    pub fn with_wheels(self, wheels: Wheels) -> Self {
+        Self { wheels, ..self }
     }
 
     /// Digest of the template set, with the runtime files.
@@ -104,25 +112,31 @@ impl Compiler {
         Err(Problems::one("E_SCHEMA", Pointer::root(), detail))
     }
 
-    /// The key of the build of `plan`: equal keys, equal outputs for one tenant and flow id.
+    /// The key of the build of `plan`, wheels by their hashes: equal keys, equal outputs for one tenant and flow id.
     pub fn key(&self, plan: &Plan) -> BuildKey {
-        self.key_of(plan.digest(), plan.targets())
+        let wheels = match &plan.graph {
+            Graph::Builder(graph) => edge::wheels(graph, &self.wheels).unwrap_or_default(),
+            Graph::Langflow(_) | Graph::Activepieces(_) => Vec::new(),
+        };
+        let named = |(one, wheel): &Pinned| format!("{one} {}\n", wheel.sha256);
+        let options: String = wheels.iter().map(named).collect();
+        self.key_of(plan.digest(), plan.targets(), options.as_bytes())
     }
 
     /// Whether `key` is the one that a plan with this digest would get now: then compiling it again
-    /// would change nothing.
+    /// would change nothing. Of a flow with wheels in its bundle that is not told.
     pub fn is_current(&self, plan: Digest, key: &BuildKey) -> bool {
         let targets: [&[Target]; 2] = [&[Target::Cloud], &Target::ALL];
-        targets.into_iter().any(|targets| self.key_of(plan, targets) == *key)
+        targets.into_iter().any(|targets| self.key_of(plan, targets, b"") == *key)
     }
 
-    fn key_of(&self, plan: Digest, targets: &[Target]) -> BuildKey {
+    fn key_of(&self, plan: Digest, targets: &[Target], options: &[u8]) -> BuildKey {
         BuildKey::derive(&BuildInputs {
             plan,
             templates: self.templates(),
             compiler: Self::VERSION,
             targets,
-            options: b"",
+            options,
         })
     }
 
@@ -158,12 +172,16 @@ impl Compiler {
     }
 
     fn bundle(&self, graph: &BuilderGraph, names: Names<'_>) -> Result<EdgeBundle, Problems> {
-        let manifest = edge::manifest(graph, names);
+        let wheels = edge::wheels(graph, &self.wheels)?;
+        let manifest = edge::manifest(graph, names, &wheels);
         let mut text = serde_json::to_vec_pretty(&manifest).expect("a manifest is plain data");
         text.push(b'\n');
         let mut modules = edge::modules(graph);
         modules.push(Module::verbatim(path("manifest.json"), text));
-        let files = self.render_all(modules)?;
+        let mut files = self.render_all(modules)?;
+        if !wheels.is_empty() {
+            files = with_wheels(&files, &wheels)?;
+        }
         let zip = bundle::zip(&files).map_err(|error| refuse_bundle(&error))?;
         Ok(EdgeBundle {
             runtime: manifest.runtime,
@@ -222,12 +240,29 @@ impl Compiler {
     }
 }
 
+/// The files of a bundle with those of its wheels.
+fn with_wheels(files: &FileSet, wheels: &[Pinned]) -> Result<FileSet, Problems> {
+    let mut all: BTreeMap<_, _> = files.iter().map(|(at, f)| (at.clone(), f.clone())).collect();
+    let refuse = |detail: String| Problems::one("E_EDGE_WHEEL", Pointer::root(), detail);
+    for (requirement, wheel) in wheels {
+        for (at, file) in &wheel.files {
+            if all.insert(at.clone(), file.clone()).is_some() {
+                let detail = format!("`{at}` is in the wheel of `{requirement}` and in another");
+                return Err(refuse(detail));
+            }
+        }
+    }
+    FileSet::new(all).map_err(|e| refuse(e.to_string()))
+}
+
 fn on_branch(files: &FileSet, names: Names<'_>, runtime: EdgeRuntime) -> FileSet {
     let place = |at: &ArtifactPath| match at.as_str() {
         "manifest.json" => path(format!("edge_scripts/{}/manifest.json", names.flow)),
         other => path(format!("edge_scripts/{}/{}/{other}", names.flow, runtime.as_str())),
     };
-    let files = files.iter().map(|(at, file)| (place(at), file.clone())).collect();
+    let is_ours = |at: &ArtifactPath| at.as_str().split('/').next() != Some(wheels::FOLDER);
+    let ours = files.iter().filter(|(at, _)| is_ours(at));
+    let files = ours.map(|(at, file)| (place(at), file.clone())).collect();
     FileSet::new(files).expect("a common folder adds no collision")
 }
 

@@ -12,7 +12,9 @@ use crate::cloud::{encode, payload_name, reference_path};
 use crate::module::{Module, Names, path};
 use crate::plan::Ident;
 use crate::plan::builder::{BuilderGraph, CredentialRef, Reference, Segment, Template};
+use crate::problem::{Findings, Pointer, Problems};
 use crate::templates::Source;
+use crate::wheels::{Pinned, Wheels};
 
 /// Templates of this part.
 pub(crate) const TEMPLATES: &[Source<'static>] = &[
@@ -40,7 +42,7 @@ const PLAYWRIGHT: &str = "playwright==1.65.2";
 const DEFAULT_TIMEOUT_MS: u32 = 30_000;
 
 /// What the bundle says of itself.
-pub(crate) fn manifest(graph: &BuilderGraph, names: Names<'_>) -> EdgeManifest {
+pub(crate) fn manifest(graph: &BuilderGraph, names: Names<'_>, wheels: &[Pinned]) -> EdgeManifest {
     let env = graph.edge_env.iter().map(|(name, from)| {
         (name.clone(), reference_path(&Reference::Credential(from.clone())).join("."))
     });
@@ -58,15 +60,36 @@ pub(crate) fn manifest(graph: &BuilderGraph, names: Names<'_>) -> EdgeManifest {
         cpu_arch: ["aarch64", "x86_64"].map(str::to_owned).to_vec(),
         os: os.iter().copied().map(str::to_owned).collect(),
         requirements: requirements(graph),
+        wheels: wheels.iter().map(|(name, wheel)| (name.clone(), wheel.sha256)).collect(),
         env: env.collect(),
         entrypoints: entrypoints.collect(),
     }
 }
 
+/// The wheels that the bundle is to hold, sorted by requirement. All that are missing are told.
+pub(crate) fn wheels(graph: &BuilderGraph, wheels: &Wheels) -> Result<Vec<Pinned>, Problems> {
+    let mut findings = Findings::default();
+    let place = Pointer::root().key("edge_requirements");
+    let mut found = Vec::with_capacity(graph.edge_wheels.len());
+    for requirement in &graph.edge_wheels {
+        match wheels.get(requirement) {
+            Ok(wheel) => found.push((requirement.clone(), wheel.clone())),
+            Err(reason) => {
+                let detail = format!("{reason}; an operator lays wheels ready (`compiler.wheels`)");
+                findings.add("E_EDGE_WHEEL", &place, detail);
+            }
+        }
+    }
+    findings.finish()?;
+    Ok(found)
+}
+
+/// What must be installed where the scripts run.
 fn requirements(graph: &BuilderGraph) -> Vec<String> {
     let mut requirements = graph.edge_requirements.clone();
+    requirements.retain(|one| !graph.edge_wheels.contains(one));
     let driven = graph.edge_runtime == EdgeRuntime::Python;
-    if driven && !requirements.iter().any(|one| one.starts_with("playwright==")) {
+    if driven && !graph.edge_requirements.iter().any(|one| one.starts_with("playwright==")) {
         requirements.push(PLAYWRIGHT.to_owned());
         requirements.sort();
     }

@@ -29,6 +29,7 @@ mod secrets;
 mod shape;
 mod templates;
 mod texts;
+mod wheels;
 
 /// The JSON Schema (draft 2020-12) of Builder flows, as text.
 pub const FLOW_SCHEMA: &str = include_str!("../../docs/flow-schema-1.0.json");
@@ -41,3 +42,4 @@ pub use overrides::{TemplateFiles, TemplateProblem};
 pub use plan::Plan;
 pub use policy::{CodePolicy, Limits};
 pub use problem::{Pointer, Problem, Problems};
+pub use wheels::Wheels;

@@ -4,7 +4,9 @@
 
 mod support;
 
-use colophon_model::Target;
+use colophon_compiler::{Compiler, Wheels};
+use colophon_model::{Target, TenantSlug};
+use serde_json::json;
 use support::{compile, compiler, fixture, parse, python, text};
 
 const FLOWS: [&str; 5] =
@@ -154,4 +156,39 @@ fn unreachable_nodes_are_warned_about_and_left_out() {
     assert_eq!(plan.warnings[0].pointer.as_str(), "/nodes/2");
     let compiled = compile(&flow);
     assert!(!text(&compiled.cloud, "app/flows/acme_inc/flow_summarise.py").contains("lonely"));
+}
+
+/// A wheel comes along where the flow asks for it: in the bundle and its manifest, not on the branch,
+/// and its hash in the key.
+#[test]
+fn wheels_are_unpacked_into_the_bundle_when_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let make = "import sys, zipfile\nwith zipfile.ZipFile(sys.argv[1], 'w') as z:\n    \
+                z.writestr('tabulate/__init__.py', sys.argv[2])";
+    let wheel = |text: &str| {
+        let path = dir.path().join("made.whl");
+        python(&["-c", make, path.to_str().unwrap(), text]);
+        ("tabulate-0.9.0-py3-none-any.whl".to_owned(), std::fs::read(&path).unwrap())
+    };
+    let with = |text: &str| Compiler::new().unwrap().with_wheels(Wheels::read([wheel(text)]));
+    let mut flow = fixture("order_intake");
+    flow["edge_requirements"] = json!([
+        {"name": "Tabulate", "version": "0.9.0", "bundled": true},
+        {"name": "httpx", "version": "0.28.1"}
+    ]);
+    let plan = parse(&flow).unwrap();
+    let (tenant, id) = (TenantSlug::new("acme-inc").unwrap(), plan.slug.clone().unwrap());
+    let (one, other) = (with("x = 1\n"), with("x = 2\n"));
+    assert_ne!(one.key(&plan), other.key(&plan));
+    let edge = one.compile(&plan, &tenant, &id).unwrap().edge.unwrap();
+    assert_eq!(text(&edge.files, "vendor/tabulate/__init__.py"), "x = 1\n");
+    assert!(edge.branch_files.iter().all(|(path, _)| !path.as_str().contains("vendor")));
+    let pinned: Vec<_> = edge.manifest.wheels.keys().collect();
+    assert_eq!(pinned, ["Tabulate==0.9.0"]);
+    let installed = edge.manifest.requirements.join(" ");
+    assert!(installed.contains("httpx==0.28.1") && !installed.contains("abulate"), "{installed}");
+    let problems = compiler().compile(&plan, &tenant, &id).unwrap_err();
+    let problem = &problems.as_slice()[0];
+    assert_eq!((problem.code, problem.pointer.as_str()), ("E_EDGE_WHEEL", "/edge_requirements"));
+    assert!(problem.detail.contains("there is no wheel of `Tabulate==0.9.0`"), "{problem:?}");
 }

@@ -91,6 +91,10 @@ pub struct EdgeManifest {
     pub os: Vec<String>,
     /// Python requirements with exact versions, `name==version`.
     pub requirements: Vec<String>,
+    /// Wheels that are unpacked in the bundle, below `vendor/`: SHA-256 by requirement. Left out when
+    /// there is none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub wheels: BTreeMap<String, Sha256>,
     /// Names of the environment variables it needs, each a reference to a credential.
     pub env: BTreeMap<String, String>,
     /// Script of each segment, by the segment's name.

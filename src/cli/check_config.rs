@@ -5,13 +5,14 @@ use anyhow::bail;
 use super::out::Out;
 use crate::config::{Config, Overrides};
 use crate::gates::{Gates, Mode};
-use crate::templates;
+use crate::{templates, wheels};
 
 /// Prints the configuration that would hold, as TOML or JSON; fails when it is not valid, when the
-/// templates that it names cannot be used, or when a gate that it requires cannot run here.
+/// templates or wheels that it names cannot be read, or when a gate that it requires cannot run here.
 pub(super) fn run(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
     let config = Config::load(overrides)?;
     templates::compiler(config.compiler.templates.as_deref())?;
+    wheels::read(config.compiler.wheels.as_deref())?;
     let text = toml::to_string_pretty(&config)?;
     out.data(&config, |_| text.trim_end().to_owned())?;
     let mut required = Vec::new();

@@ -16,7 +16,7 @@ use colophon_model::{ArtifactPath, FileSet, FlowId, TenantSlug};
 use super::out::Out;
 use super::tenant::Components;
 use crate::config::{Config, Overrides};
-use crate::templates;
+use crate::{templates, wheels};
 use view::Rendered;
 
 /// What to render, and where to.
@@ -63,7 +63,8 @@ impl Render {
         config: &Config,
         written: &mut BTreeSet<PathBuf>,
     ) -> anyhow::Result<Result<Rendered, Problems>> {
-        let compiler = templates::compiler(config.compiler.templates.as_deref())?;
+        let compiler = templates::compiler(config.compiler.templates.as_deref())?
+            .with_wheels(wheels::read(config.compiler.wheels.as_deref())?);
         let body = super::build::read(&self.file)?;
         let start = Instant::now();
         let (plan, flow, output) = match self.compile(&compiler, config, &body) {

@@ -24,10 +24,18 @@ pub(super) struct Head<'a> {
     pub(super) target: &'static str,
     /// The language of the edge scripts, when the flow says one.
     pub(super) runtime: Option<EdgeRuntime>,
-    pub(super) requirements: Vec<String>,
+    pub(super) requirements: Requirements,
     pub(super) declared: Declared,
     pub(super) nodes: &'a [Value],
     pub(super) edges: &'a [Value],
+}
+
+/// Packages that the edge scripts need, as `name==version`, sorted.
+#[derive(Debug, Default)]
+pub(super) struct Requirements {
+    pub(super) all: Vec<String>,
+    /// Those of them whose wheels go into the bundle.
+    pub(super) bundled: Vec<String>,
 }
 
 /// Reads the top of a flow. None when its version is not known or it has too many parts: nothing
@@ -107,7 +115,7 @@ fn read_runtime(object: &mut Object<'_, '_>) -> Option<EdgeRuntime> {
     runtime
 }
 
-fn read_requirements(object: &mut Object<'_, '_>) -> Vec<String> {
+fn read_requirements(object: &mut Object<'_, '_>) -> Requirements {
     let values = match object.optional("edge_requirements") {
         Some(Value::Array(values)) if values.len() <= 32 => values.as_slice(),
         None => &[],
@@ -117,7 +125,7 @@ fn read_requirements(object: &mut Object<'_, '_>) -> Vec<String> {
         }
     };
     let place = object.place().key("edge_requirements");
-    let mut list = BTreeSet::new();
+    let (mut list, mut bundled) = (BTreeSet::new(), BTreeSet::new());
     for (index, value) in values.iter().enumerate() {
         let Some(mut one) = Object::read(value, place.index(index), None, object.findings()) else {
             continue;
@@ -129,11 +137,27 @@ fn read_requirements(object: &mut Object<'_, '_>) -> Vec<String> {
             one.report("E_SCHEMA", "version", "a package name and one exact version are expected");
         }
         if let (Some(name), Some(version)) = (name, version) {
-            list.insert(format!("{name}=={version}"));
+            let requirement = format!("{name}=={version}");
+            if is_bundled(&mut one) {
+                bundled.insert(requirement.clone());
+            }
+            list.insert(requirement);
         }
         one.finish();
     }
-    list.into_iter().collect()
+    Requirements { all: list.into_iter().collect(), bundled: bundled.into_iter().collect() }
+}
+
+/// Whether the wheel of a requirement is to be in the bundle.
+fn is_bundled(requirement: &mut Object<'_, '_>) -> bool {
+    match requirement.optional("bundled") {
+        None => false,
+        Some(Value::Bool(bundled)) => *bundled,
+        Some(_) => {
+            requirement.report("E_SCHEMA", "bundled", "true or false is expected");
+            false
+        }
+    }
 }
 
 fn is_package(name: &str) -> bool {

@@ -18,6 +18,8 @@ pub struct BuilderGraph {
     pub edge_env: BTreeMap<String, CredentialRef>,
     /// Python packages of the edge scripts, `name==version`, sorted.
     pub edge_requirements: Vec<String>,
+    /// Those of them whose wheels are in the bundle.
+    pub edge_wheels: Vec<String>,
     /// Everything outside loop bodies.
     pub top: Region,
 }

@@ -113,6 +113,7 @@ fn flow_head() -> FlowHead {
                 cpu_arch: vec!["x86_64".to_owned()],
                 os: vec!["linux".to_owned()],
                 requirements: vec!["playwright==1.50.0".to_owned()],
+                wheels: BTreeMap::new(),
                 env: BTreeMap::from([("TOKEN".to_owned(), "cred".to_owned())]),
                 entrypoints: BTreeMap::from([("login".to_owned(), path("login.py"))]),
             },

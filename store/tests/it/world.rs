@@ -325,6 +325,7 @@ impl Tenant {
             cpu_arch: Vec::new(),
             os: Vec::new(),
             requirements: Vec::new(),
+            wheels: BTreeMap::new(),
             env: BTreeMap::new(),
             entrypoints: BTreeMap::new(),
         };

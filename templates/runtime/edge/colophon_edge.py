@@ -17,6 +17,9 @@ from typing import Any
 
 FIRST_RETRY_SECONDS = 0.5
 
+# Wheels that came along.
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "vendor"))
+
 
 @dataclass
 class Scope:
