@@ -28,4 +28,6 @@ async def _run(source: str, inputs: Any) -> Any:
     try:
         return await asyncio.wait_for(javascript.run(source, inputs, "code"), SECONDS)
     except asyncio.TimeoutError:
-        raise javascript.CodeFailed(f"the code ran longer than {SECONDS:g} seconds") from None
+        raise javascript.CodeFailed(
+            f"the code ran longer than {SECONDS:g} seconds"
+        ) from None

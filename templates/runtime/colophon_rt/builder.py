@@ -208,7 +208,9 @@ class CodeJs(Node):
     input: dict[str, Any]
 
     async def call(self, scope: Scope) -> Any:
-        return await javascript.run(javascript.script(self.sha256), value(self.input, scope))
+        return await javascript.run(
+            javascript.script(self.sha256), value(self.input, scope)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
