@@ -245,8 +245,8 @@ fn with_wheels(files: &FileSet, wheels: &[Pinned]) -> Result<FileSet, Problems> 
     let mut all: BTreeMap<_, _> = files.iter().map(|(at, f)| (at.clone(), f.clone())).collect();
     let refuse = |detail: String| Problems::one("E_EDGE_WHEEL", Pointer::root(), detail);
     for (requirement, wheel) in wheels {
-        for (at, file) in &wheel.files {
-            if all.insert(at.clone(), file.clone()).is_some() {
+        for (at, file) in wheel.files().map_err(refuse)? {
+            if all.insert(at.clone(), file).is_some() {
                 let detail = format!("`{at}` is in the wheel of `{requirement}` and in another");
                 return Err(refuse(detail));
             }

@@ -16,27 +16,36 @@ pub(crate) const FOLDER: &str = "vendor";
 #[derive(Debug, Clone, Default)]
 pub struct Wheels(BTreeMap<String, Result<Arc<Wheel>, String>>);
 
-/// A wheel that fits into any bundle.
+/// A wheel for any system.
 #[derive(Debug)]
 pub(crate) struct Wheel {
+    name: String,
+    bytes: Vec<u8>,
     /// SHA-256 of the file.
     pub(crate) sha256: Sha256,
-    /// What it installs, by path below [`FOLDER`].
-    pub(crate) files: BTreeMap<ArtifactPath, Artifact>,
+}
+
+impl Wheel {
+    /// What it installs, by path in a bundle; or why it cannot be unpacked. Unpacked for each build
+    /// that needs it: few do, and packed it takes less memory.
+    pub(crate) fn files(&self) -> Result<BTreeMap<ArtifactPath, Artifact>, String> {
+        unpack(&self.bytes).map_err(|reason| format!("`{}` {reason}", self.name))
+    }
 }
 
 /// A requirement and its wheel.
 pub(crate) type Pinned = (String, Arc<Wheel>);
 
 impl Wheels {
-    /// Reads wheels, by file name. One that cannot be used is remembered with the reason, which a
+    /// Takes wheels, by file name. One that cannot be used is remembered with the reason, which a
     /// flow that asks for it is told: a folder of wheels may well hold others.
     pub fn read(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
         let mut wheels: BTreeMap<String, Result<Arc<Wheel>, String>> = BTreeMap::new();
         for (name, bytes) in files {
             let Some(file) = FileName::parse(&name) else { continue };
             let wheel = if file.is_for_any_system {
-                unpack(&bytes).map(Arc::new).map_err(|reason| format!("`{name}` {reason}"))
+                let sha256 = Sha256::of(&bytes);
+                Ok(Arc::new(Wheel { name, bytes, sha256 }))
             } else {
                 Err(format!("`{name}` is for one system or Python alone, and a bundle is for all"))
             };
@@ -88,7 +97,7 @@ fn normalised(requirement: &str) -> String {
     format!("{name}=={version}")
 }
 
-fn unpack(bytes: &[u8]) -> Result<Wheel, String> {
+fn unpack(bytes: &[u8]) -> Result<BTreeMap<ArtifactPath, Artifact>, String> {
     let broken = |e: zip::result::ZipError| format!("is no wheel: {e}");
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
     if archive.len() as u64 > MAX_FILES {
@@ -108,7 +117,7 @@ fn unpack(bytes: &[u8]) -> Result<Wheel, String> {
         left = left.checked_sub(read).ok_or("is too large when it is unpacked")?;
         files.insert(at, Artifact::new(FileMode::Regular, content));
     }
-    Ok(Wheel { sha256: Sha256::of(bytes), files })
+    Ok(files)
 }
 
 /// Where a file of a wheel is installed. Of `<name>.data/` only the libraries: programs, headers and
@@ -146,7 +155,8 @@ mod tests {
         let wheels = read("My_Pkg.Name-1.0-2-py2.py3-none-any.whl", bytes.clone());
         let found = wheels.get("my-pkg.name==1.0").unwrap();
         assert_eq!(found.sha256, Sha256::of(&bytes));
-        let paths: Vec<_> = found.files.keys().map(ArtifactPath::as_str).collect();
+        let files = found.files().unwrap();
+        let paths: Vec<_> = files.keys().map(ArtifactPath::as_str).collect();
         assert_eq!(paths, ["vendor/a/__init__.py", "vendor/b.py"]);
         for other in ["my-pkg-name==1.1", "other==1.0"] {
             assert!(wheels.get(other).unwrap_err().contains("there is no wheel"), "{other}");
@@ -164,7 +174,8 @@ mod tests {
             ("a-1-py3-none-any.whl", wheel(&[("../x.py", "")]), "holds `../x.py`"),
             ("a-1-py3-none-any.whl", wheel(&[("con.py", "")]), "holds `con.py`"),
         ] {
-            let found = read(name, bytes).get("a==1").unwrap_err();
+            let wheels = read(name, bytes);
+            let found = wheels.get("a==1").and_then(|wheel| wheel.files()).unwrap_err();
             assert!(found.contains(said), "{name}: {found}");
         }
         for name in ["a-1.tar.gz", "a.whl", "a-1-any.whl"] {
