@@ -89,6 +89,9 @@ pub enum JobError {
     /// A rebuild with templates that the server does not have.
     #[error("the server compiles with other templates than those named; start it again with these")]
     OtherTemplates,
+    /// The threads that compile could not be started.
+    #[error("the threads that compile could not be started")]
+    Threads(#[source] rayon::ThreadPoolBuildError),
     /// Flows could not be built again.
     #[error(transparent)]
     Build(#[from] BuildError),

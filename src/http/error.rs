@@ -374,6 +374,7 @@ impl From<JobError> for ApiError {
             }
             JobError::Store(cause) => return Self::store(cause),
             JobError::Encoding(cause) => return Self::internal(cause),
+            JobError::Threads(cause) => return Self::internal(cause),
             JobError::OtherTemplates => {
                 return Self::new(StatusCode::CONFLICT, "other-templates", error.to_string());
             }

@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use colophon_model::{Digest, FlowId, TenantSlug};
 use colophon_store::rows::{FlowHead, TenantRow};
 use colophon_store::{Progress, Report};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::{Job, JobError, Site};
@@ -77,12 +78,14 @@ impl Job for Recompile {
         }
         let (tenants, total) = self.tenants(site.press)?;
         let mut outcome = RecompileReport { dry_run: self.dry_run, ..RecompileReport::default() };
+        let pool = ThreadPoolBuilder::new().build().map_err(JobError::Threads)?;
         let next = AtomicUsize::new(0);
         let (sender, told) = mpsc::channel();
         std::thread::scope(|scope| {
             for _ in 0..TENANTS_AT_A_TIME.min(tenants.len()) {
                 let (sender, next, tenants) = (sender.clone(), &next, &tenants);
-                scope.spawn(move || self.work(site.press, tenants, next, &sender));
+                let work = (site.press, &pool);
+                scope.spawn(move || self.work(work, tenants, next, &sender));
             }
             drop(sender);
             let mut done = 0;
@@ -127,14 +130,15 @@ impl Recompile {
     /// Takes tenant after tenant until none is left, or nobody listens.
     fn work(
         &self,
-        press: &Press,
+        (press, pool): (&Press, &ThreadPool),
         tenants: &[TenantRow],
         next: &AtomicUsize,
         sender: &mpsc::Sender<Told>,
     ) {
         while let Some(tenant) = tenants.get(next.fetch_add(1, Ordering::Relaxed)) {
             let steps = sender.clone();
-            let result = press.recompile(tenant, self.dry_run, &|| drop(steps.send(Told::Flow)));
+            let step = || drop(steps.send(Told::Flow));
+            let result = press.recompile(tenant, self.dry_run, pool, &step);
             if sender.send(Told::Tenant(tenant.slug.clone(), result)).is_err() {
                 return;
             }

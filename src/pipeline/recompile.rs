@@ -5,6 +5,7 @@ use colophon_compiler::Compiled;
 use colophon_model::{BuildId, FlowId, GateResult, GateStatus};
 use colophon_store::rows::{FlowHead, TenantRow};
 use colophon_store::{CommitError, View};
+use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use super::assemble::{self, Cause, Entry};
@@ -35,11 +36,13 @@ struct Again {
 impl Press {
     /// Compiles every flow of `tenant` again whose key is not the one it would get today, all cores
     /// at once, and commits them together, free of quota; with `dry_run` compiles, and commits
-    /// nothing. Tells `step` of each flow that is done.
+    /// nothing. Tells `step` of each flow that is done. The work is done in `pool`, which should not
+    /// be the one that deliveries are compiled in: gates keep its threads waiting.
     pub fn recompile(
         &self,
         tenant: &TenantRow,
         dry_run: bool,
+        pool: &ThreadPool,
         step: &(dyn Fn() + Sync),
     ) -> Result<Recompiled, BuildError> {
         let view = self.store.view()?;
@@ -59,7 +62,7 @@ impl Press {
             step();
             again.map_err(|reasons| (flow, reasons))
         };
-        let results: Vec<_> = stale.into_par_iter().map(compile).collect();
+        let results: Vec<_> = pool.install(|| stale.into_par_iter().map(compile).collect());
         drop(view);
         let mut built = Vec::new();
         for result in results {

@@ -211,7 +211,8 @@ fn a_run_takes_up_where_the_last_one_ended() {
             press.delete(&acme, &"one".parse().unwrap()).unwrap();
         });
     };
-    let done = press.recompile(&acme, false, &deletes).unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().build().unwrap();
+    let done = press.recompile(&acme, false, &pool, &deletes).unwrap();
     assert_eq!((done.rebuilt, done.commits, done.failed.len()), (2, 1, 0));
     assert_eq!(counted(acme.uid), quota, "free of quota");
     let view = press.store.view().unwrap();
