@@ -179,7 +179,8 @@ fn the_smoke_flow_runs_and_passes_its_smoke_test() {
 fn a_fetched_flow_compiles() {
     let Some(folder) = std::env::var_os("COLOPHON_TEST_ACTIVEPIECES") else {
         eprintln!(
-            "COLOPHON_TEST_ACTIVEPIECES names no folder: flows of our own in their shape ran instead"
+            "NOT RUN on flows of others: COLOPHON_TEST_ACTIVEPIECES names no folder; flows of our own in \
+             their shape are in the other tests"
         );
         return;
     };
