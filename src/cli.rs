@@ -23,6 +23,8 @@ mod token;
 
 use clap::{Parser, Subcommand};
 
+pub use out::ReaderGone;
+
 use crate::config::Overrides;
 
 /// Prints the flows that people draw: a content-addressed build store with a Git facade

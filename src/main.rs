@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use colophon::cli::Cli;
+use colophon::cli::{Cli, ReaderGone};
 
 fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<ReaderGone>() => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", colophon::http::chain(error.as_ref()));
             ExitCode::FAILURE

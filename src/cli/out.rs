@@ -1,8 +1,13 @@
 //! Data on stdout, as text or JSON lines.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 
 use serde::Serialize;
+
+/// Nobody reads the output any more, as in `colophon render F | head`: no failure to speak of.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads the output")]
+pub struct ReaderGone;
 
 /// Where a command's data goes.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +44,8 @@ impl Out {
 
 fn print(line: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}")?;
-    stdout.flush()?;
-    Ok(())
+    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ReaderGone.into()),
+        written => Ok(written?),
+    }
 }

@@ -45,6 +45,19 @@ fn what_is_rendered_is_what_is_built() {
     assert!(text.contains("==> app/flows/example/flow_order_intake.py <=="), "{text}");
 }
 
+/// As in `colophon render F | head -1`.
+#[test]
+fn a_reader_who_leaves_is_no_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let flow = written(dir.path(), "flow.json", ORDER_INTAKE);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut colophon = Command::new(program("colophon"));
+    let output = colophon.args(["render", &flow]).stdout(writer).stderr(Stdio::piped());
+    let output = output.spawn().unwrap().wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
 #[test]
 fn a_bad_flow_and_a_bad_template_are_told() {
     let dir = tempfile::tempdir().unwrap();
