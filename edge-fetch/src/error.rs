@@ -7,7 +7,7 @@ use colophon_model::{FlowId, TenantSlug};
 use colophon_trust::TargetName;
 
 use crate::config::InvalidUrl;
-use crate::{BundleFlaw, NetworkError};
+use crate::{BaseUrl, BundleFlaw, NetworkError};
 
 /// Why an operation failed. After any of these, what was active before is still active.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,15 @@ pub enum Error {
     /// The server's address cannot be used.
     #[error("the server's address cannot be used")]
     Url(#[from] InvalidUrl),
+    /// The address of the proxy cannot be used. It is not shown: it may hold a password.
+    #[error("the proxy's address cannot be used")]
+    Proxy,
+    /// The token would be sent unencrypted to another machine.
+    #[error("`{url}` is not encrypted, and the token would be readable on the way")]
+    PlainHttp {
+        /// The server.
+        url: BaseUrl,
+    },
     /// The server was not reached, or the connection broke. Trying again is safe, and continues a
     /// download where it stopped.
     #[error("cannot get `{path}`")]
@@ -174,6 +183,8 @@ impl Error {
             Self::NotEnrolled { .. }
             | Self::AlreadyEnrolled { .. }
             | Self::Input { .. }
+            | Self::Proxy
+            | Self::PlainHttp { .. }
             | Self::Url(_) => Exit::Usage,
             Self::Network { .. } => Exit::Network,
             Self::NotFound { .. } | Self::NoSuchFlow { .. } => Exit::NotFound,
@@ -200,6 +211,14 @@ impl Error {
                 Some("run `edge-fetch enroll`, or name the right folder with --dir")
             }
             Self::AlreadyEnrolled { .. } => Some("use another --dir for another tenant"),
+            Self::Proxy => Some("write it as http://host:port, or `none`"),
+            Self::PlainHttp { .. } => Some(
+                "use https://; --allow-http, or allow_http in edge-fetch.toml, sends it anyway",
+            ),
+            Self::Network { source: NetworkError::Tls(_), .. } => Some(
+                "check the address and this machine's clock; --ca-cert names an authority of your \
+                 own, --client-cert and --client-key this machine's certificate",
+            ),
             Self::Network { .. } => Some("run the command again; a download continues"),
             Self::Auth { .. } => Some("give a token of this tenant by --token-file"),
             Self::Trust(colophon_trust::Error::Expired { .. }) => {

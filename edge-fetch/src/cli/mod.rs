@@ -1,5 +1,6 @@
 //! The command line: arguments, folder and token, dispatch.
 
+mod options;
 mod output;
 
 use std::fs;
@@ -8,11 +9,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use colophon_edge_fetch::{
-    Agent, BaseUrl, Cache, Config, Error, Exit, HttpTransport, Platform, Standing, Token, enroll,
-    status,
+    Agent, BaseUrl, Cache, Config, Error, Exit, HttpTransport, Network, Platform, Settings,
+    Standing, Token, enroll, status,
 };
 use colophon_model::{FlowId, TenantSlug, UnixMillis};
 
+use options::NetworkOptions;
 use output::Output;
 
 /// Fetches, verifies and unpacks the signed bundles of a colophon tenant.
@@ -24,6 +26,8 @@ struct Cli {
     /// The agent's folder [default: edge-fetch in the platform's data folder]
     #[arg(long, global = true, env = "EDGE_FETCH_DIR", value_name = "DIR")]
     dir: Option<PathBuf>,
+    #[command(flatten)]
+    network: NetworkOptions,
     /// File with the tenant's token; EDGE_FETCH_TOKEN holds the token itself
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -41,7 +45,7 @@ architecture or system, 10 update available (check), 11 too large, 12 locked, 14
 enum Command {
     /// Pin a tenant's root and remember the server
     Enroll {
-        /// The server, such as http://127.0.0.1:8787
+        /// The server, such as https://colophon.example
         #[arg(long)]
         url: BaseUrl,
         /// The tenant's slug
@@ -83,6 +87,9 @@ fn dispatch(cli: &Cli, now: UnixMillis, output: &mut Output) -> Result<Exit, Err
     match &cli.command {
         Command::Enroll { url, tenant, root } => {
             let token_file = cli.token_file.as_deref().map(absolute).transpose()?;
+            if token_file.is_some() {
+                network(cli, &cache)?.check_token_is_safe(url)?;
+            }
             let config = Config { url: url.clone(), tenant: tenant.clone(), token_file };
             output.enrolled(&cache, &enroll(&cache, config, &input(root)?)?);
             Ok(Exit::Ok)
@@ -115,8 +122,12 @@ fn dispatch(cli: &Cli, now: UnixMillis, output: &mut Output) -> Result<Exit, Err
 fn agent(cli: &Cli, cache: Cache, now: UnixMillis) -> Result<Agent<HttpTransport>, Error> {
     let config = cache.config()?;
     let token = token(cli.token_file.as_deref(), config.token_file.as_deref())?;
-    let transport = HttpTransport::new(config.tenant_url(), token);
+    let transport = HttpTransport::new(&config, &network(cli, &cache)?, token)?;
     Agent::open(cache, transport, Platform::current(), now)
+}
+
+fn network(cli: &Cli, cache: &Cache) -> Result<Network, Error> {
+    Ok(cli.network.over(&Settings::of(cache)?))
 }
 
 /// The token of the file on the command line, else of the environment, else of the file that

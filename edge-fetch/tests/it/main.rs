@@ -12,4 +12,5 @@ mod refusals;
 mod resume;
 mod rotation;
 mod server;
+mod tls;
 mod zips;
