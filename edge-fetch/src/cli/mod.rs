@@ -10,11 +10,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use colophon_edge_fetch::{
     Agent, BaseUrl, Cache, Config, Error, Exit, HttpTransport, Network, Platform, Settings,
-    Standing, Token, enroll, status,
+    Standing, Token, commit, enroll, history, roll_back, status,
 };
 use colophon_model::{FlowId, TenantSlug, UnixMillis};
 
-use options::NetworkOptions;
+use options::{NetworkOptions, TrialOptions};
 use output::Output;
 
 /// Fetches, verifies and unpacks the signed bundles of a colophon tenant.
@@ -39,7 +39,8 @@ struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes: 0 done or up to date, 1 disk error, 2 usage, 3 network (try again), 4 not found, 5 token \
 refused, 6 verification failed, 7 metadata expired or clock wrong, 8 going back refused, 9 wrong \
-architecture or system, 10 update available (check), 11 too large, 12 locked, 14 disk full";
+architecture or system, 10 update available (check), 11 too large, 12 locked, 13 failed its trial and \
+rolled back, 14 disk full";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -65,6 +66,26 @@ enum Command {
     /// Download, verify, unpack and activate bundles
     Apply {
         /// Only this flow's
+        flow: Option<FlowId>,
+        #[command(flatten)]
+        trial: TrialOptions,
+    },
+    /// Keep the bundle that is on trial
+    Commit {
+        /// Of this flow; not needed when there is only one
+        flow: Option<FlowId>,
+    },
+    /// Go back to the bundle before the current one
+    Rollback {
+        /// Of this flow; not needed when there is only one
+        flow: Option<FlowId>,
+        /// Why; kept in the history and shown to the server
+        #[arg(long, default_value = "by hand")]
+        reason: String,
+    },
+    /// What happened to the bundles here
+    History {
+        /// Of this flow; of all without it
         flow: Option<FlowId>,
     },
     /// Say what is active, without asking the server
@@ -107,10 +128,28 @@ fn dispatch(cli: &Cli, now: UnixMillis, output: &mut Output) -> Result<Exit, Err
             let outcomes = agent.fetch(flow.as_ref(), &mut output.progress())?;
             Ok(output.outcomes(&outcomes, Output::fetched))
         }
-        Command::Apply { flow } => {
-            let agent = agent(cli, cache, now)?;
+        Command::Apply { flow, trial } => {
+            let policy = trial.policy(&Settings::of(&cache)?);
+            let agent = agent(cli, cache, now)?.with_policy(policy);
             let outcomes = agent.apply(flow.as_ref(), &mut output.progress())?;
             Ok(output.outcomes(&outcomes, Output::applied))
+        }
+        Command::Commit { flow } => {
+            let (flow, done) = commit(&cache, flow.as_ref(), now)?;
+            output.committed(&flow, done);
+            Ok(Exit::Ok)
+        }
+        Command::Rollback { flow, reason } => {
+            let (flow, back) = roll_back(&cache, flow.as_ref(), now, reason)?;
+            output.rolled_back(&flow, back.as_ref());
+            Ok(Exit::Ok)
+        }
+        Command::History { flow } => {
+            let flows = flow.clone().map_or_else(|| cache.flows(), |flow| Ok(vec![flow]))?;
+            for flow in flows {
+                output.history(&flow, &history(&cache, &flow)?);
+            }
+            Ok(Exit::Ok)
         }
         Command::Status => {
             output.status(&status(&cache)?);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use colophon_edge_fetch::{Network, Settings};
+use colophon_edge_fetch::{Health, Network, Policy, Settings};
 
 /// How the server is reached. Each can be set by a variable, and in `edge-fetch.toml`.
 #[derive(Debug, Args)]
@@ -48,6 +48,42 @@ impl NetworkOptions {
             client_key: client_key.clone(),
             proxy: self.proxy.clone().or_else(|| settings.proxy.clone()),
             allow_http: self.allow_http || settings.allow_http,
+        }
+    }
+}
+
+/// Who decides whether a new bundle stays.
+#[derive(Debug, Args)]
+pub(crate) struct TrialOptions {
+    /// Program, and arguments after spaces, that is run in the folder of each new bundle: when it
+    /// ends with 0 the bundle stays, else the one before comes back
+    #[arg(long, env = "EDGE_FETCH_HEALTH", value_name = "CMD")]
+    health: Option<String>,
+    /// How long the health command may take [default: 1m]
+    #[arg(long, env = "EDGE_FETCH_HEALTH_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
+    health_timeout: Option<std::time::Duration>,
+    /// Leave new bundles on trial until `commit` or `rollback`
+    #[arg(long)]
+    no_commit: bool,
+    /// Take bundles that failed here before once more
+    #[arg(long)]
+    again: bool,
+}
+
+impl TrialOptions {
+    /// These options, and the settings of flows where no command is given.
+    pub(crate) fn policy(&self, settings: &Settings) -> Policy {
+        let words = |text: &String| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let health = self.health.as_ref().map(words).unwrap_or_default();
+        let flows = settings.flows.iter().filter_map(|(flow, set)| {
+            let timeout = self.health_timeout.or(set.health_timeout);
+            Some((flow.clone(), Health::new(&set.health, timeout)?))
+        });
+        Policy {
+            no_commit: self.no_commit,
+            again: self.again,
+            health: Health::new(&health, self.health_timeout),
+            flows: flows.collect(),
         }
     }
 }

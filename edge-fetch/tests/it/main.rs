@@ -13,4 +13,5 @@ mod resume;
 mod rotation;
 mod server;
 mod tls;
+mod trials;
 mod zips;
