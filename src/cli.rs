@@ -1,10 +1,12 @@
 //! The command line.
 
 mod admin;
+mod agents;
 mod backup;
 mod build;
 mod check_config;
 mod demo;
+mod edge;
 mod explain;
 mod flow;
 mod fsck;
@@ -63,6 +65,9 @@ enum Command {
     /// Manage access tokens
     #[command(subcommand)]
     Token(token::Token),
+    /// Show what edge agents run
+    #[command(subcommand)]
+    Edge(edge::Edge),
     /// Push tenants' branches to upstream repositories
     #[command(subcommand)]
     Mirror(mirror::Mirror),
@@ -104,6 +109,7 @@ impl Cli {
             Command::Flow(flow) => flow.run(out),
             Command::Tenant(tenant) => tenant.run(out),
             Command::Token(token) => token.run(out),
+            Command::Edge(edge) => edge.run(out),
             Command::Mirror(mirror) => mirror.run(out),
             Command::Gc(gc) => gc.run(out),
             Command::Explain(explain) => explain.run(out),

@@ -8,8 +8,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
 use super::{
-    ApiError, blobs, branches, builds, bundles, flows, git, health, maintenance, metadata, mirrors,
-    operator, schema, tenants,
+    ApiError, agents, blobs, branches, builds, bundles, flows, git, health, maintenance, metadata,
+    mirrors, operator, schema, tenants,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{Backup, Fsck, Gc, GitBundle, GitExport, GitRebuild, Purge, Recompile};
@@ -49,6 +49,8 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/t/{slug}/blob/{digest}", get(blobs::show))
         .route("/v1/t/{slug}/manifest.json", get(metadata::tenant_manifest))
         .route("/v1/t/{slug}/edge/{flow}/manifest.json", get(metadata::edge_manifest))
+        .route("/v1/t/{slug}/edge/report", post(agents::report))
+        .route("/v1/t/{slug}/edge/agents", get(agents::list))
         .route("/v1/t/{slug}/tuf/{file}", get(metadata::tuf))
         .route("/v1/t/{slug}/targets/{name}", get(bundles::show))
         .route("/branches/tenant/{slug}", get(branches::show))
