@@ -154,6 +154,17 @@ impl Output {
         self.event(&json!({"event": "waiting", "milliseconds": wait.as_millis() as u64}));
     }
 
+    pub(crate) fn reported(&self) {
+        self.event(&json!({"event": "reported"}));
+    }
+
+    /// A report that did not come through: worth a word, and no failure.
+    pub(crate) fn not_reported(&self, error: &Error) {
+        let message = with_causes(error);
+        let _ = writeln!(std::io::stderr().lock(), "warning: no report was sent: {message}");
+        self.event(&json!({"event": "not_reported", "message": message}));
+    }
+
     pub(crate) fn stopped(&self) {
         self.event(&json!({"event": "stopped"}));
     }
