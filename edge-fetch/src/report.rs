@@ -61,9 +61,12 @@ pub fn report(
         return Ok(false);
     }
     transport.post("edge/report", &body)?;
-    let told = serde_json::to_vec(&Told { digest, at: now }).expect("this is plain data");
-    disk::replace(&path, &told)?;
+    disk::replace(&path, &json(&Told { digest, at: now }))?;
     Ok(true)
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("it has only string keys")
 }
 
 /// Nothing where enrolment has drawn no id.
@@ -87,7 +90,7 @@ fn body(
         flows,
         error,
     };
-    Ok(Some(serde_json::to_vec(&report).expect("a report has only string keys")))
+    Ok(Some(json(&report)))
 }
 
 fn reported(state: &FlowState, flow: FlowId) -> Option<ReportedFlow> {

@@ -193,9 +193,9 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
             let outcomes = agent.apply(flow.as_ref(), &mut output.progress());
             drop(agent);
             let trouble = tell::trouble(&outcomes);
-            let ended = outcomes.map(|outcomes| output.outcomes(&outcomes, Output::applied));
+            let exit = output.ended(&outcomes);
             tell::tell(cli, &cache, now, trouble.as_deref(), output);
-            ended?
+            exit
         }
         Command::Commit { flow } => {
             let (flow, done) = commit(&cache, flow.as_ref(), now)?;

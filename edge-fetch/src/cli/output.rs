@@ -131,6 +131,17 @@ impl Output {
         }
     }
 
+    /// Reports how an `apply` ended.
+    pub(crate) fn ended(&self, outcomes: &Result<Vec<Outcome<Applied>>, Error>) -> Exit {
+        match outcomes {
+            Ok(outcomes) => self.outcomes(outcomes, Self::applied),
+            Err(error) => {
+                self.error(error);
+                error.exit()
+            }
+        }
+    }
+
     /// Reports what a poll changed or could not change; the exit code of the first failure.
     pub(crate) fn polled(&self, outcomes: &[Outcome<Applied>]) -> Exit {
         let news = |outcome: &&Outcome<Applied>| match &outcome.result {
