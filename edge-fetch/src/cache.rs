@@ -135,7 +135,10 @@ impl Cache {
     }
 
     /// The flows that have a folder, in order.
-    pub(crate) fn flows(&self) -> Result<Vec<FlowId>, Error> {
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn flows(&self) -> Result<Vec<FlowId>, Error> {
         let path = self.dir.join("flows");
         let Some(entries) = disk::absent_as_none(fs::read_dir(&path)).at(&path)? else {
             return Ok(Vec::new());

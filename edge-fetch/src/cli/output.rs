@@ -4,8 +4,10 @@ use std::error::Error as _;
 use std::io::Write;
 
 use colophon_edge_fetch::{
-    Applied, Cache, Enrolled, Error, Exit, Fetched, Offer, Outcome, Standing, Status,
+    Applied, Cache, Enrolled, Entry, Error, Exit, Fetched, Generation, Offer, Outcome, Standing,
+    Status,
 };
+use colophon_model::{FlowId, UnixMillis};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -49,6 +51,7 @@ impl Output {
             Standing::Update => {
                 ("update", format!("update available ({} bytes)", offer.file.length))
             }
+            Standing::Refused => ("refused", "failed here; waits for a higher number".to_owned()),
             Standing::Unsupported => ("unsupported", "does not run on this machine".to_owned()),
         };
         let mut json = describe("bundle", offer);
@@ -68,14 +71,45 @@ impl Output {
     }
 
     pub(crate) fn applied(&self, offer: &Offer, applied: &Applied) {
-        let word = if applied.changed { "now active" } else { "already active" };
+        let word = match (applied.pending, applied.changed) {
+            (true, _) => "on trial until `commit` or `rollback`",
+            (false, true) => "now active",
+            (false, false) => "already active",
+        };
         let (version, path) = (&offer.file.custom.version, applied.path.display());
         let text = format!("{} {version}: {word}, in {path}", offer.name);
         let mut json = describe("applied", offer);
         json["generation"] = applied.generation.to_string().into();
         json["path"] = json!(applied.path);
         json["changed"] = applied.changed.into();
+        json["pending"] = applied.pending.into();
         self.line(&text, &json);
+    }
+
+    pub(crate) fn committed(&self, flow: &FlowId, done: bool) {
+        let word = if done { "committed" } else { "nothing is on trial" };
+        let json = json!({"event": "committed", "flow": flow, "changed": done});
+        self.line(&format!("{flow}: {word}"), &json);
+    }
+
+    pub(crate) fn rolled_back(&self, flow: &FlowId, back: Option<&Generation>) {
+        let name = back.map(ToString::to_string);
+        let word = name.as_deref().unwrap_or("nothing");
+        let json = json!({"event": "rolled_back", "flow": flow, "generation": name});
+        self.line(&format!("{flow}: rolled back, {word} is active"), &json);
+    }
+
+    pub(crate) fn history(&self, flow: &FlowId, entries: &[Entry]) {
+        for entry in entries {
+            let reason = entry.reason.as_ref().map(|reason| format!(" ({reason})"));
+            let (at, what) = (time(entry.at), &entry.what);
+            let text =
+                format!("{at} {flow} {what} {}{}", entry.generation, reason.unwrap_or_default());
+            let mut json = json!(entry);
+            json["event"] = "history".into();
+            json["flow"] = json!(flow);
+            self.line(&text, &json);
+        }
     }
 
     /// Reports every outcome; the exit code of the first that failed.
@@ -140,6 +174,12 @@ impl Output {
         // As above: the work is done, whoever reads.
         let _ = if self.json { writeln!(stdout, "{json}") } else { writeln!(stdout, "{text}") };
     }
+}
+
+/// A moment in RFC 3339.
+fn time(at: UnixMillis) -> String {
+    let since = std::time::Duration::from_millis(at.get());
+    humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + since).to_string()
 }
 
 fn new_bar(total: u64, hidden: bool) -> ProgressBar {

@@ -12,4 +12,6 @@ mod refusals;
 mod resume;
 mod rotation;
 mod server;
+mod tls;
+mod trials;
 mod zips;

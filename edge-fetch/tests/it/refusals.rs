@@ -208,7 +208,7 @@ fn a_server_that_is_not_there() {
 fn wrong_arguments() {
     let tenant = Tenant::new();
     let agent = Agent::new();
-    for url in ["https://edge.example", "edge.example", "http://u:p@edge.example"] {
+    for url in ["ftp://edge.example", "edge.example", "http://u:p@edge.example"] {
         assert_eq!(agent.enroll_raw(url, "acme", &tenant.root()), 2);
     }
     assert_eq!(agent.enroll_raw(&tenant.server.url, "../etc", &tenant.root()), 2);
