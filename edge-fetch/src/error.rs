@@ -7,7 +7,7 @@ use colophon_model::{FlowId, TenantSlug};
 use colophon_trust::TargetName;
 
 use crate::config::InvalidUrl;
-use crate::{BaseUrl, BundleFlaw, NetworkError, Unhealthy};
+use crate::{BaseUrl, BundleFlaw, DeliveryFlaw, NetworkError, Unhealthy};
 
 /// Why an operation failed. After any of these, what was active before is still active.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +81,14 @@ pub enum Error {
     HashMismatch {
         /// The bundle.
         name: TargetName,
+    },
+    /// What was sent is not what was signed.
+    #[error("what the server sent as `{path}` was refused")]
+    Delivery {
+        /// What was asked for, relative to the tenant's URL.
+        path: String,
+        /// What is wrong with it.
+        source: Box<DeliveryFlaw>,
     },
     /// The zip is the one that was signed, and must not be unpacked.
     #[error("bundle `{name}` was refused")]
@@ -240,9 +248,10 @@ impl Error {
             Self::NothingBefore { .. } | Self::NotInstalled { .. } => Exit::NotFound,
             Self::NotFound { .. } | Self::NoSuchFlow { .. } => Exit::NotFound,
             Self::Auth { .. } => Exit::Auth,
-            Self::HashMismatch { .. } | Self::Bundle { .. } | Self::Fork { .. } => {
-                Exit::Verification
-            }
+            Self::HashMismatch { .. }
+            | Self::Delivery { .. }
+            | Self::Bundle { .. }
+            | Self::Fork { .. } => Exit::Verification,
             Self::Trust(error) => trust_exit(error),
             Self::Rollback { .. } | Self::BelowFloor { .. } => Exit::Rollback,
             Self::Unsupported { .. } => Exit::Unsupported,

@@ -62,11 +62,17 @@ enum Command {
     Fetch {
         /// Only this flow's
         flow: Option<FlowId>,
+        /// Fetch whole bundles, without telling the server which one is here
+        #[arg(long)]
+        no_delta: bool,
     },
     /// Download, verify, unpack and activate bundles
     Apply {
         /// Only this flow's
         flow: Option<FlowId>,
+        /// Fetch whole bundles, without telling the server which one is here
+        #[arg(long)]
+        no_delta: bool,
         #[command(flatten)]
         trial: TrialOptions,
     },
@@ -123,14 +129,14 @@ fn dispatch(cli: &Cli, now: UnixMillis, output: &mut Output) -> Result<Exit, Err
             let update = offers.iter().any(|offer| offer.standing == Standing::Update);
             Ok(if update { Exit::UpdateAvailable } else { Exit::Ok })
         }
-        Command::Fetch { flow } => {
-            let agent = agent(cli, cache, now)?;
+        Command::Fetch { flow, no_delta } => {
+            let agent = agent(cli, cache, now)?.with_delta(!no_delta);
             let outcomes = agent.fetch(flow.as_ref(), &mut output.progress())?;
             Ok(output.outcomes(&outcomes, Output::fetched))
         }
-        Command::Apply { flow, trial } => {
+        Command::Apply { flow, no_delta, trial } => {
             let policy = trial.policy(&Settings::of(&cache)?);
-            let agent = agent(cli, cache, now)?.with_policy(policy);
+            let agent = agent(cli, cache, now)?.with_policy(policy).with_delta(!no_delta);
             let outcomes = agent.apply(flow.as_ref(), &mut output.progress())?;
             Ok(output.outcomes(&outcomes, Output::applied))
         }

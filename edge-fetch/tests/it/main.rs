@@ -13,5 +13,6 @@ mod resume;
 mod rotation;
 mod server;
 mod tls;
+mod transfer;
 mod trials;
 mod zips;
