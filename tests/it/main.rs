@@ -36,3 +36,4 @@ mod signatures;
 mod support;
 mod telemetry;
 mod tenant_guard;
+mod transfer;
