@@ -85,16 +85,14 @@ pub fn put_file(
     Ok(())
 }
 
-/// Makes a bundle's zip readable under its SHA-256.
-pub fn put_bundle(
-    change: &mut Change,
-    uid: TenantUid,
-    output: &EdgeOutput,
-    zip: &[u8],
-) -> Result<(), FeedError> {
-    let blob = PreparedBlob::new(zip)?;
-    let name = output.target_name.clone();
-    let alias = BundleAlias { zip: blob.digest(), length: output.length, name };
-    change.put(&(uid, output.sha256), &alias).blob(uid, blob);
-    Ok(())
+/// Lets a bundle's zip be asked for by its SHA-256. It is made from the tree then.
+pub fn put_bundle(change: &mut Change, uid: TenantUid, output: &EdgeOutput) {
+    let alias = BundleAlias {
+        tree: output.tree,
+        render: output.render.clone(),
+        length: output.length,
+        name: output.target_name.clone(),
+        documents: BTreeMap::new(),
+    };
+    change.put(&(uid, output.sha256), &alias);
 }

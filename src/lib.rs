@@ -23,3 +23,4 @@ pub mod turnstile;
 pub mod units;
 pub mod upkeep;
 pub mod wheels;
+pub mod zips;

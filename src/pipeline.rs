@@ -43,6 +43,7 @@ use crate::clock::SharedClock;
 use crate::gates::{Gates, Refused};
 use crate::keys::MasterKey;
 use crate::projection::KeySigner;
+use crate::zips::Zips;
 
 /// What a build needs: the store, the compiler, keys, and the time.
 pub struct Press {
@@ -64,6 +65,8 @@ pub struct Press {
     pub gates: Gates,
     /// Git objects that were asked for before, of all tenants.
     pub objects: Cache,
+    /// Bundles' zips that were asked for before, of all tenants.
+    pub zips: Zips,
     memo: Memo,
 }
 
@@ -195,16 +198,18 @@ impl Press {
         limits: Limits,
         gates: Gates,
         objects: Cache,
+        zips: Zips,
     ) -> Self {
         let signer = KeySigner(keys.git_key());
         let memo = Memo::default();
-        Self { store, compiler, keys, signer, clock, quota, limits, gates, objects, memo }
+        Self { store, compiler, keys, signer, clock, quota, limits, gates, objects, zips, memo }
     }
 
     /// Forgets what is remembered of a tenant that was erased.
     pub fn forget(&self, tenant: TenantUid) {
         self.memo.forget(tenant);
         self.objects.forget(*tenant.as_bytes());
+        self.zips.forget(tenant);
     }
 
     /// Takes a delivery through every step. Blocks until the build is durable.

@@ -1,16 +1,18 @@
-//! `GET /v1/t/{slug}/targets/{sha256}.{name}`: a bundle by hash, whole or in part.
+//! `GET /v1/t/{slug}/targets/{sha256}.{name}`: a bundle by hash, whole or in part. `HEAD` and an answer
+//! without a body make no zip.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use colophon_model::{Sha256, TenantUid};
 use colophon_store::View;
 use colophon_store::rows::{BundleAlias, TenantRow};
+use data_encoding::BASE64;
 
 use super::edge_url::{self, Grant};
 use super::path::Segments;
-use super::{ApiError, auth};
+use super::{ApiError, auth, etag};
 use crate::app::{App, SharedApp};
 use crate::tokens::Scope;
 
@@ -19,20 +21,32 @@ pub(super) async fn show(
     State(app): State<SharedApp>,
     Segments((slug, name)): Segments<(String, String)>,
     grant: Result<Query<Grant>, axum::extract::rejection::QueryRejection>,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let reader = app.clone();
     let grant = grant.ok().map(|Query(grant)| grant);
-    app.reads.run(move || load(&reader, &slug, &name, grant.as_ref(), &headers)).await?
+    let asked = Asked::read(&method, &headers);
+    let find =
+        move || find(&reader, &slug, &name, grant.as_ref().map(|grant| (grant, &method)), &headers);
+    let (uid, sha256, alias) = app.reads.run(find).await??;
+    let total = usize::try_from(alias.length).map_err(|e| ApiError::internal(&e))?;
+    let answer = asked.answer(&sha256, total);
+    let zip = match answer.part {
+        Some(_) => app.press.zips.get(&app.press, uid, (sha256, alias)).await?,
+        None => Bytes::new(),
+    };
+    answer.respond(&zip)
 }
 
-fn load(
+/// The bundle that is asked for, when it may be.
+fn find(
     app: &App,
     slug: &str,
     name: &str,
-    grant: Option<&Grant>,
+    grant: Option<(&Grant, &Method)>,
     headers: &HeaderMap,
-) -> Result<Response, ApiError> {
+) -> Result<(TenantUid, Sha256, BundleAlias), ApiError> {
     let view = app.press.store.view()?;
     let (sha256, target) = name.split_once('.').ok_or_else(ApiError::not_found)?;
     let sha256: Sha256 = sha256.parse().map_err(|_| ApiError::not_found())?;
@@ -41,9 +55,7 @@ fn load(
         None => auth::path_tenant(app, &view, headers, slug, Scope::Edge)?.uid,
     };
     let alias = view.get::<BundleAlias>(&(uid, sha256))?.filter(|a| a.name == target);
-    let alias = alias.ok_or_else(ApiError::not_found)?;
-    let zip = view.read_blob(uid, &alias.zip)?.ok_or_else(ApiError::not_found)?;
-    respond(&sha256, zip, headers)
+    Ok((uid, sha256, alias.ok_or_else(ApiError::not_found)?))
 }
 
 /// The tenant of a signed URL. A bad signature and an unknown tenant are the same 403.
@@ -52,7 +64,7 @@ fn granted(
     view: &View,
     slug: &str,
     sha256: &Sha256,
-    grant: &Grant,
+    (grant, method): (&Grant, &Method),
 ) -> Result<TenantUid, ApiError> {
     let tenant = match slug.parse() {
         Ok(slug) => view.get::<TenantRow>(&slug)?,
@@ -60,7 +72,7 @@ fn granted(
     };
     let uid = tenant.map_or(auth::NOBODY, |t| t.uid);
     let key = app.press.keys.url_key();
-    if edge_url::allows(&key, grant, uid, sha256, app.press.clock.now()) {
+    if edge_url::allows(&key, grant, method, uid, sha256, app.press.clock.now()) {
         Ok(uid)
     } else {
         Err(ApiError::forbidden("the download URL is not valid, or no longer")
@@ -68,42 +80,72 @@ fn granted(
     }
 }
 
-/// RFC 9110 §14: one range is served, several are answered with the whole; `If-Range` compares
-/// strong tags.
-fn respond(sha256: &Sha256, zip: Vec<u8>, headers: &HeaderMap) -> Result<Response, ApiError> {
-    let etag = format!("\"sha256:{sha256}\"");
-    let same =
-        |name| headers.get(name).is_some_and(|v: &HeaderValue| v.as_bytes() == etag.as_bytes());
-    let base = Response::builder()
-        .header(header::CONTENT_TYPE, "application/zip")
-        .header(header::ETAG, &etag)
-        .header(header::ACCEPT_RANGES, "bytes")
-        .header(header::CACHE_CONTROL, "private, max-age=31536000, immutable");
-    if same(header::IF_NONE_MATCH) {
-        return finish(base.status(StatusCode::NOT_MODIFIED), Vec::new());
+/// What of a bundle a request wants, by its method and headers.
+struct Asked {
+    head: bool,
+    headers: HeaderMap,
+}
+
+/// What an answer says before a byte of the bundle is needed.
+struct Answer {
+    builder: axum::http::response::Builder,
+    /// The bytes that follow: the first, and the one after the last.
+    part: Option<(usize, usize)>,
+}
+
+impl Asked {
+    fn read(method: &Method, headers: &HeaderMap) -> Self {
+        Self { head: *method == Method::HEAD, headers: headers.clone() }
     }
-    let ranged = !headers.contains_key(header::IF_RANGE) || same(header::IF_RANGE);
-    let asked = headers.get(header::RANGE).filter(|_| ranged).and_then(|v| v.to_str().ok());
-    let total = zip.len();
-    match asked.map_or(Range::Whole, |text| Range::parse(text, total)) {
-        Range::Whole => finish(base, zip),
-        Range::Part(from, to) => {
-            let part = base
-                .status(StatusCode::PARTIAL_CONTENT)
-                .header(header::CONTENT_RANGE, format!("bytes {from}-{}/{total}", to - 1));
-            finish(part, zip[from..to].to_vec())
+
+    /// RFC 9110 §13 and §14: one range is served, several are answered with the whole; `If-Range`
+    /// compares strong tags. The checksum of the whole goes along (RFC 9530 §3).
+    fn answer(&self, sha256: &Sha256, total: usize) -> Answer {
+        let tag = format!("\"sha256:{sha256}\"");
+        let base = Response::builder()
+            .header(header::CONTENT_TYPE, "application/zip")
+            .header(header::ETAG, &tag)
+            .header("repr-digest", format!("sha-256=:{}:", BASE64.encode(sha256.as_bytes())))
+            .header(header::ACCEPT_RANGES, "bytes")
+            .header(header::CACHE_CONTROL, "private, max-age=31536000, immutable");
+        if etag::is_known(&self.headers, &tag) {
+            return Answer { builder: base.status(StatusCode::NOT_MODIFIED), part: None };
         }
-        Range::Outside => {
-            let none = base
-                .status(StatusCode::RANGE_NOT_SATISFIABLE)
-                .header(header::CONTENT_RANGE, format!("bytes */{total}"));
-            finish(none, Vec::new())
+        if self.head {
+            let builder = base.header(header::CONTENT_LENGTH, total);
+            return Answer { builder, part: None };
         }
+        match self.range(&tag).map_or(Range::Whole, |text| Range::parse(text, total)) {
+            Range::Whole => Answer { builder: base, part: Some((0, total)) },
+            Range::Part(from, to) => {
+                let range = format!("bytes {from}-{}/{total}", to - 1);
+                let part = base.status(StatusCode::PARTIAL_CONTENT);
+                let builder = part.header(header::CONTENT_RANGE, range);
+                Answer { builder, part: Some((from, to)) }
+            }
+            Range::Outside => {
+                let none = base.status(StatusCode::RANGE_NOT_SATISFIABLE);
+                let builder = none.header(header::CONTENT_RANGE, format!("bytes */{total}"));
+                Answer { builder, part: None }
+            }
+        }
+    }
+
+    /// The range that is asked for, unless `If-Range` names another version.
+    fn range(&self, tag: &str) -> Option<&str> {
+        let other = |value: &HeaderValue| value.as_bytes() != tag.as_bytes();
+        if self.headers.get(header::IF_RANGE).is_some_and(other) {
+            return None;
+        }
+        self.headers.get(header::RANGE)?.to_str().ok()
     }
 }
 
-fn finish(builder: axum::http::response::Builder, bytes: Vec<u8>) -> Result<Response, ApiError> {
-    builder.body(Body::from(bytes)).map_err(|e| ApiError::internal(&e))
+impl Answer {
+    fn respond(self, zip: &Bytes) -> Result<Response, ApiError> {
+        let bytes = self.part.map_or_else(Bytes::new, |(from, to)| zip.slice(from..to));
+        self.builder.body(Body::from(bytes)).map_err(|e| ApiError::internal(&e))
+    }
 }
 
 /// What a `Range` header asks of a representation.

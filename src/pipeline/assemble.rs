@@ -138,12 +138,12 @@ impl<'a> Member<'a> {
         EdgeOutput {
             runtime: bundle.runtime,
             tree,
-            zip: Digest::of(&bundle.zip),
+            zip: None,
             sha256: bundle.sha256,
             length: bundle.zip.len() as u64,
             unpacked: bundle.files.total_size(),
             files: bundle.files.len() as u64,
-            render: bundle.render.to_owned(),
+            render: bundle.render.name().to_owned(),
             seq,
             target_name: TargetName::new(slug, flow, bundle.runtime).to_string(),
         }
@@ -292,7 +292,7 @@ fn put_blobs(view: &View, change: &mut Change, members: &[Member<'_>]) -> Result
     members.iter().try_for_each(|member| put_rest(change, uid, member))
 }
 
-/// The trees, the flow as received, and the zip.
+/// The trees, the flow as received, and the name of the bundle.
 fn put_rest(change: &mut Change, uid: TenantUid, member: &Member<'_>) -> Result<(), BuildError> {
     let Entry { job, compiled, .. } = member.entry;
     let bundle = compiled.edge.as_ref();
@@ -307,8 +307,8 @@ fn put_rest(change: &mut Change, uid: TenantUid, member: &Member<'_>) -> Result<
     } else {
         change.keep(uid, job.body); // it was read from the store
     }
-    if let (Some(output), Some(bundle)) = (&member.edge, bundle) {
-        feed::put_bundle(change, uid, output, &bundle.zip)?;
+    if let Some(output) = &member.edge {
+        feed::put_bundle(change, uid, output);
     }
     Ok(())
 }

@@ -85,7 +85,7 @@ tables! {
     /// (uid, file name) → digest of a TUF metadata file.
     TufFile = "tuf-file-1",
     /// (uid, SHA-256) → the bundle with that checksum.
-    BundleAlias = "bundle-alias-1",
+    BundleAlias = "bundle-alias-2",
     /// (uid, target, count) → when that build was made.
     QuotaStamp = "quota-stamp-1",
     /// Tenant uid → its upstream repository.

@@ -9,6 +9,7 @@ mod cli;
 mod crash;
 mod demo;
 mod disk_full;
+mod edge_zip;
 mod erase;
 mod flows;
 mod gates;
