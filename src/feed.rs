@@ -10,6 +10,8 @@ use colophon_trust::{
     BundleFacts, Channel, FactsSchema, Published, TargetFile, TargetName, TenantKeys,
 };
 
+use crate::evidence::Evidence;
+
 /// Why a tenant's repository could not be published.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
@@ -51,6 +53,7 @@ fn target(EdgeHead { output, manifest }: &EdgeHead) -> TargetFile {
             tree: output.tree,
             unpacked: output.unpacked,
             files: output.files,
+            attestation: output.attestation,
         },
     }
 }
@@ -85,14 +88,21 @@ pub fn put_file(
     Ok(())
 }
 
-/// Lets a bundle's zip be asked for by its SHA-256. It is made from the tree then.
-pub fn put_bundle(change: &mut Change, uid: TenantUid, output: &EdgeOutput) {
+/// Lets a bundle's zip be asked for by its SHA-256, and what was written about it. The zip is made from
+/// the tree then.
+pub fn put_bundle(
+    change: &mut Change,
+    uid: TenantUid,
+    output: &EdgeOutput,
+    evidence: &Evidence,
+) -> Result<(), FeedError> {
     let alias = BundleAlias {
         tree: output.tree,
         render: output.render.clone(),
         length: output.length,
         name: output.target_name.clone(),
-        documents: BTreeMap::new(),
+        documents: evidence.documents().clone(),
     };
     change.put(&(uid, output.sha256), &alias);
+    evidence.put(change, uid)
 }

@@ -40,6 +40,7 @@ pub use recompile::Recompiled;
 pub use timing::Timing;
 
 use crate::clock::SharedClock;
+use crate::evidence::Attester;
 use crate::gates::{Gates, Refused};
 use crate::keys::MasterKey;
 use crate::projection::KeySigner;
@@ -55,6 +56,8 @@ pub struct Press {
     pub keys: MasterKey,
     /// Signs commits and tags.
     pub signer: KeySigner,
+    /// Signs what is written about bundles.
+    pub attester: Attester,
     /// The time.
     pub clock: SharedClock,
     /// How many builds a tenant may make, per target.
@@ -201,8 +204,22 @@ impl Press {
         zips: Zips,
     ) -> Self {
         let signer = KeySigner(keys.git_key());
+        let attester = Attester::new(&keys);
         let memo = Memo::default();
-        Self { store, compiler, keys, signer, clock, quota, limits, gates, objects, zips, memo }
+        Self {
+            store,
+            compiler,
+            keys,
+            signer,
+            attester,
+            clock,
+            quota,
+            limits,
+            gates,
+            objects,
+            zips,
+            memo,
+        }
     }
 
     /// Forgets what is remembered of a tenant that was erased.

@@ -124,6 +124,7 @@ impl Tenant {
             render: bundle.render.name().to_owned(),
             seq: self.builds,
             target_name: TargetName::new(self.slug.clone(), id.clone(), bundle.runtime).to_string(),
+            attestation: None,
         }
     }
 

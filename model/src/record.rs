@@ -219,6 +219,9 @@ pub struct EdgeOutput {
     pub seq: u64,
     /// The zip's name in the tenant's TUF repository.
     pub target_name: String,
+    /// SHA-256 of the signed statement about who made it from what.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub attestation: Option<Sha256>,
 }
 
 /// The result of one gate.

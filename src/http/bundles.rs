@@ -12,7 +12,7 @@ use data_encoding::BASE64;
 
 use super::edge_url::{self, Grant};
 use super::path::Segments;
-use super::{ApiError, auth, etag};
+use super::{ApiError, auth, etag, evidence};
 use crate::app::{App, SharedApp};
 use crate::tokens::Scope;
 
@@ -24,6 +24,11 @@ pub(super) async fn show(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let beside = (app.clone(), slug.clone(), name.clone(), headers.clone());
+    let beside = move || evidence::beside(&beside.0, &beside.1, &beside.2, &beside.3);
+    if let Some(answer) = app.reads.run(beside).await? {
+        return answer;
+    }
     let reader = app.clone();
     let grant = grant.ok().map(|Query(grant)| grant);
     let asked = Asked::read(&method, &headers);

@@ -75,6 +75,7 @@ fn edge_output() -> EdgeOutput {
         render: "zip-1".to_owned(),
         seq: 1,
         target_name: "edge_intake_1.0.1.zip".to_owned(),
+        attestation: None,
     }
 }
 

@@ -356,5 +356,6 @@ fn edge_output(built: &Built, n: u64) -> EdgeOutput {
         render: "zip-1".to_owned(),
         seq: n,
         target_name: "edge.zip".to_owned(),
+        attestation: None,
     }
 }
