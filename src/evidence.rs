@@ -115,8 +115,10 @@ impl Evidence {
         change: &mut Change,
         uid: colophon_model::TenantUid,
     ) -> Result<(), FeedError> {
-        for digest in self.documents.values() {
-            change.keep(uid, *digest);
+        if self.new.is_empty() {
+            for digest in self.documents.values() {
+                change.keep(uid, *digest);
+            }
         }
         for bytes in &self.new {
             change.blob(uid, PreparedBlob::new(bytes)?);

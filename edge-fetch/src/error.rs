@@ -67,6 +67,9 @@ pub enum Error {
     /// Metadata was refused.
     #[error("the tenant's metadata was refused")]
     Trust(#[from] colophon_trust::Error),
+    /// What is attested about a bundle was refused.
+    #[error("the attestation was refused")]
+    Attestation(#[from] colophon_trust::attest::Refused),
     /// The whole zip was received, and is not the one that was signed.
     #[error("the download of `{name}` does not have the signed hash")]
     HashMismatch {
@@ -178,9 +181,10 @@ impl Error {
             Self::Network { .. } => Exit::Network,
             Self::NotFound { .. } | Self::NoSuchFlow { .. } => Exit::NotFound,
             Self::Auth { .. } => Exit::Auth,
-            Self::HashMismatch { .. } | Self::Bundle { .. } | Self::Fork { .. } => {
-                Exit::Verification
-            }
+            Self::Attestation(_)
+            | Self::HashMismatch { .. }
+            | Self::Bundle { .. }
+            | Self::Fork { .. } => Exit::Verification,
             Self::Trust(error) => trust_exit(error),
             Self::Rollback { .. } => Exit::Rollback,
             Self::Unsupported { .. } => Exit::Unsupported,
@@ -211,6 +215,7 @@ impl Error {
             | Self::NotFound { .. }
             | Self::NoSuchFlow { .. }
             | Self::Trust(_)
+            | Self::Attestation(_)
             | Self::HashMismatch { .. }
             | Self::Bundle { .. }
             | Self::Fork { .. }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod activepieces;
+mod attest;
 mod bad_input;
 mod ci;
 mod cli;
