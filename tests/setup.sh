@@ -109,11 +109,11 @@ python_peers() {
   cp tests/requirements.txt "$stamp"
 }
 
-# Stock tools that verify what is written about bundles: minisign, unzip, openssl from the distribution, and
+# Stock tools that verify what is written about bundles: minisign, unzip, openssl, curl and jq from the distribution, and
 # a Python environment with securesystemslib and the validator of CycloneDX.
 attest() {
   local venv="$cache/attest" wanted=tests/requirements-attest.txt tool
-  for tool in minisign unzip openssl; do
+  for tool in minisign unzip openssl curl jq; do
     rm -f "$cache/$tool.unavailable"
     from_debian "$tool" "$tool" || missing "$tool" "bundles are not verified with it"
   done

@@ -216,7 +216,7 @@ fn the_statement_is_about_the_zip_and_names_what_went_in() {
     assert_eq!(definition["externalParameters"]["flow"], "order_intake");
     let body = colophon_model::Sha256::of(ORDER_INTAKE).to_string();
     assert_eq!(definition["resolvedDependencies"][0]["digest"]["sha256"], body.as_str());
-    let targets = String::from_utf8(served.get("tuf/1.targets.json")).unwrap_or_default();
+    let targets = String::from_utf8(served.get("tuf/2.targets.json")).unwrap_or_default();
     let attestation = colophon_model::Sha256::of(&served.get("edge/order_intake/provenance.json"));
     let signed = format!("\"attestation\":\"sha256:{attestation}\"");
     assert!(targets.contains(&signed), "named in the signed metadata: {targets}");
@@ -232,7 +232,9 @@ fn an_unchanged_bundle_keeps_what_was_written_about_it() {
     };
     let before = all();
     served.server.clock.advance(60_000);
-    let mut flow: Value = serde_json::from_slice(ORDER_INTAKE).unwrap();
+    let flow = String::from_utf8(ORDER_INTAKE.to_vec()).unwrap();
+    let mut flow: Value =
+        serde_json::from_str(&flow.replace("You extract orders.", "You find orders.")).unwrap();
     flow["revision"] = 99.into();
     let built = served.server.build(&served.tenant, flow.to_string().as_bytes());
     assert_eq!(built.status, 201, "{:#}", built.json());
@@ -331,4 +333,44 @@ fn edge_fetch_verifies_attestations() {
     assert_eq!(verify(&["--key", "p256.pem", "--key", "stranger.pem"]).0, Some(6));
     std::fs::write(served.path("provenance.json"), "<html>").unwrap();
     assert_eq!(verify(&both).0, Some(6));
+}
+
+/// The guide's commands, as they stand there.
+#[test]
+fn the_guide_works_as_it_is_written() {
+    let served = Served::new();
+    for tool in ["curl", "jq", "minisign"] {
+        if served.stock(tool, &["--help"]).is_none() {
+            return;
+        }
+    }
+    let guide = include_str!("../../docs/guides/verify-with-stock-tools.md");
+    let blocks = |language: &str| -> String {
+        let fence = format!("```{language}\n");
+        guide.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+    };
+    let shell = blocks("sh").replace("https://colophon.example", &served.server.url);
+    let shell = format!("set -euo pipefail\nmkdir guide && cd guide\n{shell}");
+    let here = program("edge-fetch").parent().unwrap().to_owned();
+    let path = std::env::var("PATH").unwrap();
+    let output = Command::new("bash")
+        .args(["-c", &shell])
+        .current_dir(served.server.dir.path())
+        .env("TOKEN", &served.tenant.edge)
+        .env("PATH", format!("{}:{path}", here.display()))
+        .output()
+        .unwrap();
+    let said = succeeds(Some(output)).unwrap_or_default();
+    for line in ["OK", "Signature Verified Successfully", "Verified OK", "true", "playwright"] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    let python = cache().join("attest/bin/python");
+    if python.exists() {
+        let output = Command::new(python)
+            .args(["-c", &blocks("python")])
+            .current_dir(served.path("guide"))
+            .output()
+            .unwrap();
+        succeeds(Some(output));
+    }
 }
