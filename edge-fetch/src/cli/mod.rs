@@ -1,5 +1,6 @@
 //! The command line: arguments, folder and token, dispatch.
 
+mod attest;
 mod options;
 mod output;
 
@@ -96,6 +97,9 @@ enum Command {
     },
     /// Say what is active, without asking the server
     Status,
+    /// Check what is attested about a bundle
+    #[command(subcommand)]
+    Attest(attest::Attest),
 }
 
 /// Runs the command line of this process.
@@ -110,6 +114,9 @@ pub(crate) fn run(now: UnixMillis) -> ExitCode {
 }
 
 fn dispatch(cli: &Cli, now: UnixMillis, output: &mut Output) -> Result<Exit, Error> {
+    if let Command::Attest(attest) = &cli.command {
+        return attest.run(output); // it needs no folder
+    }
     let cache = Cache::new(folder(cli.dir.as_deref())?);
     match &cli.command {
         Command::Enroll { url, tenant, root } => {
@@ -161,6 +168,7 @@ fn dispatch(cli: &Cli, now: UnixMillis, output: &mut Output) -> Result<Exit, Err
             output.status(&status(&cache)?);
             Ok(Exit::Ok)
         }
+        Command::Attest(attest) => attest.run(output),
     }
 }
 
