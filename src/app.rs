@@ -13,6 +13,7 @@ use colophon_store::{Options, Store, Watermarks};
 
 use crate::clock::SharedClock;
 use crate::config::{Config, Durability};
+use crate::deltas::Deltas;
 use crate::gates::Gates;
 use crate::keys::MasterKey;
 use crate::pipeline::Press;
@@ -20,6 +21,7 @@ use crate::tasks::Tasks;
 use crate::templates;
 use crate::turnstile::Turnstiles;
 use crate::wheels;
+use crate::zips::Zips;
 
 /// Handles, each cheap to clone or shared.
 pub struct App {
@@ -29,6 +31,8 @@ pub struct App {
     pub builds: Tasks,
     /// Reads and Git requests run here.
     pub reads: Tasks,
+    /// Bundles as agents fetch them.
+    pub deltas: Deltas,
     /// One maintenance job runs here, and none waits.
     pub maintenance: Tasks,
     /// How many Git requests of a tenant are answered at a time.
@@ -60,6 +64,7 @@ impl App {
             press,
             builds: Tasks::new(config.limits.builds, config.limits.waiting),
             reads: Tasks::new(config.limits.reads, config.limits.waiting),
+            deltas: Deltas::new(&config.edge, config.limits.waiting),
             maintenance: Tasks::new(1, 0),
             git_turnstiles: Turnstiles::new(config.git.per_tenant, TURNSTILE_PATIENCE),
             mirrors: Tasks::new(config.mirror.workers, 0),
@@ -84,7 +89,8 @@ pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::
     let limits = Limits { body: config.limits.body_bytes, ..Limits::default() };
     let objects = Cache::new(config.git.cache.get());
     let gates = Gates::new(&config.gates);
-    Ok(Press::new(store, compiler, keys, clock, quota, limits, gates, objects))
+    let zips = Zips::new(config.edge.renders, config.limits.waiting, config.edge.zip_cache.get());
+    Ok(Press::new(store, compiler, keys, clock, quota, limits, gates, objects, zips))
 }
 
 /// The key is made with the first tenant's store and never again: a new one would silently void

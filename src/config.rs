@@ -30,6 +30,8 @@ pub struct Config {
     pub compiler: CompilerConfig,
     /// How Git clients are served.
     pub git: Git,
+    /// How edge agents are served.
+    pub edge: Edge,
     /// How the store writes.
     pub store: StoreConfig,
     /// When the disk counts as full.
@@ -97,6 +99,20 @@ pub struct Git {
     pub idle: Span,
     /// How long an answer may take in all.
     pub longest: Span,
+}
+
+/// How edge agents are served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Edge {
+    /// Deltas and packs that are made at a time. Others wait.
+    pub encoders: usize,
+    /// Memory for deltas and packs that are asked for again and again.
+    pub delta_cache: Size,
+    /// Zips that are made from their trees at a time. Others wait.
+    pub renders: usize,
+    /// Memory for zips that are asked for again and again.
+    pub zip_cache: Size,
 }
 
 /// How the store writes.
@@ -192,6 +208,7 @@ impl Default for Config {
             quota: Quota::default(),
             compiler: CompilerConfig::default(),
             git: Git::default(),
+            edge: Edge::default(),
             store: StoreConfig::default(),
             space: Space::default(),
             retention: Retention::default(),
@@ -231,6 +248,12 @@ impl Default for Git {
             idle: Span::seconds(60),
             longest: Span::hours(1),
         }
+    }
+}
+
+impl Default for Edge {
+    fn default() -> Self {
+        Self { encoders: 2, delta_cache: Size::mib(64), renders: 2, zip_cache: Size::mib(64) }
     }
 }
 
@@ -392,6 +415,12 @@ impl Config {
         if !(1..=64).contains(&self.mirror.workers) {
             problems.push("`mirror.workers` must be 1 to 64".to_owned());
         }
+        if !(1..=64).contains(&self.edge.encoders) {
+            problems.push("`edge.encoders` must be 1 to 64".to_owned());
+        }
+        if !(1..=64).contains(&self.edge.renders) {
+            problems.push("`edge.renders` must be 1 to 64".to_owned());
+        }
         let endpoint = self.telemetry.otlp_endpoint.as_deref();
         if endpoint.is_some_and(|u| !has_scheme(u, &["http://"])) {
             problems.push("`telemetry.otlp_endpoint` must begin with http://".to_owned());
@@ -465,13 +494,15 @@ mod tests {
     fn mistakes_are_named_all_at_once() {
         assert!(load("lisen = \"x\"", Overrides::default()).is_err(), "unknown key");
         let bad = "public_url = \"ftp://x\"\n[limits]\nedge_url_seconds = 0\nbody_bytes = 1\n\
-                   [mirror]\nworkers = 0\n[telemetry]\notlp_endpoint = \"https://x\"\nlog = \"a=b=c\"\n";
+                   [mirror]\nworkers = 0\n[edge]\nencoders = 0\nrenders = 0\n[telemetry]\notlp_endpoint = \"https://x\"\nlog = \"a=b=c\"\n";
         let text = load(bad, Overrides::default()).unwrap_err().to_string();
         for word in [
             "public_url",
             "edge_url_seconds",
             "body_bytes",
             "workers",
+            "edge.encoders",
+            "edge.renders",
             "otlp_endpoint",
             "telemetry.log",
         ] {

@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use colophon_model::{FlowId, TenantSlug, UnixMillis};
+use colophon_model::{FileSet, FlowId, TenantSlug, UnixMillis};
 use colophon_trust::{TargetFile, TargetName};
 
 use crate::activation::{Activation, FlowState};
 use crate::clock;
-use crate::download::{Download, Progress, VerifiedZip};
+use crate::download::Progress;
+use crate::fetch::{Fetch, Fetched};
 use crate::refresh::Refresh;
 use crate::trial::Trials;
-use crate::unpack::unpack;
 use crate::{Cache, Error, Generation, Lock, Platform, Policy, Transport};
 
 /// An enrolled agent at one moment, with its folder locked.
@@ -20,6 +20,7 @@ pub struct Agent<T> {
     tenant: TenantSlug,
     platform: Platform,
     policy: Policy,
+    delta: bool,
     now: UnixMillis,
     _lock: Lock,
 }
@@ -59,17 +60,6 @@ pub struct Outcome<R> {
     pub result: Result<R, Error>,
 }
 
-/// A downloaded and verified zip.
-#[derive(Debug)]
-pub struct Fetched {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Bytes that an earlier run had left of it.
-    pub resumed_from: u64,
-    /// Bytes that came over the network now.
-    pub downloaded: u64,
-}
-
 /// An active generation.
 #[derive(Debug)]
 pub struct Applied {
@@ -81,6 +71,8 @@ pub struct Applied {
     pub changed: bool,
     /// Whether it is on trial, until `commit` or `rollback`.
     pub pending: bool,
+    /// How its files came.
+    pub fetched: Option<Fetched>,
 }
 
 impl<T: Transport> Agent<T> {
@@ -98,13 +90,19 @@ impl<T: Transport> Agent<T> {
         let tenant = cache.config()?.tenant;
         let lock = cache.lock()?;
         let policy = Policy::default();
-        Ok(Self { cache, transport, tenant, platform, policy, now, _lock: lock })
+        Ok(Self { cache, transport, tenant, platform, policy, delta: true, now, _lock: lock })
     }
 
     /// Sets who decides whether a new generation stays. Without this it stays.
     #[must_use]
     pub fn with_policy(self, policy: Policy) -> Self {
         Self { policy, ..self }
+    }
+
+    /// Sets whether a bundle may be told from the one that is here. Without this it may.
+    #[must_use]
+    pub fn with_delta(self, delta: bool) -> Self {
+        Self { delta, ..self }
     }
 
     /// Refreshes the metadata and compares; changes nothing else. Sorted by name.
@@ -141,11 +139,7 @@ impl<T: Transport> Agent<T> {
         flow: Option<&FlowId>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Vec<Outcome<Fetched>>, Error> {
-        self.each(flow, |offer| {
-            let VerifiedZip { resumed_from, downloaded, .. } = self.download(offer, progress)?;
-            let path = self.cache.object(&offer.file.sha256);
-            Ok(Fetched { path, resumed_from, downloaded })
-        })
+        self.each(flow, |offer| Ok(self.download(offer, progress)?.1))
     }
 
     /// Downloads, verifies, unpacks and activates bundles: of one flow, or all that run here.
@@ -159,11 +153,9 @@ impl<T: Transport> Agent<T> {
     ) -> Result<Vec<Outcome<Applied>>, Error> {
         self.each(flow, |offer| {
             self.trials().check_not_refused(&self.state(offer.name.flow())?, offer)?;
-            let zip = self.download(offer, progress)?;
-            let facts = &offer.file.custom;
-            let files = unpack(&zip.bytes, facts)
-                .map_err(|flaw| Error::Bundle { name: offer.name.clone(), source: flaw.into() })?;
-            self.trials().install(offer, &files)
+            let (files, fetched) = self.download(offer, progress)?;
+            let applied = self.trials().install(offer, &files)?;
+            Ok(Applied { fetched: Some(fetched), ..applied })
         })
     }
 
@@ -175,10 +167,14 @@ impl<T: Transport> Agent<T> {
         Activation::of(&self.cache, flow, self.now).state()
     }
 
-    fn download(&self, offer: &Offer, progress: &mut Progress<'_>) -> Result<VerifiedZip, Error> {
-        offer.file.check_limits()?;
-        let Self { cache, transport, .. } = self;
-        Download { cache, transport, name: &offer.name, file: &offer.file }.run(progress)
+    fn download(
+        &self,
+        offer: &Offer,
+        progress: &mut Progress<'_>,
+    ) -> Result<(FileSet, Fetched), Error> {
+        let Self { cache, transport, delta, .. } = self;
+        Fetch { cache, transport, name: &offer.name, file: &offer.file, delta: *delta }
+            .run(progress)
     }
 
     /// Runs `work` on the wanted bundles that run here. None of them running here is an error.
@@ -289,6 +285,7 @@ mod tests {
             unpacked,
             files,
             min_seq: None,
+            attestation: None,
         };
         let name = custom.target_name();
         let file = TargetFile { length, sha256: Sha256::of(b""), custom };

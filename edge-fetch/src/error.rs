@@ -7,7 +7,7 @@ use colophon_model::{Digest, FlowId, TenantSlug, UnixMillis};
 use colophon_trust::TargetName;
 
 use crate::config::InvalidUrl;
-use crate::{BaseUrl, BundleFlaw, Generation, NetworkError, Unhealthy};
+use crate::{BaseUrl, BundleFlaw, DeliveryFlaw, Generation, NetworkError, Unhealthy};
 
 /// Why an operation failed. After any of these, what was active before is still active.
 #[derive(Debug, thiserror::Error)]
@@ -76,11 +76,22 @@ pub enum Error {
     /// Metadata was refused.
     #[error("the tenant's metadata was refused")]
     Trust(#[from] colophon_trust::Error),
+    /// What is attested about a bundle was refused.
+    #[error("the attestation was refused")]
+    Attestation(#[from] colophon_trust::attest::Refused),
     /// The whole zip was received, and is not the one that was signed.
     #[error("the download of `{name}` does not have the signed hash")]
     HashMismatch {
         /// The bundle.
         name: TargetName,
+    },
+    /// What was sent is not what was signed.
+    #[error("what the server sent as `{path}` was refused")]
+    Delivery {
+        /// What was asked for, relative to the tenant's URL.
+        path: String,
+        /// What is wrong with it.
+        source: Box<DeliveryFlaw>,
     },
     /// The zip is the one that was signed, and must not be unpacked.
     #[error("bundle `{name}` was refused")]
@@ -279,9 +290,11 @@ impl Error {
             }
             Self::NotFound { .. } | Self::NoSuchFlow { .. } => Exit::NotFound,
             Self::Auth { .. } => Exit::Auth,
-            Self::HashMismatch { .. } | Self::Bundle { .. } | Self::Fork { .. } => {
-                Exit::Verification
-            }
+            Self::Attestation(_)
+            | Self::HashMismatch { .. }
+            | Self::Delivery { .. }
+            | Self::Bundle { .. }
+            | Self::Fork { .. } => Exit::Verification,
             Self::Trust(error) => trust_exit(error),
             Self::Rollback { .. } | Self::BelowFloor { .. } => Exit::Rollback,
             Self::NotRunnable { .. } | Self::Unsupported { .. } => Exit::Unsupported,

@@ -56,7 +56,8 @@ impl Trials<'_> {
         }
         generations.drop_damaged(&generation)?;
         let path = generations.path(&generation);
-        Ok(Applied { generation, path, changed, pending: state.pending.is_some() })
+        let pending = state.pending.is_some();
+        Ok(Applied { generation, path, changed, pending, fetched: None })
     }
 
     /// Refuses what failed here before.

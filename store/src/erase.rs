@@ -42,6 +42,7 @@ const TENANT_TABLES: [Table; 24] = [
     Table::GitTag,
     Table::TufFile,
     Table::BundleAlias,
+    Table::BundleTree,
     Table::QuotaStamp,
     Table::Agent,
     Table::Mirror,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod activepieces;
+mod attest;
 mod bad_input;
 mod ci;
 mod cli;
@@ -10,6 +11,7 @@ mod crash;
 mod demo;
 mod disk_full;
 mod edge_agents;
+mod edge_zip;
 mod erase;
 mod flows;
 mod gates;
@@ -37,3 +39,4 @@ mod signatures;
 mod support;
 mod telemetry;
 mod tenant_guard;
+mod transfer;

@@ -1,5 +1,6 @@
 //! The command line: arguments, folder and token, dispatch.
 
+mod attest;
 mod doctor;
 mod options;
 mod output;
@@ -73,11 +74,17 @@ enum Command {
     Fetch {
         /// Only this flow's
         flow: Option<FlowId>,
+        /// Fetch whole bundles, without telling the server which one is here
+        #[arg(long)]
+        no_delta: bool,
     },
     /// Download, verify, unpack and activate bundles
     Apply {
         /// Only this flow's
         flow: Option<FlowId>,
+        /// Fetch whole bundles, without telling the server which one is here
+        #[arg(long)]
+        no_delta: bool,
         #[command(flatten)]
         trial: TrialOptions,
     },
@@ -121,6 +128,9 @@ enum Command {
     },
     /// Say what is active, without asking the server
     Status,
+    /// Check what is attested about a bundle
+    #[command(subcommand)]
+    Attest(attest::Attest),
 }
 
 /// Runs the command line of this process.
@@ -182,14 +192,14 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
             let update = offers.iter().any(|offer| offer.standing == Standing::Update);
             if update { Exit::UpdateAvailable } else { Exit::Ok }
         }
-        Command::Fetch { flow } => {
-            let agent = agent(cli, cache, now)?;
+        Command::Fetch { flow, no_delta } => {
+            let agent = agent(cli, cache, now)?.with_delta(!no_delta);
             let outcomes = agent.fetch(flow.as_ref(), &mut output.progress())?;
             output.outcomes(&outcomes, Output::fetched)
         }
-        Command::Apply { flow, trial } => {
+        Command::Apply { flow, no_delta, trial } => {
             let policy = trial.policy(&Settings::of(&cache)?);
-            let agent = agent(cli, cache.clone(), now)?.with_policy(policy);
+            let agent = agent(cli, cache.clone(), now)?.with_policy(policy).with_delta(!no_delta);
             let outcomes = agent.apply(flow.as_ref(), &mut output.progress());
             drop(agent);
             let trouble = tell::trouble(&outcomes);
@@ -220,6 +230,7 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
             output.status(&status(&cache)?);
             Exit::Ok
         }
+        Command::Attest(attest) => attest.run(output)?,
     };
     Ok(ExitCode::from(exit as u8))
 }

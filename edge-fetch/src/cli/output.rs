@@ -5,8 +5,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use colophon_edge_fetch::{
-    Applied, Cache, Enrolled, Entry, Error, Exit, Fetched, Generation, Offer, Outcome, Standing,
-    Status,
+    Applied, Cache, Enrolled, Entry, Error, Exit, Fetched, Generation, Offer, Outcome, Stage,
+    Standing, Status, Via,
 };
 use colophon_model::{FlowId, UnixMillis};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -80,12 +80,10 @@ impl Output {
     }
 
     pub(crate) fn fetched(&self, offer: &Offer, fetched: &Fetched) {
-        let path = fetched.path.display();
-        let text = format!("{} {}: verified, in {path}", offer.name, offer.file.custom.version);
+        let (name, version) = (&offer.name, &offer.file.custom.version);
+        let text = format!("{name} {version}: verified, {}", came(fetched));
         let mut json = describe("fetched", offer);
-        json["path"] = json!(fetched.path);
-        json["downloaded"] = fetched.downloaded.into();
-        json["resumed_from"] = fetched.resumed_from.into();
+        describe_fetched(&mut json, fetched);
         self.line(&text, &json);
     }
 
@@ -102,6 +100,9 @@ impl Output {
         json["path"] = json!(applied.path);
         json["changed"] = applied.changed.into();
         json["pending"] = applied.pending.into();
+        if let Some(fetched) = &applied.fetched {
+            describe_fetched(&mut json, fetched);
+        }
         self.line(&text, &json);
     }
 
@@ -256,7 +257,7 @@ impl Output {
         }
     }
 
-    fn line(&self, text: &str, json: &Value) {
+    pub(super) fn line(&self, text: &str, json: &Value) {
         let mut stdout = std::io::stdout().lock();
         // As above: the work is done, whoever reads.
         let _ = if self.json { writeln!(stdout, "{json}") } else { writeln!(stdout, "{text}") };
@@ -306,4 +307,27 @@ fn describe(event: &str, offer: &Offer) -> Value {
         "version": facts.version, "seq": facts.seq, "length": offer.file.length,
         "sha256": offer.file.sha256,
     })
+}
+
+/// How a bundle came, for people.
+fn came(fetched: &Fetched) -> String {
+    match fetched.via {
+        Via::Cache => "nothing to download".to_owned(),
+        via => format!("{} bytes downloaded (by {via})", fetched.downloaded()),
+    }
+}
+
+/// How a bundle came, with what did not work on the way.
+fn describe_fetched(json: &mut Value, fetched: &Fetched) {
+    let stage = |stage: &Stage| {
+        let mut json = json!({"via": stage.via.to_string(), "bytes": stage.bytes});
+        if let Some(problem) = &stage.problem {
+            json["problem"] = problem.as_str().into();
+        }
+        json
+    };
+    json["via"] = fetched.via.to_string().into();
+    json["downloaded"] = fetched.downloaded().into();
+    json["resumed_from"] = fetched.resumed_from.into();
+    json["stages"] = fetched.stages.iter().map(stage).collect();
 }

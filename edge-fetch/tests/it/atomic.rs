@@ -92,6 +92,7 @@ fn damage_on_disk_is_repaired() {
     assert_eq!(agent.expect(&["apply"], 0).json[0]["changed"], false);
     assert_eq!(agent.expect(&["check"], 0).code, 0, "a repaired bundle is the current one");
 
+    std::fs::remove_file(&object).unwrap();
     std::fs::write(&object, "evil").unwrap();
     std::fs::remove_file(active().join("main.py")).unwrap();
     tenant.server.requests("");

@@ -15,5 +15,6 @@ mod resume;
 mod rotation;
 mod server;
 mod tls;
+mod transfer;
 mod trials;
 mod zips;

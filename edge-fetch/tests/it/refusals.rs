@@ -47,7 +47,7 @@ fn a_tampered_zip_of_the_same_length() {
         let run = agent.expect(&[command], 6);
         assert!(run.stderr.contains("does not have the signed hash"), "{}", run.stderr);
         assert!(agent.tree("partial").is_empty(), "the part is deleted");
-        assert_eq!(agent.tree("objects").len(), 1, "and not kept as a bundle");
+        assert_eq!(agent.tree("objects").len(), 2, "and nothing of it is kept");
         assert_eq!(tenant.server.requests("/targets/").len(), 1, "nor fetched twice");
     }
     refused(&agent, 6);

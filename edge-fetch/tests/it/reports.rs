@@ -13,7 +13,7 @@ fn reports(tenant: &Tenant) -> Vec<Value> {
 #[test]
 fn the_server_is_told_what_runs_here_when_that_changes() {
     let tenant = Tenant::new();
-    let agent = Agent::enrolled(&tenant);
+    let agent = Agent { reports: true, ..Agent::enrolled(&tenant) };
     tenant.publish(1, &[bundle(1, &[("main.py", "one")])]);
     agent.expect(&["apply"], 0);
     let first = reports(&tenant).remove(0);
@@ -41,7 +41,7 @@ fn the_server_is_told_what_runs_here_when_that_changes() {
 #[test]
 fn nobody_is_told_who_does_not_want_it() {
     let tenant = Tenant::new();
-    let agent = Agent::enrolled(&tenant);
+    let agent = Agent { reports: true, ..Agent::enrolled(&tenant) };
     tenant.publish(1, &[bundle(1, &[("main.py", "one")])]);
     agent.expect(&["apply", "--no-report"], 0);
     std::fs::write(agent.home().join("edge-fetch.toml"), "no_report = true").unwrap();
@@ -53,7 +53,7 @@ fn nobody_is_told_who_does_not_want_it() {
 #[test]
 fn a_failed_report_is_no_failure() {
     let tenant = Tenant::new();
-    let agent = Agent::enrolled(&tenant);
+    let agent = Agent { reports: true, ..Agent::enrolled(&tenant) };
     tenant.publish(1, &[bundle(1, &[("main.py", "one")])]);
     for fault in [Fault::Status(500), Fault::Status(401), Fault::CutAfter(0)] {
         tenant.server.fault("edge/report", fault);
