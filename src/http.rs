@@ -10,6 +10,7 @@ mod bundles;
 mod edge_url;
 mod error;
 mod etag;
+mod evidence;
 pub mod flows;
 mod git;
 mod git_stream;

@@ -283,6 +283,7 @@ mod tests {
             unpacked,
             files,
             min_seq: None,
+            attestation: None,
         };
         let name = custom.target_name();
         let file = TargetFile { length, sha256: Sha256::of(b""), custom };

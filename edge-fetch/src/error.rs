@@ -76,6 +76,9 @@ pub enum Error {
     /// Metadata was refused.
     #[error("the tenant's metadata was refused")]
     Trust(#[from] colophon_trust::Error),
+    /// What is attested about a bundle was refused.
+    #[error("the attestation was refused")]
+    Attestation(#[from] colophon_trust::attest::Refused),
     /// The whole zip was received, and is not the one that was signed.
     #[error("the download of `{name}` does not have the signed hash")]
     HashMismatch {
@@ -287,7 +290,8 @@ impl Error {
             }
             Self::NotFound { .. } | Self::NoSuchFlow { .. } => Exit::NotFound,
             Self::Auth { .. } => Exit::Auth,
-            Self::HashMismatch { .. }
+            Self::Attestation(_)
+            | Self::HashMismatch { .. }
             | Self::Delivery { .. }
             | Self::Bundle { .. }
             | Self::Fork { .. } => Exit::Verification,

@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod activepieces;
+mod attest;
 mod bad_input;
 mod ci;
 mod cli;
 mod crash;
 mod demo;
 mod disk_full;
+mod edge_zip;
 mod erase;
 mod flows;
 mod gates;

@@ -198,6 +198,15 @@ impl Key {
         }
     }
 
+    /// A key that TUF knows as `ecdsa-sha2-nistp256`, by its PEM.
+    pub(crate) fn p256(pem: &str) -> Self {
+        Self {
+            keytype: "ecdsa".to_owned(),
+            keyval: serde_json::json!({ "public": pem }),
+            scheme: "ecdsa-sha2-nistp256".to_owned(),
+        }
+    }
+
     /// The key to verify with; `None` for another kind of key or one that is no point on the curve.
     pub(crate) fn verifying_key(&self) -> Option<VerifyingKey> {
         if self.keytype != ED25519 || self.scheme != ED25519 {

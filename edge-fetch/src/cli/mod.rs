@@ -1,5 +1,6 @@
 //! The command line: arguments, folder and token, dispatch.
 
+mod attest;
 mod doctor;
 mod options;
 mod output;
@@ -123,6 +124,9 @@ enum Command {
     },
     /// Say what is active, without asking the server
     Status,
+    /// Check what is attested about a bundle
+    #[command(subcommand)]
+    Attest(attest::Attest),
 }
 
 /// Runs the command line of this process.
@@ -152,6 +156,9 @@ fn run_segment(
 }
 
 fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result<ExitCode, Error> {
+    if let Command::Attest(attest) = &cli.command {
+        return Ok(ExitCode::from(attest.run(output)? as u8)); // it needs no folder
+    }
     let cache = Cache::new(folder(cli.dir.as_deref())?).waiting(cli.wait);
     let now = clock();
     let exit = match &cli.command {
@@ -210,6 +217,7 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
             output.status(&status(&cache)?);
             Exit::Ok
         }
+        Command::Attest(attest) => attest.run(output)?,
     };
     Ok(ExitCode::from(exit as u8))
 }

@@ -235,7 +235,7 @@ impl Output {
         }
     }
 
-    fn line(&self, text: &str, json: &Value) {
+    pub(super) fn line(&self, text: &str, json: &Value) {
         let mut stdout = std::io::stdout().lock();
         // As above: the work is done, whoever reads.
         let _ = if self.json { writeln!(stdout, "{json}") } else { writeln!(stdout, "{text}") };
