@@ -105,6 +105,10 @@ pub struct Git {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Edge {
+    /// Deltas and packs that are made at a time. Others wait.
+    pub encoders: usize,
+    /// Memory for deltas and packs that are asked for again and again.
+    pub delta_cache: Size,
     /// Zips that are made from their trees at a time. Others wait.
     pub renders: usize,
     /// Memory for zips that are asked for again and again.
@@ -249,7 +253,7 @@ impl Default for Git {
 
 impl Default for Edge {
     fn default() -> Self {
-        Self { renders: 2, zip_cache: Size::mib(64) }
+        Self { encoders: 2, delta_cache: Size::mib(64), renders: 2, zip_cache: Size::mib(64) }
     }
 }
 
@@ -411,6 +415,9 @@ impl Config {
         if !(1..=64).contains(&self.mirror.workers) {
             problems.push("`mirror.workers` must be 1 to 64".to_owned());
         }
+        if !(1..=64).contains(&self.edge.encoders) {
+            problems.push("`edge.encoders` must be 1 to 64".to_owned());
+        }
         if !(1..=64).contains(&self.edge.renders) {
             problems.push("`edge.renders` must be 1 to 64".to_owned());
         }
@@ -487,13 +494,14 @@ mod tests {
     fn mistakes_are_named_all_at_once() {
         assert!(load("lisen = \"x\"", Overrides::default()).is_err(), "unknown key");
         let bad = "public_url = \"ftp://x\"\n[limits]\nedge_url_seconds = 0\nbody_bytes = 1\n\
-                   [mirror]\nworkers = 0\n[edge]\nrenders = 0\n[telemetry]\notlp_endpoint = \"https://x\"\nlog = \"a=b=c\"\n";
+                   [mirror]\nworkers = 0\n[edge]\nencoders = 0\nrenders = 0\n[telemetry]\notlp_endpoint = \"https://x\"\nlog = \"a=b=c\"\n";
         let text = load(bad, Overrides::default()).unwrap_err().to_string();
         for word in [
             "public_url",
             "edge_url_seconds",
             "body_bytes",
             "workers",
+            "edge.encoders",
             "edge.renders",
             "otlp_endpoint",
             "telemetry.log",

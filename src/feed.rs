@@ -54,6 +54,7 @@ fn target(EdgeHead { output, manifest }: &EdgeHead) -> TargetFile {
             unpacked: output.unpacked,
             files: output.files,
             attestation: output.attestation,
+            min_seq: None,
         },
     }
 }

@@ -86,6 +86,8 @@ tables! {
     TufFile = "tuf-file-1",
     /// (uid, SHA-256) → the bundle with that checksum.
     BundleAlias = "bundle-alias-2",
+    /// (uid, digest of a tree) → nothing: the tree is that of a bundle.
+    BundleTree = "bundle-tree-1",
     /// (uid, target, count) → when that build was made.
     QuotaStamp = "quota-stamp-1",
     /// Tenant uid → its upstream repository.

@@ -10,9 +10,9 @@ use colophon_model::{
     Target, TenantSlug, UnixMillis,
 };
 use colophon_store::rows::{
-    BuildNumber, BundleAlias, Document, EdgeHead, Effect, FirstCommit, FlowClaim, FlowGone,
-    FlowHead, FlowOwner, GitOid, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow, QuotaStamp,
-    RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TufFile,
+    BuildNumber, BundleAlias, BundleTree, Document, EdgeHead, Effect, FirstCommit, FlowClaim,
+    FlowGone, FlowHead, FlowOwner, GitOid, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow,
+    QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TufFile,
 };
 use colophon_store::{Row, Table};
 use proptest::prelude::*;
@@ -287,6 +287,7 @@ fn every_row_round_trips_and_refuses_junk() {
         ]),
     };
     strict(&(uid(1), sha(1)), &bundle);
+    strict(&(uid(1), digest(1)), &BundleTree);
     strict(&(uid(1), Target::Edge, 99), &QuotaStamp { at: TIME });
     strict(&uid(1), &mirror_row());
     for halt in halts() {

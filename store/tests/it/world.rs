@@ -9,8 +9,9 @@ use colophon_model::{
     TenantBranch, TenantSlug, TenantUid, Tree, TreeEntry, UnixMillis,
 };
 use colophon_store::rows::{
-    BuildNumber, BundleAlias, Document, EdgeHead, FlowClaim, FlowHead, FlowOwner, GitOid, Planted,
-    QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TufFile,
+    BuildNumber, BundleAlias, BundleTree, Document, EdgeHead, FlowClaim, FlowHead, FlowOwner,
+    GitOid, Planted, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow,
+    TokenRow, TufFile,
 };
 use colophon_store::{Change, Store, View};
 
@@ -221,6 +222,7 @@ impl Tenant {
             documents: BTreeMap::from([(Document::Provenance, Digest::of(&provenance))]),
         };
         change.put(&(self.uid, sha256), &alias);
+        change.put(&(self.uid, Digest::of(&tree)), &BundleTree);
         Built {
             id: BuildId::derive(self.uid, n, &key(&format!("{n}"))),
             body: Digest::of(&body),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
 mod client;
+mod delta;
 mod forge;
 mod publish;
 mod python_tuf;
