@@ -53,8 +53,8 @@ fn target(EdgeHead { output, manifest }: &EdgeHead) -> TargetFile {
             tree: output.tree,
             unpacked: output.unpacked,
             files: output.files,
-            attestation: output.attestation,
             min_seq: None,
+            attestation: output.attestation,
         },
     }
 }

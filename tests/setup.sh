@@ -4,8 +4,8 @@
 #   tests/setup.sh            all of it
 #   tests/setup.sh langflow   the LangFlow starter projects alone
 #   tests/setup.sh bench-compiler   what `make bench-compiler` needs: the starter projects, Jinja2 and black
-#   tests/setup.sh attest     what verifies bundles: minisign, unzip, openssl, securesystemslib, CycloneDX's validator
 #   tests/setup.sh bench-edge       what `make bench-edge` needs: wheels, bsdiff, casync, nginx
+#   tests/setup.sh attest     what verifies bundles: minisign, unzip, openssl, securesystemslib, CycloneDX's validator
 #   tests/setup.sh dual       what runs dual flows: LangGraph, Playwright, Chromium
 #   tests/setup.sh clients    what `make test-clients` needs: gix and JGit
 #   tests/setup.sh oracle     what `make test-oracle` needs: lfx, and older exports of LangFlow

@@ -279,8 +279,8 @@ mod tests {
             tree: Digest::of(b""),
             unpacked,
             files,
-            attestation: None,
             min_seq: None,
+            attestation: None,
         };
         let name = custom.target_name();
         let file = TargetFile { length, sha256: Sha256::of(b""), custom };

@@ -73,8 +73,8 @@ mod tests {
             tree: Digest::of(b""),
             unpacked: 0,
             files: 0,
-            attestation: None,
             min_seq: None,
+            attestation: None,
         }
     }
 

@@ -11,7 +11,7 @@ use colophon_store::rows::{BundleAlias, TenantRow};
 
 use super::edge_url::{self, Grant};
 use super::path::Segments;
-use super::representation::Described;
+use super::representation::{Asked, Described};
 use super::{ApiError, auth, evidence};
 use crate::app::{App, SharedApp};
 use crate::tokens::Scope;
@@ -31,17 +31,17 @@ pub(super) async fn show(
     }
     let reader = app.clone();
     let grant = grant.ok().map(|Query(grant)| grant);
-    let (head, asked) = (method == Method::HEAD, headers.clone());
+    let asked = Asked::read(&method, &headers);
     let find =
         move || find(&reader, &slug, &name, grant.as_ref().map(|grant| (grant, &method)), &headers);
     let (uid, sha256, alias) = app.reads.run(find).await??;
     let total = usize::try_from(alias.length).map_err(|e| ApiError::internal(&e))?;
     let tag = format!("\"sha256:{sha256}\"");
-    let described = Described { media: "application/zip", tag, sha256, total };
-    let answer = if head { described.head(&asked) } else { described.get(&asked) };
-    let zip = match answer.part {
-        Some(_) => app.press.zips.get(&app.press, uid, (sha256, alias)).await?,
-        None => Bytes::new(),
+    let answer = Described { media: "application/zip", tag, sha256, total }.answer(&asked);
+    let zip = if answer.needs_bytes() {
+        app.press.zips.get(&app.press, uid, (sha256, alias)).await?
+    } else {
+        Bytes::new()
     };
     answer.respond(&zip)
 }

@@ -165,13 +165,13 @@ pub struct BundleFacts {
     pub unpacked: u64,
     /// How many files.
     pub files: u64,
-    /// The envelope in which it is attested who made the bundle from what, as `sha256:<hex>` in JSON.
-    #[serde(with = "attestation", skip_serializing_if = "Option::is_none", default)]
-    pub attestation: Option<Sha256>,
     /// An agent never activates a lower `seq` of the flow again, not even by a local rollback. None: any
     /// generation that it has will do.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub min_seq: Option<u64>,
+    /// The envelope in which it is attested who made the bundle from what, as `sha256:<hex>` in JSON.
+    #[serde(with = "attestation", skip_serializing_if = "Option::is_none", default)]
+    pub attestation: Option<Sha256>,
 }
 
 impl BundleFacts {

@@ -2,9 +2,9 @@
 //!
 //! One TUF 1.0 repository per tenant: the keys and their derivation ([`TenantKeys`]), the metadata
 //! that the server signs ([`initial_root`], [`publish()`]), and the client workflow that an agent
-//! follows ([`RootChain`] and the stages after it). Beside it, signed statements ([`dsse`]), what is
-//! attested about a bundle ([`attest`]), signatures for minisign ([`minisign`]), and how a bundle's
-//! files travel ([`delta`], [`Contents`]). Pure
+//! follows ([`RootChain`] and the stages after it). Beside it, signed statements ([`dsse`]), what is attested
+//! about a bundle ([`attest`]), signatures for minisign ([`minisign`]), and how a bundle's files travel
+//! ([`delta`], [`Contents`]). Pure
 //! and sync: no I/O, no clock, no randomness; the time comes in as a value. The layout is written down in `docs/edge-protocol.md`.
 
 pub mod attest;

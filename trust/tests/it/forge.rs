@@ -167,8 +167,8 @@ pub(crate) fn bundle(slug: &str, flow: &str, seq: u64, zip: &[u8]) -> TargetFile
             tree: Digest::of(zip),
             unpacked: zip.len() as u64 * 3,
             files: 2,
-            attestation: None,
             min_seq: None,
+            attestation: None,
         },
     }
 }
