@@ -51,6 +51,7 @@ fn target(EdgeHead { output, manifest }: &EdgeHead) -> TargetFile {
             tree: output.tree,
             unpacked: output.unpacked,
             files: output.files,
+            min_seq: None,
         },
     }
 }

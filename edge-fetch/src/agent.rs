@@ -259,6 +259,7 @@ mod tests {
             tree: Digest::of(b""),
             unpacked,
             files,
+            min_seq: None,
         };
         let name = custom.target_name();
         let file = TargetFile { length, sha256: Sha256::of(b""), custom };

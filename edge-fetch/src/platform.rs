@@ -73,6 +73,7 @@ mod tests {
             tree: Digest::of(b""),
             unpacked: 0,
             files: 0,
+            min_seq: None,
         }
     }
 

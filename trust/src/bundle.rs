@@ -165,6 +165,10 @@ pub struct BundleFacts {
     pub unpacked: u64,
     /// How many files.
     pub files: u64,
+    /// An agent never activates a lower `seq` of the flow again, not even by a local rollback. None: any
+    /// generation that it has will do.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub min_seq: Option<u64>,
 }
 
 impl BundleFacts {

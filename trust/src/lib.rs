@@ -7,6 +7,7 @@
 
 mod bundle;
 mod canonical;
+mod ceremony;
 mod client;
 pub mod dsse;
 mod envelope;
@@ -15,11 +16,14 @@ mod keys;
 pub mod limits;
 mod metadata;
 mod publish;
+mod root;
 pub mod sshsig;
 
 pub use bundle::{BundleFacts, Channel, FactsSchema, InvalidTargetName, TargetFile, TargetName};
+pub use ceremony::{CeremonyError, OfflineRoot, RootRequest};
 pub use client::{RootChain, TrustedRoot, TrustedSnapshot, TrustedTargets, TrustedTimestamp};
 pub use error::Error;
-pub use keys::{Seed, TenantKeys};
+pub use keys::{Generations, OnlineKeys, OnlinePublic, Seed, TenantKeys};
 pub use metadata::Role;
-pub use publish::{Published, SERVER_ROOTS, initial_root, publish};
+pub use publish::{Listing, Published, Versions, publish, sign_all, sign_snapshot, sign_timestamp};
+pub use root::{OFFLINE_ROOTS, SERVER_ROOTS, initial_root, next_root};

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
+mod ceremony;
 mod client;
 mod forge;
+mod lifecycle;
+mod p256;
 mod publish;
 mod python_tuf;
