@@ -84,7 +84,9 @@ pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::
     let limits = Limits { body: config.limits.body_bytes, ..Limits::default() };
     let objects = Cache::new(config.git.cache.get());
     let gates = Gates::new(&config.gates);
-    Ok(Press::new(store, compiler, keys, clock, quota, limits, gates, objects))
+    let mut press = Press::new(store, compiler, keys, clock, quota, limits, gates, objects);
+    press.offline_roots = config.edge.offline_roots;
+    Ok(press)
 }
 
 /// The key is made with the first tenant's store and never again: a new one would silently void

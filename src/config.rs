@@ -38,6 +38,8 @@ pub struct Config {
     pub retention: Retention,
     /// What the server does by itself to keep its store in order.
     pub maintenance: Maintenance,
+    /// How edge repositories are signed.
+    pub edge: Edge,
     /// How upstream repositories are pushed to.
     pub mirror: Mirror,
     /// What a build must pass before it is committed.
@@ -154,8 +156,18 @@ pub struct Maintenance {
     pub gc_grace: Span,
     /// Share of the time that a collection takes.
     pub gc_share: Share,
+    /// Time between two looks for metadata to sign anew. 0: never.
+    pub resign_every: Span,
     /// Blobs read and verified in a second, in bytes. 0: none.
     pub scrub_per_second: Size,
+}
+
+/// How edge repositories are signed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Edge {
+    /// Whether a tenant is made only with a root from a ceremony.
+    pub offline_roots: bool,
 }
 
 /// How upstream repositories are pushed to.
@@ -196,6 +208,7 @@ impl Default for Config {
             space: Space::default(),
             retention: Retention::default(),
             maintenance: Maintenance::default(),
+            edge: Edge::default(),
             mirror: Mirror::default(),
             gates: GatesConfig::default(),
             telemetry: Telemetry::default(),
@@ -260,6 +273,7 @@ impl Default for Maintenance {
             gc_every: Span::hours(6),
             gc_grace: Span::days(1),
             gc_share: Share::QUARTER,
+            resign_every: Span::hours(1),
             scrub_per_second: Size::mib(4),
         }
     }

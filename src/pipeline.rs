@@ -17,6 +17,7 @@ mod naming;
 mod order;
 mod recompile;
 mod refused;
+mod rollback;
 mod timing;
 
 use axum::body::Bytes;
@@ -40,6 +41,7 @@ pub use recompile::Recompiled;
 pub use timing::Timing;
 
 use crate::clock::SharedClock;
+use crate::feed::status::EndingRoots;
 use crate::gates::{Gates, Refused};
 use crate::keys::MasterKey;
 use crate::projection::KeySigner;
@@ -64,6 +66,10 @@ pub struct Press {
     pub gates: Gates,
     /// Git objects that were asked for before, of all tenants.
     pub objects: Cache,
+    /// Whether tenants may have roots of ceremonies only.
+    pub offline_roots: bool,
+    /// How many tenants need a ceremony.
+    pub ending_roots: EndingRoots,
     memo: Memo,
 }
 
@@ -128,7 +134,7 @@ fn told(record: BuildRecord) -> Result<Outcome, BuildError> {
 
 /// How often a build is prepared again when another changed the tenant in between. Only a second
 /// server on the same store, or a failed commit before this one, can make that happen.
-const ATTEMPTS: usize = 8;
+pub(crate) const ATTEMPTS: usize = 8;
 
 /// A plan with the names and keys that follow from it.
 struct Job {
@@ -197,8 +203,20 @@ impl Press {
         objects: Cache,
     ) -> Self {
         let signer = KeySigner(keys.git_key());
-        let memo = Memo::default();
-        Self { store, compiler, keys, signer, clock, quota, limits, gates, objects, memo }
+        Self {
+            store,
+            compiler,
+            keys,
+            signer,
+            clock,
+            quota,
+            limits,
+            gates,
+            objects,
+            offline_roots: false,
+            ending_roots: EndingRoots::default(),
+            memo: Memo::default(),
+        }
     }
 
     /// Forgets what is remembered of a tenant that was erased.

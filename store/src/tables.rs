@@ -86,6 +86,8 @@ tables! {
     TufFile = "tuf-file-1",
     /// (uid, SHA-256) → the bundle with that checksum.
     BundleAlias = "bundle-alias-1",
+    /// Tenant uid → a root from a ceremony, for the tenant that will take it.
+    PoolRoot = "pool-root-1",
     /// (uid, target, count) → when that build was made.
     QuotaStamp = "quota-stamp-1",
     /// Tenant uid → its upstream repository.

@@ -9,6 +9,8 @@ mod cli;
 mod crash;
 mod demo;
 mod disk_full;
+mod edge_ceremony;
+mod edge_lifecycle;
 mod erase;
 mod flows;
 mod gates;
