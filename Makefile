@@ -5,7 +5,7 @@ CARGO ?= cargo
 DATA ?= colophon-data
 STARTERS := .cache/langflow-1.13.0
 
-.PHONY: help demo demo-keep test test-setup test-clients test-oracle coverage-table test-crash test-interleavings test-long fuzz check fmt clippy doc deny bench bench-store bench-git bench-compiler bench-dictionaries dictionaries build-flow component-table clean-cache
+.PHONY: help demo demo-keep test test-setup test-clients test-oracle coverage-table test-crash test-interleavings test-long fuzz check fmt clippy doc deny bench bench-store bench-git bench-compiler bench-edge bench-dictionaries dictionaries build-flow component-table clean-cache
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -80,6 +80,10 @@ bench-git: ## Clones and fetches beside git upload-pack and git http-backend: ma
 bench-compiler: ## Flows to files beside Jinja2 and black, and rebuild --all: make bench-compiler [ARGS="--flows 1000"]
 	@tests/setup.sh bench-compiler
 	$(CARGO) bench --locked --bench compiler -- $(ARGS)
+
+bench-edge: ## Updates of edge bundles beside zip, zstd, bsdiff and casync: make bench-edge [ARGS=--small]
+	@tests/setup.sh bench-edge
+	$(CARGO) bench --locked --bench edge -- $(ARGS)
 
 bench-dictionaries: ## What compression dictionaries gain per kind of blob [ARGS=--sizes: other sizes and levels]
 	$(CARGO) bench --locked --bench dictionaries -- $(ARGS)

@@ -13,6 +13,7 @@ use colophon_store::{Options, Store, Watermarks};
 
 use crate::clock::SharedClock;
 use crate::config::{Config, Durability};
+use crate::deltas::Deltas;
 use crate::gates::Gates;
 use crate::keys::MasterKey;
 use crate::pipeline::Press;
@@ -29,6 +30,8 @@ pub struct App {
     pub builds: Tasks,
     /// Reads and Git requests run here.
     pub reads: Tasks,
+    /// Bundles as agents fetch them.
+    pub deltas: Deltas,
     /// One maintenance job runs here, and none waits.
     pub maintenance: Tasks,
     /// How many Git requests of a tenant are answered at a time.
@@ -60,6 +63,7 @@ impl App {
             press,
             builds: Tasks::new(config.limits.builds, config.limits.waiting),
             reads: Tasks::new(config.limits.reads, config.limits.waiting),
+            deltas: Deltas::new(&config.edge, config.limits.waiting),
             maintenance: Tasks::new(1, 0),
             git_turnstiles: Turnstiles::new(config.git.per_tenant, TURNSTILE_PATIENCE),
             mirrors: Tasks::new(config.mirror.workers, 0),

@@ -1,5 +1,7 @@
 //! Configuration: a TOML file, then `COLOPHON_*` variables, then flags; the later wins.
 
+mod maintenance;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -10,7 +12,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
 use crate::gates::{GatesConfig, Mode};
-use crate::units::{Share, Size, Span};
+use crate::units::{Size, Span};
+
+pub use maintenance::Maintenance;
 
 /// Everything an operator can set. Unknown keys are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +34,8 @@ pub struct Config {
     pub compiler: CompilerConfig,
     /// How Git clients are served.
     pub git: Git,
+    /// How edge agents are served.
+    pub edge: Edge,
     /// How the store writes.
     pub store: StoreConfig,
     /// When the disk counts as full.
@@ -38,8 +44,6 @@ pub struct Config {
     pub retention: Retention,
     /// What the server does by itself to keep its store in order.
     pub maintenance: Maintenance,
-    /// How edge repositories are signed.
-    pub edge: Edge,
     /// How upstream repositories are pushed to.
     pub mirror: Mirror,
     /// What a build must pass before it is committed.
@@ -101,6 +105,18 @@ pub struct Git {
     pub longest: Span,
 }
 
+/// How edge agents are served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Edge {
+    /// Deltas and packs that are made at a time. Others wait.
+    pub encoders: usize,
+    /// Memory for deltas and packs that are asked for again and again.
+    pub delta_cache: Size,
+    /// Whether a tenant is made only with a root from a ceremony.
+    pub offline_roots: bool,
+}
+
 /// How the store writes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -140,34 +156,6 @@ pub struct Space {
 pub struct Retention {
     /// Tags of builds, and rendered bundles that are not current.
     pub tags: Span,
-}
-
-/// What the server does by itself to keep its store in order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Maintenance {
-    /// Whether it does anything of this. Erasures that were interrupted are finished all the same.
-    pub enabled: bool,
-    /// Time between two purges. 0: never.
-    pub purge_every: Span,
-    /// Time between two garbage collections. 0: never.
-    pub gc_every: Span,
-    /// How long a blob that nothing names waits before it is deleted.
-    pub gc_grace: Span,
-    /// Share of the time that a collection takes.
-    pub gc_share: Share,
-    /// Time between two looks for metadata to sign anew. 0: never.
-    pub resign_every: Span,
-    /// Blobs read and verified in a second, in bytes. 0: none.
-    pub scrub_per_second: Size,
-}
-
-/// How edge repositories are signed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Edge {
-    /// Whether a tenant is made only with a root from a ceremony.
-    pub offline_roots: bool,
 }
 
 /// How upstream repositories are pushed to.
@@ -247,6 +235,12 @@ impl Default for Git {
     }
 }
 
+impl Default for Edge {
+    fn default() -> Self {
+        Self { encoders: 2, delta_cache: Size::mib(64), offline_roots: false }
+    }
+}
+
 impl Default for StoreConfig {
     fn default() -> Self {
         Self { durability: Durability::Full, cache_bytes: 256 * 1024 * 1024 }
@@ -262,20 +256,6 @@ impl Default for Space {
 impl Default for Retention {
     fn default() -> Self {
         Self { tags: Span::days(30) }
-    }
-}
-
-impl Default for Maintenance {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            purge_every: Span::hours(1),
-            gc_every: Span::hours(6),
-            gc_grace: Span::days(1),
-            gc_share: Share::QUARTER,
-            resign_every: Span::hours(1),
-            scrub_per_second: Size::mib(4),
-        }
     }
 }
 
@@ -406,6 +386,9 @@ impl Config {
         if !(1..=64).contains(&self.mirror.workers) {
             problems.push("`mirror.workers` must be 1 to 64".to_owned());
         }
+        if !(1..=64).contains(&self.edge.encoders) {
+            problems.push("`edge.encoders` must be 1 to 64".to_owned());
+        }
         let endpoint = self.telemetry.otlp_endpoint.as_deref();
         if endpoint.is_some_and(|u| !has_scheme(u, &["http://"])) {
             problems.push("`telemetry.otlp_endpoint` must begin with http://".to_owned());
@@ -479,13 +462,14 @@ mod tests {
     fn mistakes_are_named_all_at_once() {
         assert!(load("lisen = \"x\"", Overrides::default()).is_err(), "unknown key");
         let bad = "public_url = \"ftp://x\"\n[limits]\nedge_url_seconds = 0\nbody_bytes = 1\n\
-                   [mirror]\nworkers = 0\n[telemetry]\notlp_endpoint = \"https://x\"\nlog = \"a=b=c\"\n";
+                   [mirror]\nworkers = 0\n[edge]\nencoders = 0\n[telemetry]\notlp_endpoint = \"https://x\"\nlog = \"a=b=c\"\n";
         let text = load(bad, Overrides::default()).unwrap_err().to_string();
         for word in [
             "public_url",
             "edge_url_seconds",
             "body_bytes",
             "workers",
+            "edge.encoders",
             "otlp_endpoint",
             "telemetry.log",
         ] {

@@ -20,9 +20,11 @@ mod metadata;
 pub mod mirrors;
 mod operator;
 mod path;
+mod representation;
 mod router;
 mod schema;
 pub mod tenants;
+mod transfer;
 
 pub use auth::webhook_signature;
 pub use error::{ApiError, chain};

@@ -4,6 +4,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod deltas;
 pub mod feed;
 pub mod gates;
 pub mod heal;

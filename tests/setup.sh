@@ -4,6 +4,7 @@
 #   tests/setup.sh            all of it
 #   tests/setup.sh langflow   the LangFlow starter projects alone
 #   tests/setup.sh bench-compiler   what `make bench-compiler` needs: the starter projects, Jinja2 and black
+#   tests/setup.sh bench-edge       what `make bench-edge` needs: wheels, bsdiff, casync, nginx
 #   tests/setup.sh dual       what runs dual flows: LangGraph, Playwright, Chromium
 #   tests/setup.sh clients    what `make test-clients` needs: gix and JGit
 #   tests/setup.sh oracle     what `make test-oracle` needs: lfx, and older exports of LangFlow
@@ -117,6 +118,24 @@ bench_compiler() {
   python3 -m venv "$venv"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted"
   cp "$wanted" "$venv/.requirements"
+}
+
+# The wheels that the measured bundles hold, and the other ways to send an update.
+bench_edge() {
+  local out="$cache/bench-edge" from=benches/edge/wheels.txt
+  local program
+  for program in bsdiff casync zstd nginx; do
+    PATH="$PATH:/usr/sbin" from_debian "$program" "$program" || { say "$program is needed"; exit 1; }
+  done
+  cmp -s "$from" "$out/.wheels" && return 0
+  rm -rf "$out"
+  mkdir "$out"
+  say "fetching $(grep -cv '^#' "$from") wheels"
+  # Two versions of one package do not resolve together, so each is a call of its own.
+  grep -v '^#' "$from" | while read -r wheel; do
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest "$out" "$wheel"
+  done
+  cp "$from" "$out/.wheels"
 }
 
 # What runs a dual flow from end to end: LangGraph, Playwright, and Debian's Chromium.
@@ -251,6 +270,7 @@ case "${1:-all}" in
     older_exports
     oracle
     ;;
+  bench-edge) bench_edge ;;
   dual) dual ;;
   clients)
     jgit

@@ -21,6 +21,7 @@ mod peers;
 mod process;
 mod report;
 mod requests;
+mod served;
 mod server;
 mod size;
 mod slow;

@@ -13,7 +13,7 @@ use crate::content::{Made, Place};
 use crate::load::{self, Measured, Peak};
 use crate::report::{Cell, Extra, Size};
 use crate::requests::{History, Row};
-use crate::server::Server;
+use crate::server::{self, Server};
 use crate::slow;
 use crate::table::median;
 
@@ -37,7 +37,7 @@ pub(crate) fn run(place: &Place, builds: u64, effort: &Effort) -> anyhow::Result
     let rows: Vec<Row> =
         Row::ALL.into_iter().filter(|row| row.name().contains(&effort.only)).collect();
     let cold = cold(place, &made, &history, effort.rounds)?;
-    let server = Server::start(place)?;
+    let server = server::start(place)?;
     let side = Sides { made: &made, history: &history, server: &server };
     for row in rows.iter().filter(|row| row.has_pack()) {
         let objects = side.compare(*row, &place.bare())?;
@@ -87,7 +87,7 @@ fn cold(
     let mut times = [const { Vec::new() }; SIDES.len()];
     for _ in 0..rounds {
         for (number, times) in times.iter_mut().enumerate() {
-            let server = Server::start(place)?;
+            let server = server::start(place)?;
             let side = Sides { made, history, server: &server };
             let from = Instant::now();
             side.answer(Row::Clone, number)?;

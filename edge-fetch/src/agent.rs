@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use colophon_model::{FlowId, TenantSlug, UnixMillis};
+use colophon_model::{FileSet, FlowId, TenantSlug, UnixMillis};
 use colophon_trust::{TargetFile, TargetName};
 
-use crate::download::{Download, Progress, VerifiedZip};
-use crate::generation::Generations;
+use crate::activation::{Activation, FlowState};
+use crate::download::Progress;
+use crate::fetch::{Fetch, Fetched};
 use crate::refresh::Refresh;
-use crate::unpack::unpack;
-use crate::{Cache, Error, Generation, Lock, Platform, Transport};
+use crate::trial::Trials;
+use crate::{Cache, Error, Generation, Lock, Platform, Policy, Transport};
 
 /// An enrolled agent at one moment, with its folder locked.
 pub struct Agent<T> {
@@ -17,6 +18,8 @@ pub struct Agent<T> {
     transport: T,
     tenant: TenantSlug,
     platform: Platform,
+    policy: Policy,
+    delta: bool,
     now: UnixMillis,
     _lock: Lock,
 }
@@ -41,6 +44,8 @@ pub enum Standing {
     Current,
     /// It is newer, or none is active.
     Update,
+    /// It failed here, and waits for one with a higher number.
+    Refused,
     /// It does not run on this machine.
     Unsupported,
 }
@@ -54,17 +59,6 @@ pub struct Outcome<R> {
     pub result: Result<R, Error>,
 }
 
-/// A downloaded and verified zip.
-#[derive(Debug)]
-pub struct Fetched {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Bytes that an earlier run had left of it.
-    pub resumed_from: u64,
-    /// Bytes that came over the network now.
-    pub downloaded: u64,
-}
-
 /// An active generation.
 #[derive(Debug)]
 pub struct Applied {
@@ -74,6 +68,10 @@ pub struct Applied {
     pub path: PathBuf,
     /// Whether another one, or none, was active before. A repair counts: its files are elsewhere.
     pub changed: bool,
+    /// Whether it is on trial, until `commit` or `rollback`.
+    pub pending: bool,
+    /// How its files came.
+    pub fetched: Option<Fetched>,
 }
 
 impl<T: Transport> Agent<T> {
@@ -90,7 +88,20 @@ impl<T: Transport> Agent<T> {
     ) -> Result<Self, Error> {
         let tenant = cache.config()?.tenant;
         let lock = cache.lock()?;
-        Ok(Self { cache, transport, tenant, platform, now, _lock: lock })
+        let policy = Policy::default();
+        Ok(Self { cache, transport, tenant, platform, policy, delta: true, now, _lock: lock })
+    }
+
+    /// Sets who decides whether a new generation stays. Without this it stays.
+    #[must_use]
+    pub fn with_policy(self, policy: Policy) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// Sets whether a bundle may be told from the one that is here. Without this it may.
+    #[must_use]
+    pub fn with_delta(self, delta: bool) -> Self {
+        Self { delta, ..self }
     }
 
     /// Refreshes the metadata and compares; changes nothing else. Sorted by name.
@@ -105,12 +116,13 @@ impl<T: Transport> Agent<T> {
     }
 
     fn compare(&self, name: &TargetName, file: &TargetFile) -> Result<Offer, Error> {
-        let active = Generations::of(&self.cache, name.flow()).active()?;
+        let state = self.state(name.flow())?;
         let standing = if self.platform.runs(&file.custom) {
-            standing(name, active.as_ref(), &Generation::of(&file.custom))?
+            standing(name, &state, file)?
         } else {
             Standing::Unsupported
         };
+        let active = state.current().map(|installed| installed.generation.clone());
         Ok(Offer { name: name.clone(), file: file.clone(), active, standing })
     }
 
@@ -124,11 +136,7 @@ impl<T: Transport> Agent<T> {
         flow: Option<&FlowId>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Vec<Outcome<Fetched>>, Error> {
-        self.each(flow, |offer| {
-            let VerifiedZip { resumed_from, downloaded, .. } = self.download(offer, progress)?;
-            let path = self.cache.object(&offer.file.sha256);
-            Ok(Fetched { path, resumed_from, downloaded })
-        })
+        self.each(flow, |offer| Ok(self.download(offer, progress)?.1))
     }
 
     /// Downloads, verifies, unpacks and activates bundles: of one flow, or all that run here.
@@ -141,22 +149,29 @@ impl<T: Transport> Agent<T> {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Vec<Outcome<Applied>>, Error> {
         self.each(flow, |offer| {
-            let zip = self.download(offer, progress)?;
-            let facts = &offer.file.custom;
-            let files = unpack(&zip.bytes, facts)
-                .map_err(|flaw| Error::Bundle { name: offer.name.clone(), source: flaw.into() })?;
-            let generations = Generations::of(&self.cache, &facts.flow);
-            let generation = generations.activate(&Generation::of(facts), &files)?;
-            let path = generations.path(&generation);
-            let changed = offer.active.as_ref() != Some(&generation);
-            Ok(Applied { generation, path, changed })
+            self.trials().check_not_refused(&self.state(offer.name.flow())?, offer)?;
+            let (files, fetched) = self.download(offer, progress)?;
+            let applied = self.trials().install(offer, &files)?;
+            Ok(Applied { fetched: Some(fetched), ..applied })
         })
     }
 
-    fn download(&self, offer: &Offer, progress: &mut Progress<'_>) -> Result<VerifiedZip, Error> {
-        offer.file.check_limits()?;
-        let Self { cache, transport, .. } = self;
-        Download { cache, transport, name: &offer.name, file: &offer.file }.run(progress)
+    fn trials(&self) -> Trials<'_> {
+        Trials { cache: &self.cache, policy: &self.policy, now: self.now }
+    }
+
+    fn state(&self, flow: &FlowId) -> Result<FlowState, Error> {
+        Activation::of(&self.cache, flow, self.now).state()
+    }
+
+    fn download(
+        &self,
+        offer: &Offer,
+        progress: &mut Progress<'_>,
+    ) -> Result<(FileSet, Fetched), Error> {
+        let Self { cache, transport, delta, .. } = self;
+        Fetch { cache, transport, name: &offer.name, file: &offer.file, delta: *delta }
+            .run(progress)
     }
 
     /// Runs `work` on the wanted bundles that run here. None of them running here is an error.
@@ -200,22 +215,27 @@ impl<T: Transport> Agent<T> {
     }
 }
 
-/// Compares sequence numbers; a higher version string does not make up for a lower number.
-fn standing(
-    name: &TargetName,
-    active: Option<&Generation>,
-    offered: &Generation,
-) -> Result<Standing, Error> {
-    let Some(active) = active else { return Ok(Standing::Update) };
-    let name = name.clone();
-    match offered.seq().cmp(&active.seq()) {
-        std::cmp::Ordering::Greater => Ok(Standing::Update),
-        std::cmp::Ordering::Equal if active.is_same_bundle(offered) => Ok(Standing::Current),
-        std::cmp::Ordering::Equal => Err(Error::Fork { name, seq: offered.seq() }),
-        std::cmp::Ordering::Less => {
-            Err(Error::Rollback { name, active: active.seq(), offered: offered.seq() })
+/// Compares sequence numbers with all that was ever taken here, on trial and refused ones too; a
+/// higher version string does not make up for a lower number.
+fn standing(name: &TargetName, state: &FlowState, file: &TargetFile) -> Result<Standing, Error> {
+    let (seq, tree) = (file.custom.seq, file.custom.tree);
+    let pending = state.pending.as_ref().map(|pending| &pending.installed);
+    let installed = state.active.iter().chain(pending);
+    let installed = installed.map(|one| (one.generation.seq(), one.tree));
+    for (known, files) in installed.chain(state.bad.iter().map(|bad| (bad.seq, bad.tree))) {
+        if seq < known {
+            return Err(Error::Rollback { name: name.clone(), active: known, offered: seq });
+        }
+        if seq == known && tree != files {
+            return Err(Error::Fork { name: name.clone(), seq });
         }
     }
+    let current = state.current().is_some_and(|now| now.generation.seq() == seq);
+    Ok(match state.refuses(seq, &tree) {
+        _ if current => Standing::Current,
+        Some(_) => Standing::Refused,
+        None => Standing::Update,
+    })
 }
 
 #[cfg(test)]

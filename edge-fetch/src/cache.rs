@@ -3,7 +3,7 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use colophon_model::{FlowId, Sha256};
+use colophon_model::FlowId;
 use colophon_trust::Role;
 
 use crate::disk::{self, At};
@@ -15,8 +15,8 @@ use crate::{Config, Error};
 /// config.json                 server and tenant; written last by enrolment
 /// lock                        held by the process that works here
 /// state/<role>.json           the newest verified metadata, exact bytes
-/// partial/<sha256>.part       a download that is not complete, with <sha256>.etag
-/// objects/<sha256>.zip        verified bundles
+/// partial/<hash>.part         a download that is not complete, with <hash>.etag
+/// objects/xx/<blake3>         files of bundles and lists of them; verified whenever they are read
 /// tmp/                        generations being built; emptied at will
 /// flows/<flow>/gen-<seq>-<tree>/   unpacked bundles; with -<n> after it, one that was repaired
 /// flows/<flow>/current        the name of the active one
@@ -116,9 +116,9 @@ impl Cache {
         self.dir.join("partial")
     }
 
-    /// Where the zip with this hash is, if it is.
-    pub fn object(&self, sha256: &Sha256) -> PathBuf {
-        self.dir.join("objects").join(format!("{sha256}.zip"))
+    /// The folder of single files and lists of files, by digest.
+    pub(crate) fn objects(&self) -> PathBuf {
+        self.dir.join("objects")
     }
 
     /// An empty folder on the same file system as the generations.
@@ -135,7 +135,10 @@ impl Cache {
     }
 
     /// The flows that have a folder, in order.
-    pub(crate) fn flows(&self) -> Result<Vec<FlowId>, Error> {
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn flows(&self) -> Result<Vec<FlowId>, Error> {
         let path = self.dir.join("flows");
         let Some(entries) = disk::absent_as_none(fs::read_dir(&path)).at(&path)? else {
             return Ok(Vec::new());

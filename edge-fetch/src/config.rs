@@ -1,6 +1,7 @@
 //! What enrolment writes down: which server, which tenant.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -28,9 +29,9 @@ impl Config {
     }
 }
 
-/// The server's address: `http://host[:port][/path]`, kept without a slash at the end. Integrity
-/// rests on signatures, but the token is sent as it is, so plain HTTP belongs on loopback or behind
-/// a TLS tunnel.
+/// The server's address: `https://host[:port][/path]` or the same with `http`, kept without a slash
+/// at the end. Integrity rests on signatures, but the token is sent as it is, so plain HTTP belongs
+/// on loopback.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BaseUrl(String);
@@ -51,20 +52,38 @@ impl BaseUrl {
             Some(rule) => Err(InvalidUrl { url: text.chars().take(200).collect(), rule }),
         }
     }
+
+    /// Whether requests are encrypted.
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https:")
+    }
+
+    /// Whether the server is this machine.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.host();
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+
+    /// The server's name or address, without the brackets of IPv6.
+    pub fn host(&self) -> String {
+        let uri = self.0.parse::<Uri>().ok();
+        let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+        host.trim_matches(['[', ']']).to_ascii_lowercase()
+    }
 }
 
 fn broken_rule(text: &str) -> Option<&'static str> {
     let Ok(uri) = text.parse::<Uri>() else { return Some("not a URL") };
     match (uri.scheme_str(), uri.authority()) {
-        (Some("http"), Some(at)) if at.as_str().contains('@') => {
+        (Some("http" | "https"), Some(at)) if at.as_str().contains('@') => {
             Some("a user name or password does not belong in the URL")
         }
-        (Some("http"), Some(at)) if at.host().is_empty() => Some("it names no host"),
-        (Some("http"), Some(_)) if text.contains(['?', '#']) => {
+        (Some("http" | "https"), Some(at)) if at.host().is_empty() => Some("it names no host"),
+        (Some("http" | "https"), Some(_)) if text.contains(['?', '#']) => {
             Some("it must not have a query or fragment")
         }
-        (Some("http"), Some(_)) => None,
-        _ => Some("only `http://` is supported; reach a TLS server through a tunnel on loopback"),
+        (Some("http" | "https"), Some(_)) => None,
+        _ => Some("it must begin with `https://` or `http://`"),
     }
 }
 
@@ -104,15 +123,16 @@ mod tests {
             ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
             ("http://[::1]:8080/", "http://[::1]:8080"),
             ("http://edge.example/colophon/", "http://edge.example/colophon"),
+            ("https://edge.example:8443", "https://edge.example:8443"),
         ] {
             assert_eq!(BaseUrl::new(good).unwrap().to_string(), kept);
         }
         for bad in [
             "",
             "localhost",
-            "https://edge.example",
             "ftp://edge.example",
             "http://",
+            "https://user:pass@edge.example",
             "http://user:pass@edge.example",
             "http://edge.example/?a=b",
             "http://edge.example/#f",
@@ -120,6 +140,20 @@ mod tests {
             "file:///etc/passwd",
         ] {
             assert!(BaseUrl::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// Only what cannot leave the machine counts as loopback.
+    #[test]
+    fn loopback_is_told_from_names_that_look_like_it() {
+        let loopback = |text: &str| BaseUrl::new(text).unwrap().is_loopback();
+        for here in
+            ["http://localhost:1", "http://127.9.9.9", "http://[::1]:8080/x", "http://LOCALHOST"]
+        {
+            assert!(loopback(here), "{here}");
+        }
+        for away in ["http://localhost.example", "http://127.0.0.1.example", "http://10.0.0.1"] {
+            assert!(!loopback(away), "{away}");
         }
     }
 }

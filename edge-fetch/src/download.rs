@@ -1,11 +1,10 @@
-//! Bundles by hash: from the cache, or from the network, continuing where a download was cut.
+//! One file over the network, continued where an earlier run was cut.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
-use colophon_model::Sha256;
-use colophon_trust::{TargetFile, TargetName};
+use colophon_trust::TargetName;
 
 use crate::disk::{self, At};
 use crate::transport::{NetworkError, Response, Resume};
@@ -14,191 +13,202 @@ use crate::{Cache, Error, Transport};
 /// Called with the bytes that are here and the bytes there will be.
 pub(crate) type Progress<'a> = dyn FnMut(u64, u64) + 'a;
 
-/// A zip with the signed length and hash.
-#[derive(Debug)]
-pub(crate) struct VerifiedZip {
-    pub(crate) bytes: Vec<u8>,
-    /// Bytes that an earlier run had left, of a download that this run completed.
-    pub(crate) resumed_from: u64,
-    /// Bytes that came over the network in this run.
-    pub(crate) downloaded: u64,
+/// How large a file is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Size {
+    /// As was signed.
+    Exactly(u64),
+    /// Not known: no honest one is larger.
+    AtMost(u64),
 }
 
+impl Size {
+    const fn limit(self) -> u64 {
+        match self {
+            Self::Exactly(bytes) | Self::AtMost(bytes) => bytes,
+        }
+    }
+}
+
+/// A file that is to be fetched for a bundle.
 pub(crate) struct Download<'a, T> {
     pub(crate) cache: &'a Cache,
     pub(crate) transport: &'a T,
+    /// The bundle.
     pub(crate) name: &'a TargetName,
-    pub(crate) file: &'a TargetFile,
+    /// What to ask for, relative to the tenant's URL.
+    pub(crate) path: String,
+    /// What its beginning is called on the disk.
+    pub(crate) key: String,
+    pub(crate) size: Size,
+}
+
+/// What a download cost.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Traffic {
+    /// Bytes that an earlier run had left, of a download that this run completed.
+    pub(crate) resumed_from: u64,
+    /// Bytes that came over the network in this run.
+    pub(crate) received: u64,
 }
 
 impl<T: Transport> Download<'_, T> {
-    /// The bundle's zip, verified, and kept in the cache.
-    pub(crate) fn run(&self, progress: &mut Progress<'_>) -> Result<VerifiedZip, Error> {
-        if let Some(bytes) = self.cached()? {
-            return Ok(VerifiedZip { bytes, resumed_from: 0, downloaded: 0 });
-        }
-        let mut partial = Partial::open(self.cache, self.file)?;
+    /// What `verify` makes of the whole file. `traffic` is right after an error too.
+    pub(crate) fn run<R>(
+        &self,
+        traffic: &mut Traffic,
+        progress: &mut Progress<'_>,
+        verify: impl Fn(&[u8]) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let mut partial = Partial::open(self.cache, &self.key, self.size)?;
         let mut continued = partial.have > 0;
-        let mut downloaded = 0;
         loop {
-            let received = self.complete(&mut partial, progress)?;
-            downloaded += received;
-            if let Some(bytes) = partial.verified()? {
-                self.keep(&partial)?;
-                let resumed_from = self.file.length - received;
-                return Ok(VerifiedZip { bytes, resumed_from, downloaded });
-            }
+            let before = traffic.received;
+            self.complete(&mut partial, traffic, progress)?;
+            let verified = verify(&partial.bytes()?);
+            let length = partial.have;
             partial.discard()?;
-            if !continued {
-                return Err(Error::HashMismatch { name: self.name.clone() });
+            match verified {
+                Ok(result) => {
+                    traffic.resumed_from = length - (traffic.received - before);
+                    return Ok(result);
+                }
+                Err(error) if !continued => return Err(error),
+                // What an earlier run left may have been damaged: once more, from the start.
+                Err(_) => continued = false,
             }
-            // What an earlier run left may have been damaged: once more, from the start.
-            continued = false;
         }
     }
 
-    /// The zip in the cache, if it still is what was put there; otherwise it is thrown away.
-    fn cached(&self) -> Result<Option<Vec<u8>>, Error> {
-        let path = self.cache.object(&self.file.sha256);
-        match disk::read(&path)? {
-            Some(bytes) if Sha256::of(&bytes) == self.file.sha256 => Ok(Some(bytes)),
-            Some(_) => disk::remove(&path).map(|()| None),
-            None => Ok(None),
+    /// Gets what is missing. After an error, what was received stays for the next run.
+    fn complete(
+        &self,
+        partial: &mut Partial,
+        traffic: &mut Traffic,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Error> {
+        if partial.have > 0 && partial.missing() == 0 && matches!(self.size, Size::Exactly(_)) {
+            return Ok(());
         }
-    }
-
-    fn keep(&self, partial: &Partial) -> Result<(), Error> {
-        let object = self.cache.object(&self.file.sha256);
-        object.parent().map_or(Ok(()), disk::make_folder)?;
-        disk::rename(&partial.path, &object)?;
-        disk::remove(&partial.etag_path)
-    }
-
-    /// Gets what is missing; the number of bytes received. After an error, what was received stays
-    /// for the next run.
-    fn complete(&self, partial: &mut Partial, progress: &mut Progress<'_>) -> Result<u64, Error> {
-        if partial.have > 0 && partial.missing() == 0 {
-            return Ok(0);
-        }
-        let path = format!("targets/{}", self.name.file_name(&self.file.sha256));
-        let response = self.open(&path, partial)?;
+        let response = self.open(partial)?;
         if let Some(announced) = response.content_length {
-            self.check_announced(&path, announced, partial.missing())?;
+            self.check_announced(announced, partial.missing())?;
         }
-        self.receive(&path, response, partial, progress)
+        self.receive(response, partial, traffic, progress)
     }
 
     /// Asks for the rest, or for the whole when the server does not give the rest; afterwards the
     /// body continues exactly where `partial` ends.
-    fn open(&self, path: &str, partial: &mut Partial) -> Result<Response, Error> {
+    fn open(&self, partial: &mut Partial) -> Result<Response, Error> {
         let resume = partial.resume()?;
-        let mut response = self.get(path, resume.as_ref(), &[200, 206, 416])?;
+        let mut response = self.get(resume.as_ref(), &[200, 206, 416])?;
         if response.status == 416 {
             partial.discard()?;
-            response = self.get(path, None, &[200])?;
+            response = self.get(None, &[200])?;
         }
         match response.status {
             206 if resume.is_some() && response.range_start == Some(partial.have) => {}
             206 => {
                 partial.discard()?;
-                return Err(NetworkError::Range.at(path));
+                return Err(NetworkError::Range.at(&self.path));
             }
             _ => partial.restart(response.etag.as_deref())?,
         }
         Ok(response)
     }
 
-    fn get(
-        &self,
-        path: &str,
-        resume: Option<&Resume>,
-        accepted: &[u16],
-    ) -> Result<Response, Error> {
-        self.transport.get(path, resume).map_err(|error| error.at(path))?.expect(path, accepted)
+    fn get(&self, resume: Option<&Resume>, accepted: &[u16]) -> Result<Response, Error> {
+        let answer = self.transport.get(&self.path, resume);
+        answer.map_err(|error| error.at(&self.path))?.expect(&self.path, accepted)
     }
 
-    fn check_announced(&self, path: &str, announced: u64, expected: u64) -> Result<(), Error> {
+    fn check_announced(&self, announced: u64, expected: u64) -> Result<(), Error> {
         if announced > expected {
             return Err(self.too_large());
         }
-        if announced < expected {
-            return Err(NetworkError::Length { announced, expected }.at(path));
+        if announced < expected && matches!(self.size, Size::Exactly(_)) {
+            return Err(NetworkError::Length { announced, expected }.at(&self.path));
         }
         Ok(())
     }
 
     fn too_large(&self) -> Error {
-        Error::TooLarge { name: self.name.clone(), limit: self.file.length }
+        Error::TooLarge { name: self.name.clone(), limit: self.size.limit() }
     }
 
-    /// Appends the body to the partial file. Never more than the signed length is written.
+    /// Appends the body to the partial file. Never more than the limit is written.
     fn receive(
         &self,
-        path: &str,
         response: Response,
         partial: &mut Partial,
+        traffic: &mut Traffic,
         progress: &mut Progress<'_>,
-    ) -> Result<u64, Error> {
+    ) -> Result<(), Error> {
         let start = partial.have;
-        let cut = |have: u64, source| NetworkError::Cut { received: have - start, source }.at(path);
+        let total = response.content_length.map_or(self.size.limit(), |rest| start + rest);
+        let cut =
+            |have: u64, source| NetworkError::Cut { received: have - start, source }.at(&self.path);
         let mut file = partial.append()?;
         let mut body = response.body;
         let mut buffer = vec![0; 64 * 1024];
         while partial.missing() > 0 {
-            progress(partial.have, self.file.length);
+            progress(partial.have, total);
             let room = buffer.len().min(partial.missing() as usize);
             match body.read(&mut buffer[..room]) {
+                Ok(0) if matches!(self.size, Size::AtMost(_)) => break,
                 Ok(0) => return Err(cut(partial.have, None)),
                 Ok(count) => {
                     file.write_all(&buffer[..count]).at(&partial.path)?;
                     partial.have += count as u64;
+                    traffic.received += count as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(cut(partial.have, Some(error))),
             }
         }
-        progress(partial.have, self.file.length);
+        progress(partial.have, partial.have);
         if matches!(body.read(&mut buffer[..1]), Ok(1..)) {
             partial.discard()?;
             return Err(self.too_large());
         }
-        file.sync_all().at(&partial.path)?;
-        Ok(partial.have - start)
+        Ok(())
     }
 }
 
-/// The beginning of a download, and the ETag that its rest must have.
+/// The beginning of a download, and the ETag that its rest must have. Neither is synced: what a power
+/// cut damaged is noticed when the whole is verified.
 struct Partial {
     path: PathBuf,
     etag_path: PathBuf,
-    sha256: Sha256,
-    length: u64,
+    limit: u64,
     have: u64,
 }
 
 impl Partial {
     /// Picks up what an earlier run left, unless it cannot be continued.
-    fn open(cache: &Cache, file: &TargetFile) -> Result<Self, Error> {
+    fn open(cache: &Cache, key: &str, size: Size) -> Result<Self, Error> {
         let folder = cache.partial();
         disk::make_folder(&folder)?;
-        let (sha256, length) = (file.sha256, file.length);
-        let path = folder.join(format!("{sha256}.part"));
-        let etag_path = folder.join(format!("{sha256}.etag"));
+        let path = folder.join(format!("{key}.part"));
+        let etag_path = folder.join(format!("{key}.etag"));
         let found = disk::absent_as_none(std::fs::metadata(&path)).at(&path)?;
         let have = found.map_or(0, |metadata| metadata.len());
-        let mut partial = Self { path, etag_path, sha256, length, have };
-        if have > length || (have < length && partial.etag()?.is_none()) {
+        let limit = size.limit();
+        let mut partial = Self { path, etag_path, limit, have };
+        let whole = matches!(size, Size::Exactly(length) if have == length);
+        if have > limit || (!whole && partial.etag()?.is_none()) {
             partial.discard()?;
         }
         Ok(partial)
     }
 
     const fn missing(&self) -> u64 {
-        self.length - self.have
+        self.limit - self.have
     }
 
     fn etag(&self) -> Result<Option<String>, Error> {
-        Ok(disk::read(&self.etag_path)?.and_then(|bytes| String::from_utf8(bytes).ok()))
+        let text = disk::read(&self.etag_path)?.and_then(|bytes| String::from_utf8(bytes).ok());
+        Ok(text.filter(|text| text.len() > 1 && text.bytes().all(|b| b.is_ascii_graphic())))
     }
 
     fn resume(&self) -> Result<Option<Resume>, Error> {
@@ -220,7 +230,7 @@ impl Partial {
     fn restart(&mut self, etag: Option<&str>) -> Result<(), Error> {
         self.discard()?;
         match etag.filter(|etag| etag.starts_with('"')) {
-            Some(etag) => disk::replace(&self.etag_path, etag.as_bytes()),
+            Some(etag) => std::fs::write(&self.etag_path, etag).at(&self.etag_path),
             None => Ok(()),
         }
     }
@@ -229,9 +239,7 @@ impl Partial {
         OpenOptions::new().create(true).append(true).open(&self.path).at(&self.path)
     }
 
-    /// The bytes, when they are the signed ones.
-    fn verified(&self) -> Result<Option<Vec<u8>>, Error> {
-        let bytes = disk::read(&self.path)?.unwrap_or_default();
-        Ok((Sha256::of(&bytes) == self.sha256).then_some(bytes))
+    fn bytes(&self) -> Result<Vec<u8>, Error> {
+        Ok(disk::read(&self.path)?.unwrap_or_default())
     }
 }

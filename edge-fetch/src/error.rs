@@ -7,7 +7,7 @@ use colophon_model::{FlowId, TenantSlug};
 use colophon_trust::TargetName;
 
 use crate::config::InvalidUrl;
-use crate::{BundleFlaw, NetworkError};
+use crate::{BaseUrl, BundleFlaw, DeliveryFlaw, NetworkError, Unhealthy};
 
 /// Why an operation failed. After any of these, what was active before is still active.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,15 @@ pub enum Error {
     /// The server's address cannot be used.
     #[error("the server's address cannot be used")]
     Url(#[from] InvalidUrl),
+    /// The address of the proxy cannot be used. It is not shown: it may hold a password.
+    #[error("the proxy's address cannot be used")]
+    Proxy,
+    /// The token would be sent unencrypted to another machine.
+    #[error("`{url}` is not encrypted, and the token would be readable on the way")]
+    PlainHttp {
+        /// The server.
+        url: BaseUrl,
+    },
     /// The server was not reached, or the connection broke. Trying again is safe, and continues a
     /// download where it stopped.
     #[error("cannot get `{path}`")]
@@ -73,6 +82,14 @@ pub enum Error {
         /// The bundle.
         name: TargetName,
     },
+    /// What was sent is not what was signed.
+    #[error("what the server sent as `{path}` was refused")]
+    Delivery {
+        /// What was asked for, relative to the tenant's URL.
+        path: String,
+        /// What is wrong with it.
+        source: Box<DeliveryFlaw>,
+    },
     /// The zip is the one that was signed, and must not be unpacked.
     #[error("bundle `{name}` was refused")]
     Bundle {
@@ -98,6 +115,52 @@ pub enum Error {
         active: u64,
         /// The offered number.
         offered: u64,
+    },
+    /// A new generation was tried out and failed; what was active before is active again.
+    #[error("flow `{flow}` was rolled back")]
+    Unhealthy {
+        /// The flow.
+        flow: FlowId,
+        /// Why.
+        source: Unhealthy,
+    },
+    /// The bundle was tried out here before and failed.
+    #[error("bundle `{name}` is refused since it failed here: {reason}")]
+    Refused {
+        /// The bundle.
+        name: TargetName,
+        /// Why it failed.
+        reason: String,
+    },
+    /// There is no generation to go back to.
+    #[error("flow `{flow}` has no generation to go back to")]
+    NothingBefore {
+        /// The flow.
+        flow: FlowId,
+    },
+    /// The tenant has signed that no generation below a number may be activated.
+    #[error(
+        "flow `{flow}` cannot go back to sequence number {seq}: {min_seq} is the lowest allowed"
+    )]
+    BelowFloor {
+        /// The flow.
+        flow: FlowId,
+        /// The number it would go back to.
+        seq: u64,
+        /// The lowest that is allowed.
+        min_seq: u64,
+    },
+    /// No bundle of this flow is installed.
+    #[error("no bundle of flow `{flow}` is installed")]
+    NotInstalled {
+        /// The flow that was asked for.
+        flow: FlowId,
+    },
+    /// There are several flows, or none, and none was named.
+    #[error("name one of the {} flows that are installed", flows.len())]
+    WhichFlow {
+        /// What there is.
+        flows: Vec<FlowId>,
     },
     /// The bundle does not run on this machine.
     #[error("bundle `{name}` runs on {wants}, and this machine is {here}")]
@@ -163,6 +226,8 @@ pub enum Exit {
     TooLarge = 11,
     /// Locked by another process.
     Locked = 12,
+    /// A new generation failed its trial, and the one before is active again.
+    Activation = 13,
     /// Disk full.
     DiskFull = 14,
 }
@@ -174,15 +239,21 @@ impl Error {
             Self::NotEnrolled { .. }
             | Self::AlreadyEnrolled { .. }
             | Self::Input { .. }
+            | Self::Proxy
+            | Self::PlainHttp { .. }
             | Self::Url(_) => Exit::Usage,
             Self::Network { .. } => Exit::Network,
+            Self::WhichFlow { .. } => Exit::Usage,
+            Self::Unhealthy { .. } | Self::Refused { .. } => Exit::Activation,
+            Self::NothingBefore { .. } | Self::NotInstalled { .. } => Exit::NotFound,
             Self::NotFound { .. } | Self::NoSuchFlow { .. } => Exit::NotFound,
             Self::Auth { .. } => Exit::Auth,
-            Self::HashMismatch { .. } | Self::Bundle { .. } | Self::Fork { .. } => {
-                Exit::Verification
-            }
+            Self::HashMismatch { .. }
+            | Self::Delivery { .. }
+            | Self::Bundle { .. }
+            | Self::Fork { .. } => Exit::Verification,
             Self::Trust(error) => trust_exit(error),
-            Self::Rollback { .. } => Exit::Rollback,
+            Self::Rollback { .. } | Self::BelowFloor { .. } => Exit::Rollback,
             Self::Unsupported { .. } => Exit::Unsupported,
             Self::TooLarge { .. } => Exit::TooLarge,
             Self::Locked { .. } => Exit::Locked,
@@ -200,24 +271,25 @@ impl Error {
                 Some("run `edge-fetch enroll`, or name the right folder with --dir")
             }
             Self::AlreadyEnrolled { .. } => Some("use another --dir for another tenant"),
+            Self::Proxy => Some("write it as http://host:port, or `none`"),
+            Self::PlainHttp { .. } => Some(
+                "use https://; --allow-http, or allow_http in edge-fetch.toml, sends it anyway",
+            ),
+            Self::Network { source: NetworkError::Tls(_), .. } => Some(
+                "check the address and this machine's clock; --ca-cert names an authority of your \
+                 own, --client-cert and --client-key this machine's certificate",
+            ),
             Self::Network { .. } => Some("run the command again; a download continues"),
             Self::Auth { .. } => Some("give a token of this tenant by --token-file"),
             Self::Trust(colophon_trust::Error::Expired { .. }) => {
                 Some("check this machine's clock; if it is right, the server has stopped signing")
             }
             Self::Locked { .. } => Some("wait for the other edge-fetch to finish"),
-            Self::Input { .. }
-            | Self::Url(_)
-            | Self::NotFound { .. }
-            | Self::NoSuchFlow { .. }
-            | Self::Trust(_)
-            | Self::HashMismatch { .. }
-            | Self::Bundle { .. }
-            | Self::Fork { .. }
-            | Self::Rollback { .. }
-            | Self::Unsupported { .. }
-            | Self::TooLarge { .. }
-            | Self::Disk { .. } => None,
+            Self::Refused { .. } => {
+                Some("one with a higher sequence number is taken; --again takes this one once more")
+            }
+            Self::WhichFlow { .. } => Some("`edge-fetch status` lists them"),
+            _ => None,
         }
     }
 

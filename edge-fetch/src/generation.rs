@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use colophon_model::{Artifact, ArtifactPath, FileSet, FlowId};
 use colophon_trust::BundleFacts;
+use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, At};
 use crate::{Cache, Error};
@@ -14,7 +15,8 @@ use crate::{Cache, Error};
 /// The name of an unpacked bundle: `gen-<seq>-<first 8 hex digits of the tree>`, and `-<n>` after it
 /// for the `n`th repair, from 1. A damaged folder cannot be replaced in one step, so a repaired one
 /// stands beside it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Generation {
     seq: u64,
     tree: String,
@@ -63,6 +65,19 @@ impl FromStr for Generation {
     }
 }
 
+impl TryFrom<String> for Generation {
+    type Error = std::io::Error;
+    fn try_from(text: String) -> Result<Self, std::io::Error> {
+        text.parse()
+    }
+}
+
+impl From<Generation> for String {
+    fn from(generation: Generation) -> Self {
+        generation.to_string()
+    }
+}
+
 /// One flow's generations.
 pub(crate) struct Generations<'a> {
     cache: &'a Cache,
@@ -93,38 +108,76 @@ impl<'a> Generations<'a> {
         }
     }
 
-    /// Makes `files`, the contents of `bundle`, the active generation and gives its name. Whatever
-    /// happens on the way, the pointer names a folder that is there: the one from before, or a whole
-    /// new one.
-    pub(crate) fn activate(
-        &self,
-        bundle: &Generation,
-        files: &FileSet,
-    ) -> Result<Generation, Error> {
+    /// Puts `files`, the contents of `bundle`, on the disk whole, and gives the name they have there.
+    /// What the pointer names is left as it is.
+    pub(crate) fn place(&self, bundle: &Generation, files: &FileSet) -> Result<Generation, Error> {
         let copies = self.copies(bundle)?;
         let whole = copies.iter().find(|copy| holds(&self.path(copy), files));
         let generation = match whole {
             Some(whole) => whole.clone(),
             None => self.build(bundle, &copies, files)?,
         };
-        if self.active()?.as_ref() != Some(&generation) {
-            disk::replace(&self.pointer(), format!("{generation}\n").as_bytes())?;
-        }
-        for other in copies.iter().filter(|copy| **copy != generation) {
-            // Nothing names it any more. What cannot be removed now is tried again the next time.
-            let _ = disk::remove_folder(&self.path(other));
+        let (list, text) = (self.list_path(&generation), files.tree().encode());
+        if disk::read(&list)?.as_deref() != Some(&text) {
+            disk::replace(&list, &text)?;
         }
         Ok(generation)
+    }
+
+    /// Makes the pointer name `generation`, or nothing. Whatever happens on the way, it names a folder
+    /// that is there: the one from before, or the new one.
+    pub(crate) fn point(&self, generation: Option<&Generation>) -> Result<(), Error> {
+        if self.active()?.as_ref() == generation {
+            return Ok(());
+        }
+        match generation {
+            Some(generation) => {
+                disk::replace(&self.pointer(), format!("{generation}\n").as_bytes())
+            }
+            None => disk::remove(&self.pointer()),
+        }
+    }
+
+    /// Removes what is there of the bundle of `kept` beside it: damaged folders, which nothing names
+    /// any more. What cannot be removed now is tried again the next time.
+    pub(crate) fn drop_damaged(&self, kept: &Generation) -> Result<(), Error> {
+        for other in self.copies(kept)?.iter().filter(|copy| *copy != kept) {
+            let _ = self.remove(other);
+        }
+        Ok(())
+    }
+
+    /// Removes a generation and its list of files.
+    pub(crate) fn remove(&self, generation: &Generation) -> Result<(), Error> {
+        disk::remove_folder(&self.path(generation))?;
+        disk::remove(&self.list_path(generation))
+    }
+
+    /// The list of the files that were signed, in the form whose digest is the tree's.
+    pub(crate) fn list(&self, generation: &Generation) -> Result<Option<Vec<u8>>, Error> {
+        disk::read(&self.list_path(generation))
+    }
+
+    fn list_path(&self, generation: &Generation) -> PathBuf {
+        self.folder.join(format!("{generation}.tree"))
     }
 
     /// What is there of a bundle: nothing or one folder, and more when its files were changed and a
     /// repair did not come to its end.
     fn copies(&self, bundle: &Generation) -> Result<Vec<Generation>, Error> {
+        let mut copies = self.all()?;
+        copies.retain(|generation| generation.is_same_bundle(bundle));
+        Ok(copies)
+    }
+
+    /// Every generation that has a folder, the newest first.
+    pub(crate) fn all(&self) -> Result<Vec<Generation>, Error> {
         let entries = disk::absent_as_none(fs::read_dir(&self.folder)).at(&self.folder)?;
         let names = entries.into_iter().flatten();
         let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let generations = names.filter_map(|name| name.parse::<Generation>().ok());
-        Ok(generations.filter(|generation| generation.is_same_bundle(bundle)).collect())
+        let mut all: Vec<Generation> = names.filter_map(|name| name.parse().ok()).collect();
+        all.sort_by_key(|generation| std::cmp::Reverse((generation.seq, generation.repair)));
+        Ok(all)
     }
 
     /// Builds a generation aside and moves it into place as a whole, under a name that none of the
@@ -224,7 +277,11 @@ mod tests {
 
         fn activate(&self) -> Result<Generation, Error> {
             let cache = Cache::new(self.dir.path());
-            Generations::of(&cache, &"order".parse().unwrap()).activate(&self.bundle, &self.files)
+            let generations = Generations::of(&cache, &"order".parse().unwrap());
+            let generation = generations.place(&self.bundle, &self.files)?;
+            generations.point(Some(&generation))?;
+            generations.drop_damaged(&generation)?;
+            Ok(generation)
         }
 
         fn current(&self) -> String {
@@ -243,7 +300,8 @@ mod tests {
         fn generations(&self) -> Vec<String> {
             let entries = fs::read_dir(self.folder()).unwrap();
             let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-            let mut names: Vec<_> = names.filter(|name| name.starts_with("gen-")).collect();
+            let mut names: Vec<_> =
+                names.filter(|name| name.starts_with("gen-") && !name.ends_with(".tree")).collect();
             names.sort();
             names
         }

@@ -1,5 +1,6 @@
 //! The transport over HTTP/1.1.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use ureq::Agent;
 use ureq::http::{HeaderMap, header};
 
 use crate::transport::{NetworkError, Response, Resume, Transport};
+use crate::{Config, Error, Network};
 
 /// A bearer token. Never printed.
 #[derive(Clone)]
@@ -28,12 +30,6 @@ impl fmt::Debug for Token {
     }
 }
 
-/// How long to wait for a connection, and for the next bytes of an answer.
-const CONNECT: Duration = Duration::from_secs(10);
-const STALL: Duration = Duration::from_secs(30);
-/// How long one answer may take in all: a sender that drips bytes ends here, and is resumed.
-const BODY: Duration = Duration::from_mins(15);
-
 /// Gets files of one tenant over HTTP.
 pub struct HttpTransport {
     agent: Agent,
@@ -42,23 +38,16 @@ pub struct HttpTransport {
 }
 
 impl HttpTransport {
-    /// `base` is the tenant's URL without a slash at the end.
+    /// Reaches the tenant of `config` by `network`.
     ///
-    /// Redirects are not followed: nothing here needs them, and a network's sign-in page is told
-    /// from an answer. The body is asked for as it is, since a range of a compressed one is not a
-    /// range of the file.
-    pub fn new(base: String, token: Option<Token>) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .accept_encoding("identity")
-            .user_agent(concat!("edge-fetch/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(CONNECT))
-            .timeout_per_read(Some(STALL))
-            .timeout_recv_body(Some(BODY))
-            .build();
-        Self { agent: config.new_agent(), base, token }
+    /// # Errors
+    /// When a certificate, key or proxy cannot be used, and [`Error::PlainHttp`] when the token
+    /// would leave this machine unencrypted.
+    pub fn new(config: &Config, network: &Network, token: Option<Token>) -> Result<Self, Error> {
+        if token.is_some() {
+            network.check_token_is_safe(&config.url)?;
+        }
+        Ok(Self { agent: network.agent(&config.url)?, base: config.tenant_url(), token })
     }
 }
 
@@ -72,7 +61,7 @@ impl Transport for HttpTransport {
             request = request.header(header::RANGE, format!("bytes={offset}-"));
             request = request.header(header::IF_RANGE, etag);
         }
-        let response = request.call().map_err(|error| NetworkError::Connection(error.into()))?;
+        let response = request.call().map_err(failure)?;
         let (head, body) = response.into_parts();
         let text = |name| text_header(&head.headers, &name);
         Ok(Response {
@@ -80,10 +69,33 @@ impl Transport for HttpTransport {
             etag: text(header::ETAG),
             content_type: text(header::CONTENT_TYPE),
             content_length: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+            retry_after: text(header::RETRY_AFTER)
+                .and_then(|after| retry_after(&after, text(header::DATE))),
             range_start: text(header::CONTENT_RANGE).as_deref().and_then(range_start),
             body: Box::new(body.into_reader()),
         })
     }
+}
+
+/// Tells a TLS handshake that failed from a connection that was never there.
+fn failure(error: ureq::Error) -> NetworkError {
+    let tls = match &error {
+        ureq::Error::Io(error) => {
+            error.get_ref().is_some_and(<dyn StdError + Send + Sync>::is::<rustls::Error>)
+        }
+        other => matches!(other, ureq::Error::Rustls(_)),
+    };
+    if tls { NetworkError::Tls(error.into()) } else { NetworkError::Connection(error.into()) }
+}
+
+/// Seconds, or a date (RFC 9110 §10.2.3) that is compared with the server's own clock.
+fn retry_after(text: &str, date: Option<String>) -> Option<Duration> {
+    let seconds = text.trim().parse().ok().map(Duration::from_secs);
+    let until = || {
+        let date = httpdate::parse_http_date(&date?).ok()?;
+        httpdate::parse_http_date(text).ok()?.duration_since(date).ok()
+    };
+    seconds.or_else(until)
 }
 
 fn text_header(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {
@@ -105,6 +117,16 @@ mod tests {
         for bad in ["", "bytes */100", "items 1-2/3", "bytes x-2/3", "17-99/100"] {
             assert_eq!(range_start(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_wait_is_seconds_or_a_date() {
+        let date = Some("Sun, 22 Nov 2026 10:00:00 GMT".to_owned());
+        assert_eq!(retry_after("90", None), Some(Duration::from_secs(90)));
+        let until = "Sun, 22 Nov 2026 10:00:30 GMT";
+        assert_eq!(retry_after(until, date.clone()), Some(Duration::from_secs(30)));
+        assert_eq!(retry_after(until, None), None);
+        assert_eq!(retry_after("soon", date), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! is current. Everything it keeps is below one folder, the [`Cache`]. Sync; the time and the
 //! platform come in as values. Formats and steps are written down in `docs/edge-protocol.md`.
 
+mod activation;
 mod agent;
 mod cache;
 mod config;
@@ -12,20 +13,34 @@ mod disk;
 mod download;
 mod enroll;
 mod error;
+mod fetch;
 mod generation;
+mod health;
+mod history;
 mod http;
+mod network;
+mod objects;
 mod platform;
 mod refresh;
+mod settings;
 mod transport;
+mod trial;
 mod unpack;
 
-pub use agent::{Agent, Applied, Fetched, Offer, Outcome, Standing};
+pub use activation::{FlowState, Installed, Pending, Refused, flow_state};
+pub use agent::{Agent, Applied, Offer, Outcome, Standing};
 pub use cache::{Cache, Lock};
 pub use config::{BaseUrl, Config, InvalidUrl};
 pub use enroll::{Enrolled, FlowStatus, Status, enroll, status};
 pub use error::{Error, Exit};
+pub use fetch::{DeliveryFlaw, Fetched, Stage, Via};
 pub use generation::Generation;
+pub use health::{Health, Unhealthy};
+pub use history::{Entry, history};
 pub use http::{HttpTransport, Token};
+pub use network::Network;
 pub use platform::Platform;
+pub use settings::{FlowSettings, Settings};
 pub use transport::{NetworkError, Response, Resume, Transport};
+pub use trial::{Policy, commit, roll_back};
 pub use unpack::BundleFlaw;

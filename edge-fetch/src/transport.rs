@@ -1,6 +1,7 @@
 //! The seam to the network: one verb, answers with a body that is read as it arrives.
 
 use std::io::{self, Read};
+use std::time::Duration;
 
 use crate::Error;
 
@@ -34,6 +35,8 @@ pub struct Response {
     pub content_type: Option<String>,
     /// `Content-Length`: how many bytes the body is announced to have.
     pub content_length: Option<u64>,
+    /// How long the server asks to wait before the next request.
+    pub retry_after: Option<Duration>,
     /// The first byte's position from `Content-Range`.
     pub range_start: Option<u64>,
     /// The body. A connection that breaks gives an error, never an early end.
@@ -46,6 +49,9 @@ pub enum NetworkError {
     /// No connection, or it broke.
     #[error("the connection failed")]
     Connection(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The TLS handshake failed: one side did not accept the other's certificate.
+    #[error("the TLS connection was refused")]
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The body broke off or stalled.
     #[error("the transfer broke off after {received} bytes")]
     Cut {
@@ -57,6 +63,14 @@ pub enum NetworkError {
     /// A status that means neither success nor anything final.
     #[error("the server answered with status {0}")]
     Status(u16),
+    /// The server asks to come back later.
+    #[error("the server answered with status {status} and asks to wait {} s", retry_after.as_secs())]
+    Busy {
+        /// 429, 503 or another.
+        status: u16,
+        /// How long to wait.
+        retry_after: Duration,
+    },
     /// A web page where a file was expected: some network wants a sign-in first.
     #[error("the answer is a web page; a sign-in page or proxy is in the way")]
     WebPage,
@@ -88,7 +102,11 @@ impl Response {
             status if accepted.contains(&status) && page => Err(NetworkError::WebPage.at(path)),
             status if accepted.contains(&status) => Ok(self),
             404 | 410 => Err(Error::NotFound { path: path.to_owned() }),
-            status => Err(NetworkError::Status(status).at(path)),
+            status => Err(match self.retry_after {
+                Some(retry_after) => NetworkError::Busy { status, retry_after },
+                None => NetworkError::Status(status),
+            }
+            .at(path)),
         }
     }
 

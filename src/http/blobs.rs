@@ -1,35 +1,67 @@
 //! `GET /v1/t/{slug}/blob/{digest}`: a blob of the tenant by its address.
 
-use axum::extract::State;
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
-use colophon_model::Digest;
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use colophon_model::{Digest, Sha256, TenantUid, Tree};
+use colophon_store::View;
+use serde::Deserialize;
 
 use super::path::Segments;
-use super::{ApiError, auth};
+use super::representation::Representation;
+use super::{ApiError, auth, transfer};
 use crate::app::{App, SharedApp};
 use crate::tokens::Scope;
+
+/// The query of a blob.
+#[derive(Debug, Deserialize)]
+pub(super) struct Part {
+    /// The tree of a bundle that the blob is a file of.
+    tree: Option<String>,
+}
 
 /// The bytes of a blob that a build of the tenant refers to, checked before the first one leaves.
 pub(super) async fn show(
     State(app): State<SharedApp>,
     Segments((slug, digest)): Segments<(String, String)>,
+    Query(part): Query<Part>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let reader = app.clone();
-    app.reads.run(move || load(&reader, &slug, &digest, &headers)).await?
+    app.reads.run(move || load(&reader, &slug, &digest, part.tree.as_deref(), &headers)).await?
 }
 
-fn load(app: &App, slug: &str, digest: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
+/// Agents may read files of bundles only, so they name the bundle: that is cheaper to check than to
+/// keep a row for each file of each bundle.
+fn load(
+    app: &App,
+    slug: &str,
+    digest: &str,
+    tree: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
     let view = app.press.store.view()?;
-    let tenant = auth::path_tenant(app, &view, headers, slug, Scope::Read)?;
+    let scope = if tree.is_some() { Scope::Edge } else { Scope::Read };
+    let tenant = auth::path_tenant(app, &view, headers, slug, scope)?.uid;
     let digest: Digest = digest.parse().map_err(|_| ApiError::not_found())?;
-    let bytes = view.read_blob(tenant.uid, &digest)?.ok_or_else(ApiError::not_found)?;
-    let described = [
-        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (header::ETAG, format!("\"{digest}\"")),
-        (header::CACHE_CONTROL, "private, max-age=31536000, immutable".to_owned()),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
-    ];
-    Ok((described, bytes).into_response())
+    if let Some(tree) = tree {
+        let tree = transfer::bundle_tree(&view, tenant, tree)?.ok_or_else(ApiError::not_found)?;
+        check_listed(&view, tenant, &tree, &digest)?;
+    }
+    let bytes = view.read_blob(tenant, &digest)?.ok_or_else(ApiError::not_found)?;
+    let (sha256, tag) = (Sha256::of(&bytes), format!("\"{digest}\""));
+    let media = "application/octet-stream";
+    Representation { media, tag, sha256, bytes: bytes.into() }.respond(headers)
+}
+
+fn check_listed(
+    view: &View,
+    tenant: TenantUid,
+    tree: &Digest,
+    digest: &Digest,
+) -> Result<(), ApiError> {
+    let text = view.read_blob(tenant, tree)?.ok_or_else(ApiError::not_found)?;
+    let tree = Tree::decode(&text).map_err(|e| ApiError::internal(&e))?;
+    let listed = tree.entries().iter().any(|entry| entry.digest == *digest);
+    if listed { Ok(()) } else { Err(ApiError::not_found()) }
 }

@@ -9,7 +9,7 @@ use tower_http::trace::TraceLayer;
 
 use super::{
     ApiError, blobs, branches, builds, bundles, edge, flows, git, health, maintenance, metadata,
-    mirrors, operator, schema, tenants,
+    mirrors, operator, schema, tenants, transfer,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
@@ -57,6 +57,9 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/t/{slug}/flows", get(flows::list))
         .route("/v1/t/{slug}/flows/{flow}", delete(flows::delete))
         .route("/v1/t/{slug}/blob/{digest}", get(blobs::show))
+        .route("/v1/t/{slug}/tree/{tree}", get(transfer::tree))
+        .route("/v1/t/{slug}/pack/{tree}", get(transfer::pack))
+        .route("/v1/t/{slug}/delta/{pair}", get(transfer::delta))
         .route("/v1/t/{slug}/manifest.json", get(metadata::tenant_manifest))
         .route("/v1/t/{slug}/edge/{flow}/manifest.json", get(metadata::edge_manifest))
         .route("/v1/t/{slug}/tuf/{file}", get(metadata::tuf))

@@ -10,7 +10,8 @@ use colophon_model::{
     FlowId, FlowManifest, Output, OutputFile, Target, TenantUid, UnixMillis,
 };
 use colophon_store::rows::{
-    BuildNumber, EdgeHead, FlowClaim, FlowGone, FlowHead, FlowOwner, SeenPlan, TenantRow,
+    BuildNumber, BundleTree, EdgeHead, FlowClaim, FlowGone, FlowHead, FlowOwner, SeenPlan,
+    TenantRow,
 };
 use colophon_store::{Change, PreparedBlob, View, outbox, quota};
 use colophon_trust::TargetName;
@@ -302,6 +303,9 @@ fn put_rest(change: &mut Change, uid: TenantUid, member: &Member<'_>) -> Result<
         .extend(bundle.iter().flat_map(|b| [&b.files, &b.branch_files]).map(|f| f.tree().encode()));
     for bytes in &others {
         change.blob(uid, PreparedBlob::new(bytes)?);
+    }
+    if let Some(output) = &member.edge {
+        change.put(&(uid, output.tree), &BundleTree);
     }
     if member.kind.is_delivery() {
         change.blob(uid, PreparedBlob::new(&job.delivery.body)?);

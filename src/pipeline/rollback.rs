@@ -7,7 +7,9 @@ use colophon_model::{
     BuildId, BuildKind, BuildRecord, EdgeManifest, EdgeOutput, FlowId, Target, TenantUid, Tree,
     UnixMillis,
 };
-use colophon_store::rows::{BuildNumber, BundleAlias, EdgeHead, FlowHead, TenantHead, TenantRow};
+use colophon_store::rows::{
+    BuildNumber, BundleAlias, BundleTree, EdgeHead, FlowHead, TenantHead, TenantRow,
+};
 use colophon_store::{Change, PreparedBlob, View, outbox};
 
 use super::branch::{Branch, Files};
@@ -61,6 +63,9 @@ fn rollback(
     let mut change = Change::new();
     put_commit(press, view, &mut change, &branch, &mut record)?;
     let uid = tenant.uid;
+    if let Some(edge) = &head.edge {
+        change.put(&(uid, edge.output.tree), &BundleTree);
+    }
     change.put::<FlowHead>(&(uid, flow.clone()), &head);
     change.put::<BuildRecord>(&(uid, record.id), &record);
     change.put::<BuildNumber>(&(uid, record.number), &BuildNumber { build: record.id });

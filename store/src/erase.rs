@@ -22,7 +22,7 @@ use crate::rows::{SlugOf, TenantHead, TenantRow, TokenRow};
 use crate::{Change, CommitError, Error, KeyRange, Order, Pace, Store, Table, View};
 
 /// Tables whose keys begin with a tenant's uid.
-const TENANT_TABLES: [Table; 23] = [
+const TENANT_TABLES: [Table; 24] = [
     Table::Slug,
     Table::TenantHead,
     Table::Planted,
@@ -42,6 +42,7 @@ const TENANT_TABLES: [Table; 23] = [
     Table::GitTag,
     Table::TufFile,
     Table::BundleAlias,
+    Table::BundleTree,
     Table::QuotaStamp,
     Table::Mirror,
     Table::MirrorState,

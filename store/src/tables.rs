@@ -86,6 +86,8 @@ tables! {
     TufFile = "tuf-file-1",
     /// (uid, SHA-256) → the bundle with that checksum.
     BundleAlias = "bundle-alias-1",
+    /// (uid, digest of a tree) → nothing: the tree is that of a bundle.
+    BundleTree = "bundle-tree-1",
     /// Tenant uid → a root from a ceremony, for the tenant that will take it.
     PoolRoot = "pool-root-1",
     /// (uid, target, count) → when that build was made.

@@ -38,3 +38,4 @@ mod signatures;
 mod support;
 mod telemetry;
 mod tenant_guard;
+mod transfer;

@@ -2,13 +2,16 @@
 //!
 //! One TUF 1.0 repository per tenant: the keys and their derivation ([`TenantKeys`]), the metadata
 //! that the server signs ([`initial_root`], [`publish()`]), and the client workflow that an agent
-//! follows ([`RootChain`] and the stages after it). Beside it, signed statements ([`dsse`]). Pure
+//! follows ([`RootChain`] and the stages after it). Beside it, signed statements
+//! ([`dsse`]), and how a bundle's files travel ([`delta`], [`Contents`]). Pure
 //! and sync: no I/O, no clock, no randomness; the time comes in as a value. The layout is written down in `docs/edge-protocol.md`.
 
 mod bundle;
 mod canonical;
 mod ceremony;
 mod client;
+mod contents;
+pub mod delta;
 pub mod dsse;
 mod envelope;
 mod error;
@@ -22,6 +25,7 @@ pub mod sshsig;
 pub use bundle::{BundleFacts, Channel, FactsSchema, InvalidTargetName, TargetFile, TargetName};
 pub use ceremony::{CeremonyError, OfflineRoot, RootRequest};
 pub use client::{RootChain, TrustedRoot, TrustedSnapshot, TrustedTargets, TrustedTimestamp};
+pub use contents::{ContentFlaw, Contents};
 pub use error::Error;
 pub use keys::{Generations, OnlineKeys, OnlinePublic, Seed, TenantKeys};
 pub use metadata::Role;

@@ -1,5 +1,6 @@
 //! The command line: arguments, folder and token, dispatch.
 
+mod options;
 mod output;
 
 use std::fs;
@@ -8,11 +9,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use colophon_edge_fetch::{
-    Agent, BaseUrl, Cache, Config, Error, Exit, HttpTransport, Platform, Standing, Token, enroll,
-    status,
+    Agent, BaseUrl, Cache, Config, Error, Exit, HttpTransport, Network, Platform, Settings,
+    Standing, Token, commit, enroll, history, roll_back, status,
 };
 use colophon_model::{FlowId, TenantSlug, UnixMillis};
 
+use options::{NetworkOptions, TrialOptions};
 use output::Output;
 
 /// Fetches, verifies and unpacks the signed bundles of a colophon tenant.
@@ -24,6 +26,8 @@ struct Cli {
     /// The agent's folder [default: edge-fetch in the platform's data folder]
     #[arg(long, global = true, env = "EDGE_FETCH_DIR", value_name = "DIR")]
     dir: Option<PathBuf>,
+    #[command(flatten)]
+    network: NetworkOptions,
     /// File with the tenant's token; EDGE_FETCH_TOKEN holds the token itself
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -35,13 +39,14 @@ struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes: 0 done or up to date, 1 disk error, 2 usage, 3 network (try again), 4 not found, 5 token \
 refused, 6 verification failed, 7 metadata expired or clock wrong, 8 going back refused, 9 wrong \
-architecture or system, 10 update available (check), 11 too large, 12 locked, 14 disk full";
+architecture or system, 10 update available (check), 11 too large, 12 locked, 13 failed its trial and \
+rolled back, 14 disk full";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Pin a tenant's root and remember the server
     Enroll {
-        /// The server, such as http://127.0.0.1:8787
+        /// The server, such as https://colophon.example
         #[arg(long)]
         url: BaseUrl,
         /// The tenant's slug
@@ -57,10 +62,36 @@ enum Command {
     Fetch {
         /// Only this flow's
         flow: Option<FlowId>,
+        /// Fetch whole bundles, without telling the server which one is here
+        #[arg(long)]
+        no_delta: bool,
     },
     /// Download, verify, unpack and activate bundles
     Apply {
         /// Only this flow's
+        flow: Option<FlowId>,
+        /// Fetch whole bundles, without telling the server which one is here
+        #[arg(long)]
+        no_delta: bool,
+        #[command(flatten)]
+        trial: TrialOptions,
+    },
+    /// Keep the bundle that is on trial
+    Commit {
+        /// Of this flow; not needed when there is only one
+        flow: Option<FlowId>,
+    },
+    /// Go back to the bundle before the current one
+    Rollback {
+        /// Of this flow; not needed when there is only one
+        flow: Option<FlowId>,
+        /// Why; kept in the history and shown to the server
+        #[arg(long, default_value = "by hand")]
+        reason: String,
+    },
+    /// What happened to the bundles here
+    History {
+        /// Of this flow; of all without it
         flow: Option<FlowId>,
     },
     /// Say what is active, without asking the server
@@ -83,6 +114,9 @@ fn dispatch(cli: &Cli, now: UnixMillis, output: &mut Output) -> Result<Exit, Err
     match &cli.command {
         Command::Enroll { url, tenant, root } => {
             let token_file = cli.token_file.as_deref().map(absolute).transpose()?;
+            if token_file.is_some() {
+                network(cli, &cache)?.check_token_is_safe(url)?;
+            }
             let config = Config { url: url.clone(), tenant: tenant.clone(), token_file };
             output.enrolled(&cache, &enroll(&cache, config, &input(root)?)?);
             Ok(Exit::Ok)
@@ -95,15 +129,33 @@ fn dispatch(cli: &Cli, now: UnixMillis, output: &mut Output) -> Result<Exit, Err
             let update = offers.iter().any(|offer| offer.standing == Standing::Update);
             Ok(if update { Exit::UpdateAvailable } else { Exit::Ok })
         }
-        Command::Fetch { flow } => {
-            let agent = agent(cli, cache, now)?;
+        Command::Fetch { flow, no_delta } => {
+            let agent = agent(cli, cache, now)?.with_delta(!no_delta);
             let outcomes = agent.fetch(flow.as_ref(), &mut output.progress())?;
             Ok(output.outcomes(&outcomes, Output::fetched))
         }
-        Command::Apply { flow } => {
-            let agent = agent(cli, cache, now)?;
+        Command::Apply { flow, no_delta, trial } => {
+            let policy = trial.policy(&Settings::of(&cache)?);
+            let agent = agent(cli, cache, now)?.with_policy(policy).with_delta(!no_delta);
             let outcomes = agent.apply(flow.as_ref(), &mut output.progress())?;
             Ok(output.outcomes(&outcomes, Output::applied))
+        }
+        Command::Commit { flow } => {
+            let (flow, done) = commit(&cache, flow.as_ref(), now)?;
+            output.committed(&flow, done);
+            Ok(Exit::Ok)
+        }
+        Command::Rollback { flow, reason } => {
+            let (flow, back) = roll_back(&cache, flow.as_ref(), now, reason)?;
+            output.rolled_back(&flow, back.as_ref());
+            Ok(Exit::Ok)
+        }
+        Command::History { flow } => {
+            let flows = flow.clone().map_or_else(|| cache.flows(), |flow| Ok(vec![flow]))?;
+            for flow in flows {
+                output.history(&flow, &history(&cache, &flow)?);
+            }
+            Ok(Exit::Ok)
         }
         Command::Status => {
             output.status(&status(&cache)?);
@@ -115,8 +167,12 @@ fn dispatch(cli: &Cli, now: UnixMillis, output: &mut Output) -> Result<Exit, Err
 fn agent(cli: &Cli, cache: Cache, now: UnixMillis) -> Result<Agent<HttpTransport>, Error> {
     let config = cache.config()?;
     let token = token(cli.token_file.as_deref(), config.token_file.as_deref())?;
-    let transport = HttpTransport::new(config.tenant_url(), token);
+    let transport = HttpTransport::new(&config, &network(cli, &cache)?, token)?;
     Agent::open(cache, transport, Platform::current(), now)
+}
+
+fn network(cli: &Cli, cache: &Cache) -> Result<Network, Error> {
+    Ok(cli.network.over(&Settings::of(cache)?))
 }
 
 /// The token of the file on the command line, else of the environment, else of the file that

@@ -4,8 +4,10 @@ use std::error::Error as _;
 use std::io::Write;
 
 use colophon_edge_fetch::{
-    Applied, Cache, Enrolled, Error, Exit, Fetched, Offer, Outcome, Standing, Status,
+    Applied, Cache, Enrolled, Entry, Error, Exit, Fetched, Generation, Offer, Outcome, Stage,
+    Standing, Status, Via,
 };
+use colophon_model::{FlowId, UnixMillis};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -49,6 +51,7 @@ impl Output {
             Standing::Update => {
                 ("update", format!("update available ({} bytes)", offer.file.length))
             }
+            Standing::Refused => ("refused", "failed here; waits for a higher number".to_owned()),
             Standing::Unsupported => ("unsupported", "does not run on this machine".to_owned()),
         };
         let mut json = describe("bundle", offer);
@@ -58,24 +61,56 @@ impl Output {
     }
 
     pub(crate) fn fetched(&self, offer: &Offer, fetched: &Fetched) {
-        let path = fetched.path.display();
-        let text = format!("{} {}: verified, in {path}", offer.name, offer.file.custom.version);
+        let (name, version) = (&offer.name, &offer.file.custom.version);
+        let text = format!("{name} {version}: verified, {}", came(fetched));
         let mut json = describe("fetched", offer);
-        json["path"] = json!(fetched.path);
-        json["downloaded"] = fetched.downloaded.into();
-        json["resumed_from"] = fetched.resumed_from.into();
+        describe_fetched(&mut json, fetched);
         self.line(&text, &json);
     }
 
     pub(crate) fn applied(&self, offer: &Offer, applied: &Applied) {
-        let word = if applied.changed { "now active" } else { "already active" };
+        let word = match (applied.pending, applied.changed) {
+            (true, _) => "on trial until `commit` or `rollback`",
+            (false, true) => "now active",
+            (false, false) => "already active",
+        };
         let (version, path) = (&offer.file.custom.version, applied.path.display());
         let text = format!("{} {version}: {word}, in {path}", offer.name);
         let mut json = describe("applied", offer);
         json["generation"] = applied.generation.to_string().into();
         json["path"] = json!(applied.path);
         json["changed"] = applied.changed.into();
+        json["pending"] = applied.pending.into();
+        if let Some(fetched) = &applied.fetched {
+            describe_fetched(&mut json, fetched);
+        }
         self.line(&text, &json);
+    }
+
+    pub(crate) fn committed(&self, flow: &FlowId, done: bool) {
+        let word = if done { "committed" } else { "nothing is on trial" };
+        let json = json!({"event": "committed", "flow": flow, "changed": done});
+        self.line(&format!("{flow}: {word}"), &json);
+    }
+
+    pub(crate) fn rolled_back(&self, flow: &FlowId, back: Option<&Generation>) {
+        let name = back.map(ToString::to_string);
+        let word = name.as_deref().unwrap_or("nothing");
+        let json = json!({"event": "rolled_back", "flow": flow, "generation": name});
+        self.line(&format!("{flow}: rolled back, {word} is active"), &json);
+    }
+
+    pub(crate) fn history(&self, flow: &FlowId, entries: &[Entry]) {
+        for entry in entries {
+            let reason = entry.reason.as_ref().map(|reason| format!(" ({reason})"));
+            let (at, what) = (time(entry.at), &entry.what);
+            let text =
+                format!("{at} {flow} {what} {}{}", entry.generation, reason.unwrap_or_default());
+            let mut json = json!(entry);
+            json["event"] = "history".into();
+            json["flow"] = json!(flow);
+            self.line(&text, &json);
+        }
     }
 
     /// Reports every outcome; the exit code of the first that failed.
@@ -142,6 +177,12 @@ impl Output {
     }
 }
 
+/// A moment in RFC 3339.
+fn time(at: UnixMillis) -> String {
+    let since = std::time::Duration::from_millis(at.get());
+    humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + since).to_string()
+}
+
 fn new_bar(total: u64, hidden: bool) -> ProgressBar {
     let bar = if hidden { ProgressBar::hidden() } else { ProgressBar::new(total) };
     match ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}") {
@@ -167,4 +208,27 @@ fn describe(event: &str, offer: &Offer) -> Value {
         "version": facts.version, "seq": facts.seq, "length": offer.file.length,
         "sha256": offer.file.sha256,
     })
+}
+
+/// How a bundle came, for people.
+fn came(fetched: &Fetched) -> String {
+    match fetched.via {
+        Via::Cache => "nothing to download".to_owned(),
+        via => format!("{} bytes downloaded (by {via})", fetched.downloaded()),
+    }
+}
+
+/// How a bundle came, with what did not work on the way.
+fn describe_fetched(json: &mut Value, fetched: &Fetched) {
+    let stage = |stage: &Stage| {
+        let mut json = json!({"via": stage.via.to_string(), "bytes": stage.bytes});
+        if let Some(problem) = &stage.problem {
+            json["problem"] = problem.as_str().into();
+        }
+        json
+    };
+    json["via"] = fetched.via.to_string().into();
+    json["downloaded"] = fetched.downloaded().into();
+    json["resumed_from"] = fetched.resumed_from.into();
+    json["stages"] = fetched.stages.iter().map(stage).collect();
 }

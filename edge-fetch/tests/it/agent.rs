@@ -17,8 +17,7 @@ fn enroll_check_fetch_apply_status() {
     assert!(run.json[0]["active_seq"].is_null());
 
     let run = agent.expect(&["fetch"], 0);
-    let path = run.json[0]["path"].as_str().unwrap();
-    assert!(std::fs::read(path).unwrap().starts_with(b"PK"));
+    assert_eq!((run.json[0]["via"].as_str(), agent.tree("objects").len()), (Some("zip"), 3));
     assert_eq!(agent.current(), None, "fetch activates nothing");
 
     let run = agent.expect(&["apply", "order"], 0);

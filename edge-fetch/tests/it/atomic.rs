@@ -47,10 +47,11 @@ fn leftovers_of_a_crash_do_no_harm() {
     let agent = Agent::enrolled(&tenant);
     agent.expect(&["apply"], 0);
     let old = agent.current().unwrap();
+    let home = agent.home();
+    let decided = std::fs::read(home.join("flows/order/state.json")).unwrap();
     tenant.publish(2, &[bundle(2, &[("main.py", "two")])]);
 
     // Died while building the generation, and while writing the pointer.
-    let home = agent.home();
     std::fs::create_dir_all(home.join("tmp/new/half")).unwrap();
     std::fs::write(home.join("tmp/new/half/main.py"), "tw").unwrap();
     std::fs::write(home.join("flows/order/current.new"), "gen-").unwrap();
@@ -60,8 +61,15 @@ fn leftovers_of_a_crash_do_no_harm() {
     assert_eq!(agent.active_file("main.py"), "two");
     let new = agent.current().unwrap();
 
-    // Died after the generation was in place, before the pointer.
+    // Died after the generation was decided on, before the pointer.
     std::fs::write(home.join("flows/order/current"), &old).unwrap();
+    assert_eq!(agent.active_file("main.py"), "one");
+    agent.expect(&["apply"], 0);
+    assert_eq!(agent.current().unwrap(), new);
+
+    // Died after the generation was in place, before anything was decided.
+    std::fs::write(home.join("flows/order/current"), &old).unwrap();
+    std::fs::write(home.join("flows/order/state.json"), decided).unwrap();
     assert_eq!(agent.active_file("main.py"), "one");
     assert_eq!(agent.expect(&["apply"], 0).json[0]["changed"], true);
     assert_eq!(agent.current().unwrap(), new);
@@ -84,6 +92,7 @@ fn damage_on_disk_is_repaired() {
     assert_eq!(agent.expect(&["apply"], 0).json[0]["changed"], false);
     assert_eq!(agent.expect(&["check"], 0).code, 0, "a repaired bundle is the current one");
 
+    std::fs::remove_file(&object).unwrap();
     std::fs::write(&object, "evil").unwrap();
     std::fs::remove_file(active().join("main.py")).unwrap();
     tenant.server.requests("");

@@ -12,4 +12,7 @@ mod refusals;
 mod resume;
 mod rotation;
 mod server;
+mod tls;
+mod transfer;
+mod trials;
 mod zips;

@@ -1,7 +1,9 @@
 //! New keys. The server cannot rotate yet, so the metadata is forged, and the agent runs as a
 //! library at the forger's time.
 
-use colophon_edge_fetch::{Agent, Cache, Config, Error, HttpTransport, Offer, Platform, enroll};
+use colophon_edge_fetch::{
+    Agent, Cache, Config, Error, HttpTransport, Network, Offer, Platform, enroll,
+};
 use colophon_trust::Error as Trust;
 use serde_json::json;
 
@@ -44,7 +46,7 @@ impl Fixture {
     }
 
     fn check(&self) -> Result<Vec<Offer>, Error> {
-        let transport = HttpTransport::new(self.config().tenant_url(), None);
+        let transport = HttpTransport::new(&self.config(), &Network::default(), None)?;
         Agent::open(self.cache(), transport, Platform::current(), NOW)?.check()
     }
 }

@@ -6,6 +6,7 @@ use colophon_model::{Digest, Sha256, TenantUid, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 use super::json_row;
+use crate::row::mark_row;
 
 /// A file of the tenant's TUF repository, by its name there, such as `3.targets.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,14 @@ pub struct BundleAlias {
 }
 
 json_row!(BundleAlias, BundleAlias, (TenantUid, Sha256));
+
+/// Marks that a tree (its digest is in the key) is the list of files of a bundle of the tenant, current
+/// or not: an agent may have its files. The value is empty. The record of the build that made it
+/// names the tree and keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BundleTree;
+
+mark_row!(BundleTree, BundleTree, (TenantUid, Digest));
 
 /// What of a tenant's TUF repository was signed when. It is part of the tenant's head, so that nobody
 /// has to read metadata to know what is due.

@@ -10,9 +10,9 @@ use colophon_model::{
     Target, TenantSlug, UnixMillis,
 };
 use colophon_store::rows::{
-    BuildNumber, BundleAlias, EdgeHead, Effect, FirstCommit, FlowClaim, FlowGone, FlowHead,
-    FlowOwner, GitOid, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow, QuotaStamp, RefRow,
-    RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TufFile,
+    BuildNumber, BundleAlias, BundleTree, EdgeHead, Effect, FirstCommit, FlowClaim, FlowGone,
+    FlowHead, FlowOwner, GitOid, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow, QuotaStamp,
+    RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TufFile,
 };
 use colophon_store::{Row, Table};
 use proptest::prelude::*;
@@ -278,6 +278,7 @@ fn every_row_round_trips_and_refuses_junk() {
     strict(&(uid(1), "3.targets.json".to_owned()), &TufFile { digest: digest(1) });
     let bundle = BundleAlias { zip: digest(1), length: 10, name: "edge.zip".to_owned() };
     strict(&(uid(1), sha(1)), &bundle);
+    strict(&(uid(1), digest(1)), &BundleTree);
     strict(&(uid(1), Target::Edge, 99), &QuotaStamp { at: TIME });
     strict(&uid(1), &mirror_row());
     for halt in halts() {

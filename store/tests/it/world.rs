@@ -9,8 +9,9 @@ use colophon_model::{
     TenantBranch, TenantSlug, TenantUid, Tree, TreeEntry, UnixMillis,
 };
 use colophon_store::rows::{
-    BuildNumber, BundleAlias, EdgeHead, FlowClaim, FlowHead, FlowOwner, GitOid, Planted,
-    QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TufFile,
+    BuildNumber, BundleAlias, BundleTree, EdgeHead, FlowClaim, FlowHead, FlowOwner, GitOid,
+    Planted, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow,
+    TufFile,
 };
 use colophon_store::{Change, Store, View};
 
@@ -219,6 +220,7 @@ impl Tenant {
             name: self.words("bundle"),
         };
         change.put(&(self.uid, sha256), &alias);
+        change.put(&(self.uid, Digest::of(&tree)), &BundleTree);
         Built {
             id: BuildId::derive(self.uid, n, &key(&format!("{n}"))),
             body: Digest::of(&body),

@@ -4,6 +4,7 @@
 
 mod ceremony;
 mod client;
+mod delta;
 mod forge;
 mod lifecycle;
 mod p256;

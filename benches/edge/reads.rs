@@ -1,0 +1,82 @@
+//! Blobs by hash beside nginx, and agents that find nothing new.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use colophon_model::Digest;
+
+use crate::load::{self, Connection, Rate};
+use crate::nginx::Nginx;
+use crate::place::{TENANT, fresh};
+use crate::table::median;
+use crate::updates::Running;
+
+/// Agents that poll.
+pub(crate) const AGENTS: usize = 1_000;
+
+/// One file through both.
+pub(crate) struct Read {
+    pub(crate) bytes: usize,
+    pub(crate) ours: Rate,
+    pub(crate) nginx: Rate,
+}
+
+/// Files of about these sizes, by hash and by name, in turn.
+pub(crate) fn files(
+    running: &Running,
+    (dir, files): (&Path, &Path),
+    (rounds, time): (usize, Duration),
+) -> anyhow::Result<Vec<Read>> {
+    let nginx = Nginx::start(&fresh(&dir.join("nginx"))?, files)?;
+    let all = listed(files, files)?;
+    let server = &running.server;
+    let mut reads = Vec::new();
+    for wanted in [1_000, 20_000, 150_000] {
+        let nearest =
+            all.iter().min_by_key(|(_, size)| size.abs_diff(wanted)).context("no files")?;
+        let bytes = std::fs::read(files.join(&nearest.0))?;
+        let path = format!("/v1/t/{TENANT}/blob/{}", Digest::of(&bytes));
+        let request = load::get(&path, &running.tenant.token);
+        let plain = load::get(&format!("/{}", nearest.0.display()), "");
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            ours.push(load::read((&server.address, server.pid()), &request, &bytes, time)?);
+            theirs.push(load::read((&nginx.address, nginx.pid()), &plain, &bytes, time)?);
+        }
+        reads.push(Read { bytes: bytes.len(), ours: middle(&ours), nginx: middle(&theirs) });
+    }
+    Ok(reads)
+}
+
+fn middle(rates: &[Rate]) -> Rate {
+    let of = |number: fn(&Rate) -> f64| median(rates.iter().map(number));
+    Rate { per_second: of(|rate| rate.per_second), cpu: of(|rate| rate.cpu) }
+}
+
+/// Files below a folder, relative to `root`, with their sizes.
+fn listed(root: &Path, dir: &Path) -> anyhow::Result<Vec<(PathBuf, u64)>> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            all.extend(listed(root, &entry.path())?);
+        } else {
+            let path = entry.path().strip_prefix(root)?.to_owned();
+            all.push((path, entry.metadata()?.len()));
+        }
+    }
+    all.sort();
+    Ok(all)
+}
+
+/// A thousand agents, each over a connection of its own, ask for the next root and for the timestamp.
+pub(crate) fn polls(running: &Running) -> anyhow::Result<Rate> {
+    let server = &running.server;
+    let ask = |file: &str| load::get(&format!("/v1/t/{TENANT}/tuf/{file}"), &running.tenant.token);
+    let requests = [(ask("2.root.json"), 404), (ask("timestamp.json"), 200)];
+    let mut body = Vec::new();
+    let status = Connection::open(&server.address)?.ask(&requests[1].0, &mut body)?;
+    ensure!(status == 200, "the timestamp was answered with {status}");
+    load::poll((&server.address, server.pid()), &requests, AGENTS)
+}
