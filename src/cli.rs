@@ -1,6 +1,7 @@
 //! The command line.
 
 mod admin;
+mod agents;
 mod backup;
 mod build;
 mod check_config;
@@ -65,7 +66,7 @@ enum Command {
     /// Manage access tokens
     #[command(subcommand)]
     Token(token::Token),
-    /// Sign, roll back, archive and show the repositories that edge agents update from
+    /// Sign, roll back, archive and show the repositories that edge agents update from, and the agents
     #[command(subcommand)]
     Edge(edge::Edge),
     /// Make root keys away from the server, and use them

@@ -1,5 +1,6 @@
 //! The HTTP surface.
 
+mod agents;
 mod auth;
 mod blobs;
 mod body;

@@ -1,4 +1,4 @@
-//! `colophon edge`: the tenants' edge repositories.
+//! `colophon edge`: the tenants' edge repositories and their agents.
 
 use clap::{Subcommand, ValueEnum};
 use colophon_model::{FlowId, TenantSlug};
@@ -6,6 +6,7 @@ use colophon_store::rows::RootsOrigin;
 use colophon_trust::Role;
 
 use super::admin::{self, Access};
+use super::agents::Agents;
 use super::job::{self, Request, count, row};
 use super::out::Out;
 use crate::config::{Config, Overrides};
@@ -14,6 +15,8 @@ use crate::maintenance::{Archive, Resign, ResignReport, Rollback, RolledBack, Ro
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Edge {
+    /// List a tenant's agents: what they run, who is behind, who is silent
+    Agents(Agents),
     /// Show which metadata is valid until when, where root keys were made, and what needs a ceremony
     Status {
         /// Tenants [default: all]
@@ -90,6 +93,7 @@ impl From<OnlineRole> for Role {
 impl Edge {
     pub(super) fn run(self, out: Out) -> anyhow::Result<()> {
         match self {
+            Self::Agents(agents) => agents.run(out),
             Self::Status { tenants, overrides } => {
                 let all = status(&Config::load(&overrides)?, &tenants)?;
                 out.data(&all, |all| all.iter().map(text).collect::<Vec<_>>().join("\n"))

@@ -98,6 +98,8 @@ tables! {
     MirrorState = "mirror-state-1",
     /// (uid, full ref name) → a tag that was pushed to the upstream.
     MirrorTag = "mirror-tag-1",
+    /// (uid, device) → what an agent reported last.
+    Agent = "agent-1",
     /// (uid, effect) → work that follows a commit and is not done.
     Outbox = "outbox-1",
 }

@@ -10,6 +10,7 @@ mod cli;
 mod crash;
 mod demo;
 mod disk_full;
+mod edge_agents;
 mod edge_ceremony;
 mod edge_lifecycle;
 mod edge_zip;
