@@ -21,6 +21,7 @@ use crate::tasks::Tasks;
 use crate::templates;
 use crate::turnstile::Turnstiles;
 use crate::wheels;
+use crate::zips::Zips;
 
 /// Handles, each cheap to clone or shared.
 pub struct App {
@@ -88,7 +89,8 @@ pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::
     let limits = Limits { body: config.limits.body_bytes, ..Limits::default() };
     let objects = Cache::new(config.git.cache.get());
     let gates = Gates::new(&config.gates);
-    let mut press = Press::new(store, compiler, keys, clock, quota, limits, gates, objects);
+    let zips = Zips::new(config.edge.renders, config.limits.waiting, config.edge.zip_cache.get());
+    let mut press = Press::new(store, compiler, keys, clock, quota, limits, gates, objects, zips);
     press.offline_roots = config.edge.offline_roots;
     Ok(press)
 }

@@ -113,6 +113,10 @@ pub struct Edge {
     pub encoders: usize,
     /// Memory for deltas and packs that are asked for again and again.
     pub delta_cache: Size,
+    /// Zips that are made from their trees at a time. Others wait.
+    pub renders: usize,
+    /// Memory for zips that are asked for again and again.
+    pub zip_cache: Size,
     /// Whether a tenant is made only with a root from a ceremony.
     pub offline_roots: bool,
 }
@@ -237,7 +241,13 @@ impl Default for Git {
 
 impl Default for Edge {
     fn default() -> Self {
-        Self { encoders: 2, delta_cache: Size::mib(64), offline_roots: false }
+        Self {
+            encoders: 2,
+            delta_cache: Size::mib(64),
+            renders: 2,
+            zip_cache: Size::mib(64),
+            offline_roots: false,
+        }
     }
 }
 
@@ -389,6 +399,9 @@ impl Config {
         if !(1..=64).contains(&self.edge.encoders) {
             problems.push("`edge.encoders` must be 1 to 64".to_owned());
         }
+        if !(1..=64).contains(&self.edge.renders) {
+            problems.push("`edge.renders` must be 1 to 64".to_owned());
+        }
         let endpoint = self.telemetry.otlp_endpoint.as_deref();
         if endpoint.is_some_and(|u| !has_scheme(u, &["http://"])) {
             problems.push("`telemetry.otlp_endpoint` must begin with http://".to_owned());
@@ -462,7 +475,7 @@ mod tests {
     fn mistakes_are_named_all_at_once() {
         assert!(load("lisen = \"x\"", Overrides::default()).is_err(), "unknown key");
         let bad = "public_url = \"ftp://x\"\n[limits]\nedge_url_seconds = 0\nbody_bytes = 1\n\
-                   [mirror]\nworkers = 0\n[edge]\nencoders = 0\n[telemetry]\notlp_endpoint = \"https://x\"\nlog = \"a=b=c\"\n";
+                   [mirror]\nworkers = 0\n[edge]\nencoders = 0\nrenders = 0\n[telemetry]\notlp_endpoint = \"https://x\"\nlog = \"a=b=c\"\n";
         let text = load(bad, Overrides::default()).unwrap_err().to_string();
         for word in [
             "public_url",
@@ -470,6 +483,7 @@ mod tests {
             "body_bytes",
             "workers",
             "edge.encoders",
+            "edge.renders",
             "otlp_endpoint",
             "telemetry.log",
         ] {

@@ -13,6 +13,8 @@ use colophon_store::rows::{BundleAlias, EdgeHead, TufFile};
 use colophon_store::{Change, PreparedBlob};
 use colophon_trust::{BundleFacts, Channel, FactsSchema, TargetFile, TargetName};
 
+use crate::evidence::Evidence;
+
 /// Why a tenant's repository could not be published.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
@@ -58,6 +60,7 @@ fn target((EdgeHead { output, manifest }, min_seq): (&EdgeHead, Option<u64>)) ->
             unpacked: output.unpacked,
             files: output.files,
             min_seq,
+            attestation: output.attestation,
         },
     }
 }
@@ -75,16 +78,21 @@ pub fn put_file(
     Ok(())
 }
 
-/// Makes a bundle's zip readable under its SHA-256.
+/// Lets a bundle's zip be asked for by its SHA-256, and what was written about it. The zip is made from
+/// the tree then.
 pub fn put_bundle(
     change: &mut Change,
     uid: TenantUid,
     output: &EdgeOutput,
-    zip: &[u8],
+    evidence: &Evidence,
 ) -> Result<(), FeedError> {
-    let blob = PreparedBlob::new(zip)?;
-    let name = output.target_name.clone();
-    let alias = BundleAlias { zip: blob.digest(), length: output.length, name };
-    change.put(&(uid, output.sha256), &alias).blob(uid, blob);
-    Ok(())
+    let alias = BundleAlias {
+        tree: output.tree,
+        render: output.render.clone(),
+        length: output.length,
+        name: output.target_name.clone(),
+        documents: evidence.documents().clone(),
+    };
+    change.put(&(uid, output.sha256), &alias);
+    evidence.put(change, uid)
 }

@@ -11,6 +11,7 @@ mod edge;
 mod edge_url;
 mod error;
 mod etag;
+mod evidence;
 pub mod flows;
 mod git;
 mod git_stream;

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use colophon_model::TenantUid;
 use colophon_trust::Seed;
+use colophon_trust::attest::AttestationKeys;
 use colophon_trust::dsse::StatementKey;
+use colophon_trust::minisign::MinisignKey;
 use colophon_trust::sshsig::SshKey;
 use hkdf::Hkdf;
 use sha2::Sha256;
@@ -90,6 +92,16 @@ impl MasterKey {
     /// The key that signs statements about what was done, such as an erasure.
     pub fn statement_key(&self) -> StatementKey {
         StatementKey::derive(&Seed::new(self.derive("dsse/1")))
+    }
+
+    /// The keys that sign what is attested about bundles.
+    pub fn attestation_keys(&self) -> AttestationKeys {
+        AttestationKeys::derive(&Seed::new(self.derive("attest/1")))
+    }
+
+    /// The key that signs bundles for minisign.
+    pub fn minisign_key(&self) -> MinisignKey {
+        MinisignKey::derive(&Seed::new(self.derive("minisign/1")))
     }
 
     /// The key that signs commits and tags, the same for every tenant.

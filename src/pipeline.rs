@@ -41,10 +41,12 @@ pub use recompile::Recompiled;
 pub use timing::Timing;
 
 use crate::clock::SharedClock;
+use crate::evidence::Attester;
 use crate::feed::status::EndingRoots;
 use crate::gates::{Gates, Refused};
 use crate::keys::MasterKey;
 use crate::projection::KeySigner;
+use crate::zips::Zips;
 
 /// What a build needs: the store, the compiler, keys, and the time.
 pub struct Press {
@@ -56,6 +58,8 @@ pub struct Press {
     pub keys: MasterKey,
     /// Signs commits and tags.
     pub signer: KeySigner,
+    /// Signs what is written about bundles.
+    pub attester: Attester,
     /// The time.
     pub clock: SharedClock,
     /// How many builds a tenant may make, per target.
@@ -66,6 +70,8 @@ pub struct Press {
     pub gates: Gates,
     /// Git objects that were asked for before, of all tenants.
     pub objects: Cache,
+    /// Bundles' zips that were asked for before, of all tenants.
+    pub zips: Zips,
     /// Whether tenants may have roots of ceremonies only.
     pub offline_roots: bool,
     /// How many tenants need a ceremony.
@@ -201,21 +207,26 @@ impl Press {
         limits: Limits,
         gates: Gates,
         objects: Cache,
+        zips: Zips,
     ) -> Self {
         let signer = KeySigner(keys.git_key());
+        let attester = Attester::new(&keys);
+        let memo = Memo::default();
         Self {
             store,
             compiler,
             keys,
             signer,
+            attester,
             clock,
             quota,
             limits,
             gates,
             objects,
+            zips,
+            memo,
             offline_roots: false,
             ending_roots: EndingRoots::default(),
-            memo: Memo::default(),
         }
     }
 
@@ -223,6 +234,7 @@ impl Press {
     pub fn forget(&self, tenant: TenantUid) {
         self.memo.forget(tenant);
         self.objects.forget(*tenant.as_bytes());
+        self.zips.forget(tenant);
     }
 
     /// Takes a delivery through every step. Blocks until the build is durable.

@@ -5,12 +5,13 @@
 #   tests/setup.sh langflow   the LangFlow starter projects alone
 #   tests/setup.sh bench-compiler   what `make bench-compiler` needs: the starter projects, Jinja2 and black
 #   tests/setup.sh bench-edge       what `make bench-edge` needs: wheels, bsdiff, casync, nginx
+#   tests/setup.sh attest     what verifies bundles: minisign, unzip, openssl, securesystemslib, CycloneDX's validator
 #   tests/setup.sh dual       what runs dual flows: LangGraph, Playwright, Chromium
 #   tests/setup.sh clients    what `make test-clients` needs: gix and JGit
 #   tests/setup.sh oracle     what `make test-oracle` needs: lfx, and older exports of LangFlow
 #
 # git, ssh-keygen, Python and its packages are required: without one of them this fails. The LangFlow
-# exports, lfx, what runs dual flows, isomorphic-git, JGit, and the web server that stands for an upstream forge may be
+# exports, lfx, what runs dual flows, what verifies bundles, isomorphic-git, JGit, and the web server that stands for an upstream forge may be
 # missing. When one cannot be fetched, that is said and marked by a file `<name>.unavailable`; the tests
 # that use it then say loudly what they did not run on.
 set -euo pipefail
@@ -107,6 +108,27 @@ python_peers() {
     exit 1
   fi
   cp tests/requirements.txt "$stamp"
+}
+
+# Stock tools that verify what is written about bundles: minisign, unzip, openssl, curl and jq from the distribution, and
+# a Python environment with securesystemslib and the validator of CycloneDX.
+attest() {
+  local venv="$cache/attest" wanted=tests/requirements-attest.txt tool
+  for tool in minisign unzip openssl curl jq; do
+    rm -f "$cache/$tool.unavailable"
+    from_debian "$tool" "$tool" || missing "$tool" "bundles are not verified with it"
+  done
+  rm -f "$cache/attest.unavailable"
+  cmp -s "$wanted" "$venv/.requirements" && return 0
+  say "making a Python environment with $(grep -cv '^#' "$wanted") pinned packages that verify bundles"
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  if "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted"; then
+    cp "$wanted" "$venv/.requirements"
+  else
+    rm -rf "$venv"
+    missing attest "attestations and bills of materials are not verified with Python's tools"
+  fi
 }
 
 # The pipeline that the compiler is measured beside.
@@ -272,6 +294,7 @@ case "${1:-all}" in
     ;;
   bench-edge) bench_edge ;;
   dual) dual ;;
+  attest) attest ;;
   clients)
     jgit
     gix
@@ -281,6 +304,7 @@ case "${1:-all}" in
     older_exports
     oracle
     python_peers
+    attest
     dual
     gates_python
     isomorphic

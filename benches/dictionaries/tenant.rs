@@ -79,7 +79,6 @@ impl Tenant {
         if let Some(bundle) = &code.edge {
             corpus.add_files(&bundle.files);
             corpus.add_files(&bundle.branch_files);
-            corpus.add("bundles (zip)", &bundle.zip);
             self.publish(corpus)?;
         }
         Ok(())
@@ -117,14 +116,15 @@ impl Tenant {
         EdgeOutput {
             runtime: bundle.runtime,
             tree: bundle.files.tree().digest(),
-            zip: Digest::of(&bundle.zip),
+            zip: None,
             sha256: bundle.sha256,
             length: bundle.zip.len() as u64,
             unpacked: bundle.files.total_size(),
             files: bundle.files.len() as u64,
-            render: bundle.render.to_owned(),
+            render: bundle.render.name().to_owned(),
             seq: self.builds,
             target_name: TargetName::new(self.slug.clone(), id.clone(), bundle.runtime).to_string(),
+            attestation: None,
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 use colophon::clock::{Clock as _, SystemClock};
 use colophon_edge_fetch::{
-    Agent, Cache, Config, HttpTransport, NetworkError, Platform, Response, Resume, Token,
+    Agent, Cache, Config, HttpTransport, Network, NetworkError, Platform, Response, Resume, Token,
     Transport, enroll,
 };
 
@@ -44,7 +44,7 @@ pub(crate) struct Update {
 /// An enrolled agent.
 pub(crate) struct Machine {
     cache: Cache,
-    url: String,
+    config: Config,
     token: String,
 }
 
@@ -53,15 +53,14 @@ impl Machine {
         let cache = Cache::new(dir);
         let url = format!("http://{}", server.address);
         let config = Config { url: url.parse()?, tenant: TENANT.parse()?, token_file: None };
-        let url = config.tenant_url();
-        enroll(&cache, config, &tenant.root)?;
-        Ok(Self { cache, url, token: tenant.token.clone() })
+        enroll(&cache, config.clone(), &tenant.root)?;
+        Ok(Self { cache, config, token: tenant.token.clone() })
     }
 
     /// Applies what is new; there must be something.
     pub(crate) fn update(&self, server: &Server) -> anyhow::Result<Update> {
         let counts = Arc::new(Counts::default());
-        let http = HttpTransport::new(self.url.clone(), Token::new(&self.token));
+        let http = HttpTransport::new(&self.config, &Network::default(), Token::new(&self.token))?;
         let transport = Counting { http, counts: counts.clone() };
         let (cpu, from) = (processor::nanos(server.pid())?, Instant::now());
         let agent =

@@ -6,9 +6,39 @@ use colophon_model::FileSet;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, System, ZipWriter};
 
-/// Names the bytes that the compiler makes from a tree. Another library, level or layout is another
-/// renderer with a name of its own; old ones stay, because signed hashes name their output.
-pub const RENDER: &str = "zip-v1/zlib-rs/L6";
+/// Makes the bytes of a zip from the files of a tree. Another library, level or layout is another
+/// renderer with a name of its own. Old ones stay for ever: zips are not stored, and signed hashes
+/// name their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renderer {
+    /// Names in byte order, the time 1980-01-01 00:00:00, Unix attributes `0644`, no extra fields,
+    /// deflate level 6 of zlib-rs.
+    ZipV1ZlibRsL6,
+}
+
+impl Renderer {
+    /// The one that new bundles are made with.
+    pub const CURRENT: Self = Self::ZipV1ZlibRsL6;
+
+    /// The name under which builds remember it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ZipV1ZlibRsL6 => "zip-v1/zlib-rs/L6",
+        }
+    }
+
+    /// The renderer of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::ZipV1ZlibRsL6].into_iter().find(|one| one.name() == name)
+    }
+
+    /// The zip of `files`: equal files give equal bytes.
+    pub fn render(self, files: &FileSet) -> Result<Vec<u8>, BundleError> {
+        match self {
+            Self::ZipV1ZlibRsL6 => zip_v1(files),
+        }
+    }
+}
 
 /// Largest zip, in bytes.
 pub const MAX_ZIP: u64 = colophon_model::MAX_BUNDLE_ZIP;
@@ -21,10 +51,17 @@ pub const MAX_FILES: u64 = colophon_model::MAX_BUNDLE_FILES;
 
 /// Why a bundle cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BundleError {
+pub enum BundleError {
     /// A limit is passed.
     #[error("{what}: {is}, and at most {limit} are allowed")]
-    TooLarge { what: &'static str, is: u64, limit: u64 },
+    TooLarge {
+        /// Of what.
+        what: &'static str,
+        /// How much there is.
+        is: u64,
+        /// How much is allowed.
+        limit: u64,
+    },
     /// The zip writer failed; in memory that means a bug.
     #[error("the zip could not be written")]
     Zip(#[from] zip::result::ZipError),
@@ -33,16 +70,16 @@ pub(crate) enum BundleError {
     Io(#[from] std::io::Error),
 }
 
-/// Packs `files` so that equal files give equal bytes: names in byte order, the time 1980-01-01
-/// 00:00:00, Unix attributes `0644`, deflate level 6, no extra fields.
-pub(crate) fn zip(files: &FileSet) -> Result<Vec<u8>, BundleError> {
+/// One thread, one file after the other: in parallel, entries would stand in the order in which
+/// threads end.
+fn zip_v1(files: &FileSet) -> Result<Vec<u8>, BundleError> {
     check("files in the bundle", files.len() as u64, MAX_FILES)?;
     check("bytes in the bundle, unpacked", files.total_size(), MAX_UNPACKED)?;
     let options = SimpleFileOptions::default()
         .system(System::Unix)
         .compression_method(CompressionMethod::Deflated)
         .compression_level(Some(6))
-        .last_modified_time(DateTime::default())
+        .last_modified_time(DateTime::DEFAULT)
         .unix_permissions(0o644);
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (path, file) in files.iter() {
@@ -83,17 +120,72 @@ mod tests {
     #[test]
     fn bytes_are_pinned() {
         let list = [("b/c.py", &words()[..]), ("a.py", b""), ("manifest.json", b"{}")];
-        let zip = zip(&files(&list)).unwrap();
+        let zip = render(&list);
         assert_eq!(
             Sha256::of(&zip).to_string(),
             "07fff37533a2f3e48f34fc497a104c471ec997ad9af9761dde233b0738182d1f"
         );
     }
 
+    fn render(list: &[(&str, &[u8])]) -> Vec<u8> {
+        Renderer::ZipV1ZlibRsL6.render(&files(list)).unwrap()
+    }
+
+    /// What is not stored must be made again, so a renderer's name is never taken from it.
+    #[test]
+    fn every_renderer_is_found_by_its_name() {
+        assert_eq!(Renderer::named("zip-v1/zlib-rs/L6"), Some(Renderer::ZipV1ZlibRsL6));
+        assert_eq!(Renderer::named(Renderer::CURRENT.name()), Some(Renderer::CURRENT));
+        assert_eq!(Renderer::named("zip-v1/miniz/L6"), None);
+    }
+
+    /// The crate's feature `time` makes the present the default, and with it other bytes every two
+    /// seconds.
+    #[test]
+    fn every_entry_is_of_1980() {
+        let zip = render(&[("a.py", b"a"), ("b.py", b"b")]);
+        let mut archive = zip::ZipArchive::new(Cursor::new(zip)).unwrap();
+        for index in 0..archive.len() {
+            let time = archive.by_index(index).unwrap().last_modified().unwrap();
+            let date = (time.year(), time.month(), time.day());
+            assert_eq!((date, time.hour(), time.minute(), time.second()), ((1980, 1, 1), 0, 0, 0));
+        }
+    }
+
+    /// Packing in parallel gives entries in the order in which threads end: the large first file would
+    /// come last.
+    #[test]
+    fn entries_stand_in_the_order_of_their_names() {
+        let large = words().repeat(200);
+        let zip = render(&[("a.py", &large), ("Z.py", b"b"), ("b/a.py", b""), ("b.py", b"c")]);
+        let mut archive = zip::ZipArchive::new(Cursor::new(zip)).unwrap();
+        let starts =
+            |at| archive.by_index(at).map(|f| (f.name().unwrap().into_owned(), f.header_start()));
+        let entries: Vec<_> = (0..4).map(starts).collect::<Result<_, _>>().unwrap();
+        let names: Vec<_> = entries.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["Z.py", "a.py", "b.py", "b/a.py"]);
+        assert!(entries.is_sorted_by_key(|(_, start)| *start), "{entries:?}");
+    }
+
+    /// Deflate leaves the choice of matches to the library: another one, or another level, gives other
+    /// bytes that unpack to the same. This is zlib-rs at level 6.
+    #[test]
+    fn the_deflate_of_the_renderer_is_pinned() {
+        let zip = render(&[("a", &words())]);
+        let mut archive = zip::ZipArchive::new(Cursor::new(&zip)).unwrap();
+        let file = archive.by_index(0).unwrap();
+        let from = usize::try_from(file.data_start().unwrap()).unwrap();
+        let deflated = &zip[from..from + usize::try_from(file.compressed_size()).unwrap()];
+        assert_eq!(
+            (deflated.len(), Sha256::of(deflated).to_string().as_str()),
+            (5682, "61f00085c06f8cd60dae98b4072d6b4d1f0363f640c92385a666300aa633eab9")
+        );
+    }
+
     #[test]
     fn limits_are_enforced() {
         let zeros = vec![0; usize::try_from(MAX_UNPACKED).unwrap() + 1];
-        let too_large = zip(&files(&[("a", &zeros)]));
+        let too_large = Renderer::CURRENT.render(&files(&[("a", &zeros)]));
         assert!(matches!(too_large, Err(BundleError::TooLarge { .. })));
     }
 }

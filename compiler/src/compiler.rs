@@ -9,7 +9,7 @@ use colophon_model::{
 use rayon::prelude::*;
 use serde_json::Value;
 
-use crate::bundle::BundleError;
+use crate::bundle::{BundleError, Renderer};
 use crate::module::{Content, Module, Names, path};
 use crate::overrides::TemplateFiles;
 use crate::plan::builder::BuilderGraph;
@@ -19,8 +19,8 @@ use crate::problem::{Findings, Pointer, Problems};
 use crate::templates::Templates;
 use crate::wheels::{self, Pinned, Wheels};
 use crate::{
-    Error, activepieces, bootstrap, builder, bundle, cloud, edge, gate, json, langflow, place,
-    script_gate, secrets,
+    Error, activepieces, bootstrap, builder, cloud, edge, gate, json, langflow, place, script_gate,
+    secrets,
 };
 
 /// Compiles flows. Holds the parsed templates and the wheels of an operator, and nothing else; share one between threads.
@@ -56,8 +56,8 @@ pub struct EdgeBundle {
     pub zip: Vec<u8>,
     /// SHA-256 of `zip`.
     pub sha256: Sha256,
-    /// Name of the renderer that made `zip` from `files`.
-    pub render: &'static str,
+    /// What made `zip` from `files`.
+    pub render: Renderer,
 }
 
 impl Compiler {
@@ -182,7 +182,7 @@ impl Compiler {
         if !wheels.is_empty() {
             files = with_wheels(&files, &wheels)?;
         }
-        let zip = bundle::zip(&files).map_err(|error| refuse_bundle(&error))?;
+        let zip = Renderer::CURRENT.render(&files).map_err(|error| refuse_bundle(&error))?;
         Ok(EdgeBundle {
             runtime: manifest.runtime,
             branch_files: on_branch(&files, names, manifest.runtime),
@@ -190,7 +190,7 @@ impl Compiler {
             sha256: Sha256::of(&zip),
             files,
             zip,
-            render: bundle::RENDER,
+            render: Renderer::CURRENT,
         })
     }
 

@@ -34,7 +34,7 @@ mod wheels;
 /// The JSON Schema (draft 2020-12) of Builder flows, as text.
 pub const FLOW_SCHEMA: &str = include_str!("../../docs/flow-schema-1.0.json");
 
-pub use bundle::{MAX_FILES, MAX_UNPACKED, MAX_ZIP, RENDER};
+pub use bundle::{BundleError, MAX_FILES, MAX_UNPACKED, MAX_ZIP, Renderer};
 pub use canonical::CanonicalFlow;
 pub use compiler::{Compiled, Compiler, EdgeBundle};
 pub use error::Error;

@@ -74,6 +74,7 @@ mod tests {
             unpacked: 0,
             files: 0,
             min_seq: None,
+            attestation: None,
         }
     }
 

@@ -205,9 +205,10 @@ pub struct EdgeOutput {
     pub runtime: EdgeRuntime,
     /// Digest of the bundle's tree (paths inside the bundle).
     pub tree: Digest,
-    /// The zip, a blob.
-    pub zip: Digest,
-    /// SHA-256 of the zip.
+    /// Of a build from before zips were rendered on demand: the blob that held it. Nothing reads it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub zip: Option<Digest>,
+    /// SHA-256 of the zip, which is not stored: `render` makes it from the tree.
     pub sha256: Sha256,
     /// Size of the zip, in bytes.
     pub length: u64,
@@ -221,6 +222,9 @@ pub struct EdgeOutput {
     pub seq: u64,
     /// The zip's name in the tenant's TUF repository.
     pub target_name: String,
+    /// SHA-256 of the signed statement about who made it from what.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub attestation: Option<Sha256>,
 }
 
 /// The result of one gate.

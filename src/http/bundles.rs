@@ -1,7 +1,9 @@
-//! `GET /v1/t/{slug}/targets/{sha256}.{name}`: a bundle by hash, whole or in part.
+//! `GET /v1/t/{slug}/targets/{sha256}.{name}`: a bundle by hash, whole or in part. `HEAD` and an answer
+//! without a body make no zip.
 
+use axum::body::Bytes;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use colophon_model::{Sha256, TenantUid};
 use colophon_store::View;
@@ -9,8 +11,8 @@ use colophon_store::rows::{BundleAlias, TenantRow};
 
 use super::edge_url::{self, Grant};
 use super::path::Segments;
-use super::representation::Representation;
-use super::{ApiError, auth};
+use super::representation::{Asked, Described};
+use super::{ApiError, auth, evidence};
 use crate::app::{App, SharedApp};
 use crate::tokens::Scope;
 
@@ -19,20 +21,39 @@ pub(super) async fn show(
     State(app): State<SharedApp>,
     Segments((slug, name)): Segments<(String, String)>,
     grant: Result<Query<Grant>, axum::extract::rejection::QueryRejection>,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let beside = (app.clone(), slug.clone(), name.clone(), headers.clone());
+    let beside = move || evidence::beside(&beside.0, &beside.1, &beside.2, &beside.3);
+    if let Some(answer) = app.reads.run(beside).await? {
+        return answer;
+    }
     let reader = app.clone();
     let grant = grant.ok().map(|Query(grant)| grant);
-    app.reads.run(move || load(&reader, &slug, &name, grant.as_ref(), &headers)).await?
+    let asked = Asked::read(&method, &headers);
+    let find =
+        move || find(&reader, &slug, &name, grant.as_ref().map(|grant| (grant, &method)), &headers);
+    let (uid, sha256, alias) = app.reads.run(find).await??;
+    let total = usize::try_from(alias.length).map_err(|e| ApiError::internal(&e))?;
+    let tag = format!("\"sha256:{sha256}\"");
+    let answer = Described { media: "application/zip", tag, sha256, total }.answer(&asked);
+    let zip = if answer.needs_bytes() {
+        app.press.zips.get(&app.press, uid, (sha256, alias)).await?
+    } else {
+        Bytes::new()
+    };
+    answer.respond(&zip)
 }
 
-fn load(
+/// The bundle that is asked for, when it may be.
+fn find(
     app: &App,
     slug: &str,
     name: &str,
-    grant: Option<&Grant>,
+    grant: Option<(&Grant, &Method)>,
     headers: &HeaderMap,
-) -> Result<Response, ApiError> {
+) -> Result<(TenantUid, Sha256, BundleAlias), ApiError> {
     let view = app.press.store.view()?;
     let (sha256, target) = name.split_once('.').ok_or_else(ApiError::not_found)?;
     let sha256: Sha256 = sha256.parse().map_err(|_| ApiError::not_found())?;
@@ -41,11 +62,7 @@ fn load(
         None => auth::path_tenant(app, &view, headers, slug, Scope::Edge)?.uid,
     };
     let alias = view.get::<BundleAlias>(&(uid, sha256))?.filter(|a| a.name == target);
-    let alias = alias.ok_or_else(ApiError::not_found)?;
-    let zip = view.read_blob(uid, &alias.zip)?.ok_or_else(ApiError::not_found)?;
-    let tag = format!("\"sha256:{sha256}\"");
-    let bytes = zip.into();
-    Representation { media: "application/zip", tag, sha256, bytes }.respond(headers)
+    Ok((uid, sha256, alias.ok_or_else(ApiError::not_found)?))
 }
 
 /// The tenant of a signed URL. A bad signature and an unknown tenant are the same 403.
@@ -54,7 +71,7 @@ fn granted(
     view: &View,
     slug: &str,
     sha256: &Sha256,
-    grant: &Grant,
+    (grant, method): (&Grant, &Method),
 ) -> Result<TenantUid, ApiError> {
     let tenant = match slug.parse() {
         Ok(slug) => view.get::<TenantRow>(&slug)?,
@@ -62,7 +79,7 @@ fn granted(
     };
     let uid = tenant.map_or(auth::NOBODY, |t| t.uid);
     let key = app.press.keys.url_key();
-    if edge_url::allows(&key, grant, uid, sha256, app.press.clock.now()) {
+    if edge_url::allows(&key, grant, method, uid, sha256, app.press.clock.now()) {
         Ok(uid)
     } else {
         Err(ApiError::forbidden("the download URL is not valid, or no longer")

@@ -18,6 +18,7 @@ use crate::pipeline::{BuildError, refusal};
 use crate::projection::RebuildError;
 use crate::tasks::TaskError;
 use crate::tenants::TenantError;
+use crate::zips::ZipError;
 
 /// An answer that says why a request was refused. One pointer, so that results stay small.
 #[derive(Debug)]
@@ -434,6 +435,16 @@ impl ApiError {
             OutError::Git(_) => (StatusCode::INTERNAL_SERVER_ERROR, "git"),
         };
         Self::new(status, code, chain(error))
+    }
+}
+
+impl From<ZipError> for ApiError {
+    fn from(error: ZipError) -> Self {
+        match error {
+            ZipError::Task(error) => error.into(),
+            ZipError::Store(error) => error.into(),
+            other => Self::internal(&other),
+        }
     }
 }
 

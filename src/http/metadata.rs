@@ -1,15 +1,17 @@
 //! Manifests and TUF metadata.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use colophon_model::{EdgeRuntime, FlowId, Sha256, TenantManifest, TenantSlug};
+use colophon_model::{ArtifactPath, EdgeRuntime, FlowId, Sha256, TenantManifest, TenantSlug};
 use colophon_store::rows::{EdgeHead, FlowHead, TufFile};
 use serde::Serialize;
 
 use super::path::Segments;
-use super::{ApiError, auth, edge_url};
+use super::{ApiError, auth, edge_url, etag};
 use crate::app::{App, SharedApp};
 use crate::feed;
 use crate::tokens::Scope;
@@ -58,7 +60,7 @@ fn load_tenant_manifest(
 ) -> Result<TenantManifest, ApiError> {
     let view = app.press.store.view()?;
     let tenant = auth::path_tenant(app, &view, headers, slug, Scope::Read)?;
-    let mut flows = std::collections::BTreeMap::new();
+    let mut flows = BTreeMap::new();
     for row in view.scan::<FlowHead>(&tenant.uid) {
         let ((_, flow), head) = row?;
         flows.insert(flow, head.manifest);
@@ -71,9 +73,9 @@ pub(super) async fn edge_manifest(
     State(app): State<SharedApp>,
     Segments((slug, flow)): Segments<(String, String)>,
     headers: HeaderMap,
-) -> Result<Json<EdgeManifestView>, ApiError> {
+) -> Result<Response, ApiError> {
     let reader = app.clone();
-    app.reads.run(move || load_edge_manifest(&reader, &slug, &flow, &headers)).await?.map(Json)
+    app.reads.run(move || load_edge_manifest(&reader, &slug, &flow, &headers)).await?
 }
 
 fn load_edge_manifest(
@@ -81,14 +83,21 @@ fn load_edge_manifest(
     slug: &str,
     flow: &str,
     headers: &HeaderMap,
-) -> Result<EdgeManifestView, ApiError> {
+) -> Result<Response, ApiError> {
     let view = app.press.store.view()?;
     let tenant = auth::path_tenant(app, &view, headers, slug, Scope::Edge)?;
     let flow: FlowId = flow.parse().map_err(|_| ApiError::not_found())?;
     let head = view.get::<FlowHead>(&(tenant.uid, flow))?.ok_or_else(ApiError::not_found)?;
     let EdgeHead { output, manifest } = head.edge.ok_or_else(ApiError::not_found)?;
+    // Weak: every answer has another url, which says the same.
+    let tag = format!("W/\"{}-{}\"", output.sha256, output.seq);
+    let described = [(header::ETAG, tag.clone()), (header::CACHE_CONTROL, "no-cache".to_owned())];
+    if etag::is_known(headers, tag.trim_start_matches("W/")) {
+        return Ok((StatusCode::NOT_MODIFIED, described).into_response());
+    }
     let (url, expires) = edge_url::sign(app, &tenant, &output);
-    Ok(EdgeManifestView {
+    let view = EdgeManifestView {
+        schema: 1,
         slug: manifest.slug,
         flow: manifest.flow,
         version: feed::version(output.seq),
@@ -96,16 +105,25 @@ fn load_edge_manifest(
         requirements: manifest.requirements,
         cpu_arch: manifest.cpu_arch,
         os: manifest.os,
+        entrypoints: manifest.entrypoints,
+        env: manifest.env,
+        seq: output.seq,
+        tree: format!("blake3:{}", output.tree),
+        unpacked: output.unpacked,
+        files: output.files,
+        attestation: output.attestation.map(|sum| format!("sha256:{sum}")),
         sha256: output.sha256,
         length: output.length,
         url,
         url_expires: expires.rfc3339_seconds(),
-    })
+    };
+    Ok((described, Json(view)).into_response())
 }
 
 /// A flow's published manifest, in the shape that the builder's own agents know.
 #[derive(Debug, Serialize)]
 pub(super) struct EdgeManifestView {
+    schema: u32,
     slug: TenantSlug,
     flow: FlowId,
     version: String,
@@ -113,6 +131,14 @@ pub(super) struct EdgeManifestView {
     requirements: Vec<String>,
     cpu_arch: Vec<String>,
     os: Vec<String>,
+    entrypoints: BTreeMap<String, ArtifactPath>,
+    env: BTreeMap<String, String>,
+    seq: u64,
+    tree: String,
+    unpacked: u64,
+    files: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attestation: Option<String>,
     sha256: Sha256,
     length: u64,
     url: String,

@@ -2,12 +2,37 @@
 
 use axum::body::{Body, Bytes};
 use axum::http::response::Builder;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use colophon_model::Sha256;
 use data_encoding::BASE64;
 
 use super::{ApiError, etag};
+
+/// What is known of bytes before one of them is needed.
+pub(super) struct Described {
+    /// Media type.
+    pub(super) media: &'static str,
+    /// Strong entity tag, in quotes.
+    pub(super) tag: String,
+    /// Checksum of all bytes.
+    pub(super) sha256: Sha256,
+    /// How many there are.
+    pub(super) total: usize,
+}
+
+/// What a request wants, by its method and headers.
+pub(super) struct Asked {
+    head: bool,
+    headers: HeaderMap,
+}
+
+/// An answer but for its bytes.
+pub(super) struct Answer {
+    builder: Builder,
+    /// The bytes that follow: the first, and the one after the last.
+    part: Option<(usize, usize)>,
+}
 
 /// Bytes that are named by a digest, as they are sent.
 pub(super) struct Representation {
@@ -22,30 +47,57 @@ pub(super) struct Representation {
 }
 
 impl Representation {
+    /// The answer to a request with `headers`, as [`Described::answer`] has it.
+    pub(super) fn respond(self, headers: &HeaderMap) -> Result<Response, ApiError> {
+        let Self { media, tag, sha256, bytes } = self;
+        let described = Described { media, tag, sha256, total: bytes.len() };
+        described.answer(&Asked::read(&Method::GET, headers)).respond(&bytes)
+    }
+}
+
+impl Asked {
+    pub(super) fn read(method: &Method, headers: &HeaderMap) -> Self {
+        Self { head: *method == Method::HEAD, headers: headers.clone() }
+    }
+
+    /// The range that is asked for, unless `If-Range` names another version.
+    fn range(&self, tag: &str) -> Option<&str> {
+        let other = |value: &HeaderValue| value.as_bytes() != tag.as_bytes();
+        if self.headers.get(header::IF_RANGE).is_some_and(other) {
+            return None;
+        }
+        self.headers.get(header::RANGE)?.to_str().ok()
+    }
+}
+
+impl Described {
     /// RFC 9110 §13 and §14: one range is served, several are answered with the whole; `If-Range`
     /// compares strong tags. The checksum of the whole goes along (RFC 9530 §3).
-    pub(super) fn respond(self, headers: &HeaderMap) -> Result<Response, ApiError> {
-        let base = self.described();
-        if etag::is_known(headers, &self.tag) {
-            return finish(base.status(StatusCode::NOT_MODIFIED), Bytes::new());
+    pub(super) fn answer(&self, asked: &Asked) -> Answer {
+        let (base, total) = (self.headers(), self.total);
+        if etag::is_known(&asked.headers, &self.tag) {
+            return Answer { builder: base.status(StatusCode::NOT_MODIFIED), part: None };
         }
-        let total = self.bytes.len();
-        match self.range(headers).map_or(Range::Whole, |text| Range::parse(text, total)) {
-            Range::Whole => finish(base, self.bytes),
+        if asked.head {
+            return Answer { builder: base.header(header::CONTENT_LENGTH, total), part: None };
+        }
+        match asked.range(&self.tag).map_or(Range::Whole, |text| Range::parse(text, total)) {
+            Range::Whole => Answer { builder: base, part: Some((0, total)) },
             Range::Part(from, to) => {
                 let range = format!("bytes {from}-{}/{total}", to - 1);
                 let part = base.status(StatusCode::PARTIAL_CONTENT);
-                finish(part.header(header::CONTENT_RANGE, range), self.bytes.slice(from..to))
+                let builder = part.header(header::CONTENT_RANGE, range);
+                Answer { builder, part: Some((from, to)) }
             }
             Range::Outside => {
                 let none = base.status(StatusCode::RANGE_NOT_SATISFIABLE);
-                let range = format!("bytes */{total}");
-                finish(none.header(header::CONTENT_RANGE, range), Bytes::new())
+                let builder = none.header(header::CONTENT_RANGE, format!("bytes */{total}"));
+                Answer { builder, part: None }
             }
         }
     }
 
-    fn described(&self) -> Builder {
+    fn headers(&self) -> Builder {
         Response::builder()
             .header(header::CONTENT_TYPE, self.media)
             .header(header::ETAG, &self.tag)
@@ -54,19 +106,19 @@ impl Representation {
             .header(header::CACHE_CONTROL, "private, max-age=31536000, immutable")
             .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
     }
-
-    /// The range that is asked for, unless `If-Range` names another version.
-    fn range<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
-        let other = |value: &HeaderValue| value.as_bytes() != self.tag.as_bytes();
-        if headers.get(header::IF_RANGE).is_some_and(other) {
-            return None;
-        }
-        headers.get(header::RANGE)?.to_str().ok()
-    }
 }
 
-fn finish(builder: Builder, bytes: Bytes) -> Result<Response, ApiError> {
-    builder.body(Body::from(bytes)).map_err(|e| ApiError::internal(&e))
+impl Answer {
+    /// Whether any byte is sent.
+    pub(super) const fn needs_bytes(&self) -> bool {
+        self.part.is_some()
+    }
+
+    /// The answer with its part of `bytes`, which are all or, when none is needed, may be none.
+    pub(super) fn respond(self, bytes: &Bytes) -> Result<Response, ApiError> {
+        let part = self.part.map_or_else(Bytes::new, |(from, to)| bytes.slice(from..to));
+        self.builder.body(Body::from(part)).map_err(|e| ApiError::internal(&e))
+    }
 }
 
 /// What a `Range` header asks of a representation.

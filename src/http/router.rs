@@ -8,8 +8,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
 use super::{
-    ApiError, blobs, branches, builds, bundles, edge, flows, git, health, maintenance, metadata,
-    mirrors, operator, schema, tenants, transfer,
+    ApiError, blobs, branches, builds, bundles, edge, evidence, flows, git, health, maintenance,
+    metadata, mirrors, operator, schema, tenants, transfer,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
@@ -29,6 +29,8 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/operator/proof/{nonce}", get(operator::proof))
         .route("/v1/keys/operator", get(operator::key))
         .route("/v1/keys/git", get(operator::git_key))
+        .route("/v1/keys/attestation", get(evidence::keys))
+        .route("/v1/keys/attestation/{name}", get(evidence::key))
         .route("/v1/maintenance/gc", post(maintenance::run::<Gc>))
         .route("/v1/maintenance/fsck", post(maintenance::run::<Fsck>))
         .route("/v1/maintenance/purge", post(maintenance::run::<Purge>))
@@ -62,6 +64,8 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/t/{slug}/delta/{pair}", get(transfer::delta))
         .route("/v1/t/{slug}/manifest.json", get(metadata::tenant_manifest))
         .route("/v1/t/{slug}/edge/{flow}/manifest.json", get(metadata::edge_manifest))
+        .route("/v1/t/{slug}/edge/{flow}/{document}", get(evidence::of_flow))
+        .route("/v1/t/{slug}/bundles/{sha256}/{document}", get(evidence::of_bundle))
         .route("/v1/t/{slug}/tuf/{file}", get(metadata::tuf))
         .route("/v1/t/{slug}/targets/{name}", get(bundles::show))
         .route("/branches/tenant/{slug}", get(branches::show))

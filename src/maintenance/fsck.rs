@@ -1,5 +1,6 @@
 //! Checking the store.
 
+mod bundles;
 mod git;
 
 use colophon_store::{FsckOptions, FsckReport, Report};
@@ -36,6 +37,7 @@ impl Job for Fsck {
         let mut found = site.press.store.fsck(&options, Some(&FromGit), report)?;
         if !self.quick {
             git::check(site.press, report, &mut found)?;
+            bundles::check(site.press, report, &mut found)?;
         }
         Ok(found)
     }

@@ -10,8 +10,8 @@ use colophon_model::{
     FlowId, FlowManifest, Output, OutputFile, Target, TenantUid, UnixMillis,
 };
 use colophon_store::rows::{
-    BuildNumber, BundleTree, EdgeHead, FlowClaim, FlowGone, FlowHead, FlowOwner, SeenPlan,
-    TenantRow,
+    BuildNumber, BundleAlias, BundleTree, EdgeHead, FlowClaim, FlowGone, FlowHead, FlowOwner,
+    SeenPlan, TenantRow,
 };
 use colophon_store::{Change, PreparedBlob, View, outbox, quota};
 use colophon_trust::TargetName;
@@ -19,6 +19,7 @@ use colophon_trust::TargetName;
 use super::branch::{Branch, Files};
 use super::files::manifest_file;
 use super::{BuildError, Job, Press};
+use crate::evidence::{Evidence, Made};
 use crate::feed;
 use crate::projection::commits::{self, BuildCommit};
 
@@ -51,6 +52,8 @@ struct Member<'a> {
     previous: Option<FlowHead>,
     gone: Option<FlowGone>,
     edge: Option<EdgeOutput>,
+    /// What is written about the bundle.
+    evidence: Evidence,
 }
 
 /// The change that makes the builds of `entries` in one commit, and their records.
@@ -68,7 +71,8 @@ pub(super) fn assemble(
             Cause::Delivery => BuildKind::Delivery,
             Cause::Rebuild => BuildKind::Rebuild { index: index as u32, of: entries.len() as u32 },
         };
-        members.push(Member::settle(view, &mut branch, *entry, kind, index as u64 + 1)?);
+        let nth = (kind, index as u64 + 1);
+        members.push(Member::settle(press, view, &mut branch, *entry, nth)?);
     }
     let mut change = Change::new();
     let records = commit(press, view, &mut change, &branch, &members)?;
@@ -94,11 +98,11 @@ pub(super) fn assemble(
 impl<'a> Member<'a> {
     /// Settles the build that is the `nth` of its commit, and puts the flow's new head on `branch`.
     fn settle(
+        press: &Press,
         view: &View,
         branch: &mut Branch<'_>,
         entry: Entry<'a>,
-        kind: BuildKind,
-        nth: u64,
+        (kind, nth): (BuildKind, u64),
     ) -> Result<Self, BuildError> {
         let (uid, number) = (branch.uid(), branch.before.builds + nth);
         let previous = branch.flows.remove(entry.flow);
@@ -107,9 +111,14 @@ impl<'a> Member<'a> {
             None => view.get::<FlowGone>(&(uid, entry.flow.clone()))?,
         };
         let id = BuildId::derive(uid, number, &entry.job.key);
-        let mut member = Self { entry, kind, id, number, previous, gone, edge: None };
-        let bundle = entry.compiled.edge.as_ref();
-        member.edge = bundle.map(|bundle| member.edge_output(branch.tenant, bundle));
+        let (edge, evidence) = (None, Evidence::default());
+        let mut member = Self { entry, kind, id, number, previous, gone, edge, evidence };
+        if let Some(bundle) = &entry.compiled.edge {
+            let mut output = member.edge_output(branch.tenant, bundle);
+            member.evidence = member.evidence(press, view, branch, (bundle, &output))?;
+            output.attestation = member.evidence.attestation;
+            member.edge = Some(output);
+        }
         branch.flows.insert(entry.flow.clone(), member.head());
         Ok(member)
     }
@@ -139,15 +148,52 @@ impl<'a> Member<'a> {
         EdgeOutput {
             runtime: bundle.runtime,
             tree,
-            zip: Digest::of(&bundle.zip),
+            zip: None,
             sha256: bundle.sha256,
             length: bundle.zip.len() as u64,
             unpacked: bundle.files.total_size(),
             files: bundle.files.len() as u64,
-            render: bundle.render.to_owned(),
+            render: bundle.render.name().to_owned(),
             seq,
             target_name: TargetName::new(slug, flow, bundle.runtime).to_string(),
+            attestation: None,
         }
+    }
+
+    /// What was written about the bundle when it was made, or what is to be now. A bundle that stays
+    /// as it was keeps what it has: otherwise every build would change the signed metadata.
+    fn evidence(
+        &self,
+        press: &Press,
+        view: &View,
+        branch: &Branch<'_>,
+        (bundle, output): (&EdgeBundle, &EdgeOutput),
+    ) -> Result<Evidence, BuildError> {
+        let before = self.previous.as_ref().and_then(|head| head.edge.as_ref());
+        let same =
+            |edge: &&EdgeHead| (edge.output.sha256, edge.output.seq) == (output.sha256, output.seq);
+        if let Some(edge) = before.filter(same)
+            && let Some(alias) = view.get::<BundleAlias>(&(branch.uid(), output.sha256))?
+            && let Some(kept) = Evidence::kept(alias, edge.output.attestation)
+        {
+            return Ok(kept);
+        }
+        let delivery = &self.entry.job.delivery;
+        Ok(press.attester.attest(&Made {
+            tenant: &branch.tenant.slug,
+            flow: self.entry.flow,
+            source: self.plan().source(),
+            revision: self.plan().revision,
+            body: &delivery.body,
+            templates: press.compiler.templates(),
+            build: self.id,
+            received: delivery.received,
+            finished: branch.stamp.time(),
+            output,
+            manifest: &bundle.manifest,
+            files: &bundle.files,
+            zip: &bundle.zip,
+        }))
     }
 
     fn files(&self) -> impl Iterator<Item = (&'a ArtifactPath, &'a Artifact)> + use<'a> {
@@ -294,7 +340,7 @@ fn put_blobs(view: &View, change: &mut Change, members: &[Member<'_>]) -> Result
     members.iter().try_for_each(|member| put_rest(change, uid, member))
 }
 
-/// The trees, the flow as received, and the zip.
+/// The trees, the flow as received, and the name of the bundle.
 fn put_rest(change: &mut Change, uid: TenantUid, member: &Member<'_>) -> Result<(), BuildError> {
     let Entry { job, compiled, .. } = member.entry;
     let bundle = compiled.edge.as_ref();
@@ -312,8 +358,8 @@ fn put_rest(change: &mut Change, uid: TenantUid, member: &Member<'_>) -> Result<
     } else {
         change.keep(uid, job.body); // it was read from the store
     }
-    if let (Some(output), Some(bundle)) = (&member.edge, bundle) {
-        feed::put_bundle(change, uid, output, &bundle.zip)?;
+    if let Some(output) = &member.edge {
+        feed::put_bundle(change, uid, output, &member.evidence)?;
     }
     Ok(())
 }

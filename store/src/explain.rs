@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::blob::{BlobRow, Condemned, Member, Place};
 use crate::reach::{self, Reason};
 use crate::row::Row;
-use crate::rows::SlugOf;
+use crate::rows::{Document, SlugOf};
 use crate::{Error, Store, Table, View};
 
 /// Everything the store knows of one blob.
@@ -93,9 +93,19 @@ fn words(reason: &Reason) -> String {
         Reason::Tree(build) => format!("a list of files of build {build}"),
         Reason::File(build, path) => format!("{path} of build {build}"),
         Reason::Head(flow) => format!("current build of flow {flow}"),
-        Reason::Bundle(sha256) => format!("bundle {sha256}"),
+        Reason::Bundle(sha256) => format!("a list of files of bundle {sha256}"),
+        Reason::Document(sha256, document) => format!("{} of bundle {sha256}", kind(*document)),
+        Reason::BundleFile(sha256, path) => format!("{path} of bundle {sha256}"),
         Reason::Tuf(name) => format!("edge metadata {name}"),
         Reason::Planted(path) => format!("{path} as first planted"),
         Reason::GitObject(ordinal) => format!("object {} of the Git log", ordinal.get()),
+    }
+}
+
+const fn kind(document: Document) -> &'static str {
+    match document {
+        Document::Provenance => "provenance",
+        Document::Minisig => "signature",
+        Document::Sbom => "bill of materials",
     }
 }

@@ -109,7 +109,7 @@ impl Store {
             return Ok(found);
         }
         report(Progress::begin("checking tenants"));
-        tenant::check_all(&self.view()?, options.read_blobs, &mut found)?;
+        tenant::check_all(&self.view()?, &mut found)?;
         blobs::check(self, *options, heal, report, &mut found)?;
         Ok(found)
     }

@@ -11,7 +11,7 @@ use colophon_model::{
 use rayon::prelude::*;
 
 use crate::row::{Row, key_bytes};
-use crate::rows::{BundleAlias, FlowHead, Planted, TufFile, blob_of_log_entry};
+use crate::rows::{BundleAlias, Document, FlowHead, Planted, TufFile, blob_of_log_entry};
 use crate::{Error, InvalidRow, KeyRange, Table, View};
 
 /// Records that are parsed together.
@@ -30,8 +30,12 @@ pub(crate) enum Reason {
     File(BuildId, ArtifactPath),
     /// The current build of a flow.
     Head(FlowId),
-    /// A bundle's zip, by its SHA-256.
+    /// The list of a bundle's files, by the SHA-256 of its zip.
     Bundle(Sha256),
+    /// What was written about a bundle.
+    Document(Sha256, Document),
+    /// A file of a bundle.
+    BundleFile(Sha256, ArtifactPath),
     /// A file of the tenant's TUF repository.
     Tuf(String),
     /// A file that the tenant's branch began with.
@@ -44,13 +48,26 @@ pub(crate) enum Reason {
 struct Name {
     digest: Digest,
     reason: Reason,
-    /// The tree of a bundle: its files are named by nothing else.
-    tree_of: Option<BuildId>,
+    /// Whether it is the tree of a bundle: its files are named by nothing else.
+    lists: bool,
 }
 
 impl Name {
     fn plain(digest: Digest, reason: Reason) -> Self {
-        Self { digest, reason, tree_of: None }
+        Self { digest, reason, lists: false }
+    }
+
+    fn list(digest: Digest, reason: Reason) -> Self {
+        Self { digest, reason, lists: true }
+    }
+}
+
+/// How a file is named that a tree lists.
+fn listed(tree: &Reason, path: ArtifactPath) -> Option<Reason> {
+    match tree {
+        Reason::Tree(build) => Some(Reason::File(*build, path)),
+        Reason::Bundle(sha256) => Some(Reason::BundleFile(*sha256, path)),
+        _ => None,
     }
 }
 
@@ -61,7 +78,7 @@ impl Name {
 pub(crate) fn reached(view: &View, uid: TenantUid) -> Result<HashSet<Digest>, Error> {
     let (mut found, mut trees) = (HashSet::new(), HashSet::new());
     names(view, uid, &mut |name| {
-        if name.tree_of.is_some() {
+        if name.lists {
             trees.insert(name.digest);
         }
         found.insert(name.digest);
@@ -76,18 +93,18 @@ pub(crate) fn reached(view: &View, uid: TenantUid) -> Result<HashSet<Digest>, Er
 pub(crate) fn reasons(view: &View, uid: TenantUid, digest: &Digest) -> Result<Vec<Reason>, Error> {
     let (mut found, mut trees) = (Vec::new(), Vec::new());
     names(view, uid, &mut |name| {
-        if let Some(build) = name.tree_of {
-            trees.push((name.digest, build));
+        if name.lists {
+            trees.push((name.digest, name.reason.clone()));
         }
         if name.digest == *digest {
             found.push(name.reason);
         }
     })?;
-    for (tree, build) in trees {
+    for (tree, reason) in trees {
         // A damaged tree names nothing that can be told; the blob's other reasons still hold.
         for (path, file) in files_of(view, &tree).unwrap_or_default() {
             if file == *digest {
-                found.push(Reason::File(build, path));
+                found.extend(listed(&reason, path));
             }
         }
     }
@@ -124,7 +141,10 @@ fn names(view: &View, uid: TenantUid, visit: &mut dyn FnMut(Name)) -> Result<(),
     }
     for row in view.scan::<BundleAlias>(&uid) {
         let ((_, sha256), alias) = row?;
-        visit(Name::plain(alias.zip, Reason::Bundle(sha256)));
+        visit(Name::list(alias.tree, Reason::Bundle(sha256)));
+        for (document, digest) in alias.documents {
+            visit(Name::plain(digest, Reason::Document(sha256, document)));
+        }
     }
     if told && planted { Ok(()) } else { names_of_log(view, uid, visit) }
 }
@@ -141,7 +161,7 @@ fn names_of_record(record: &BuildRecord, visit: &mut dyn FnMut(Name)) {
             visit(Name::plain(file.digest, Reason::File(id, file.path.clone())));
         }
         if let Some(edge) = &output.edge {
-            visit(Name { digest: edge.tree, reason: Reason::Tree(id), tree_of: Some(id) });
+            visit(Name::list(edge.tree, Reason::Tree(id)));
         }
     }
 }

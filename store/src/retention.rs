@@ -1,5 +1,5 @@
-//! Retention: what is kept for a time only. Build tags and the rendered zips of builds that are no
-//! flow's current one end; the branch, the records and every file that they name stay.
+//! Retention: what is kept for a time only. Build tags and the bundles of builds that are no flow's
+//! current one end; the branch, the records and every file that they name stay.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ const BATCH: usize = 1024;
 pub struct PurgeOptions {
     /// The time.
     pub now: UnixMillis,
-    /// How long a build's tags and zip are kept, in milliseconds.
+    /// How long a build's tags and bundle are kept, in milliseconds.
     pub keep_millis: u64,
     /// The window of the quota, in milliseconds: what was counted before it is not asked for again.
     pub quota_window_millis: u64,
@@ -38,7 +38,7 @@ pub struct PurgeOptions {
 pub struct PurgeReport {
     /// Expired `bld/` and `build-failed/` tags.
     pub tags: u64,
-    /// Zips of expired builds. They can be rendered again from their trees, which stay.
+    /// Bundles of expired builds: they can be asked for no more. Their trees stay.
     pub bundles: u64,
     /// Superseded files of the TUF repository.
     pub tuf_files: u64,

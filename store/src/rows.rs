@@ -16,7 +16,7 @@ mod git;
 mod mirror;
 mod tenant;
 
-pub use edge::{BundleAlias, BundleTree, EdgeRepo, PoolRoot, SignedFile, TufFile};
+pub use edge::{BundleAlias, BundleTree, Document, EdgeRepo, PoolRoot, SignedFile, TufFile};
 pub use flow::{BuildNumber, EdgeHead, FlowClaim, FlowGone, FlowHead, FlowOwner, SeenPlan};
 pub use git::{GitOid, RefRow};
 pub(crate) use git::{RefChanges, blob_of_log_entry};

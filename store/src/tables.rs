@@ -85,7 +85,7 @@ tables! {
     /// (uid, file name) → digest of a TUF metadata file.
     TufFile = "tuf-file-1",
     /// (uid, SHA-256) → the bundle with that checksum.
-    BundleAlias = "bundle-alias-1",
+    BundleAlias = "bundle-alias-2",
     /// (uid, digest of a tree) → nothing: the tree is that of a bundle.
     BundleTree = "bundle-tree-1",
     /// Tenant uid → a root from a ceremony, for the tenant that will take it.

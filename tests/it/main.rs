@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod activepieces;
+mod attest;
 mod bad_input;
 mod ci;
 mod cli;
@@ -11,6 +12,7 @@ mod demo;
 mod disk_full;
 mod edge_ceremony;
 mod edge_lifecycle;
+mod edge_zip;
 mod erase;
 mod flows;
 mod gates;

@@ -169,6 +169,9 @@ pub struct BundleFacts {
     /// generation that it has will do.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub min_seq: Option<u64>,
+    /// The envelope in which it is attested who made the bundle from what, as `sha256:<hex>` in JSON.
+    #[serde(with = "attestation", skip_serializing_if = "Option::is_none", default)]
+    pub attestation: Option<Sha256>,
 }
 
 impl BundleFacts {
@@ -193,6 +196,30 @@ mod tree_digest {
         let text = String::deserialize(from)?;
         let hex = text.strip_prefix(PREFIX).ok_or_else(|| D::Error::custom("no `blake3:`"))?;
         hex.parse().map_err(D::Error::custom)
+    }
+}
+
+/// `sha256:<hex>`, as for the tree.
+mod attestation {
+    use colophon_model::Sha256;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+    const PREFIX: &str = "sha256:";
+
+    #[expect(clippy::ref_option, reason = "serde gives the field as it is")]
+    pub(super) fn serialize<S: Serializer>(
+        sum: &Option<Sha256>,
+        out: S,
+    ) -> Result<S::Ok, S::Error> {
+        sum.map(|sum| format!("{PREFIX}{sum}")).serialize(out)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Sha256>, D::Error> {
+        let text = String::deserialize(from)?;
+        let hex = text.strip_prefix(PREFIX).ok_or_else(|| D::Error::custom("no `sha256:`"))?;
+        hex.parse().map(Some).map_err(D::Error::custom)
     }
 }
 

@@ -88,17 +88,17 @@ impl PublicKey {
 #[serde(rename_all = "camelCase")]
 pub struct Envelope {
     /// Base64.
-    payload: String,
-    payload_type: String,
-    signatures: Vec<KeySignature>,
+    pub(crate) payload: String,
+    pub(crate) payload_type: String,
+    pub(crate) signatures: Vec<KeySignature>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct KeySignature {
+pub(crate) struct KeySignature {
     #[serde(default)]
-    keyid: String,
+    pub(crate) keyid: String,
     /// Base64.
-    sig: String,
+    pub(crate) sig: String,
 }
 
 /// Why a statement is not to be trusted.
@@ -157,7 +157,7 @@ impl Envelope {
 }
 
 /// Either of the two alphabets that DSSE allows.
-fn decode(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     BASE64.decode(text.as_bytes()).or_else(|_| BASE64URL.decode(text.as_bytes())).ok()
 }
 

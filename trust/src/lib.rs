@@ -2,10 +2,12 @@
 //!
 //! One TUF 1.0 repository per tenant: the keys and their derivation ([`TenantKeys`]), the metadata
 //! that the server signs ([`initial_root`], [`publish()`]), and the client workflow that an agent
-//! follows ([`RootChain`] and the stages after it). Beside it, signed statements
-//! ([`dsse`]), and how a bundle's files travel ([`delta`], [`Contents`]). Pure
+//! follows ([`RootChain`] and the stages after it). Beside it, signed statements ([`dsse`]), what is attested
+//! about a bundle ([`attest`]), signatures for minisign ([`minisign`]), and how a bundle's files travel
+//! ([`delta`], [`Contents`]). Pure
 //! and sync: no I/O, no clock, no randomness; the time comes in as a value. The layout is written down in `docs/edge-protocol.md`.
 
+pub mod attest;
 mod bundle;
 mod canonical;
 mod ceremony;
@@ -18,6 +20,7 @@ mod error;
 mod keys;
 pub mod limits;
 mod metadata;
+pub mod minisign;
 mod publish;
 mod root;
 pub mod sshsig;

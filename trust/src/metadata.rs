@@ -226,6 +226,15 @@ impl Key {
         }
     }
 
+    /// A key that TUF knows as `ecdsa-sha2-nistp256`, by its PEM.
+    pub(crate) fn p256(pem: &str) -> Self {
+        Self {
+            keytype: "ecdsa".to_owned(),
+            keyval: serde_json::json!({ "public": pem }),
+            scheme: "ecdsa-sha2-nistp256".to_owned(),
+        }
+    }
+
     /// The key as bytes that are the same for the same key, however it is spelled; `None` for a key of
     /// another kind, or none at all.
     pub(crate) fn material(&self) -> Option<Vec<u8>> {

@@ -62,6 +62,7 @@ pub(crate) fn describe(seq: u64, zip: Vec<u8>, files: u64, unpacked: u64, tree: 
         unpacked,
         files,
         min_seq: None,
+        attestation: None,
     };
     let file = TargetFile { length: zip.len() as u64, sha256: Sha256::of(&zip), custom };
     Bundle { zip, file }

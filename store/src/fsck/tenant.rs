@@ -4,23 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use colophon_model::{
-    BuildKind, BuildRecord, LogEntry, Oid, Ordinal, Sha256, TagObject, TenantBranch, TenantSlug,
-    TenantUid,
+    BuildKind, BuildRecord, LogEntry, Oid, Ordinal, TagObject, TenantBranch, TenantSlug, TenantUid,
 };
 
 use super::FsckReport;
 use crate::rows::{
-    BuildNumber, BundleAlias, Effect, FlowClaim, FlowGone, FlowHead, FlowOwner, GitOid, MirrorRow,
-    MirrorState, MirrorTag, OutboxRow, QuotaStamp, RefRow, SlugOf, TenantHead, TenantRow, TufFile,
+    BuildNumber, Effect, FlowClaim, FlowGone, FlowHead, FlowOwner, GitOid, MirrorRow, MirrorState,
+    MirrorTag, OutboxRow, QuotaStamp, RefRow, SlugOf, TenantHead, TenantRow, TufFile,
 };
 use crate::{Error, View, reach};
 
-/// With `read_blobs`, bundles are hashed as well.
-pub(super) fn check_all(
-    view: &View,
-    read_blobs: bool,
-    found: &mut FsckReport,
-) -> Result<(), Error> {
+pub(super) fn check_all(view: &View, found: &mut FsckReport) -> Result<(), Error> {
     for row in view.scan::<TenantRow>(&()) {
         let (slug, row) = row?;
         found.tenants += 1;
@@ -29,9 +23,6 @@ pub(super) fn check_all(
         }
         let mut check = Check { view, uid: row.uid, slug: &slug, found };
         check.run()?;
-        if read_blobs {
-            check.bundles()?;
-        }
     }
     for row in view.scan::<SlugOf>(&()) {
         let (uid, row) = row?;
@@ -245,20 +236,6 @@ impl Check<'_> {
             || view.scan::<MirrorTag>(uid).next().is_some();
         if traces && !mirrored {
             self.problem("E_MIRROR", "there are traces of a mirror, and no mirror");
-        }
-        Ok(())
-    }
-
-    /// Agents know a bundle by its SHA-256, the store by its digest: both are of the same bytes.
-    fn bundles(&mut self) -> Result<(), Error> {
-        for row in self.view.scan::<BundleAlias>(&self.uid) {
-            let ((_, sha256), alias) = row?;
-            // A damaged zip is told with the other blobs.
-            if let Ok(Some(zip)) = self.view.read_blob(self.uid, &alias.zip)
-                && (Sha256::of(&zip) != sha256 || zip.len() as u64 != alias.length)
-            {
-                self.problem("E_ALIAS", format!("bundle {sha256} is another file"));
-            }
         }
         Ok(())
     }

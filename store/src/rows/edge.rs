@@ -1,5 +1,6 @@
 //! What edge agents fetch by name.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
 use colophon_model::{Digest, Sha256, TenantUid, UnixMillis};
@@ -22,12 +23,29 @@ json_row!(TufFile, TufFile, (TenantUid, String));
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundleAlias {
-    /// The zip, a blob of the tenant.
-    pub zip: Digest,
-    /// Its size, in bytes.
+    /// The list of its files, a blob of the tenant: the zip is made from it when it is asked for.
+    pub tree: Digest,
+    /// The renderer that makes the zip.
+    pub render: String,
+    /// Size of the zip, in bytes.
     pub length: u64,
     /// Its file name.
     pub name: String,
+    /// What was written about it when it was made, each a blob of the tenant.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub documents: BTreeMap<Document, Digest>,
+}
+
+/// What is written about a bundle and served beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Document {
+    /// Who made it from what: a signed in-toto statement.
+    Provenance,
+    /// A signature that minisign verifies.
+    Minisig,
+    /// What it is made of: a CycloneDX bill of materials.
+    Sbom,
 }
 
 json_row!(BundleAlias, BundleAlias, (TenantUid, Sha256));

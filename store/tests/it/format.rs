@@ -32,7 +32,7 @@ fn a_store_of_format_1_opens_whole_and_is_raised() {
     let options = FsckOptions { read_blobs: true, repair: false, pace: Pace::FULL };
     let report = store.fsck(&options, None, &|_| {}).unwrap();
     assert!(report.is_clean(), "{:?}", report.problems);
-    assert_eq!((report.tenants, report.blobs, report.rows), (2, 67, 519));
+    assert_eq!((report.tenants, report.blobs, report.rows), (2, 67, 517));
 
     let view = store.view().unwrap();
     let tenants: Vec<TenantRow> = view.scan::<TenantRow>(&()).map(|row| row.unwrap().1).collect();
@@ -58,8 +58,8 @@ fn a_raised_store_is_collected_and_written_to() {
     tenant.build(&store, b"new", now);
     let options = GcOptions { grace_millis: 0, ..GcOptions::at(now) };
     store.gc(&options, &|_| {}).unwrap();
-    // Superseded versions of `timestamp.json`, one per tenant.
-    assert_eq!(store.gc(&options, &|_| {}).unwrap().deleted, 2);
+    // Superseded versions of `timestamp.json` and a zip that was stored, of each tenant.
+    assert_eq!(store.gc(&options, &|_| {}).unwrap().deleted, 4);
     let options = FsckOptions { read_blobs: true, repair: false, pace: Pace::FULL };
     let report = store.fsck(&options, None, &|_| {}).unwrap();
     assert!(report.is_clean(), "{:?}", report.problems);

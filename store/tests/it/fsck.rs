@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use colophon_model::{Digest, Oid, TenantUid, UnixMillis};
 use colophon_store::rows::{
-    BuildNumber, BundleAlias, FlowClaim, FlowHead, GitOid, MirrorTag, Planted, QuotaStamp, RefRow,
-    SlugOf, TenantHead, TufFile,
+    BuildNumber, BundleAlias, Document, FlowClaim, FlowHead, GitOid, MirrorTag, Planted,
+    QuotaStamp, RefRow, SlugOf, TenantHead, TufFile,
 };
 use colophon_store::{
     Batch, Change, FsckOptions, FsckReport, Heal, Kv, MemoryKv, MemorySegments, Options, Pace,
@@ -56,7 +56,7 @@ fn a_sound_store_is_clean_and_everything_was_looked_at() {
 #[test]
 fn rows_that_disagree_are_told_apart() {
     type Break = fn(&mut Change, TenantUid, &Built);
-    let breaks: [(&str, Break); 13] = [
+    let breaks: [(&str, Break); 14] = [
         ("E_TENANT_NAME", |change, uid, _| {
             change.delete::<SlugOf>(&uid);
         }),
@@ -95,8 +95,12 @@ fn rows_that_disagree_are_told_apart() {
         ("E_MIRROR", |change, uid, _| {
             change.put(&(uid, "x".to_owned()), &MirrorTag { oid: Oid::from_bytes([9; 20]) });
         }),
-        ("E_ALIAS", |change, uid, built| {
-            let alias = BundleAlias { zip: built.file, length: 6, name: String::new() };
+        ("E_TREE", |change, uid, built| {
+            let alias = alias(built.file, built.provenance);
+            change.put(&(uid, built.sha256), &alias);
+        }),
+        ("E_BLOB_MISSING", |change, uid, built| {
+            let alias = alias(built.tree, Digest::of(b"no such provenance"));
             change.put(&(uid, built.sha256), &alias);
         }),
         ("E_BLOB_MISSING", |change, uid, _| {
@@ -112,6 +116,16 @@ fn rows_that_disagree_are_told_apart() {
         let report = fsck(&store);
         assert_eq!(codes(&report), [code], "{:?}", report.problems);
         assert!(!report.is_clean());
+    }
+}
+
+fn alias(tree: Digest, provenance: Digest) -> BundleAlias {
+    BundleAlias {
+        tree,
+        render: String::new(),
+        length: 6,
+        name: String::new(),
+        documents: [(Document::Provenance, provenance)].into(),
     }
 }
 
@@ -263,7 +277,7 @@ fn scrubbing_reads_everything_a_part_at_a_time() {
     }
     assert_eq!(blobs, fsck(&store).blobs);
     assert!(parts > 3 && damaged.len() == 1, "{parts} parts, {damaged:?}");
-    assert!(built.lasting().contains(&damaged[0]) || built.zip == damaged[0]);
+    assert!(built.lasting().contains(&damaged[0]) || built.provenance == damaged[0]);
     assert!(!store.view().unwrap().has_blob(tenant.uid, &damaged[0]).unwrap());
 }
 
@@ -280,10 +294,11 @@ fn an_explanation_names_everything_that_keeps_a_blob() {
         told.tenants[0].reasons.join(", ")
     };
     let of = |what: &str| format!("{what} of build {}", built.id);
-    assert_eq!(reasons(&built.script), of("main.py"));
-    assert_eq!(reasons(&built.tree), of("a list of files"));
+    let both = |what: &str| format!("{}, {what} of bundle {}", of(what), built.sha256);
+    assert_eq!(reasons(&built.script), both("main.py"));
+    assert_eq!(reasons(&built.tree), both("a list of files"));
     assert_eq!(reasons(&built.manifest), of("manifest.json"));
-    assert_eq!(reasons(&built.zip), format!("bundle {}", built.sha256));
+    assert_eq!(reasons(&built.provenance), format!("provenance of bundle {}", built.sha256));
     assert!(reasons(&built.body).contains("the flow as received"));
     assert!(reasons(&built.body).contains("current build of flow intake"));
     assert!(store.explain(&Digest::of(b"unknown")).unwrap().is_none());

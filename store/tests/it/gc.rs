@@ -63,7 +63,7 @@ fn whatever_a_row_names_is_kept() {
     gc_at_once(&store, 100);
     let view = store.view().unwrap();
     for built in &builds {
-        for digest in built.lasting().iter().chain([&built.zip]) {
+        for digest in built.lasting().iter().chain([&built.provenance]) {
             assert!(view.read_blob(tenant.uid, digest).unwrap().is_some(), "{built:?}");
         }
     }
@@ -80,7 +80,11 @@ fn whatever_a_row_names_is_kept() {
     let view = store.view().unwrap();
     for built in &builds {
         let current = built == builds.last().unwrap();
-        assert_eq!(view.has_blob(tenant.uid, &built.zip).unwrap(), current, "the zip");
+        assert_eq!(
+            view.has_blob(tenant.uid, &built.provenance).unwrap(),
+            current,
+            "its provenance"
+        );
         for digest in built.lasting() {
             assert!(view.read_blob(tenant.uid, &digest).unwrap().is_some(), "{built:?}");
         }
@@ -96,6 +100,7 @@ fn tenants_of_format_1_keep_what_their_git_log_names() {
     let mut change = Change::new();
     change.delete::<colophon_store::rows::Planted>(&(tenant.uid, "README.md".to_owned()));
     change.delete::<colophon_model::BuildRecord>(&(tenant.uid, built.id));
+    change.delete::<colophon_store::rows::BundleAlias>(&(tenant.uid, built.sha256));
     store.commit(change).unwrap();
     gc_at_once(&store, 1);
     assert!(store.view().unwrap().has_blob(tenant.uid, &built.file).unwrap());

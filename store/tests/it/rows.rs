@@ -10,9 +10,9 @@ use colophon_model::{
     Target, TenantSlug, UnixMillis,
 };
 use colophon_store::rows::{
-    BuildNumber, BundleAlias, BundleTree, EdgeHead, Effect, FirstCommit, FlowClaim, FlowGone,
-    FlowHead, FlowOwner, GitOid, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow, QuotaStamp,
-    RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TufFile,
+    BuildNumber, BundleAlias, BundleTree, Document, EdgeHead, Effect, FirstCommit, FlowClaim,
+    FlowGone, FlowHead, FlowOwner, GitOid, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow,
+    QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TufFile,
 };
 use colophon_store::{Row, Table};
 use proptest::prelude::*;
@@ -67,7 +67,7 @@ fn edge_output() -> EdgeOutput {
     EdgeOutput {
         runtime: EdgeRuntime::Python,
         tree: digest(3),
-        zip: digest(4),
+        zip: None,
         sha256: sha(5),
         length: 10,
         unpacked: 20,
@@ -75,6 +75,7 @@ fn edge_output() -> EdgeOutput {
         render: "zip-1".to_owned(),
         seq: 1,
         target_name: "edge_intake_1.0.1.zip".to_owned(),
+        attestation: None,
     }
 }
 
@@ -276,7 +277,17 @@ fn every_row_round_trips_and_refuses_junk() {
     strict(&(uid(1), "refs/heads/x".to_owned()), &RefRow { oid: oid(1), peeled: None });
     strict(&(uid(1), oid(1)), &GitOid { ordinal: Ordinal::new(7) });
     strict(&(uid(1), "3.targets.json".to_owned()), &TufFile { digest: digest(1) });
-    let bundle = BundleAlias { zip: digest(1), length: 10, name: "edge.zip".to_owned() };
+    let bundle = BundleAlias {
+        tree: digest(1),
+        render: "zip-1".to_owned(),
+        length: 10,
+        name: "edge.zip".to_owned(),
+        documents: BTreeMap::from([
+            (Document::Provenance, digest(2)),
+            (Document::Minisig, digest(3)),
+            (Document::Sbom, digest(4)),
+        ]),
+    };
     strict(&(uid(1), sha(1)), &bundle);
     strict(&(uid(1), digest(1)), &BundleTree);
     strict(&(uid(1), Target::Edge, 99), &QuotaStamp { at: TIME });

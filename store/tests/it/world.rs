@@ -9,9 +9,9 @@ use colophon_model::{
     TenantBranch, TenantSlug, TenantUid, Tree, TreeEntry, UnixMillis,
 };
 use colophon_store::rows::{
-    BuildNumber, BundleAlias, BundleTree, EdgeHead, FlowClaim, FlowHead, FlowOwner, GitOid,
-    Planted, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow,
-    TufFile,
+    BuildNumber, BundleAlias, BundleTree, Document, EdgeHead, FlowClaim, FlowHead, FlowOwner,
+    GitOid, Planted, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow,
+    TokenRow, TufFile,
 };
 use colophon_store::{Change, Store, View};
 
@@ -34,12 +34,12 @@ pub(crate) struct Built {
     pub(crate) list: Digest,
     pub(crate) tree: Digest,
     pub(crate) script: Digest,
-    pub(crate) zip: Digest,
+    pub(crate) provenance: Digest,
     pub(crate) sha256: Sha256,
 }
 
 impl Built {
-    /// All blobs but the zip, which is kept for a time only.
+    /// All blobs but what was written about the bundle, which is kept for a time only.
     pub(crate) fn lasting(&self) -> [Digest; 6] {
         [self.body, self.manifest, self.file, self.list, self.tree, self.script]
     }
@@ -209,15 +209,17 @@ impl Tenant {
         let tree = list("main.py", &script).encode();
         let body = self.text(&format!("body {n}"));
         let manifest = self.text(&format!("manifest {n}"));
-        let zip = [content, b" as a zip", self.words("").as_bytes()].concat();
-        for bytes in [content, &script, &list_of, &tree, &body, &manifest, &zip] {
+        let provenance = [content, b" was made", self.words("").as_bytes()].concat();
+        for bytes in [content, &script, &list_of, &tree, &body, &manifest, &provenance] {
             change.blob(self.uid, blob(bytes));
         }
-        let sha256 = Sha256::of(&zip);
+        let sha256 = Sha256::of(&provenance);
         let alias = BundleAlias {
-            zip: Digest::of(&zip),
-            length: zip.len() as u64,
+            tree: Digest::of(&tree),
+            render: "zip-1".to_owned(),
+            length: 1,
             name: self.words("bundle"),
+            documents: BTreeMap::from([(Document::Provenance, Digest::of(&provenance))]),
         };
         change.put(&(self.uid, sha256), &alias);
         change.put(&(self.uid, Digest::of(&tree)), &BundleTree);
@@ -229,7 +231,7 @@ impl Tenant {
             list: Digest::of(&list_of),
             tree: Digest::of(&tree),
             script: Digest::of(&script),
-            zip: Digest::of(&zip),
+            provenance: Digest::of(&provenance),
             sha256,
         }
     }
@@ -349,7 +351,7 @@ fn edge_output(built: &Built, n: u64) -> EdgeOutput {
     EdgeOutput {
         runtime: EdgeRuntime::Python,
         tree: built.tree,
-        zip: built.zip,
+        zip: None,
         sha256: built.sha256,
         length: 1,
         unpacked: 1,
@@ -357,5 +359,6 @@ fn edge_output(built: &Built, n: u64) -> EdgeOutput {
         render: "zip-1".to_owned(),
         seq: n,
         target_name: "edge.zip".to_owned(),
+        attestation: None,
     }
 }

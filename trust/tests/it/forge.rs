@@ -168,6 +168,7 @@ pub(crate) fn bundle(slug: &str, flow: &str, seq: u64, zip: &[u8]) -> TargetFile
             unpacked: zip.len() as u64 * 3,
             files: 2,
             min_seq: None,
+            attestation: None,
         },
     }
 }

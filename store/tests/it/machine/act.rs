@@ -155,7 +155,7 @@ impl Run {
         let (change, built) = tenant.prepare(&lane.view().unwrap(), &content.bytes, model.now);
         let after = model.built(uid, &built);
         let files = tenant.metadata(after.tenants[&uid].builds).map(|(_, file)| Digest::of(&file));
-        let puts = self.puts(built.lasting().into_iter().chain([built.zip]).chain(files));
+        let puts = self.puts(built.lasting().into_iter().chain([built.provenance]).chain(files));
         let result = lane.submit(change).wait();
         self.model.clients.get_mut(&uid).unwrap().made.push((built, stamp));
         self.wrote(&result, after, puts)

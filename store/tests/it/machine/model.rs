@@ -17,7 +17,7 @@ const TUF_VERSIONS: u64 = 16;
 pub(super) struct Rows {
     pub(super) builds: u64,
     pub(super) tuf: BTreeMap<String, Digest>,
-    pub(super) bundles: BTreeMap<Sha256, Digest>,
+    pub(super) bundles: BTreeMap<Sha256, (Digest, Digest)>,
     pub(super) tags: BTreeSet<String>,
     pub(super) stamps: BTreeSet<u64>,
 }
@@ -72,7 +72,8 @@ impl Client {
     /// Every blob that rows of the tenant name.
     fn names(&self, rows: &Rows) -> BTreeSet<Digest> {
         let mut names = BTreeSet::from([Digest::of(&self.tenant.readme())]);
-        names.extend(rows.tuf.values().chain(rows.bundles.values()));
+        names.extend(rows.tuf.values());
+        names.extend(rows.bundles.values().flat_map(|(tree, provenance)| [*tree, *provenance]));
         names.extend(self.made.iter().flat_map(|(built, _)| built.lasting()));
         names
     }
@@ -154,10 +155,10 @@ impl Model {
         rows.builds += 1;
         let files = tenant.metadata(rows.builds).map(|(name, file)| (name, Digest::of(&file)));
         rows.tuf.extend(files.clone());
-        rows.bundles.insert(built.sha256, built.zip);
+        rows.bundles.insert(built.sha256, (built.tree, built.provenance));
         rows.tags.insert(tenant.tag(self.next_stamp(uid)).full_name());
         after.give(uid, files.map(|(_, digest)| digest));
-        after.give(uid, built.lasting().into_iter().chain([built.zip]));
+        after.give(uid, built.lasting().into_iter().chain([built.provenance]));
         after
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use colophon_model::{Digest, TenantUid, UnixMillis};
 use colophon_store::rows::{
-    BundleAlias, QuotaStamp, RefRow, SlugOf, TenantHead, TenantRow, TufFile,
+    BundleAlias, Document, QuotaStamp, RefRow, SlugOf, TenantHead, TenantRow, TufFile,
 };
 use colophon_store::{InvalidRow, KeyPart, Row, Store, Table, View};
 
@@ -101,7 +101,10 @@ impl Seen {
             self.of(uid, |rows| rows.tuf.insert(name, row.digest));
         }
         for ((uid, sha256), row) in all::<BundleAlias>(view) {
-            self.of(uid, |rows| rows.bundles.insert(sha256, row.zip));
+            self.of(uid, |rows| {
+                let provenance = row.documents[&Document::Provenance];
+                rows.bundles.insert(sha256, (row.tree, provenance))
+            });
         }
         for ((uid, name), row) in all::<RefRow>(view) {
             self.of(uid, |rows| row.peeled.map(|_| rows.tags.insert(name)));
