@@ -74,7 +74,7 @@ pub(super) enum Edge {
 pub(super) enum OnlineRole {
     /// Signs which bundles there are
     Targets,
-    /// Signs which targets file is current
+    /// Signs which targets file is current; timestamp gets a new key too
     Snapshot,
     /// Signs which snapshot is current
     Timestamp,

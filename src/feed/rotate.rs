@@ -65,11 +65,16 @@ impl Press {
     }
 }
 
-/// The generations after a new key of `role`.
+/// The generations after a new key of `role`. With a new key of snapshot comes one of timestamp: stock
+/// clients forget a stored timestamp only when its own key changed, and one that a thief raised would
+/// keep them from every honest one.
 pub const fn next(mut generations: Generations, role: Role) -> Generations {
     match role {
         Role::Targets => generations.targets += 1,
-        Role::Snapshot => generations.snapshot += 1,
+        Role::Snapshot => {
+            generations.snapshot += 1;
+            generations.timestamp += 1;
+        }
         Role::Timestamp => generations.timestamp += 1,
         Role::Root => {}
     }
