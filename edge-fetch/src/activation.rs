@@ -174,7 +174,7 @@ impl<'a> Activation<'a> {
     }
 
     /// Puts a generation that is in place on trial. `trials` is 0 when somebody decides by hand.
-    pub(crate) fn try_out(&self, state: &mut FlowState, pending: Pending) -> Result<(), Error> {
+    pub(crate) fn try_out(&self, state: &mut FlowState, pending: &Pending) -> Result<(), Error> {
         let event = Event::about("pending", &pending.installed);
         let mut next = state.clone();
         next.pending = Some(pending.clone());
@@ -206,16 +206,13 @@ impl<'a> Activation<'a> {
     /// What is left behind is not taken again.
     pub(crate) fn roll_back(&self, state: &mut FlowState, reason: &str) -> Result<(), Error> {
         let mut next = state.clone();
-        let left = match next.pending.take() {
-            Some(pending) => pending.installed,
-            None => {
-                let previous = next.previous.take();
-                let previous =
-                    previous.ok_or_else(|| Error::NothingBefore { flow: self.flow.clone() })?;
-                let previous = Installed { since: self.now, ..previous };
-                let left = next.active.replace(previous);
-                left.ok_or_else(|| Error::NothingBefore { flow: self.flow.clone() })?
-            }
+        let left = if let Some(pending) = next.pending.take() {
+            pending.installed
+        } else {
+            let nothing = || Error::NothingBefore { flow: self.flow.clone() };
+            let previous = next.previous.take().ok_or_else(nothing)?;
+            let previous = Installed { since: self.now, ..previous };
+            next.active.replace(previous).ok_or_else(nothing)?
         };
         self.check_floor(&next)?;
         next.refuse(&left, reason);

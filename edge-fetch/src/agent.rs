@@ -6,6 +6,7 @@ use colophon_model::{FileSet, FlowId, TenantSlug, UnixMillis};
 use colophon_trust::{TargetFile, TargetName};
 
 use crate::activation::{Activation, FlowState};
+use crate::clock;
 use crate::download::Progress;
 use crate::fetch::{Fetch, Fetched};
 use crate::refresh::Refresh;
@@ -14,8 +15,8 @@ use crate::{Cache, Error, Generation, Lock, Platform, Policy, Transport};
 
 /// An enrolled agent at one moment, with its folder locked.
 pub struct Agent<T> {
-    cache: Cache,
-    transport: T,
+    pub(crate) cache: Cache,
+    pub(crate) transport: T,
     tenant: TenantSlug,
     platform: Platform,
     policy: Policy,
@@ -111,7 +112,9 @@ impl<T: Transport> Agent<T> {
     /// none of the metadata is believed.
     pub fn check(&self) -> Result<Vec<Offer>, Error> {
         let Self { cache, transport, tenant, now, .. } = self;
+        clock::check(cache, *now)?;
         let targets = Refresh { cache, transport, tenant, now: *now }.run()?;
+        clock::remember(cache, *now)?;
         targets.bundles().iter().map(|(name, file)| self.compare(name, file)).collect()
     }
 

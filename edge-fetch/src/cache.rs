@@ -24,6 +24,7 @@ use crate::{Config, Error};
 #[derive(Debug, Clone)]
 pub struct Cache {
     dir: PathBuf,
+    waits: bool,
 }
 
 /// The right to work in a folder, held until it is dropped or the process ends.
@@ -42,7 +43,13 @@ impl Drop for Lock {
 impl Cache {
     /// The cache in `dir`, which need not exist yet.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into() }
+        Self { dir: dir.into(), waits: false }
+    }
+
+    /// The same, and [`Self::lock`] waits for the other process.
+    #[must_use]
+    pub fn waiting(self, waits: bool) -> Self {
+        Self { waits, ..self }
     }
 
     /// The folder.
@@ -50,20 +57,28 @@ impl Cache {
         &self.dir
     }
 
-    /// Takes the folder for this process.
+    /// Takes the folder for this process, so that no other changes it meanwhile.
     ///
     /// # Errors
-    /// [`Error::Locked`] at once when another process has it.
+    /// [`Error::Locked`] at once when another process has it, unless this cache waits.
     pub fn lock(&self) -> Result<Lock, Error> {
-        let path = self.dir.join("lock");
-        disk::make_folder(&self.dir)?;
-        let file =
-            File::options().create(true).truncate(false).write(true).open(&path).at(&path)?;
+        let (path, file) = self.lock_file()?;
+        if self.waits {
+            return file.lock().map(|()| Lock(file)).at(&path);
+        }
         match file.try_lock() {
             Ok(()) => Ok(Lock(file)),
             Err(TryLockError::WouldBlock) => Err(Error::Locked { dir: self.dir.clone() }),
             Err(TryLockError::Error(source)) => Err(Error::Disk { path, source }),
         }
+    }
+
+    fn lock_file(&self) -> Result<(PathBuf, File), Error> {
+        let path = self.dir.join("lock");
+        disk::make_folder(&self.dir)?;
+        let file =
+            File::options().create(true).truncate(false).write(true).open(&path).at(&path)?;
+        Ok((path, file))
     }
 
     /// What enrolment wrote.
@@ -114,6 +129,11 @@ impl Cache {
     /// Where downloads are collected.
     pub(crate) fn partial(&self) -> PathBuf {
         self.dir.join("partial")
+    }
+
+    /// The latest moment that is known.
+    pub(crate) fn clock_path(&self) -> PathBuf {
+        self.dir.join("state").join("clock")
     }
 
     /// The folder of single files and lists of files, by digest.

@@ -3,11 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
-use colophon_model::{FlowId, TenantSlug};
+use colophon_model::{Digest, FlowId, TenantSlug, UnixMillis};
 use colophon_trust::TargetName;
 
 use crate::config::InvalidUrl;
-use crate::{BaseUrl, BundleFlaw, DeliveryFlaw, NetworkError, Unhealthy};
+use crate::{BaseUrl, BundleFlaw, DeliveryFlaw, Generation, NetworkError, Unhealthy};
 
 /// Why an operation failed. After any of these, what was active before is still active.
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +135,41 @@ pub enum Error {
         /// Why it failed.
         reason: String,
     },
+    /// Files of a generation are not those that were signed.
+    #[error("{generation} of flow `{flow}` is not as it was signed: {}", found.join("; "))]
+    Damaged {
+        /// The flow.
+        flow: FlowId,
+        /// The generation.
+        generation: Generation,
+        /// All that was found.
+        found: Vec<String>,
+    },
+    /// The clock is behind what an earlier run has seen.
+    #[error(
+        "the clock went back by {} s since the last run",
+        latest.get().saturating_sub(now.get()) / 1000
+    )]
+    ClockBack {
+        /// What it says.
+        now: UnixMillis,
+        /// What it said.
+        latest: UnixMillis,
+    },
+    /// What cannot be run.
+    #[error("flow `{flow}` cannot be run: {why}")]
+    NotRunnable {
+        /// The flow.
+        flow: FlowId,
+        /// Why.
+        why: String,
+    },
+    /// Nothing here has this digest.
+    #[error("nothing here has the digest `{digest}`")]
+    Nowhere {
+        /// BLAKE3 of a file or a tree.
+        digest: Digest,
+    },
     /// There is no generation to go back to.
     #[error("flow `{flow}` has no generation to go back to")]
     NothingBefore {
@@ -244,11 +279,15 @@ impl Error {
             | Self::Input { .. }
             | Self::Proxy
             | Self::PlainHttp { .. }
+            | Self::WhichFlow { .. }
             | Self::Url(_) => Exit::Usage,
             Self::Network { .. } => Exit::Network,
-            Self::WhichFlow { .. } => Exit::Usage,
+            Self::Damaged { .. } => Exit::Verification,
+            Self::ClockBack { .. } => Exit::Expired,
             Self::Unhealthy { .. } | Self::Refused { .. } => Exit::Activation,
-            Self::NothingBefore { .. } | Self::NotInstalled { .. } => Exit::NotFound,
+            Self::Nowhere { .. } | Self::NothingBefore { .. } | Self::NotInstalled { .. } => {
+                Exit::NotFound
+            }
             Self::NotFound { .. } | Self::NoSuchFlow { .. } => Exit::NotFound,
             Self::Auth { .. } => Exit::Auth,
             Self::Attestation(_)
@@ -258,7 +297,7 @@ impl Error {
             | Self::Fork { .. } => Exit::Verification,
             Self::Trust(error) => trust_exit(error),
             Self::Rollback { .. } | Self::BelowFloor { .. } => Exit::Rollback,
-            Self::Unsupported { .. } => Exit::Unsupported,
+            Self::NotRunnable { .. } | Self::Unsupported { .. } => Exit::Unsupported,
             Self::TooLarge { .. } => Exit::TooLarge,
             Self::Locked { .. } => Exit::Locked,
             Self::Disk { source, .. } => match source.kind() {
@@ -292,7 +331,22 @@ impl Error {
             Self::Refused { .. } => {
                 Some("one with a higher sequence number is taken; --again takes this one once more")
             }
+            Self::Damaged { .. } => Some("--repair fetches the bundle again"),
+            Self::ClockBack { .. } => Some(
+                "set this machine's clock; if it is right now and was wrong before, remove \
+                 state/clock from the agent's folder",
+            ),
             Self::WhichFlow { .. } => Some("`edge-fetch status` lists them"),
+            _ => None,
+        }
+    }
+
+    /// How long the server asks to wait before the next request.
+    pub const fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Network { source: NetworkError::Busy { retry_after, .. }, .. } => {
+                Some(*retry_after)
+            }
             _ => None,
         }
     }

@@ -2,10 +2,12 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use ureq::Agent;
+use colophon_model::UnixMillis;
 use ureq::http::{HeaderMap, header};
+use ureq::typestate::WithoutBody;
+use ureq::{Agent, RequestBuilder};
 
 use crate::transport::{NetworkError, Response, Resume, Transport};
 use crate::{Config, Error, Network};
@@ -51,12 +53,50 @@ impl HttpTransport {
     }
 }
 
+/// What one request told about the way to the server.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// HTTP status of the tenant's timestamp.
+    pub status: u16,
+    /// The server's clock.
+    pub date: Option<UnixMillis>,
+    /// Whether the connection is TLS.
+    pub encrypted: bool,
+    /// Whether it goes through a proxy.
+    pub proxied: bool,
+}
+
+impl HttpTransport {
+    /// Asks for the tenant's timestamp, to see whether everything on the way works.
+    ///
+    /// # Errors
+    /// [`Error::Network`] when there is no answer.
+    pub fn probe(&self) -> Result<Probe, Error> {
+        const PATH: &str = "tuf/timestamp.json";
+        let response = self.request(PATH).call().map_err(|error| failure(error).at(PATH))?;
+        let date = text_header(response.headers(), &header::DATE);
+        let date = date.and_then(|date| httpdate::parse_http_date(&date).ok());
+        let since = |date: SystemTime| date.duration_since(SystemTime::UNIX_EPOCH).ok();
+        Ok(Probe {
+            status: response.status().as_u16(),
+            date: date.and_then(since).map(|since| UnixMillis::new(since.as_millis() as u64)),
+            encrypted: self.base.starts_with("https:"),
+            proxied: self.agent.config().proxy().is_some(),
+        })
+    }
+
+    fn request(&self, path: &str) -> RequestBuilder<WithoutBody> {
+        let request = self.agent.get(format!("{}/{path}", self.base));
+        match &self.token {
+            Some(Token(token)) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        }
+    }
+}
+
 impl Transport for HttpTransport {
     fn get(&self, path: &str, resume: Option<&Resume>) -> Result<Response, NetworkError> {
-        let mut request = self.agent.get(format!("{}/{path}", self.base));
-        if let Some(Token(token)) = &self.token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-        }
+        let mut request = self.request(path);
         if let Some(Resume { offset, etag }) = resume {
             request = request.header(header::RANGE, format!("bytes={offset}-"));
             request = request.header(header::IF_RANGE, etag);

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use colophon_model::UnixMillis;
 
 fn main() -> ExitCode {
-    cli::run(now())
+    cli::run(now)
 }
 
-/// The machine's clock, read once per run.
+/// The machine's clock.
 #[expect(clippy::disallowed_methods, reason = "the one place where the agent reads the clock")]
 fn now() -> UnixMillis {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

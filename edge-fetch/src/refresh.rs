@@ -8,6 +8,25 @@ use colophon_trust::{
 
 use crate::{Cache, Error, Transport};
 
+/// The stored targets, verified from the stored root on; nothing is asked for and nothing expires,
+/// since this is about what is installed. `None` before the first refresh, and when the root's keys
+/// changed since.
+pub(crate) fn stored(cache: &Cache) -> Result<Option<TrustedTargets>, Error> {
+    let all = [Role::Root, Role::Timestamp, Role::Snapshot, Role::Targets];
+    let [Some(root), Some(timestamp), Some(snapshot), Some(targets)] =
+        all.map(|role| cache.metadata(role).ok().flatten())
+    else {
+        return Ok(None);
+    };
+    let always = UnixMillis::new(0);
+    let root = RootChain::pinned(&root, &cache.config()?.tenant)?.finish(always)?;
+    let targets = root
+        .timestamp(&timestamp, None, always)
+        .and_then(|timestamp| timestamp.snapshot(&snapshot, None, always))
+        .and_then(|snapshot| snapshot.targets(&targets, always));
+    Ok(targets.ok())
+}
+
 /// One refresh. Each file is stored as soon as it is verified, so that a refresh that is cut short
 /// is not lost and cannot be used to go back.
 pub(crate) struct Refresh<'a, T> {

@@ -82,7 +82,7 @@ impl Trials<'_> {
         let ended = match self.policy.health(flow) {
             None => activation.commit(&mut state).map(drop),
             Some(_) if cut_off >= TRIALS => {
-                self.give_up(&activation, &mut state, Unhealthy::CutOff(cut_off))
+                give_up(&activation, &mut state, Unhealthy::CutOff(cut_off))
             }
             Some(health) => {
                 let pending = Pending { installed, trials: cut_off + 1 };
@@ -106,14 +106,14 @@ impl Trials<'_> {
             current.is_some_and(|now| now.generation.is_same_bundle(&installed.generation));
         if let (true, Some(Pending { trials, .. })) = (repair, &state.pending) {
             let trials = *trials;
-            return activation.try_out(state, Pending { installed, trials });
+            return activation.try_out(state, &Pending { installed, trials });
         }
         match self.policy.health(activation.flow()) {
             Some(health) if !repair => {
                 self.decide(activation, state, Pending { installed, trials: 1 }, health)
             }
             None if self.policy.no_commit && !repair => {
-                activation.try_out(state, Pending { installed, trials: 0 })
+                activation.try_out(state, &Pending { installed, trials: 0 })
             }
             _ => activation.activate(state, installed),
         }
@@ -127,27 +127,26 @@ impl Trials<'_> {
         pending: Pending,
         health: &Health,
     ) -> Result<(), Error> {
-        activation.try_out(state, pending.clone())?;
+        activation.try_out(state, &pending)?;
         let folder =
             Generations::of(self.cache, activation.flow()).path(&pending.installed.generation);
         match health.check(&folder) {
-            Err(why) => self.give_up(activation, state, why),
+            Err(why) => give_up(activation, state, why),
             Ok(()) if self.policy.no_commit => {
-                activation.try_out(state, Pending { trials: 0, ..pending })
+                activation.try_out(state, &Pending { trials: 0, ..pending })
             }
             Ok(()) => activation.commit(state).map(drop),
         }
     }
+}
 
-    fn give_up(
-        &self,
-        activation: &Activation<'_>,
-        state: &mut FlowState,
-        why: Unhealthy,
-    ) -> Result<(), Error> {
-        activation.roll_back(state, &why.to_string())?;
-        Err(Error::Unhealthy { flow: activation.flow().clone(), source: why })
-    }
+fn give_up(
+    activation: &Activation<'_>,
+    state: &mut FlowState,
+    why: Unhealthy,
+) -> Result<(), Error> {
+    activation.roll_back(state, &why.to_string())?;
+    Err(Error::Unhealthy { flow: activation.flow().clone(), source: why })
 }
 
 /// Commits what is on trial of `flow`, or of the only flow. False when nothing is on trial.
@@ -159,7 +158,10 @@ pub fn commit(
     flow: Option<&FlowId>,
     now: UnixMillis,
 ) -> Result<(FlowId, bool), Error> {
-    change(cache, flow, now, |activation, state| activation.commit(state))
+    change(cache, flow, now, |activation, state| {
+        let pending = activation.commit(state)?;
+        Ok(pending)
+    })
 }
 
 /// Goes back to the generation before the current one of `flow`, or of the only flow.

@@ -10,6 +10,8 @@ mod cli;
 mod crash;
 mod demo;
 mod disk_full;
+mod edge_ceremony;
+mod edge_lifecycle;
 mod edge_zip;
 mod erase;
 mod flows;

@@ -1,8 +1,12 @@
 //! The command line: arguments, folder and token, dispatch.
 
 mod attest;
+mod doctor;
 mod options;
 mod output;
+mod run;
+mod upkeep;
+mod watch;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,6 +36,9 @@ struct Cli {
     /// File with the tenant's token; EDGE_FETCH_TOKEN holds the token itself
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Wait for another edge-fetch in the same folder, instead of ending with 12
+    #[arg(long, global = true)]
+    wait: bool,
     /// Print one JSON object per line
     #[arg(long, global = true)]
     json: bool,
@@ -90,6 +97,26 @@ enum Command {
         #[arg(long, default_value = "by hand")]
         reason: String,
     },
+    /// Check a flow's files and run one of its segments; ends as the script ends
+    Run {
+        /// The flow
+        flow: FlowId,
+        /// Which of its segments; not needed when there is only one
+        #[arg(long)]
+        segment: Option<String>,
+        /// Fetch the bundle again when its files were changed; takes an update along
+        #[arg(long)]
+        repair: bool,
+        /// Arguments of the script
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// Apply every new bundle, until it is stopped
+    Watch(watch::WatchOptions),
+    #[command(flatten)]
+    Upkeep(upkeep::Upkeep),
+    /// Look at everything that an agent needs, from the folder to the server
+    Doctor,
     /// What happened to the bundles here
     History {
         /// Of this flow; of all without it
@@ -103,22 +130,44 @@ enum Command {
 }
 
 /// Runs the command line of this process.
-pub(crate) fn run(now: UnixMillis) -> ExitCode {
+pub(crate) fn run(clock: fn() -> UnixMillis) -> ExitCode {
     let cli = Cli::parse();
     let mut output = Output::new(cli.json);
-    let exit = dispatch(&cli, now, &mut output).unwrap_or_else(|error| {
+    dispatch(&cli, clock, &mut output).unwrap_or_else(|error| {
         output.error(&error);
-        error.exit()
-    });
-    ExitCode::from(exit as u8)
+        ExitCode::from(error.exit() as u8)
+    })
 }
 
-fn dispatch(cli: &Cli, now: UnixMillis, output: &mut Output) -> Result<Exit, Error> {
+fn run_segment(
+    cli: &Cli,
+    cache: &Cache,
+    now: UnixMillis,
+    (flow, segment, args, repair): (&FlowId, Option<&str>, &[String], bool),
+) -> Result<ExitCode, Error> {
+    let command = match run::command(cache, flow, segment, args) {
+        Err(Error::Damaged { .. }) if repair => {
+            upkeep::repair(cli, cache, flow, now)?;
+            run::command(cache, flow, segment, args)?
+        }
+        command => command?,
+    };
+    run::become_it(flow, command)
+}
+
+fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result<ExitCode, Error> {
     if let Command::Attest(attest) = &cli.command {
-        return attest.run(output); // it needs no folder
+        return Ok(ExitCode::from(attest.run(output)? as u8)); // it needs no folder
     }
-    let cache = Cache::new(folder(cli.dir.as_deref())?);
-    match &cli.command {
+    let cache = Cache::new(folder(cli.dir.as_deref())?).waiting(cli.wait);
+    let now = clock();
+    let exit = match &cli.command {
+        Command::Run { flow, segment, repair, args } => {
+            return run_segment(cli, &cache, now, (flow, segment.as_deref(), args, *repair));
+        }
+        Command::Watch(options) => watch::watch(cli, options, &cache, clock, output)?,
+        Command::Upkeep(command) => upkeep::run(cli, command, &cache, now, output)?,
+        Command::Doctor => doctor::doctor(cli, &cache, now, output),
         Command::Enroll { url, tenant, root } => {
             let token_file = cli.token_file.as_deref().map(absolute).transpose()?;
             if token_file.is_some() {
@@ -126,7 +175,7 @@ fn dispatch(cli: &Cli, now: UnixMillis, output: &mut Output) -> Result<Exit, Err
             }
             let config = Config { url: url.clone(), tenant: tenant.clone(), token_file };
             output.enrolled(&cache, &enroll(&cache, config, &input(root)?)?);
-            Ok(Exit::Ok)
+            Exit::Ok
         }
         Command::Check => {
             let offers = agent(cli, cache, now)?.check()?;
@@ -134,42 +183,43 @@ fn dispatch(cli: &Cli, now: UnixMillis, output: &mut Output) -> Result<Exit, Err
                 output.offer(offer);
             }
             let update = offers.iter().any(|offer| offer.standing == Standing::Update);
-            Ok(if update { Exit::UpdateAvailable } else { Exit::Ok })
+            if update { Exit::UpdateAvailable } else { Exit::Ok }
         }
         Command::Fetch { flow, no_delta } => {
             let agent = agent(cli, cache, now)?.with_delta(!no_delta);
             let outcomes = agent.fetch(flow.as_ref(), &mut output.progress())?;
-            Ok(output.outcomes(&outcomes, Output::fetched))
+            output.outcomes(&outcomes, Output::fetched)
         }
         Command::Apply { flow, no_delta, trial } => {
             let policy = trial.policy(&Settings::of(&cache)?);
             let agent = agent(cli, cache, now)?.with_policy(policy).with_delta(!no_delta);
             let outcomes = agent.apply(flow.as_ref(), &mut output.progress())?;
-            Ok(output.outcomes(&outcomes, Output::applied))
+            output.outcomes(&outcomes, Output::applied)
         }
         Command::Commit { flow } => {
             let (flow, done) = commit(&cache, flow.as_ref(), now)?;
             output.committed(&flow, done);
-            Ok(Exit::Ok)
+            Exit::Ok
         }
         Command::Rollback { flow, reason } => {
             let (flow, back) = roll_back(&cache, flow.as_ref(), now, reason)?;
             output.rolled_back(&flow, back.as_ref());
-            Ok(Exit::Ok)
+            Exit::Ok
         }
         Command::History { flow } => {
             let flows = flow.clone().map_or_else(|| cache.flows(), |flow| Ok(vec![flow]))?;
             for flow in flows {
                 output.history(&flow, &history(&cache, &flow)?);
             }
-            Ok(Exit::Ok)
+            Exit::Ok
         }
         Command::Status => {
             output.status(&status(&cache)?);
-            Ok(Exit::Ok)
+            Exit::Ok
         }
-        Command::Attest(attest) => attest.run(output),
-    }
+        Command::Attest(attest) => attest.run(output)?,
+    };
+    Ok(ExitCode::from(exit as u8))
 }
 
 fn agent(cli: &Cli, cache: Cache, now: UnixMillis) -> Result<Agent<HttpTransport>, Error> {

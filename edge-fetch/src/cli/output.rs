@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::io::Write;
+use std::time::Duration;
 
 use colophon_edge_fetch::{
     Applied, Cache, Enrolled, Entry, Error, Exit, Fetched, Generation, Offer, Outcome, Stage,
@@ -14,6 +15,24 @@ use serde_json::{Value, json};
 /// Writes results in the form that was asked for.
 pub(crate) struct Output {
     json: bool,
+}
+
+/// How a thing that `doctor` looked at is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    Ok,
+    Warn,
+    Fail,
+}
+
+impl Level {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
 }
 
 impl Output {
@@ -113,6 +132,58 @@ impl Output {
         }
     }
 
+    /// Reports what a poll changed or could not change; the exit code of the first failure.
+    pub(crate) fn polled(&self, outcomes: &[Outcome<Applied>]) -> Exit {
+        let news = |outcome: &&Outcome<Applied>| match &outcome.result {
+            Ok(applied) => applied.changed,
+            Err(error) => !matches!(error, Error::Refused { .. }),
+        };
+        let mut exit = Exit::Ok;
+        for Outcome { offer, result } in outcomes.iter().filter(news) {
+            match result {
+                Ok(applied) => self.applied(offer, applied),
+                Err(error) => {
+                    self.error(error);
+                    exit = if exit == Exit::Ok { error.exit() } else { exit };
+                }
+            }
+        }
+        exit
+    }
+
+    pub(crate) fn waiting(&self, wait: Duration) {
+        self.event(&json!({"event": "waiting", "milliseconds": wait.as_millis() as u64}));
+    }
+
+    pub(crate) fn stopped(&self) {
+        self.event(&json!({"event": "stopped"}));
+    }
+
+    /// What only programs want to know.
+    fn event(&self, json: &Value) {
+        if self.json {
+            self.line("", json);
+        }
+    }
+
+    pub(crate) fn finding(&self, level: Level, name: &str, detail: &str, hint: &str) {
+        let word = level.as_str();
+        let hint = if level == Level::Ok { "" } else { hint };
+        let mut text = format!("{word:<4} {name}: {detail}");
+        if !hint.is_empty() {
+            text.push_str(" (");
+            text.push_str(hint);
+            text.push(')');
+        }
+        let json = json!({"event": "finding", "level": word, "name": name, "detail": detail, "hint": hint});
+        self.line(&text, &json);
+    }
+
+    /// One line of a result that is simple.
+    pub(crate) fn say(&self, text: &str, json: &Value) {
+        self.line(text, json);
+    }
+
     /// Reports every outcome; the exit code of the first that failed.
     pub(crate) fn outcomes<R>(
         &self,
@@ -151,13 +222,7 @@ impl Output {
 
     /// The error with its causes, and a hint, on stderr; with `--json` also as an object on stdout.
     pub(crate) fn error(&self, error: &Error) {
-        let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(source) = cause {
-            message.push_str(": ");
-            message.push_str(&source.to_string());
-            cause = source.source();
-        }
+        let message = with_causes(error);
         // A reader of stderr who is gone must not turn one failure into another.
         let mut stderr = std::io::stderr().lock();
         let _ = writeln!(stderr, "error: {message}");
@@ -175,6 +240,18 @@ impl Output {
         // As above: the work is done, whoever reads.
         let _ = if self.json { writeln!(stdout, "{json}") } else { writeln!(stdout, "{text}") };
     }
+}
+
+/// An error and what it came from, in one line.
+pub(super) fn with_causes(error: &Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        message.push_str(": ");
+        message.push_str(&source.to_string());
+        cause = source.source();
+    }
+    message
 }
 
 /// A moment in RFC 3339.

@@ -41,6 +41,8 @@ pub(crate) enum Fault {
     OtherEtag,
     /// Answer with this status and no body.
     Status(u16),
+    /// Answer 429 and ask to wait this many seconds.
+    Busy(u64),
     /// Answer 200 with a web page.
     Page,
     /// Answer 200 with text that is no JSON.
@@ -137,6 +139,9 @@ fn respond(request: &Request, file: Option<Vec<u8>>, fault: Option<Fault>) -> (S
     };
     match fault {
         Some(Fault::Status(status)) => return plain(&format!("{status} Fault"), "text/plain", b""),
+        Some(Fault::Busy(seconds)) => {
+            return plain(&format!("429 Fault\r\nRetry-After: {seconds}"), "text/plain", b"");
+        }
         Some(Fault::Page) => {
             return plain("200 OK", "text/html; charset=utf-8", b"<html>Sign in</html>");
         }
