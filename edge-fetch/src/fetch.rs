@@ -108,7 +108,7 @@ impl<T: Transport> Fetch<'_, T> {
             match self.attempt(via, &mut traffic, progress) {
                 Ok(Some(files)) => return self.keep(files, via, stages, traffic),
                 Ok(None) => {}
-                Err(error) if ends(&error) => return Err(error),
+                Err(error) if ends(via, &error) => return Err(error),
                 Err(error) => {
                     let problem = Some(describe(&error));
                     stages.push(Stage { via, bytes: traffic.received, problem });
@@ -252,12 +252,12 @@ fn refused(path: &str, flaw: impl Into<DeliveryFlaw>) -> Error {
 }
 
 /// Whether the next way would fail alike, or would throw away what is worth continuing.
-fn ends(error: &Error) -> bool {
+fn ends(via: Via, error: &Error) -> bool {
     match error {
         Error::Auth { .. } | Error::Disk { .. } => true,
-        Error::Network { source, .. } => {
-            matches!(source, NetworkError::Cut { received: 1.., .. } | NetworkError::Busy { .. })
-        }
+        Error::Network { source: NetworkError::Busy { .. }, .. } => true,
+        // What came of a single file is not kept.
+        Error::Network { source: NetworkError::Cut { received: 1.., .. }, .. } => via != Via::Blobs,
         _ => false,
     }
 }
