@@ -13,6 +13,7 @@ mod fsck;
 mod gc;
 mod git;
 mod job;
+mod keys;
 mod mirror;
 mod out;
 mod purge;
@@ -65,9 +66,12 @@ enum Command {
     /// Manage access tokens
     #[command(subcommand)]
     Token(token::Token),
-    /// Show what edge agents run
+    /// Sign, roll back, archive and show the repositories that edge agents update from, and the agents
     #[command(subcommand)]
     Edge(edge::Edge),
+    /// Make root keys away from the server, and use them
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Push tenants' branches to upstream repositories
     #[command(subcommand)]
     Mirror(mirror::Mirror),
@@ -110,6 +114,7 @@ impl Cli {
             Command::Tenant(tenant) => tenant.run(out),
             Command::Token(token) => token.run(out),
             Command::Edge(edge) => edge.run(out),
+            Command::Keys(keys) => keys.run(out),
             Command::Mirror(mirror) => mirror.run(out),
             Command::Gc(gc) => gc.run(out),
             Command::Explain(explain) => explain.run(out),

@@ -108,7 +108,7 @@ impl<T: Transport> Fetch<'_, T> {
             match self.attempt(via, &mut traffic, progress) {
                 Ok(Some(files)) => return self.keep(files, via, stages, traffic),
                 Ok(None) => {}
-                Err(error) if ends(&error) => return Err(error),
+                Err(error) if ends(via, &error) => return Err(error),
                 Err(error) => {
                     let problem = Some(describe(&error));
                     stages.push(Stage { via, bytes: traffic.received, problem });
@@ -148,9 +148,9 @@ impl<T: Transport> Fetch<'_, T> {
             Via::Delta => {
                 let Some((from, base)) = self.base()? else { return Ok(None) };
                 let path = format!("delta/{from}..{to}");
-                self.frame(path, Some(&base), traffic, progress).map(Some)
+                self.frame(&path, Some(&base), traffic, progress).map(Some)
             }
-            Via::Pack => self.frame(format!("pack/{to}"), None, traffic, progress).map(Some),
+            Via::Pack => self.frame(&format!("pack/{to}"), None, traffic, progress).map(Some),
             Via::Blobs => self.blobs(traffic, progress).map(Some),
             Via::Cache | Via::Zip => Ok(None),
         }
@@ -177,7 +177,7 @@ impl<T: Transport> Fetch<'_, T> {
 
     fn frame(
         &self,
-        path: String,
+        path: &str,
         base: Option<&FileSet>,
         traffic: &mut Traffic,
         progress: &mut Progress<'_>,
@@ -186,8 +186,8 @@ impl<T: Transport> Fetch<'_, T> {
         // Long enough to be of this pair, short enough for every file system.
         let key = Digest::of(path.as_bytes()).to_string();
         let size = Size::AtMost(delta::max_frame(&signed));
-        self.download(path.clone(), key, size).run(traffic, progress, |frame| {
-            delta::decode(frame, base, &signed).map_err(|flaw| refused(&path, flaw))
+        self.download(path.to_owned(), key, size).run(traffic, progress, |frame| {
+            delta::decode(frame, base, &signed).map_err(|flaw| refused(path, flaw))
         })
     }
 
@@ -252,12 +252,13 @@ fn refused(path: &str, flaw: impl Into<DeliveryFlaw>) -> Error {
 }
 
 /// Whether the next way would fail alike, or would throw away what is worth continuing.
-fn ends(error: &Error) -> bool {
+fn ends(via: Via, error: &Error) -> bool {
     match error {
-        Error::Auth { .. } | Error::Disk { .. } => true,
-        Error::Network { source, .. } => {
-            matches!(source, NetworkError::Cut { received: 1.., .. } | NetworkError::Busy { .. })
-        }
+        Error::Auth { .. }
+        | Error::Disk { .. }
+        | Error::Network { source: NetworkError::Busy { .. }, .. } => true,
+        // What came of a single file is not kept.
+        Error::Network { source: NetworkError::Cut { received: 1.., .. }, .. } => via != Via::Blobs,
         _ => false,
     }
 }

@@ -9,6 +9,7 @@ use colophon_model::{Digest, FlowId, Tree, UnixMillis};
 use crate::activation::Activation;
 use crate::disk::{self, At};
 use crate::generation::Generations;
+use crate::objects::Objects;
 use crate::refresh;
 use crate::{Cache, Error};
 
@@ -46,8 +47,12 @@ pub fn gc(cache: &Cache, keep: usize) -> Result<Collected, Error> {
         collected.generations += collect_flow(cache, &flow, keep, &mut needed)?;
     }
     if let Some(targets) = refresh::stored(cache)? {
-        needed.extend(targets.bundles().values().map(|file| format!("{}.zip", file.sha256)));
-        needed.extend(targets.bundles().values().map(|file| file.custom.tree.to_string()));
+        let objects = Objects::of(cache);
+        for file in targets.bundles().values() {
+            // What is fetched and not applied yet.
+            let list = objects.read(&file.custom.tree)?.unwrap_or_default();
+            note(&list, &mut needed);
+        }
     }
     collected.objects = collect_objects(&cache.objects(), &needed)?;
     Ok(collected)
@@ -73,12 +78,17 @@ fn collect_flow(
         }
         spared += usize::from(extra);
         let list = generations.list(&generation)?.unwrap_or_default();
-        needed.insert(Digest::of(&list).to_string());
-        if let Ok(tree) = Tree::decode(&list) {
-            needed.extend(tree.entries().iter().map(|entry| entry.digest.to_string()));
-        }
+        note(&list, needed);
     }
     Ok(removed)
+}
+
+/// Adds the names of a list of files and of the files.
+fn note(list: &[u8], needed: &mut BTreeSet<String>) {
+    needed.insert(Digest::of(list).to_string());
+    if let Ok(tree) = Tree::decode(list) {
+        needed.extend(tree.entries().iter().map(|entry| entry.digest.to_string()));
+    }
 }
 
 fn collect_objects(folder: &Path, needed: &BTreeSet<String>) -> Result<u64, Error> {

@@ -311,6 +311,7 @@ mod tests {
             (Table::Sequence, "not of a tenant"),
             (Table::Erasure, "names no tenant at the end"),
             (Table::RetiredSlug, "a digest that keeps the name taken"),
+            (Table::PoolRoot, "a used uid keeps the root from being taken twice"),
             (Table::Tenant, "in the first transaction"),
             (Table::Token, "by the row's tenant"),
         ];

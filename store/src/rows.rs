@@ -18,7 +18,7 @@ mod mirror;
 mod tenant;
 
 pub use agent::{AgentFlow, AgentFlowState, AgentRow};
-pub use edge::{BundleAlias, BundleTree, Document, TufFile};
+pub use edge::{BundleAlias, BundleTree, Document, EdgeRepo, PoolRoot, SignedFile, TufFile};
 pub use flow::{BuildNumber, EdgeHead, FlowClaim, FlowGone, FlowHead, FlowOwner, SeenPlan};
 pub use git::{GitOid, RefRow};
 pub(crate) use git::{RefChanges, blob_of_log_entry};
@@ -84,6 +84,7 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::TufFile => row::<TufFile>(key, value),
         Table::BundleAlias => row::<BundleAlias>(key, value),
         Table::BundleTree => row::<BundleTree>(key, value),
+        Table::PoolRoot => row::<PoolRoot>(key, value),
         Table::QuotaStamp => row::<QuotaStamp>(key, value),
         Table::Agent => row::<AgentRow>(key, value),
         Table::Mirror => row::<MirrorRow>(key, value),

@@ -88,6 +88,8 @@ tables! {
     BundleAlias = "bundle-alias-2",
     /// (uid, digest of a tree) → nothing: the tree is that of a bundle.
     BundleTree = "bundle-tree-1",
+    /// Tenant uid → a root from a ceremony, for the tenant that will take it.
+    PoolRoot = "pool-root-1",
     /// (uid, target, count) → when that build was made.
     QuotaStamp = "quota-stamp-1",
     /// Tenant uid → its upstream repository.

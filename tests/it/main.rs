@@ -11,6 +11,8 @@ mod crash;
 mod demo;
 mod disk_full;
 mod edge_agents;
+mod edge_ceremony;
+mod edge_lifecycle;
 mod edge_zip;
 mod erase;
 mod flows;

@@ -1,11 +1,15 @@
 //! What agents fetch of a bundle besides its zip, as the server answers.
 
+use std::path::Path;
+use std::process::Command;
+
 use colophon_model::{Digest, FileSet, Sha256, Tree};
 use colophon_store::rows::FlowHead;
 use colophon_trust::{Contents, delta};
 use data_encoding::BASE64;
 use serde_json::Value;
 
+use crate::support::programs::program;
 use crate::support::{Answer, TestServer, TestTenant, small_flow};
 
 /// A dual flow with one step at the edge.
@@ -133,7 +137,7 @@ fn only_bundles_of_the_tenant_are_sent() {
         format!("blob/{}?tree=x", own_tree.entries()[0].digest),
     ] {
         let answer = get(&server, &thief, &path);
-        assert_eq!((answer.status, &answer.bytes), (404, &absent.bytes), "{path}");
+        assert!(answer.status == 404 && answer.bytes == absent.bytes, "{path}: {}", answer.status);
     }
     let path = format!("/v1/t/victim/pack/{}", theirs.tree);
     assert_eq!(server.get_with(&path, &thief.edge).bytes, absent.bytes);
@@ -166,4 +170,39 @@ fn a_delta_is_made_once_for_all_who_ask() {
     });
     assert_eq!(frames.len(), 1);
     assert_eq!(server.app.deltas.made(), 1);
+}
+
+/// The real agent on the real server: the first bundle is one pack, its update one delta of a kilobyte
+/// at most, and the way back to files that are here costs nothing.
+#[test]
+fn the_agent_updates_by_deltas() {
+    let server = TestServer::start();
+    let tenant = server.tenant("acme-inc");
+    let root = server.path("root.json");
+    std::fs::write(&root, &tenant.root).unwrap();
+    let run = |args: &[&str]| -> Value {
+        let mut command = Command::new(program("edge-fetch"));
+        command.args(args).arg("--json");
+        command.env("EDGE_FETCH_DIR", server.path("agent")).env("EDGE_FETCH_TOKEN", &tenant.edge);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        serde_json::from_str(stdout.lines().next().unwrap()).unwrap()
+    };
+    let root = root.display().to_string();
+    run(&["enroll", "--url", &server.url, "--tenant", "acme-inc", "--root", &root]);
+    build(&server, &tenant, 1);
+    assert_eq!(run(&["apply"])["via"], "pack");
+    for (revision, address, via) in [(2, 2, "delta"), (3, 3, "delta"), (4, 2, "cache")] {
+        let body = flow(revision, &format!("https://example.com/{address}"));
+        assert_eq!(server.build(&tenant, &body).status, 201);
+        let applied = run(&["apply"]);
+        assert_eq!(applied["via"], via, "{applied:#}");
+        assert!(applied["downloaded"].as_u64().unwrap() < 1000, "{applied:#}");
+        let main = Path::new(applied["path"].as_str().unwrap());
+        let read = |entry: std::fs::DirEntry| std::fs::read_to_string(entry.path()).ok();
+        let texts = std::fs::read_dir(main).unwrap().filter_map(|entry| read(entry.unwrap()));
+        assert!(texts.collect::<String>().contains(&format!("https://example.com/{address}")));
+    }
+    assert_eq!(run(&["apply"])["via"], "cache");
 }

@@ -230,13 +230,26 @@ fn bad_packs_and_files_fall_through_to_the_zip() {
     assert_eq!(agent.tree("flows"), before, "and what was active still is");
 }
 
-/// A refused token is not tried four times.
+/// A refused token is not tried four times, and a server with too much to do is not given more.
 #[test]
-fn a_refused_token_ends_the_chain() {
+fn what_ends_the_chain() {
     let (tenant, agent, ..) = updating();
-    tenant.server.fault("/delta/", Fault::Status(403));
-    agent.expect(&["apply"], 5);
-    assert_eq!(asked(&tenant), ["delta"]);
+    for (fault, code) in [(Fault::Status(403), 5), (Fault::Busy(1), 3), (Fault::CutAfter(10), 3)] {
+        tenant.server.fault("/delta/", fault);
+        agent.expect(&["apply"], code);
+        assert_eq!(asked(&tenant), ["delta"], "{fault:?}");
+    }
+    assert_eq!(agent.expect(&["apply"], 0).json[0]["resumed_from"], 10);
+}
+
+/// A file that is cut is not continued; the zip would be.
+#[test]
+fn a_cut_file_is_followed_by_the_zip() {
+    let (tenant, agent, one, two) = updating();
+    tenant.server.put(two.delta_path(&one), *b"not this");
+    tenant.server.put(two.pack_path(), *b"not this");
+    tenant.server.fault("/blob/", Fault::CutAfter(3));
+    comes_by(&tenant, &agent, &two, &["delta", "pack", "blobs", "zip"]);
 }
 
 /// A pack over a bad line goes on where it stopped, rather than coming again as something else.
