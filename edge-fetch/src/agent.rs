@@ -115,6 +115,9 @@ impl<T: Transport> Agent<T> {
         clock::check(cache, *now)?;
         let targets = Refresh { cache, transport, tenant, now: *now }.run()?;
         clock::remember(cache, *now)?;
+        if targets.is_archived() {
+            return Err(Error::Archived { tenant: tenant.clone() });
+        }
         targets.bundles().iter().map(|(name, file)| self.compare(name, file)).collect()
     }
 
@@ -151,12 +154,16 @@ impl<T: Transport> Agent<T> {
         flow: Option<&FlowId>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Vec<Outcome<Applied>>, Error> {
-        self.each(flow, |offer| {
+        let outcomes = self.each(flow, |offer| {
             self.trials().check_not_refused(&self.state(offer.name.flow())?, offer)?;
             let (files, fetched) = self.download(offer, progress)?;
             let applied = self.trials().install(offer, &files)?;
             Ok(Applied { fetched: Some(fetched), ..applied })
-        })
+        });
+        if let Err(Error::Archived { .. }) = &outcomes {
+            self.trials().remove_all()?;
+        }
+        outcomes
     }
 
     fn trials(&self) -> Trials<'_> {

@@ -170,6 +170,12 @@ pub enum Error {
         /// BLAKE3 of a file or a tree.
         digest: Digest,
     },
+    /// The tenant has signed that it is archived. `apply` and `watch` take its flows away.
+    #[error("tenant `{tenant}` is archived")]
+    Archived {
+        /// The tenant.
+        tenant: TenantSlug,
+    },
     /// There is no generation to go back to.
     #[error("flow `{flow}` has no generation to go back to")]
     NothingBefore {
@@ -284,9 +290,10 @@ impl Error {
             Self::Network { .. } => Exit::Network,
             Self::ClockBack { .. } => Exit::Expired,
             Self::Unhealthy { .. } | Self::Refused { .. } => Exit::Activation,
-            Self::Nowhere { .. } | Self::NothingBefore { .. } | Self::NotInstalled { .. } => {
-                Exit::NotFound
-            }
+            Self::Archived { .. }
+            | Self::Nowhere { .. }
+            | Self::NothingBefore { .. }
+            | Self::NotInstalled { .. } => Exit::NotFound,
             Self::NotFound { .. } | Self::NoSuchFlow { .. } => Exit::NotFound,
             Self::Auth { .. } => Exit::Auth,
             Self::Attestation(_)
@@ -335,6 +342,9 @@ impl Error {
             Self::ClockBack { .. } => Some(
                 "set this machine's clock; if it is right now and was wrong before, remove \
                  state/clock from the agent's folder",
+            ),
+            Self::Archived { .. } => Some(
+                "`apply` removes its flows from this machine; they come back when it is restored",
             ),
             Self::WhichFlow { .. } => Some("`edge-fetch status` lists them"),
             _ => None,
