@@ -293,8 +293,9 @@ impl Error {
             Self::Archived { .. }
             | Self::Nowhere { .. }
             | Self::NothingBefore { .. }
-            | Self::NotInstalled { .. } => Exit::NotFound,
-            Self::NotFound { .. } | Self::NoSuchFlow { .. } => Exit::NotFound,
+            | Self::NotInstalled { .. }
+            | Self::NotFound { .. }
+            | Self::NoSuchFlow { .. } => Exit::NotFound,
             Self::Auth { .. } => Exit::Auth,
             Self::Attestation(_)
             | Self::Damaged { .. }
