@@ -118,7 +118,8 @@ fn record(
     }
 }
 
-/// The bundle to go back to, if its zip is still there.
+/// The bundle to go back to, if it can still be asked for. What was written about it when it was made, and
+/// says its old number, goes with it.
 fn older(
     view: &View,
     uid: TenantUid,
