@@ -90,7 +90,9 @@ pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::
     let objects = Cache::new(config.git.cache.get());
     let gates = Gates::new(&config.gates);
     let zips = Zips::new(config.edge.renders, config.limits.waiting, config.edge.zip_cache.get());
-    Ok(Press::new(store, compiler, keys, clock, quota, limits, gates, objects, zips))
+    let mut press = Press::new(store, compiler, keys, clock, quota, limits, gates, objects, zips);
+    press.offline_roots = config.edge.offline_roots;
+    Ok(press)
 }
 
 /// The key is made with the first tenant's store and never again: a new one would silently void

@@ -1,16 +1,19 @@
 //! The command line.
 
 mod admin;
+mod agents;
 mod backup;
 mod build;
 mod check_config;
 mod demo;
+mod edge;
 mod explain;
 mod flow;
 mod fsck;
 mod gc;
 mod git;
 mod job;
+mod keys;
 mod mirror;
 mod out;
 mod purge;
@@ -63,6 +66,12 @@ enum Command {
     /// Manage access tokens
     #[command(subcommand)]
     Token(token::Token),
+    /// Sign, roll back, archive and show the repositories that edge agents update from, and the agents
+    #[command(subcommand)]
+    Edge(edge::Edge),
+    /// Make root keys away from the server, and use them
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Push tenants' branches to upstream repositories
     #[command(subcommand)]
     Mirror(mirror::Mirror),
@@ -104,6 +113,8 @@ impl Cli {
             Command::Flow(flow) => flow.run(out),
             Command::Tenant(tenant) => tenant.run(out),
             Command::Token(token) => token.run(out),
+            Command::Edge(edge) => edge.run(out),
+            Command::Keys(keys) => keys.run(out),
             Command::Mirror(mirror) => mirror.run(out),
             Command::Gc(gc) => gc.run(out),
             Command::Explain(explain) => explain.run(out),

@@ -1,6 +1,7 @@
 //! Configuration: a TOML file, then `COLOPHON_*` variables, then flags; the later wins.
 
 mod edge;
+mod maintenance;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -11,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
-pub use edge::Edge;
-
 use crate::gates::{GatesConfig, Mode};
-use crate::units::{Share, Size, Span};
+use crate::units::{Size, Span};
+
+pub use edge::Edge;
+pub use maintenance::Maintenance;
 
 /// Everything an operator can set. Unknown keys are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,24 +148,6 @@ pub struct Retention {
     pub tags: Span,
 }
 
-/// What the server does by itself to keep its store in order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Maintenance {
-    /// Whether it does anything of this. Erasures that were interrupted are finished all the same.
-    pub enabled: bool,
-    /// Time between two purges. 0: never.
-    pub purge_every: Span,
-    /// Time between two garbage collections. 0: never.
-    pub gc_every: Span,
-    /// How long a blob that nothing names waits before it is deleted.
-    pub gc_grace: Span,
-    /// Share of the time that a collection takes.
-    pub gc_share: Share,
-    /// Blobs read and verified in a second, in bytes. 0: none.
-    pub scrub_per_second: Size,
-}
-
 /// How upstream repositories are pushed to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -198,11 +182,11 @@ impl Default for Config {
             quota: Quota::default(),
             compiler: CompilerConfig::default(),
             git: Git::default(),
-            edge: Edge::default(),
             store: StoreConfig::default(),
             space: Space::default(),
             retention: Retention::default(),
             maintenance: Maintenance::default(),
+            edge: Edge::default(),
             mirror: Mirror::default(),
             gates: GatesConfig::default(),
             telemetry: Telemetry::default(),
@@ -256,19 +240,6 @@ impl Default for Space {
 impl Default for Retention {
     fn default() -> Self {
         Self { tags: Span::days(30) }
-    }
-}
-
-impl Default for Maintenance {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            purge_every: Span::hours(1),
-            gc_every: Span::hours(6),
-            gc_grace: Span::days(1),
-            gc_share: Share::QUARTER,
-            scrub_per_second: Size::mib(4),
-        }
     }
 }
 

@@ -1,14 +1,17 @@
 //! A tenant's TUF repository: what is published when its bundles change.
 
-use std::collections::BTreeMap;
-use std::num::NonZeroU64;
+pub mod pool;
+pub mod repo;
+pub mod resign;
+pub mod rotate;
+pub mod status;
 
-use colophon_model::{EdgeOutput, TenantUid, UnixMillis};
+use std::collections::BTreeMap;
+
+use colophon_model::{EdgeOutput, TenantUid};
 use colophon_store::rows::{BundleAlias, EdgeHead, TufFile};
 use colophon_store::{Change, PreparedBlob};
-use colophon_trust::{
-    BundleFacts, Channel, FactsSchema, Published, TargetFile, TargetName, TenantKeys,
-};
+use colophon_trust::{BundleFacts, Channel, FactsSchema, TargetFile, TargetName};
 
 use crate::evidence::Evidence;
 
@@ -18,9 +21,12 @@ pub enum FeedError {
     /// The metadata could not be made.
     #[error("the edge metadata could not be made")]
     Trust(#[from] colophon_trust::Error),
-    /// A file could not be prepared for the store.
-    #[error("a file of the edge repository could not be stored")]
+    /// A file could not be prepared for the store, or read from it.
+    #[error("a file of the edge repository could not be stored or read")]
     Store(#[from] colophon_store::Error),
+    /// A file that the tenant's head names is not there.
+    #[error("`{0}` of the edge repository is missing; `colophon fsck` says more")]
+    Missing(String),
 }
 
 /// The version string of a bundle's sequence number.
@@ -28,14 +34,14 @@ pub fn version(seq: u64) -> String {
     format!("1.0.{seq}")
 }
 
-/// The entries of `targets.json`: the current bundle of every flow that has one.
+/// The entries of `targets.json`: the current bundle of every flow that has one, with the flow's floor.
 pub fn targets<'a>(
-    bundles: impl Iterator<Item = &'a EdgeHead>,
+    bundles: impl Iterator<Item = (&'a EdgeHead, Option<u64>)>,
 ) -> BTreeMap<TargetName, TargetFile> {
     bundles.map(target).map(|file| (file.custom.target_name(), file)).collect()
 }
 
-fn target(EdgeHead { output, manifest }: &EdgeHead) -> TargetFile {
+fn target((EdgeHead { output, manifest }, min_seq): (&EdgeHead, Option<u64>)) -> TargetFile {
     TargetFile {
         length: output.length,
         sha256: output.sha256,
@@ -53,27 +59,10 @@ fn target(EdgeHead { output, manifest }: &EdgeHead) -> TargetFile {
             tree: output.tree,
             unpacked: output.unpacked,
             files: output.files,
-            min_seq: None,
+            min_seq,
             attestation: output.attestation,
         },
     }
-}
-
-/// Signs metadata version `version` over `targets` and puts it into the change: each file a blob,
-/// each name a row.
-pub fn publish(
-    change: &mut Change,
-    keys: &TenantKeys,
-    uid: TenantUid,
-    version: NonZeroU64,
-    targets: &BTreeMap<TargetName, TargetFile>,
-    now: UnixMillis,
-) -> Result<(), FeedError> {
-    let Published { files } = colophon_trust::publish(keys, version, targets, now)?;
-    for (name, bytes) in files {
-        put_file(change, uid, &name, &bytes)?;
-    }
-    Ok(())
 }
 
 /// Puts one metadata file into the change.

@@ -1,5 +1,6 @@
 //! The HTTP surface.
 
+mod agents;
 mod auth;
 mod blobs;
 mod body;
@@ -7,6 +8,7 @@ mod branches;
 mod build_view;
 mod builds;
 mod bundles;
+mod edge;
 mod edge_url;
 mod error;
 mod etag;

@@ -163,8 +163,10 @@ pub fn random_bytes<const N: usize>() -> Result<[u8; N], getrandom::Error> {
 
 /// Writes a new file that only its owner may read. A crash leaves the whole file or none; a file
 /// that is there already is not replaced.
-fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+pub fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
+    // Of a relative path, the folders above are not in the text.
+    let path = &std::path::absolute(path)?;
+    let folder = path.parent().unwrap_or(path);
     fs::create_dir_all(folder)?;
     let aside = path.with_extension("new");
     let mut options = fs::OpenOptions::new();

@@ -1,5 +1,6 @@
 //! The service and its command line: wiring and policy. Rules live in the crates beside this one.
 
+pub mod agents;
 pub mod app;
 pub mod cli;
 pub mod clock;

@@ -2,6 +2,8 @@
 //! data directory.
 
 mod backup;
+mod ceremony;
+mod edge;
 mod erase;
 mod export;
 mod fsck;
@@ -20,10 +22,16 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::feed::pool::PoolError;
+use crate::feed::rotate::RotateError;
 use crate::pipeline::{BuildError, Press};
 use crate::projection::RebuildError;
 
 pub use backup::{BackedUp, Backup};
+pub use ceremony::{ImportRoots, RequestRoots};
+pub use edge::{
+    Archive, EndingRoot, FailedTenant, Resign, ResignReport, Rollback, RolledBack, Rotate, chosen,
+};
 pub use erase::{ERASURE_TYPE, Erase, ErasureReport, Outside, Statement};
 pub use export::{Exported, GitBundle, GitExport, OutError};
 pub use fsck::Fsck;
@@ -36,6 +44,9 @@ pub use recompile::{FailedFlow, Recompile, RecompileReport};
 pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     /// What came of it.
     type Outcome: Serialize + DeserializeOwned + Send + 'static;
+
+    /// Largest job as JSON that a server takes, in bytes.
+    const MAX_REQUEST: usize = 16 * 1024;
 
     /// Does the job to its end. Blocks.
     fn run(&self, site: Site<'_>, report: Report<'_>) -> Result<Self::Outcome, JobError>;
@@ -98,6 +109,12 @@ pub enum JobError {
     /// A tenant's Git objects were not made anew.
     #[error(transparent)]
     Rebuild(#[from] RebuildError),
+    /// A role was not given a new key.
+    #[error(transparent)]
+    Rotate(#[from] RotateError),
+    /// A ceremony cannot be asked, or its result not be taken.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
     /// A repository or bundle was not written.
     #[error(transparent)]
     Out(#[from] OutError),

@@ -17,6 +17,7 @@ mod naming;
 mod order;
 mod recompile;
 mod refused;
+mod rollback;
 mod timing;
 
 use axum::body::Bytes;
@@ -41,6 +42,7 @@ pub use timing::Timing;
 
 use crate::clock::SharedClock;
 use crate::evidence::Attester;
+use crate::feed::status::EndingRoots;
 use crate::gates::{Gates, Refused};
 use crate::keys::MasterKey;
 use crate::projection::KeySigner;
@@ -70,6 +72,10 @@ pub struct Press {
     pub objects: Cache,
     /// Bundles' zips that were asked for before, of all tenants.
     pub zips: Zips,
+    /// Whether tenants may have roots of ceremonies only.
+    pub offline_roots: bool,
+    /// How many tenants need a ceremony.
+    pub ending_roots: EndingRoots,
     memo: Memo,
 }
 
@@ -134,7 +140,7 @@ fn told(record: BuildRecord) -> Result<Outcome, BuildError> {
 
 /// How often a build is prepared again when another changed the tenant in between. Only a second
 /// server on the same store, or a failed commit before this one, can make that happen.
-const ATTEMPTS: usize = 8;
+pub(crate) const ATTEMPTS: usize = 8;
 
 /// A plan with the names and keys that follow from it.
 struct Job {
@@ -219,6 +225,8 @@ impl Press {
             objects,
             zips,
             memo,
+            offline_roots: false,
+            ending_roots: EndingRoots::default(),
         }
     }
 

@@ -1,20 +1,18 @@
 //! Creating and finding tenants.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU64;
 
 use colophon_model::{
     CodePolicy, FileSet, TenantBranch, TenantManifest, TenantSlug, TenantUid, UnixMillis,
 };
 use colophon_store::rows::{
-    FirstCommit, Planted, RefRow, RootsOrigin, SlugOf, TenantHead, TenantRow,
+    EdgeRepo, FirstCommit, Planted, PoolRoot, RefRow, RootsOrigin, SlugOf, TenantHead, TenantRow,
 };
-use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
-use colophon_trust::TenantKeys;
+use colophon_store::{Change, CommitError, PreparedBlob, Store, Table, View};
 
-use crate::feed::{self, FeedError};
+use crate::feed::{FeedError, pool, repo};
 use crate::keys::random_bytes;
-use crate::pipeline::{FilesError, Press, puts, with_manifest};
+use crate::pipeline::{ATTEMPTS, FilesError, Press, puts, with_manifest};
 use crate::projection::{TenantLog, commits, record_objects};
 
 /// Why a tenant, or a token of one, could not be made or found.
@@ -50,6 +48,12 @@ pub enum TenantError {
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes")]
     Random(#[from] getrandom::Error),
+    /// Root keys may not be made on the server, and no ceremony left any.
+    #[error("there is no root left from a ceremony, and `edge.offline_roots` allows no other")]
+    PoolEmpty,
+    /// Other tenants took each root of the pool that was chosen.
+    #[error("too many tenants are made at a time; try again")]
+    RootTaken,
     /// A new token is known already.
     #[error("a token was drawn twice: the source of random bytes is broken")]
     TokenTaken,
@@ -75,16 +79,35 @@ pub fn create(
     slug: &TenantSlug,
     policy: CodePolicy,
 ) -> Result<NewTenant, TenantError> {
-    check_free(&press.store, slug)?;
-    let uid = TenantUid::from_bytes(random_bytes()?);
+    for _ in 0..ATTEMPTS {
+        check_free(&press.store, slug)?;
+        match try_create(press, slug, policy) {
+            Err(TenantError::RootTaken) => {} // another tenant was quicker: take the next root
+            made => return made,
+        }
+    }
+    Err(TenantError::RootTaken)
+}
+
+fn try_create(
+    press: &Press,
+    slug: &TenantSlug,
+    policy: CodePolicy,
+) -> Result<NewTenant, TenantError> {
     let now = press.clock.now();
-    let tenant =
-        TenantRow { uid, slug: slug.clone(), created: now, policy, roots: RootsOrigin::Server };
     let mut change = Change::new();
+    let drawn = pool::draw(&press.store.view()?, now)?;
+    let (uid, roots) = match &drawn {
+        Some((uid, _)) => (*uid, RootsOrigin::Offline),
+        None if press.offline_roots => return Err(TenantError::PoolEmpty),
+        None => (TenantUid::from_bytes(random_bytes()?), RootsOrigin::Server),
+    };
+    let tenant = TenantRow { uid, slug: slug.clone(), created: now, policy, roots };
     change.expect::<TenantRow>(slug, None).put::<TenantRow>(slug, &tenant);
     change.put::<SlugOf>(&uid, &SlugOf { slug: slug.clone() });
-    let root = publish_first(press, &mut change, &tenant, now)?;
-    let head = first_commit(press, &mut change, &tenant)?;
+    let root = drawn.and_then(|(uid, row)| take(&mut change, uid, &row));
+    let (root, edge) = repo::plant(&mut change, &press.keys, &tenant, root)?;
+    let head = first_commit(press, &mut change, &tenant, edge)?;
     change.expect::<TenantHead>(&uid, None).put::<TenantHead>(&uid, &head);
     commit(&press.store, change, slug)?;
     let webhook_secret = press.keys.webhook_secret(uid, WEBHOOK_GENERATION);
@@ -103,6 +126,7 @@ fn check_free(store: &Store, slug: &TenantSlug) -> Result<(), TenantError> {
 /// Writes what must not exist yet.
 fn commit(store: &Store, change: Change, slug: &TenantSlug) -> Result<(), TenantError> {
     store.commit(change).map_err(|error| match error {
+        CommitError::Conflict(at) if at.table == Table::PoolRoot => TenantError::RootTaken,
         CommitError::Conflict(_) => TenantError::Exists(slug.clone()),
         other => other.into(),
     })
@@ -117,23 +141,19 @@ impl From<CommitError> for TenantError {
     }
 }
 
-fn publish_first(
-    press: &Press,
-    change: &mut Change,
-    tenant: &TenantRow,
-    now: UnixMillis,
-) -> Result<Vec<u8>, TenantError> {
-    let keys = TenantKeys::derive(&press.keys.trust_seed(), tenant.uid);
-    let root = colophon_trust::initial_root(&keys, &tenant.slug, now);
-    feed::put_file(change, tenant.uid, "1.root.json", &root)?;
-    feed::publish(change, &keys, tenant.uid, NonZeroU64::MIN, &BTreeMap::new(), now)?;
-    Ok(root)
+/// Takes a root out of the pool; its row stays, so that the uid is never given again.
+fn take(change: &mut Change, uid: TenantUid, row: &PoolRoot) -> Option<(Vec<u8>, UnixMillis)> {
+    let root = row.root.as_ref()?.clone().into_bytes();
+    let taken = PoolRoot { root: None, ..row.clone() };
+    change.expect::<PoolRoot>(&uid, Some(row)).put::<PoolRoot>(&uid, &taken);
+    Some((root, row.expires))
 }
 
 fn first_commit(
     press: &Press,
     change: &mut Change,
     tenant: &TenantRow,
+    edge: EdgeRepo,
 ) -> Result<TenantHead, TenantError> {
     let (uid, slug) = (tenant.uid, &tenant.slug);
     let files = planted(press, slug)?;
@@ -154,7 +174,8 @@ fn first_commit(
     Ok(TenantHead {
         tip: Some(appended.commit),
         next_ordinal: appended.entries.len() as u32,
-        tuf_version: 1,
+        tuf_version: edge.snapshot.version.get(),
+        edge: Some(edge),
         ..TenantHead::default()
     })
 }

@@ -1,5 +1,6 @@
 //! What the server does by itself to keep its store in order: interrupted erasures are finished,
-//! what is expired is purged, garbage is collected, and every blob is read from time to time.
+//! what is expired is purged, garbage is collected, edge metadata is signed anew before it ends, and
+//! every blob is read from time to time.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::app::SharedApp;
 use crate::http::chain;
-use crate::maintenance::{Gc, Job, JobError, Purge, Site};
+use crate::maintenance::{Gc, Job, JobError, Purge, Resign, Site};
 use crate::tasks::TaskError;
 use crate::units::{Size, Span};
 
@@ -36,6 +37,7 @@ impl Upkeep {
         if config.enabled {
             jobs.spawn(repeat(app.clone(), config.purge_every, purge));
             jobs.spawn(repeat(app.clone(), config.gc_every, collect));
+            jobs.spawn(repeat(app.clone(), config.resign_every, resign));
             jobs.spawn(scrub(app.clone(), config.scrub_per_second));
         }
         Self(jobs)
@@ -93,6 +95,22 @@ async fn purge(app: SharedApp) -> bool {
         "purged"
     );
     true
+}
+
+/// Whether it ran.
+async fn resign(app: SharedApp) -> bool {
+    let Some(done) = run(&app, "edge resign", Resign::default()).await else { return false };
+    tracing::info!(
+        tenants = done.tenants,
+        roots = done.roots,
+        targets = done.targets,
+        snapshots = done.snapshots,
+        timestamps = done.timestamps,
+        ending = done.ending.len(),
+        failed = done.failed.len(),
+        "signed edge metadata anew"
+    );
+    done.failed.is_empty()
 }
 
 /// Whether it ran.

@@ -67,15 +67,7 @@ pub enum ZipError {
 impl Zips {
     /// Keeps about `bytes` of zips, and makes `at_a_time` of them with a queue of `waiting`.
     pub fn new(at_a_time: usize, waiting: usize, bytes: u64) -> Self {
-        // One shard: among several, each would be too small for a large zip.
-        let options = OptionsBuilder::new()
-            .shards(1)
-            .estimated_items_capacity(64)
-            .weight_capacity(bytes)
-            .build()
-            .expect("both capacities are given");
-        let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
-        let made = Cache::with_options(options, Length, hasher, lifecycle);
+        let made = cache(bytes);
         Self { made, threads: Tasks::new(at_a_time, waiting) }
     }
 
@@ -99,6 +91,18 @@ impl Zips {
     pub fn forget(&self, tenant: TenantUid) {
         self.made.retain(|(uid, _), _| *uid != tenant);
     }
+}
+
+/// One shard: among several, each would be too small for a large zip.
+fn cache(bytes: u64) -> Cache<(TenantUid, Sha256), Bytes, Length> {
+    let options = OptionsBuilder::new()
+        .shards(1)
+        .estimated_items_capacity(64)
+        .weight_capacity(bytes)
+        .build()
+        .expect("both capacities are given");
+    let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+    Cache::with_options(options, Length, hasher, lifecycle)
 }
 
 /// Makes a zip from its tree. What is not the one that was signed is not given out.

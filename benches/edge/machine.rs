@@ -52,7 +52,13 @@ impl Machine {
     pub(crate) fn new(dir: PathBuf, server: &Server, tenant: &Tenant) -> anyhow::Result<Self> {
         let cache = Cache::new(dir);
         let url = format!("http://{}", server.address);
-        let config = Config { url: url.parse()?, tenant: TENANT.parse()?, token_file: None };
+        let config = Config {
+            url: url.parse()?,
+            tenant: TENANT.parse()?,
+            token_file: None,
+            device: None,
+            name: None,
+        };
         enroll(&cache, config.clone(), &tenant.root)?;
         Ok(Self { cache, config, token: tenant.token.clone() })
     }

@@ -263,7 +263,9 @@ mod tests {
         let cache = Cache::new(dir);
         let (url, tenant) = ("http://localhost".parse().unwrap(), "acme".parse().unwrap());
         std::fs::create_dir_all(dir).unwrap();
-        cache.write_config(&Config { url, tenant, token_file: None }).unwrap();
+        cache
+            .write_config(&Config { url, tenant, token_file: None, device: None, name: None })
+            .unwrap();
         Agent::open(cache, NoNetwork, Platform::current(), UnixMillis::new(0)).unwrap()
     }
 

@@ -20,6 +20,12 @@ pub struct Config {
     /// Where the token is read from when the command line and the environment name none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub token_file: Option<PathBuf>,
+    /// Under which id this machine reports: 32 random hex digits. Without one it does not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub device: Option<String>,
+    /// Under which name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
 }
 
 impl Config {

@@ -282,7 +282,6 @@ impl Error {
             | Self::WhichFlow { .. }
             | Self::Url(_) => Exit::Usage,
             Self::Network { .. } => Exit::Network,
-            Self::Damaged { .. } => Exit::Verification,
             Self::ClockBack { .. } => Exit::Expired,
             Self::Unhealthy { .. } | Self::Refused { .. } => Exit::Activation,
             Self::Nowhere { .. } | Self::NothingBefore { .. } | Self::NotInstalled { .. } => {
@@ -291,6 +290,7 @@ impl Error {
             Self::NotFound { .. } | Self::NoSuchFlow { .. } => Exit::NotFound,
             Self::Auth { .. } => Exit::Auth,
             Self::Attestation(_)
+            | Self::Damaged { .. }
             | Self::HashMismatch { .. }
             | Self::Delivery { .. }
             | Self::Bundle { .. }

@@ -254,8 +254,9 @@ fn refused(path: &str, flaw: impl Into<DeliveryFlaw>) -> Error {
 /// Whether the next way would fail alike, or would throw away what is worth continuing.
 fn ends(via: Via, error: &Error) -> bool {
     match error {
-        Error::Auth { .. } | Error::Disk { .. } => true,
-        Error::Network { source: NetworkError::Busy { .. }, .. } => true,
+        Error::Auth { .. }
+        | Error::Disk { .. }
+        | Error::Network { source: NetworkError::Busy { .. }, .. } => true,
         // What came of a single file is not kept.
         Error::Network { source: NetworkError::Cut { received: 1.., .. }, .. } => via != Via::Blobs,
         _ => false,

@@ -301,7 +301,7 @@ mod tests {
             let entries = fs::read_dir(self.folder()).unwrap();
             let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
             let mut names: Vec<_> =
-                names.filter(|name| name.starts_with("gen-") && !name.ends_with(".tree")).collect();
+                names.filter(|name| name.parse::<Generation>().is_ok()).collect();
             names.sort();
             names
         }

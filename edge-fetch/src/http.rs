@@ -85,6 +85,22 @@ impl HttpTransport {
         })
     }
 
+    /// Sends JSON, and wants no more in answer than that it was taken.
+    pub(crate) fn post(&self, path: &str, json: &[u8]) -> Result<(), Error> {
+        let mut request = self.agent.post(format!("{}/{path}", self.base));
+        request = request.header(header::CONTENT_TYPE, "application/json");
+        if let Some(Token(token)) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let response = request.send(json).map_err(|error| failure(error).at(path))?;
+        match response.status().as_u16() {
+            200..300 => Ok(()),
+            status @ (401 | 403) => Err(Error::Auth { status }),
+            404 => Err(Error::NotFound { path: path.to_owned() }),
+            status => Err(NetworkError::Status(status).at(path)),
+        }
+    }
+
     fn request(&self, path: &str) -> RequestBuilder<WithoutBody> {
         let request = self.agent.get(format!("{}/{path}", self.base));
         match &self.token {

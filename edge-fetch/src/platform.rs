@@ -22,6 +22,16 @@ impl Platform {
         Self::new(std::env::consts::OS, std::env::consts::ARCH)
     }
 
+    /// The operating system.
+    pub fn os(&self) -> &str {
+        &self.os
+    }
+
+    /// The architecture.
+    pub fn arch(&self) -> &str {
+        &self.arch
+    }
+
     /// Whether a bundle runs here. A bundle that names no system or no architecture runs nowhere.
     pub fn runs(&self, facts: &BundleFacts) -> bool {
         facts.os.iter().any(|os| normal_os(os) == self.os)

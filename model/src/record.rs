@@ -156,6 +156,9 @@ pub enum BuildKind {
     },
     /// The flow was deleted. It has neither outputs nor tags.
     Deletion,
+    /// Agents got an older bundle of the flow under a new number. Its other outputs are those of the
+    /// build before, as are its flow and key.
+    Rollback,
 }
 
 impl BuildKind {

@@ -141,11 +141,16 @@ fn text(made: &CreatedTenant, root_out: Option<&Path>) -> String {
         Some(path) => format!("written to {}", path.display()),
         None => format!("later: GET /v1/t/{}/tuf/1.root.json with a token of kind edge", made.slug),
     };
-    let RootsOrigin::Server = made.roots;
+    let roots = match made.roots {
+        RootsOrigin::Server => {
+            "made on this server: whoever holds its master key can sign for the tenant"
+        }
+        RootsOrigin::Offline => "made in a ceremony: this server cannot replace its root",
+    };
     format!(
         "tenant          {}\nuid             {}\ngit             {}\nwebhook secret  {}\n\
          root metadata   {root}\n\
-         root keys       made on this server: whoever holds its master key can sign for the tenant\n\
+         root keys       {roots}\n\
          keep the secret: it goes into the builder's webhook settings and is not shown again",
         made.slug, made.uid, made.git_url, made.webhook_secret
     )

@@ -16,11 +16,19 @@ pub struct Edge {
     pub renders: usize,
     /// Memory for zips that are asked for again and again.
     pub zip_cache: Size,
+    /// Whether a tenant is made only with a root from a ceremony.
+    pub offline_roots: bool,
 }
 
 impl Default for Edge {
     fn default() -> Self {
-        Self { encoders: 2, delta_cache: Size::mib(64), renders: 2, zip_cache: Size::mib(64) }
+        Self {
+            encoders: 2,
+            delta_cache: Size::mib(64),
+            renders: 2,
+            zip_cache: Size::mib(64),
+            offline_roots: false,
+        }
     }
 }
 

@@ -10,9 +10,10 @@ use colophon_store::View;
 use colophon_store::rows::{BundleAlias, TenantRow};
 
 use super::edge_url::{self, Grant};
+use super::evidence::Beside;
 use super::path::Segments;
 use super::representation::{Asked, Described};
-use super::{ApiError, auth, evidence};
+use super::{ApiError, auth};
 use crate::app::{App, SharedApp};
 use crate::tokens::Scope;
 
@@ -24,12 +25,10 @@ pub(super) async fn show(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let beside = (app.clone(), slug.clone(), name.clone(), headers.clone());
-    let beside = move || evidence::beside(&beside.0, &beside.1, &beside.2, &beside.3);
-    if let Some(answer) = app.reads.run(beside).await? {
-        return answer;
-    }
     let reader = app.clone();
+    if let Some(beside) = Beside::named(&name) {
+        return app.reads.run(move || beside.answer(&reader, &slug, &headers)).await?;
+    }
     let grant = grant.ok().map(|Query(grant)| grant);
     let asked = Asked::read(&method, &headers);
     let find =

@@ -10,6 +10,7 @@ use colophon_store::{CommitError, Error as StoreError};
 use colophon_trust::Error as TrustError;
 use serde::Serialize;
 
+use super::edge;
 use crate::feed::FeedError;
 use crate::maintenance::{JobError, OutError};
 use crate::mirror::MirrorError;
@@ -220,7 +221,7 @@ impl From<BuildError> for ApiError {
 }
 
 impl ApiError {
-    fn build(error: &BuildError) -> Self {
+    pub(super) fn build(error: &BuildError) -> Self {
         match error {
             BuildError::Flow(problems) => Self::flow(problems),
             BuildError::Stale { .. } => {
@@ -251,6 +252,10 @@ impl ApiError {
             BuildError::Contended => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "contended", error.to_string())
                     .retry_after(1)
+            }
+            BuildError::NoBundle { .. } => {
+                Self::new(StatusCode::CONFLICT, "no-bundle", error.to_string())
+                    .hint("a build's bundle is kept as long as its tags (`retention.tags`)")
             }
             BuildError::NoFlow { .. } | BuildError::TenantGone => Self::not_found(),
             BuildError::Full(cause) | BuildError::Stopped(cause) => Self::commit(cause),
@@ -320,6 +325,14 @@ impl From<TenantError> for ApiError {
             TenantError::Unknown(_) => Self::not_found(),
             TenantError::Full(cause) | TenantError::Stopped(cause) => Self::commit(cause),
             TenantError::Store(cause) => Self::store(cause),
+            TenantError::PoolEmpty => {
+                Self::new(StatusCode::CONFLICT, "no-offline-root", error.to_string())
+                    .hint("hold a ceremony: `colophon keys request`")
+            }
+            TenantError::RootTaken => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "contended", error.to_string())
+                    .retry_after(1)
+            }
             TenantError::Git(_)
             | TenantError::Feed(_)
             | TenantError::Files(_)
@@ -382,6 +395,8 @@ impl From<JobError> for ApiError {
             JobError::Build(cause) => return Self::build(cause),
             JobError::Rebuild(cause) => return Self::rebuild(cause),
             JobError::Out(cause) => return Self::out(cause),
+            JobError::Rotate(cause) => return edge::refused_key(cause),
+            JobError::Pool(cause) => return edge::refused_root(cause),
             JobError::Unknown(_) => {
                 return Self::new(StatusCode::NOT_FOUND, "not-found", error.to_string());
             }

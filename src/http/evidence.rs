@@ -27,7 +27,7 @@ pub(super) async fn of_flow(
         let flow: FlowId = flow.parse().map_err(|_| ApiError::not_found())?;
         let head = view.get::<FlowHead>(&(uid, flow))?.and_then(|head| head.edge);
         let sha256 = head.ok_or_else(ApiError::not_found)?.output.sha256;
-        document(&view, uid, &sha256, kind(&name)?, ("no-cache", &headers))
+        document(&view, uid, &sha256, kind(&name)?, &headers)
     };
     app.reads.run(load).await?
 }
@@ -43,7 +43,7 @@ pub(super) async fn of_bundle(
         let view = reader.press.store.view()?;
         let uid = auth::path_tenant(&reader, &view, &headers, &slug, Scope::Edge)?.uid;
         let sha256: Sha256 = sha256.parse().map_err(|_| ApiError::not_found())?;
-        document(&view, uid, &sha256, kind(&name)?, ("no-cache", &headers))
+        document(&view, uid, &sha256, kind(&name)?, &headers)
     };
     app.reads.run(load).await?
 }
@@ -70,7 +70,7 @@ fn document(
     uid: TenantUid,
     sha256: &Sha256,
     document: Document,
-    (caching, headers): (&'static str, &HeaderMap),
+    headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let alias = view.get::<BundleAlias>(&(uid, *sha256))?.ok_or_else(ApiError::not_found)?;
     let digest = alias.documents.get(&document).ok_or_else(ApiError::not_found)?;
@@ -78,7 +78,7 @@ fn document(
     let described = [
         (header::CONTENT_TYPE, media_type(document).to_owned()),
         (header::ETAG, tag.clone()),
-        (header::CACHE_CONTROL, caching.to_owned()),
+        (header::CACHE_CONTROL, "no-cache".to_owned()),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
     ];
     if etag::is_known(headers, &tag) {
@@ -93,19 +93,35 @@ const MINISIG: &str = ".minisig";
 /// The list of checksums among the bundles.
 const CHECKSUMS: &str = "SHA256SUMS";
 
-/// What stands beside the zips below `targets/`: a signature for minisign by the zip's name and
-/// `.minisig`, and the checksums of all current ones. `None` for any other name.
-pub(super) fn beside(
-    app: &App,
-    slug: &str,
-    name: &str,
-    headers: &HeaderMap,
-) -> Option<Result<Response, ApiError>> {
-    if name == CHECKSUMS {
-        return Some(checksums(app, slug, headers));
+/// What stands beside the zips below `targets/`.
+pub(super) enum Beside {
+    /// The checksums of all current zips.
+    Checksums,
+    /// The signature for minisign of the zip with this name.
+    Minisig(String),
+}
+
+impl Beside {
+    /// What has this name; `None` for a zip's.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        if name == CHECKSUMS {
+            return Some(Self::Checksums);
+        }
+        name.strip_suffix(MINISIG).map(|zip| Self::Minisig(zip.to_owned()))
     }
-    let zip = name.strip_suffix(MINISIG)?;
-    Some(minisig(app, slug, zip, headers))
+
+    /// Its text, for a token of the tenant.
+    pub(super) fn answer(
+        &self,
+        app: &App,
+        slug: &str,
+        headers: &HeaderMap,
+    ) -> Result<Response, ApiError> {
+        match self {
+            Self::Checksums => checksums(app, slug, headers),
+            Self::Minisig(zip) => minisig(app, slug, zip, headers),
+        }
+    }
 }
 
 fn minisig(app: &App, slug: &str, zip: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
@@ -115,7 +131,7 @@ fn minisig(app: &App, slug: &str, zip: &str, headers: &HeaderMap) -> Result<Resp
     let sha256: Sha256 = sha256.parse().map_err(|_| ApiError::not_found())?;
     let alias = view.get::<BundleAlias>(&(uid, sha256))?;
     alias.filter(|alias| alias.name == target).ok_or_else(ApiError::not_found)?;
-    document(&view, uid, &sha256, Document::Minisig, ("no-cache", headers))
+    document(&view, uid, &sha256, Document::Minisig, headers)
 }
 
 /// The current bundles as `sha256sum -c` reads them, by their names below `targets/`.

@@ -15,6 +15,8 @@ pub(super) struct Health {
     version: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     gate: Option<Missing>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// A gate that is required and cannot run.
@@ -45,6 +47,12 @@ pub(super) async fn ready(State(app): State<SharedApp>) -> (StatusCode, Json<Hea
         let warm = app.clone();
         std::thread::spawn(move || warm.press.gates.warm_up());
     }
+    if let ending @ 1.. = app.press.ending_roots.get() {
+        health.warnings.push(format!(
+            "{ending} tenants have roots that only a ceremony can renew, with less than half of their \
+             life left: `colophon edge status`"
+        ));
+    }
     let mut code =
         if matches!(room, Room::There) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     if let (Room::There, Err((gate, reason))) = (room, app.press.gates.ready()) {
@@ -66,5 +74,13 @@ fn look(app: &App) -> (Room, Json<Health>) {
         Err(CommitError::Full { .. }) => (Room::Full, "full"),
         Err(_) => (Room::Stopped, "the store has stopped; restart the server"),
     };
-    (room, Json(Health { status, version: env!("CARGO_PKG_VERSION"), gate: None }))
+    (
+        room,
+        Json(Health {
+            status,
+            version: env!("CARGO_PKG_VERSION"),
+            gate: None,
+            warnings: Vec::new(),
+        }),
+    )
 }

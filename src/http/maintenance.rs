@@ -27,8 +27,6 @@ use crate::app::SharedApp;
 use crate::maintenance::{Erase, Job, Line, Site};
 use crate::tasks::{Place, TaskError};
 
-/// Largest request of this kind, in bytes.
-const BODY_LIMIT: usize = 16 * 1024;
 /// Lines that may wait for a slow reader; steps beyond are left out.
 const LINES_AHEAD: usize = 16;
 /// How long a job waits for another to end: many of the server's own take no longer.
@@ -43,7 +41,7 @@ pub(super) async fn run<J: Job>(
     body: Body,
 ) -> Result<Response, ApiError> {
     auth::check_operator(&app, &headers)?;
-    let body = read_body(body, BODY_LIMIT).await?;
+    let body = read_body(body, J::MAX_REQUEST).await?;
     let options: &[u8] = if body.is_empty() { b"{}" } else { &body };
     let job: J = serde_json::from_slice(options)
         .map_err(|e| ApiError::bad_request("invalid-request", e.to_string()))?;

@@ -8,11 +8,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
 use super::{
-    ApiError, blobs, branches, builds, bundles, evidence, flows, git, health, maintenance,
-    metadata, mirrors, operator, schema, tenants, transfer,
+    ApiError, agents, blobs, branches, builds, bundles, edge, evidence, flows, git, health,
+    maintenance, metadata, mirrors, operator, schema, tenants, transfer,
 };
 use crate::app::SharedApp;
-use crate::maintenance::{Backup, Fsck, Gc, GitBundle, GitExport, GitRebuild, Purge, Recompile};
+use crate::maintenance::{
+    Archive, Backup, Fsck, Gc, GitBundle, GitExport, GitRebuild, ImportRoots, Purge, Recompile,
+    RequestRoots, Resign, Rollback, Rotate,
+};
 
 /// The service. Bodies are bounded by the handlers that read them.
 pub fn router(app: SharedApp) -> Router {
@@ -33,6 +36,12 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/maintenance/purge", post(maintenance::run::<Purge>))
         .route("/v1/maintenance/backup", post(maintenance::run::<Backup>))
         .route("/v1/maintenance/rebuild", post(maintenance::run::<Recompile>))
+        .route("/v1/maintenance/edge/resign", post(maintenance::run::<Resign>))
+        .route("/v1/maintenance/edge/rotate", post(maintenance::run::<Rotate>))
+        .route("/v1/maintenance/edge/rollback", post(maintenance::run::<Rollback>))
+        .route("/v1/maintenance/edge/archive", post(maintenance::run::<Archive>))
+        .route("/v1/maintenance/keys/request", post(maintenance::run::<RequestRoots>))
+        .route("/v1/maintenance/keys/import", post(maintenance::run::<ImportRoots>))
         .route("/v1/maintenance/git/rebuild", post(maintenance::run::<GitRebuild>))
         .route("/v1/maintenance/git/export", post(maintenance::run::<GitExport>))
         .route("/v1/maintenance/git/bundle", post(maintenance::run::<GitBundle>))
@@ -45,6 +54,7 @@ pub fn router(app: SharedApp) -> Router {
             get(mirrors::show).put(mirrors::set).delete(mirrors::clear),
         )
         .route("/v1/tenants/{slug}/mirror/retry", post(mirrors::retry))
+        .route("/v1/edge", get(edge::list))
         .route("/v1/mirrors", get(mirrors::list))
         .route("/v1/t/{slug}/flows", get(flows::list))
         .route("/v1/t/{slug}/flows/{flow}", delete(flows::delete))
@@ -54,6 +64,8 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/t/{slug}/delta/{pair}", get(transfer::delta))
         .route("/v1/t/{slug}/manifest.json", get(metadata::tenant_manifest))
         .route("/v1/t/{slug}/edge/{flow}/manifest.json", get(metadata::edge_manifest))
+        .route("/v1/t/{slug}/edge/report", post(agents::report))
+        .route("/v1/t/{slug}/edge/agents", get(agents::list))
         .route("/v1/t/{slug}/edge/{flow}/{document}", get(evidence::of_flow))
         .route("/v1/t/{slug}/bundles/{sha256}/{document}", get(evidence::of_bundle))
         .route("/v1/t/{slug}/tuf/{file}", get(metadata::tuf))

@@ -77,14 +77,14 @@ pub(super) fn assemble(
     let mut change = Change::new();
     let records = commit(press, view, &mut change, &branch, &members)?;
     put_blobs(view, &mut change, &members)?;
-    let tuf_version = if members.iter().any(|member| member.moves_edge(&branch)) {
+    let signed = if members.iter().any(|member| member.moves_edge(&branch)) {
         branch.publish(press, &mut change, now)?
     } else {
-        branch.before.tuf_version
+        None
     };
     put_rows(&mut change, &branch, &members, &records);
     let appended = &records.appended;
-    let mut after = branch.after(members.len() as u64, appended, tuf_version);
+    let mut after = branch.after(members.len() as u64, appended, signed);
     if cause == Cause::Delivery {
         for target in entries.iter().flat_map(|entry| entry.job.plan.targets()) {
             quota::charge(&mut change, tenant.uid, &mut after, *target, branch.stamp.time());
@@ -226,6 +226,7 @@ impl<'a> Member<'a> {
                 manifest: bundle.manifest.clone(),
             }),
             edge_seq: edge.map_or(0, |edge| edge.seq).max(self.edge_seq_before()),
+            min_seq: self.previous.as_ref().and_then(|head| head.min_seq),
         }
     }
 

@@ -1,20 +1,18 @@
 //! A tenant's branch on its way from one commit to the next.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU64;
 
 use colophon_gitbridge::{Appended, Change as GitChange, Signer};
 use colophon_model::{
     Artifact, ArtifactPath, BuildTag, FlowId, Stamp, Target, TenantBranch, TenantManifest,
     TenantUid, UnixMillis,
 };
-use colophon_store::rows::{FlowHead, RefRow, TenantHead, TenantRow};
+use colophon_store::rows::{EdgeRepo, FlowHead, RefRow, TenantHead, TenantRow};
 use colophon_store::{Change, View};
-use colophon_trust::TenantKeys;
 
 use super::files::{manifest_path, put};
 use super::{BuildError, Press};
-use crate::feed;
+use crate::feed::repo::Repo;
 use crate::projection::commits::{self, BuildCommit};
 use crate::projection::{TenantLog, record_objects};
 
@@ -97,29 +95,39 @@ impl<'a> Branch<'a> {
         Ok(appended)
     }
 
-    /// New TUF metadata over the bundles that the flows have now; returns its version.
+    /// New TUF metadata over the bundles that the flows have now. None of an archived tenant: it stays
+    /// archived, and what is built meanwhile is published when it is restored.
     pub(super) fn publish(
         &self,
         press: &Press,
         change: &mut Change,
         now: UnixMillis,
-    ) -> Result<u64, BuildError> {
-        let bundles = self.flows.values().filter_map(|head| head.edge.as_ref());
-        let version = NonZeroU64::MIN.saturating_add(self.before.tuf_version);
-        let keys = TenantKeys::derive(&press.keys.trust_seed(), self.uid());
-        feed::publish(change, &keys, self.uid(), version, &feed::targets(bundles), now)?;
-        Ok(version.get())
+    ) -> Result<Option<EdgeRepo>, BuildError> {
+        let mut repo = Repo::of(&press.keys, self.tenant, &self.before, now);
+        if repo.state.archived {
+            return Ok(None);
+        }
+        repo.sign_all(change, self.flows.values())?;
+        Ok(Some(repo.state))
     }
 
-    /// The tenant's head after the commit, with so many builds more.
-    pub(super) fn after(&self, builds: u64, appended: &Appended, tuf_version: u64) -> TenantHead {
+    /// The tenant's head after the commit, with so many builds more, and what was signed if anything
+    /// was.
+    pub(super) fn after(
+        &self,
+        builds: u64,
+        appended: &Appended,
+        signed: Option<EdgeRepo>,
+    ) -> TenantHead {
+        let snapshot = signed.map(|edge| edge.snapshot.version.get());
         TenantHead {
             builds: self.before.builds + builds,
             stamp: Some(self.stamp),
             tip: Some(appended.commit),
             next_ordinal: self.before.next_ordinal + appended.entries.len() as u32,
-            tuf_version,
+            tuf_version: snapshot.unwrap_or(self.before.tuf_version),
             quota: self.before.quota.clone(),
+            edge: signed.or(self.before.edge),
         }
     }
 

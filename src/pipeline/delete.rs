@@ -66,12 +66,12 @@ fn deletion(
     record.commit = appended.commit;
     record.manifest = Some(manifest.digest());
     record.signatures.clone_from(&appended.signatures);
-    let tuf_version = match head.edge {
+    let signed = match head.edge {
         Some(_) => branch.publish(press, &mut change, now)?,
-        None => branch.before.tuf_version,
+        None => None,
     };
     put_rows(&mut change, uid, &head, &record);
-    branch.put_head(&mut change, &branch.after(1, &appended, tuf_version));
+    branch.put_head(&mut change, &branch.after(1, &appended, signed));
     outbox::refs_changed(&mut change, view, uid, branch.stamp.time())?;
     Ok((change, record))
 }

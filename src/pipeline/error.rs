@@ -32,6 +32,17 @@ pub enum BuildError {
         /// The flow.
         flow: FlowId,
     },
+    /// The flow has no such bundle to go back to, or no longer.
+    #[error(
+        "flow `{flow}` has no bundle {}to go back to, or no longer",
+        .seq.map_or_else(String::new, |seq| format!("{seq} "))
+    )]
+    NoBundle {
+        /// The flow.
+        flow: FlowId,
+        /// The bundle that was asked for.
+        seq: Option<u64>,
+    },
     /// The flow was deleted, and the delivery does not come after that.
     #[error("flow `{flow}` was deleted, and this delivery is from before that")]
     Deleted {

@@ -94,7 +94,9 @@ impl<'a> BuildCommit<'a> {
         let tag = |tag: &BuildTag| {
             let subject = match self.kind {
                 BuildKind::Rebuild { of, .. } => format!("rebuild of {}", flows(of)),
-                BuildKind::Delivery | BuildKind::Deletion => format!("build {}", self.id),
+                BuildKind::Delivery | BuildKind::Deletion | BuildKind::Rollback => {
+                    format!("build {}", self.id)
+                }
             };
             let message = Message::new(subject, Vec::new())?;
             Ok(NewTag { name: TagName::new(tag.to_string())?, message })
@@ -107,6 +109,9 @@ impl<'a> BuildCommit<'a> {
             BuildKind::Delivery => (format!("feat(flow): build {}", self.flow), self.about_flow()),
             BuildKind::Deletion => {
                 (format!("chore(flow): delete {}", self.flow), self.about_flow())
+            }
+            BuildKind::Rollback => {
+                (format!("revert(flow): edge bundle of {}", self.flow), self.about_flow())
             }
             BuildKind::Rebuild { of, .. } => {
                 (format!("chore(flow): rebuild {}", flows(of)), vec![("Flows", of.to_string())])

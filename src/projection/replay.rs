@@ -130,7 +130,7 @@ impl<'a> Replay<'a> {
         for record in records {
             let previous = match record.kind {
                 BuildKind::Deletion => self.flows.remove(&record.flow),
-                BuildKind::Delivery | BuildKind::Rebuild { .. } => {
+                BuildKind::Delivery | BuildKind::Rebuild { .. } | BuildKind::Rollback => {
                     self.flows.insert(record.flow.clone(), commits::flow_manifest(record))
                 }
             };

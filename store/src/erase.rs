@@ -22,7 +22,7 @@ use crate::rows::{SlugOf, TenantHead, TenantRow, TokenRow};
 use crate::{Change, CommitError, Error, KeyRange, Order, Pace, Store, Table, View};
 
 /// Tables whose keys begin with a tenant's uid.
-const TENANT_TABLES: [Table; 24] = [
+const TENANT_TABLES: [Table; 25] = [
     Table::Slug,
     Table::TenantHead,
     Table::Planted,
@@ -44,6 +44,7 @@ const TENANT_TABLES: [Table; 24] = [
     Table::BundleAlias,
     Table::BundleTree,
     Table::QuotaStamp,
+    Table::Agent,
     Table::Mirror,
     Table::MirrorState,
     Table::MirrorTag,
@@ -310,6 +311,7 @@ mod tests {
             (Table::Sequence, "not of a tenant"),
             (Table::Erasure, "names no tenant at the end"),
             (Table::RetiredSlug, "a digest that keeps the name taken"),
+            (Table::PoolRoot, "a used uid keeps the root from being taken twice"),
             (Table::Tenant, "in the first transaction"),
             (Table::Token, "by the row's tenant"),
         ];

@@ -8,7 +8,10 @@ use colophon_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::rows::{BuildNumber, BundleAlias, FlowHead, QuotaStamp, RefRow, TenantHead, TufFile};
+use crate::rows::{
+    BuildNumber, BundleAlias, EdgeRepo, FlowHead, QuotaStamp, RefRow, SignedFile, TenantHead,
+    TufFile,
+};
 use crate::{Change, CommitError, Error, Store, View, outbox};
 
 /// Versions of a tenant's TUF metadata that are kept for agents that have just read an older
@@ -174,10 +177,19 @@ impl<'a> Plan<'a> {
     }
 
     fn tuf_files(&mut self, head: &TenantHead) -> Result<(), Error> {
-        let oldest = head.tuf_version.saturating_sub(TUF_VERSIONS);
+        let of = |file: fn(&EdgeRepo) -> SignedFile| {
+            let newest = head.edge.as_ref().map_or(head.tuf_version, |e| file(e).version.get());
+            newest.saturating_sub(TUF_VERSIONS)
+        };
+        let (targets, snapshot) = (of(|edge| edge.targets), of(|edge| edge.snapshot));
         for row in self.view.scan::<TufFile>(&self.uid) {
             let (key, _) = row?;
-            if superseded(&key.1).is_some_and(|version| version < oldest) && self.has_room() {
+            let superseded = match replaced(&key.1) {
+                Some((version, "targets.json")) => version < targets,
+                Some((version, _)) => version < snapshot,
+                None => false,
+            };
+            if superseded && self.has_room() {
                 self.change.delete::<TufFile>(&key);
                 self.found.tuf_files += 1;
             }
@@ -203,9 +215,9 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The version of a file that a newer one replaces. Roots are never replaced.
-fn superseded(name: &str) -> Option<u64> {
+/// Version and rest of the name of a file that a newer one replaces. Roots are never replaced.
+fn replaced(name: &str) -> Option<(u64, &str)> {
     let (version, role) = name.split_once('.')?;
-    let replaced = matches!(role, "targets.json" | "snapshot.json");
-    version.parse().ok().filter(|_| replaced)
+    let version = version.parse().ok()?;
+    matches!(role, "targets.json" | "snapshot.json").then_some((version, role))
 }

@@ -10,13 +10,15 @@ use crate::damage::Quarantined;
 use crate::erase::{Erasure, RetiredSlug};
 use crate::{InvalidRow, Row, Table};
 
+mod agent;
 mod edge;
 mod flow;
 mod git;
 mod mirror;
 mod tenant;
 
-pub use edge::{BundleAlias, BundleTree, Document, TufFile};
+pub use agent::{AgentFlow, AgentFlowState, AgentRow};
+pub use edge::{BundleAlias, BundleTree, Document, EdgeRepo, PoolRoot, SignedFile, TufFile};
 pub use flow::{BuildNumber, EdgeHead, FlowClaim, FlowGone, FlowHead, FlowOwner, SeenPlan};
 pub use git::{GitOid, RefRow};
 pub(crate) use git::{RefChanges, blob_of_log_entry};
@@ -82,7 +84,9 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::TufFile => row::<TufFile>(key, value),
         Table::BundleAlias => row::<BundleAlias>(key, value),
         Table::BundleTree => row::<BundleTree>(key, value),
+        Table::PoolRoot => row::<PoolRoot>(key, value),
         Table::QuotaStamp => row::<QuotaStamp>(key, value),
+        Table::Agent => row::<AgentRow>(key, value),
         Table::Mirror => row::<MirrorRow>(key, value),
         Table::MirrorState => row::<MirrorState>(key, value),
         Table::MirrorTag => row::<MirrorTag>(key, value),

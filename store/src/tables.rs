@@ -88,6 +88,8 @@ tables! {
     BundleAlias = "bundle-alias-2",
     /// (uid, digest of a tree) → nothing: the tree is that of a bundle.
     BundleTree = "bundle-tree-1",
+    /// Tenant uid → a root from a ceremony, for the tenant that will take it.
+    PoolRoot = "pool-root-1",
     /// (uid, target, count) → when that build was made.
     QuotaStamp = "quota-stamp-1",
     /// Tenant uid → its upstream repository.
@@ -96,6 +98,8 @@ tables! {
     MirrorState = "mirror-state-1",
     /// (uid, full ref name) → a tag that was pushed to the upstream.
     MirrorTag = "mirror-tag-1",
+    /// (uid, device) → what an agent reported last.
+    Agent = "agent-1",
     /// (uid, effect) → work that follows a commit and is not done.
     Outbox = "outbox-1",
 }

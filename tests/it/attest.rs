@@ -23,21 +23,21 @@ impl Served {
         let edge = server.build(&tenant, ORDER_INTAKE).json()["outputs"][1]["edge"].clone();
         let text = |name: &str| edge[name].as_str().unwrap().to_owned();
         let zip = format!("{}.{}", text("edge_sha256"), text("target"));
-        let served = Self { server, tenant, edge, zip };
-        served.save(&format!("targets/{}", served.zip), &served.zip);
-        for file in ["SHA256SUMS", &format!("{}.minisig", served.zip)] {
-            served.save(&format!("targets/{file}"), file);
+        let all = Self { server, tenant, edge, zip };
+        all.save(&format!("targets/{}", all.zip), &all.zip);
+        for file in ["SHA256SUMS", &format!("{}.minisig", all.zip)] {
+            all.save(&format!("targets/{file}"), file);
         }
-        served.save("edge/order_intake/provenance.json", "provenance.json");
-        served.save("edge/order_intake/sbom.json", "sbom.json");
+        all.save("edge/order_intake/provenance.json", "provenance.json");
+        all.save("edge/order_intake/sbom.json", "sbom.json");
         for file in ["ed25519.pem", "p256.pem", "minisign.pub"] {
-            let key = served.server.get(&format!("/v1/keys/attestation/{file}"), &[]);
+            let key = all.server.get(&format!("/v1/keys/attestation/{file}"), &[]);
             assert_eq!(key.status, 200);
-            std::fs::write(served.path(file), key.bytes).unwrap();
+            std::fs::write(all.path(file), key.bytes).unwrap();
         }
-        let keys = served.server.get("/v1/keys/attestation", &[]);
-        std::fs::write(served.path("keys.json"), keys.bytes).unwrap();
-        served
+        let keys = all.server.get("/v1/keys/attestation", &[]);
+        std::fs::write(all.path("keys.json"), keys.bytes).unwrap();
+        all
     }
 
     fn get(&self, path: &str) -> Vec<u8> {

@@ -11,7 +11,7 @@ use std::fmt;
 use colophon_model::Sha256;
 use data_encoding::BASE64;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{DecodePublicKey as _, EncodePublicKey as _};
+use ed25519_dalek::pkcs8::{DecodePublicKey as _, EncodePublicKey};
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use hkdf::Hkdf;
 use p256::ecdsa;
@@ -38,13 +38,7 @@ impl AttestationKeys {
     /// the curve's group.
     pub fn derive(seed: &Seed) -> Self {
         let hkdf = Hkdf::<sha2::Sha256>::new(Some(b"colophon attest v1"), seed.as_bytes());
-        let p256 = (0..=u8::MAX)
-            .find_map(|n| {
-                let secret = expand(&hkdf, &format!("p256/{n}"));
-                ecdsa::SigningKey::from_slice(&secret).ok()
-            })
-            .expect("each of 256 draws fails with a chance of 2^-32");
-        Self { ed25519: SigningKey::from_bytes(&expand(&hkdf, "ed25519")), p256 }
+        Self { ed25519: SigningKey::from_bytes(&expand(&hkdf, "ed25519")), p256: scalar(&hkdf) }
     }
 
     /// The halves that everyone may know: Ed25519, then P-256.
@@ -72,6 +66,11 @@ impl AttestationKeys {
     }
 }
 
+fn scalar(hkdf: &Hkdf<sha2::Sha256>) -> ecdsa::SigningKey {
+    let draw = |n: u8| ecdsa::SigningKey::from_slice(&expand(hkdf, &format!("p256/{n}"))).ok();
+    (0..=u8::MAX).find_map(draw).expect("each of 256 draws fails with a chance of 2^-32")
+}
+
 fn expand(hkdf: &Hkdf<sha2::Sha256>, label: &str) -> [u8; 32] {
     let mut secret = [0; 32];
     hkdf.expand(label.as_bytes(), &mut secret).expect("HKDF-SHA256 gives up to 8,160 bytes");
@@ -82,6 +81,10 @@ impl fmt::Debug for AttestationKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AttestationKeys(..)")
     }
+}
+
+fn pem(key: &impl EncodePublicKey) -> String {
+    key.to_public_key_pem(LineEnding::LF).expect("a key that was read or made has an encoding")
 }
 
 /// A key to verify attestations with.
@@ -116,11 +119,10 @@ impl PublicKey {
 
     /// The key as `openssl` reads it.
     pub fn to_pem(&self) -> String {
-        let pem = match self {
-            Self::Ed25519(key) => key.to_public_key_pem(LineEnding::LF),
-            Self::P256(key) => key.to_public_key_pem(LineEnding::LF),
-        };
-        pem.expect("a key that was read or made has an encoding")
+        match self {
+            Self::Ed25519(key) => pem(key),
+            Self::P256(key) => pem(key),
+        }
     }
 
     /// The id under which envelopes name it: as in TUF 1.0 §4.2, the SHA-256 of the key object's

@@ -14,12 +14,13 @@ use serde_json::Value;
 
 use crate::envelope::{Document, check_expiry};
 use crate::limits::MAX_ROOT_UPDATES;
-use crate::metadata::{Body, MetaFile, Root, Signed, Snapshot, Targets, Timestamp};
+use crate::metadata::{Body, MetaFile, Root, Signed, Snapshot, Status, Targets, Timestamp};
 use crate::{Error, FactsSchema, Role, TargetFile, TargetName};
 
 /// Roots, from the pinned one to the newest.
 #[derive(Debug)]
 pub struct RootChain {
+    tenant: TenantSlug,
     root: Signed<Root>,
     followed: u32,
     reset: bool,
@@ -34,8 +35,8 @@ impl RootChain {
     pub fn pinned(bytes: &[u8], tenant: &TenantSlug) -> Result<Self, Error> {
         let root = Document::<Root>::parse(bytes)?;
         root.verify_root(&root.signed.body)?;
-        let chain = Self { root: root.signed, followed: 0, reset: false };
-        chain.check_tenant(tenant)?;
+        let chain = Self { tenant: tenant.clone(), root: root.signed, followed: 0, reset: false };
+        chain.check_tenant()?;
         Ok(chain)
     }
 
@@ -54,9 +55,7 @@ impl RootChain {
             return Err(Error::TooManyRoots);
         }
         let next = Document::<Root>::parse(bytes)?;
-        next.verify_root(&self.root.body)?;
-        next.verify_root(&next.signed.body)?;
-        check_version(&next.signed, self.root.version.saturating_add(1))?;
+        next.check_follows(&self.root)?;
         self.check_same_tenant(&next.signed.body)?;
         self.reset |= rotated(&self.root.body, &next.signed.body);
         self.root = next.signed;
@@ -77,20 +76,24 @@ impl RootChain {
     /// [`Error::Expired`] when the newest root is not valid at `now` any more.
     pub fn finish(self, now: UnixMillis) -> Result<TrustedRoot, Error> {
         check_expiry(Role::Root, self.root.expires, now)?;
-        Ok(TrustedRoot { root: self.root })
+        Ok(TrustedRoot { tenant: self.tenant, root: self.root })
     }
 
-    /// Where the root keys were made; [`crate::SERVER_ROOTS`] when on the server.
+    /// Where the root keys were made; [`crate::SERVER_ROOTS`] when on the server,
+    /// [`crate::OFFLINE_ROOTS`] when in a ceremony.
     pub fn made_on(&self) -> &str {
         &self.root.body.made_on
     }
 
-    fn check_tenant(&self, expected: &TenantSlug) -> Result<(), Error> {
-        let found = &self.root.body.tenant;
-        if found == expected {
-            return Ok(());
+    /// A root of a ceremony has no slug: there the pinned bytes and the uid say whose it is, and later
+    /// the slug of every bundle.
+    fn check_tenant(&self) -> Result<(), Error> {
+        match &self.root.body.tenant {
+            Some(found) if *found != self.tenant => {
+                Err(Error::WrongTenant { expected: self.tenant.clone(), found: found.clone() })
+            }
+            _ => Ok(()),
         }
-        Err(Error::WrongTenant { expected: expected.clone(), found: found.clone() })
     }
 
     /// A tenant is its slug and its uid: a slug that was given away again is another tenant.
@@ -99,13 +102,8 @@ impl RootChain {
         if (&body.tenant, body.uid) == (&next.tenant, next.uid) {
             return Ok(());
         }
-        Err(Error::WrongTenant { expected: body.tenant.clone(), found: next.tenant.clone() })
-    }
-}
-
-impl Document<Root> {
-    fn verify_root(&self, by: &Root) -> Result<(), Error> {
-        self.verify(&by.keys, &by.roles.root)
+        let found = next.tenant.clone().unwrap_or_else(|| self.tenant.clone());
+        Err(Error::WrongTenant { expected: self.tenant.clone(), found })
     }
 }
 
@@ -121,6 +119,7 @@ fn rotated(old: &Root, new: &Root) -> bool {
 /// The newest root, valid now.
 #[derive(Debug, Clone)]
 pub struct TrustedRoot {
+    tenant: TenantSlug,
     root: Signed<Root>,
 }
 
@@ -267,8 +266,13 @@ impl TrustedSnapshot {
     /// As for the other files, and [`Error::WrongTenant`] and [`Error::Misnamed`].
     pub fn targets(&self, bytes: &[u8], now: UnixMillis) -> Result<TrustedTargets, Error> {
         let document = self.root.announced::<Targets<Value>>(bytes, &self.targets, now)?;
-        let mut trusted =
-            TrustedTargets { bundles: BTreeMap::new(), unknown: Vec::new(), bytes: bytes.to_vec() };
+        let archived = document.signed.body.status.as_ref().is_some_and(Status::is_archived);
+        let mut trusted = TrustedTargets {
+            archived,
+            bundles: BTreeMap::new(),
+            unknown: Vec::new(),
+            bytes: bytes.to_vec(),
+        };
         for (name, json) in document.signed.body.targets {
             match known(&name, json)? {
                 None => trusted.unknown.push(name),
@@ -282,7 +286,7 @@ impl TrustedSnapshot {
     }
 
     fn check_bundle(&self, name: &TargetName, file: &TargetFile) -> Result<(), Error> {
-        let expected = &self.root.root.body.tenant;
+        let expected = &self.root.tenant;
         if file.custom.slug != *expected {
             let (expected, found) = (expected.clone(), file.custom.slug.clone());
             return Err(Error::WrongTenant { expected, found });
@@ -307,6 +311,7 @@ fn known(name: &str, json: Value) -> Result<Option<(TargetName, TargetFile)>, Er
 /// The tenant's bundles.
 #[derive(Debug)]
 pub struct TrustedTargets {
+    archived: bool,
     bundles: BTreeMap<TargetName, TargetFile>,
     unknown: Vec<String>,
     bytes: Vec<u8>,
@@ -317,6 +322,11 @@ impl TrustedTargets {
     /// [`TargetFile::check_limits`].
     pub const fn bundles(&self) -> &BTreeMap<TargetName, TargetFile> {
         &self.bundles
+    }
+
+    /// Whether the tenant is archived: its flows are to be taken away. There are no bundles then.
+    pub const fn is_archived(&self) -> bool {
+        self.archived
     }
 
     /// Names of targets of a kind that this program does not know.

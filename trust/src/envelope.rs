@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use colophon_model::UnixMillis;
-use ed25519_dalek::Signature;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -70,7 +69,7 @@ impl<T: Body> Document<T> {
         keys: &BTreeMap<KeyId, Key>,
         grant: &RoleKeys,
     ) -> Result<(), Error> {
-        let valid: BTreeSet<[u8; 32]> =
+        let valid: BTreeSet<Vec<u8>> =
             grant.keyids.iter().filter_map(|id| self.signer(id, keys.get(id)?)).collect();
         if valid.len() >= grant.threshold.get() as usize {
             return Ok(());
@@ -79,14 +78,10 @@ impl<T: Body> Document<T> {
         Err(Error::Threshold { role: T::ROLE, valid, needed })
     }
 
-    /// The public key behind `id`, when it signed this document. `verify_strict` refuses weak keys
-    /// and signatures that can be changed without the secret.
-    fn signer(&self, id: &KeyId, key: &Key) -> Option<[u8; 32]> {
-        let key = key.verifying_key()?;
-        let mut signature = [0; 64];
-        hex::decode_to_slice(self.signatures.get(id)?, &mut signature).ok()?;
-        key.verify_strict(&self.message, &Signature::from_bytes(&signature)).ok()?;
-        Some(key.to_bytes())
+    /// The public key behind `id`, when it signed this document.
+    fn signer(&self, id: &KeyId, key: &Key) -> Option<Vec<u8>> {
+        let signature = self.signatures.get(id)?;
+        if key.verifies(&self.message, signature) { key.material() } else { None }
     }
 
     /// Checks that the document is valid at `now`.

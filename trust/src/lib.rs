@@ -10,6 +10,7 @@
 pub mod attest;
 mod bundle;
 mod canonical;
+mod ceremony;
 mod client;
 mod contents;
 pub mod delta;
@@ -21,12 +22,15 @@ pub mod limits;
 mod metadata;
 pub mod minisign;
 mod publish;
+mod root;
 pub mod sshsig;
 
 pub use bundle::{BundleFacts, Channel, FactsSchema, InvalidTargetName, TargetFile, TargetName};
+pub use ceremony::{CeremonyError, OfflineRoot, RootRequest};
 pub use client::{RootChain, TrustedRoot, TrustedSnapshot, TrustedTargets, TrustedTimestamp};
 pub use contents::{ContentFlaw, Contents};
 pub use error::Error;
-pub use keys::{Seed, TenantKeys};
+pub use keys::{Generations, OnlineKeys, OnlinePublic, Seed, TenantKeys};
 pub use metadata::Role;
-pub use publish::{Published, SERVER_ROOTS, initial_root, publish};
+pub use publish::{Listing, Published, Versions, publish, sign_all, sign_snapshot, sign_timestamp};
+pub use root::{OFFLINE_ROOTS, SERVER_ROOTS, initial_root, next_root};

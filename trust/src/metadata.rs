@@ -7,6 +7,8 @@ use std::num::{NonZeroU32, NonZeroU64};
 
 use colophon_model::{Sha256, TenantSlug, TenantUid, UnixMillis};
 use ed25519_dalek::VerifyingKey;
+use p256::ecdsa::signature::Verifier as _;
+use p256::pkcs8::DecodePublicKey as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
@@ -78,8 +80,9 @@ pub(crate) struct Root {
     pub(crate) roles: Grants,
     #[serde(rename = "x-colophon-roots")]
     pub(crate) made_on: String,
-    #[serde(rename = "x-colophon-tenant")]
-    pub(crate) tenant: TenantSlug,
+    /// None in a root that was made before the tenant had a name.
+    #[serde(rename = "x-colophon-tenant", skip_serializing_if = "Option::is_none", default)]
+    pub(crate) tenant: Option<TenantSlug>,
     #[serde(rename = "x-colophon-uid")]
     pub(crate) uid: TenantUid,
 }
@@ -127,6 +130,27 @@ pub(crate) struct TimestampMeta {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Targets<E> {
     pub(crate) targets: BTreeMap<String, E>,
+    /// What holds for the whole tenant, if it is not in use as usual.
+    #[serde(rename = "x-colophon-status", skip_serializing_if = "Option::is_none", default)]
+    pub(crate) status: Option<Status>,
+}
+
+/// A word about the tenant. Those that this program does not know are for newer agents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Status(String);
+
+impl Status {
+    const ARCHIVED: &str = "archived";
+
+    /// Agents take the tenant's flows away.
+    pub(crate) fn archived() -> Self {
+        Self(Self::ARCHIVED.to_owned())
+    }
+
+    pub(crate) fn is_archived(&self) -> bool {
+        self.0 == Self::ARCHIVED
+    }
 }
 
 impl<E: Serialize + for<'de> Deserialize<'de>> Body for Targets<E> {
@@ -179,7 +203,8 @@ pub(crate) struct RoleKeys {
 #[serde(transparent)]
 pub(crate) struct KeyId(pub(crate) String);
 
-/// A public key of any kind; only Ed25519 ones are ever used.
+/// A public key of any kind. Ed25519 keys are used, and ECDSA keys on P-256, since that is what
+/// hardware security modules have; this program signs with the former only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Key {
     keytype: String,
@@ -188,6 +213,9 @@ pub(crate) struct Key {
 }
 
 const ED25519: &str = "ed25519";
+/// The type of keys on any curve of NIST (specification §4.2); the scheme tells which.
+const ECDSA: &str = "ecdsa";
+const ECDSA_P256: &str = "ecdsa-sha2-nistp256";
 
 impl Key {
     pub(crate) fn ed25519(key: &VerifyingKey) -> Self {
@@ -207,15 +235,48 @@ impl Key {
         }
     }
 
-    /// The key to verify with; `None` for another kind of key or one that is no point on the curve.
-    pub(crate) fn verifying_key(&self) -> Option<VerifyingKey> {
-        if self.keytype != ED25519 || self.scheme != ED25519 {
-            return None;
-        }
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(self.keyval.get("public")?.as_str()?, &mut bytes).ok()?;
-        VerifyingKey::from_bytes(&bytes).ok()
+    /// The key as bytes that are the same for the same key, however it is spelled; `None` for a key of
+    /// another kind, or none at all.
+    pub(crate) fn material(&self) -> Option<Vec<u8>> {
+        Some(match self.verifier()? {
+            VerifierKey::Ed25519(key) => key.as_bytes().to_vec(),
+            VerifierKey::P256(key) => key.to_sec1_point(false).as_bytes().to_vec(),
+        })
     }
+
+    /// Whether `signature`, in hex, is this key's over `message`. For Ed25519, weak keys and signatures
+    /// that can be changed without the secret are refused (`verify_strict`).
+    pub(crate) fn verifies(&self, message: &[u8], signature: &str) -> bool {
+        let Ok(signature) = hex::decode(signature) else { return false };
+        match self.verifier() {
+            Some(VerifierKey::Ed25519(key)) => ed25519_dalek::Signature::from_slice(&signature)
+                .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),
+            Some(VerifierKey::P256(key)) => p256::ecdsa::Signature::from_der(&signature)
+                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+            None => false,
+        }
+    }
+
+    fn verifier(&self) -> Option<VerifierKey> {
+        let public = self.keyval.get("public")?.as_str()?;
+        match (self.keytype.as_str(), self.scheme.as_str()) {
+            (ED25519, ED25519) => {
+                let mut bytes = [0; 32];
+                hex::decode_to_slice(public, &mut bytes).ok()?;
+                VerifyingKey::from_bytes(&bytes).ok().map(VerifierKey::Ed25519)
+            }
+            (ECDSA, ECDSA_P256) => {
+                p256::ecdsa::VerifyingKey::from_public_key_pem(public).ok().map(VerifierKey::P256)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A key that signatures can be checked with.
+enum VerifierKey {
+    Ed25519(VerifyingKey),
+    P256(p256::ecdsa::VerifyingKey),
 }
 
 /// The JSON value `true`: a repository without consistent snapshots is not one of ours.
@@ -294,7 +355,7 @@ mod tests {
             r#"{"keytype":"ed25519","scheme":"ed25519","keyval":{}}"#,
             r#"{"keytype":"ed25519","scheme":"ed25519","keyval":{"public":"00"}}"#,
         ] {
-            assert!(serde_json::from_str::<Key>(json).unwrap().verifying_key().is_none(), "{json}");
+            assert!(serde_json::from_str::<Key>(json).unwrap().material().is_none(), "{json}");
         }
     }
 }

@@ -34,11 +34,7 @@ impl MinisignKey {
     /// Derives the key by HKDF-SHA256 (RFC 5869): salt `colophon minisign v1`, the seed as input keying
     /// material, and as info `ed25519`. Its id is the start of the public key's SHA-256.
     pub fn derive(seed: &Seed) -> Self {
-        let mut secret = [0; 32];
-        Hkdf::<sha2::Sha256>::new(Some(b"colophon minisign v1"), seed.as_bytes())
-            .expand(b"ed25519", &mut secret)
-            .expect("HKDF-SHA256 gives up to 8,160 bytes");
-        let secret = SigningKey::from_bytes(&secret);
+        let secret = SigningKey::from_bytes(&secret(seed));
         let mut id = [0; 8];
         id.copy_from_slice(&Sha256::of(secret.verifying_key().as_bytes()).as_bytes()[..8]);
         Self { id, secret }
@@ -63,6 +59,14 @@ impl MinisignKey {
             comment.0
         )
     }
+}
+
+fn secret(seed: &Seed) -> [u8; 32] {
+    let mut secret = [0; 32];
+    Hkdf::<sha2::Sha256>::new(Some(b"colophon minisign v1"), seed.as_bytes())
+        .expand(b"ed25519", &mut secret)
+        .expect("HKDF-SHA256 gives up to 8,160 bytes");
+    secret
 }
 
 impl fmt::Debug for MinisignKey {

@@ -1,105 +1,154 @@
-//! The server's side: a tenant's first root, and the three files of each new version.
+//! The server's side: the files of each new version, signed together or in part.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
-use colophon_model::{Sha256, TenantSlug, UnixMillis};
+use colophon_model::{Sha256, UnixMillis};
 
+use crate::bundle::Entry;
+use crate::keys::RoleKey;
 use crate::metadata::{
-    Always, Body, Grants, Hashes, MetaFile, Root, Signed, Snapshot, SnapshotMeta, Targets,
-    Timestamp, TimestampMeta,
+    Body, Hashes, MetaFile, Signed, Snapshot, SnapshotMeta, Status, Targets, Timestamp,
+    TimestampMeta,
 };
-use crate::{Error, Role, TargetFile, TargetName, TenantKeys};
-
-/// What a root says in `x-colophon-roots` when its keys were made on the server. Everything that
-/// shows a tenant says so, since a server that is taken over can then replace roots.
-pub const SERVER_ROOTS: &str = "server";
+use crate::{Error, OnlineKeys, Role, TargetFile, TargetName, TenantKeys};
 
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
-/// How long a file of `role` is valid, in milliseconds.
-const fn lifetime(role: Role) -> u64 {
-    DAY * match role {
-        Role::Root => 365,
-        Role::Targets => 90,
-        Role::Snapshot => 30,
-        Role::Timestamp => 7,
+impl Role {
+    /// How long a file of this role is valid, in milliseconds.
+    pub const fn lifetime(self) -> u64 {
+        DAY * match self {
+            Self::Root => 365,
+            Self::Targets => 90,
+            Self::Snapshot => 30,
+            Self::Timestamp => 7,
+        }
     }
 }
 
-/// The bytes of `1.root.json`, signed by all three root keys and valid for 365 days from `now`.
-///
-/// Agents pin these bytes when they enrol.
-pub fn initial_root(keys: &TenantKeys, tenant: &TenantSlug, now: UnixMillis) -> Vec<u8> {
-    let roles = [Role::Root, Role::Targets, Role::Snapshot, Role::Timestamp];
-    let all = roles.iter().flat_map(|role| keys.of(*role));
-    let root = Root {
-        consistent_snapshot: Always,
-        keys: all.map(|key| (key.id.clone(), key.public.clone())).collect(),
-        roles: Grants {
-            root: keys.grant(Role::Root),
-            targets: keys.grant(Role::Targets),
-            snapshot: keys.grant(Role::Snapshot),
-            timestamp: keys.grant(Role::Timestamp),
-        },
-        made_on: SERVER_ROOTS.to_owned(),
-        tenant: tenant.clone(),
-        uid: keys.uid(),
-    };
-    let expires = now.plus(lifetime(Role::Root));
-    Signed::new(NonZeroU64::MIN, expires, root).sign(keys.of(Role::Root))
-}
-
-/// The files of one version.
+/// Files that were signed together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
     /// Names relative to `…/tuf/`, with their bytes: `<version>.targets.json`,
-    /// `<version>.snapshot.json`, and `timestamp.json`, which replaces the one before.
+    /// `<version>.snapshot.json`, and `timestamp.json`, which replaces the one before. Those that
+    /// were not signed anew are not there.
     pub files: Vec<(String, Vec<u8>)>,
 }
 
-/// Signs version `version` of the repository: targets valid for 90 days from `now`, snapshot for
-/// 30, timestamp for 7. All three files carry the same version, so each version is higher than the
-/// one before for every role. The same arguments give the same bytes.
+/// The versions of the three files that belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Versions {
+    /// Of the targets file.
+    pub targets: NonZeroU64,
+    /// Of the snapshot.
+    pub snapshot: NonZeroU64,
+    /// Of the timestamp.
+    pub timestamp: NonZeroU64,
+}
+
+impl Versions {
+    /// The same version for each of them.
+    pub const fn all(version: NonZeroU64) -> Self {
+        Self { targets: version, snapshot: version, timestamp: version }
+    }
+}
+
+/// What a targets file says of the tenant.
+#[derive(Debug, Clone, Copy)]
+pub enum Listing<'a> {
+    /// These bundles are current.
+    Bundles(&'a BTreeMap<TargetName, TargetFile>),
+    /// The tenant is archived: agents take its flows away.
+    Archived,
+}
+
+/// Signs version `version` of the repository with keys of generation 0, all three files under the
+/// same version: [`sign_all`].
 ///
 /// # Errors
-/// [`Error::BundleTooLarge`] and [`Error::Misnamed`] for a target that agents would refuse, and
-/// [`Error::Unpublishable`] for so many of them that a file would be past its bound.
+/// As [`sign_all`].
 pub fn publish(
     keys: &TenantKeys,
     version: NonZeroU64,
     targets: &BTreeMap<TargetName, TargetFile>,
     now: UnixMillis,
 ) -> Result<Published, Error> {
-    for (name, file) in targets {
+    sign_all(keys.online(), Versions::all(version), Listing::Bundles(targets), now)
+}
+
+/// Signs all three files: targets valid for 90 days from `now`, snapshot for 30, timestamp for 7.
+/// Each version must be above the one before. The same arguments give the same bytes.
+///
+/// # Errors
+/// [`Error::BundleTooLarge`] and [`Error::Misnamed`] for a target that agents would refuse, and
+/// [`Error::Unpublishable`] for so many of them that a file would be past its bound.
+pub fn sign_all(
+    keys: &OnlineKeys,
+    versions: Versions,
+    listing: Listing<'_>,
+    now: UnixMillis,
+) -> Result<Published, Error> {
+    let targets = make(keys.targets(), versions.targets, now, contents(listing)?)?;
+    let rest = sign_snapshot(keys, versions, &targets, now)?;
+    let first = (Role::Targets.file_name(versions.targets), targets);
+    Ok(Published { files: std::iter::once(first).chain(rest.files).collect() })
+}
+
+/// Signs a snapshot and a timestamp over the targets file `targets`, which has its version already.
+///
+/// # Errors
+/// As [`sign_all`].
+pub fn sign_snapshot(
+    keys: &OnlineKeys,
+    versions: Versions,
+    targets: &[u8],
+    now: UnixMillis,
+) -> Result<Published, Error> {
+    let body = Snapshot { meta: SnapshotMeta { targets: describe(versions.targets, targets) } };
+    let snapshot = make(keys.snapshot(), versions.snapshot, now, body)?;
+    let rest = sign_timestamp(keys, versions, &snapshot, now)?;
+    let first = (Role::Snapshot.file_name(versions.snapshot), snapshot);
+    Ok(Published { files: std::iter::once(first).chain(rest.files).collect() })
+}
+
+/// Signs a timestamp over the snapshot `snapshot`, which has its version already.
+///
+/// # Errors
+/// As [`sign_all`].
+pub fn sign_timestamp(
+    keys: &OnlineKeys,
+    versions: Versions,
+    snapshot: &[u8],
+    now: UnixMillis,
+) -> Result<Published, Error> {
+    let meta = TimestampMeta { snapshot: describe(versions.snapshot, snapshot) };
+    let timestamp = make(keys.timestamp(), versions.timestamp, now, Timestamp { meta })?;
+    Ok(Published { files: vec![(Role::Timestamp.file_name(versions.timestamp), timestamp)] })
+}
+
+fn contents(listing: Listing<'_>) -> Result<Targets<Entry>, Error> {
+    let Listing::Bundles(bundles) = listing else {
+        return Ok(Targets { targets: BTreeMap::new(), status: Some(Status::archived()) });
+    };
+    for (name, file) in bundles {
         file.check_limits()?;
         file.check_name(name)?;
     }
-    let entries = targets.iter().map(|(name, file)| (name.to_string(), file.to_entry()));
-    let targets = make(keys, version, now, Targets { targets: entries.collect() })?;
-    let snapshot = Snapshot { meta: SnapshotMeta { targets: describe(version, &targets) } };
-    let snapshot = make(keys, version, now, snapshot)?;
-    let timestamp = Timestamp { meta: TimestampMeta { snapshot: describe(version, &snapshot) } };
-    let timestamp = make(keys, version, now, timestamp)?;
-    Ok(Published {
-        files: vec![
-            (Role::Targets.file_name(version), targets),
-            (Role::Snapshot.file_name(version), snapshot),
-            (Role::Timestamp.file_name(version), timestamp),
-        ],
-    })
+    let entries = bundles.iter().map(|(name, file)| (name.to_string(), file.to_entry()));
+    Ok(Targets { targets: entries.collect(), status: None })
 }
 
 /// A signed file, unless agents would refuse it for its size. Then no other file is signed that names
 /// it.
 fn make<T: Body>(
-    keys: &TenantKeys,
+    key: &RoleKey,
     version: NonZeroU64,
     now: UnixMillis,
     body: T,
 ) -> Result<Vec<u8>, Error> {
-    let expires = now.plus(lifetime(T::ROLE));
-    let file = Signed::new(version, expires, body).sign(keys.of(T::ROLE));
+    let expires = now.plus(T::ROLE.lifetime());
+    let file = Signed::new(version, expires, body).sign(std::slice::from_ref(key));
     check_size(T::ROLE, file.len() as u64)?;
     Ok(file)
 }

@@ -5,6 +5,7 @@ mod doctor;
 mod options;
 mod output;
 mod run;
+mod tell;
 mod upkeep;
 mod watch;
 
@@ -63,6 +64,9 @@ enum Command {
         /// The tenant's root metadata (root.json), received by a way you trust
         #[arg(long, value_name = "FILE")]
         root: PathBuf,
+        /// Under which name the server lists this machine [default: its own]
+        #[arg(long)]
+        name: Option<String>,
     },
     /// Say what is new; 10 when there is an update
     Check,
@@ -168,12 +172,18 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
         Command::Watch(options) => watch::watch(cli, options, &cache, clock, output)?,
         Command::Upkeep(command) => upkeep::run(cli, command, &cache, now, output)?,
         Command::Doctor => doctor::doctor(cli, &cache, now, output),
-        Command::Enroll { url, tenant, root } => {
+        Command::Enroll { url, tenant, root, name } => {
             let token_file = cli.token_file.as_deref().map(absolute).transpose()?;
             if token_file.is_some() {
                 network(cli, &cache)?.check_token_is_safe(url)?;
             }
-            let config = Config { url: url.clone(), tenant: tenant.clone(), token_file };
+            let config = Config {
+                url: url.clone(),
+                tenant: tenant.clone(),
+                token_file,
+                device: tell::new_device(),
+                name: name.clone().or_else(tell::machine),
+            };
             output.enrolled(&cache, &enroll(&cache, config, &input(root)?)?);
             Exit::Ok
         }
@@ -192,18 +202,24 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
         }
         Command::Apply { flow, no_delta, trial } => {
             let policy = trial.policy(&Settings::of(&cache)?);
-            let agent = agent(cli, cache, now)?.with_policy(policy).with_delta(!no_delta);
-            let outcomes = agent.apply(flow.as_ref(), &mut output.progress())?;
-            output.outcomes(&outcomes, Output::applied)
+            let agent = agent(cli, cache.clone(), now)?.with_policy(policy).with_delta(!no_delta);
+            let outcomes = agent.apply(flow.as_ref(), &mut output.progress());
+            drop(agent);
+            let trouble = tell::trouble(&outcomes);
+            let exit = output.ended(&outcomes);
+            tell::tell(cli, &cache, now, trouble.as_deref(), output);
+            exit
         }
         Command::Commit { flow } => {
             let (flow, done) = commit(&cache, flow.as_ref(), now)?;
             output.committed(&flow, done);
+            tell::tell(cli, &cache, now, None, output);
             Exit::Ok
         }
         Command::Rollback { flow, reason } => {
             let (flow, back) = roll_back(&cache, flow.as_ref(), now, reason)?;
             output.rolled_back(&flow, back.as_ref());
+            tell::tell(cli, &cache, now, None, output);
             Exit::Ok
         }
         Command::History { flow } => {

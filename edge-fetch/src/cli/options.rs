@@ -30,6 +30,9 @@ pub(crate) struct NetworkOptions {
     /// Send the token unencrypted to another machine; everybody on the way can read it
     #[arg(long, global = true, env = "EDGE_FETCH_ALLOW_HTTP")]
     allow_http: bool,
+    /// Do not tell the server what runs here
+    #[arg(long, global = true, env = "EDGE_FETCH_NO_REPORT")]
+    pub(crate) no_report: bool,
 }
 
 impl NetworkOptions {

@@ -132,6 +132,17 @@ impl Output {
         }
     }
 
+    /// Reports how an `apply` ended.
+    pub(crate) fn ended(&self, outcomes: &Result<Vec<Outcome<Applied>>, Error>) -> Exit {
+        match outcomes {
+            Ok(outcomes) => self.outcomes(outcomes, Self::applied),
+            Err(error) => {
+                self.error(error);
+                error.exit()
+            }
+        }
+    }
+
     /// Reports what a poll changed or could not change; the exit code of the first failure.
     pub(crate) fn polled(&self, outcomes: &[Outcome<Applied>]) -> Exit {
         let news = |outcome: &&Outcome<Applied>| match &outcome.result {
@@ -153,6 +164,17 @@ impl Output {
 
     pub(crate) fn waiting(&self, wait: Duration) {
         self.event(&json!({"event": "waiting", "milliseconds": wait.as_millis() as u64}));
+    }
+
+    pub(crate) fn reported(&self) {
+        self.event(&json!({"event": "reported"}));
+    }
+
+    /// A report that did not come through: worth a word, and no failure.
+    pub(crate) fn not_reported(&self, error: &Error) {
+        let message = with_causes(error);
+        let _ = writeln!(std::io::stderr().lock(), "warning: no report was sent: {message}");
+        self.event(&json!({"event": "not_reported", "message": message}));
     }
 
     pub(crate) fn stopped(&self) {

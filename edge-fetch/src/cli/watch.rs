@@ -9,6 +9,7 @@ use colophon_model::UnixMillis;
 
 use super::options::TrialOptions;
 use super::output::Output;
+use super::tell::{tell, trouble};
 use super::{Cli, agent};
 
 #[derive(Debug, Args)]
@@ -73,8 +74,12 @@ fn poll(
 ) -> Result<Exit, Error> {
     let policy = options.trial.policy(&Settings::of(cache)?);
     let agent = agent(cli, cache.clone(), now)?.with_policy(policy);
-    let outcomes = agent.apply(None, &mut output.progress())?;
-    Ok(output.polled(&outcomes))
+    let outcomes = agent.apply(None, &mut output.progress());
+    drop(agent);
+    let trouble = trouble(&outcomes);
+    let ended = outcomes.map(|outcomes| output.polled(&outcomes));
+    tell(cli, cache, now, trouble.as_deref(), output);
+    ended
 }
 
 /// A channel that gets a message with every request to end.

@@ -10,6 +10,7 @@ mod commands;
 #[expect(dead_code, reason = "the forger knows more tricks than these tests need")]
 mod forge;
 mod refusals;
+mod reports;
 mod resume;
 mod rotation;
 mod server;

@@ -28,7 +28,7 @@ impl Fixture {
 
     fn config(&self) -> Config {
         let (url, tenant) = (self.server.url.parse().unwrap(), "acme".parse().unwrap());
-        Config { url, tenant, token_file: None }
+        Config { url, tenant, token_file: None, device: None, name: None }
     }
 
     fn put(&self, name: &str, bytes: Vec<u8>) {

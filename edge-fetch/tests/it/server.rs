@@ -2,7 +2,7 @@
 //! to misbehave.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -26,6 +26,7 @@ pub(crate) struct Request {
     pub(crate) if_range: Option<String>,
     pub(crate) authorization: Option<String>,
     pub(crate) sent: usize,
+    pub(crate) body: Vec<u8>,
 }
 
 /// How to misbehave, once per entry.
@@ -113,21 +114,26 @@ fn answer(stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
 }
 
 fn read_request(stream: &TcpStream) -> std::io::Result<Request> {
-    let mut lines = BufReader::new(stream).lines();
+    let mut reader = BufReader::new(stream);
+    let mut lines = reader.by_ref().lines();
     let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
     let mut request = Request { path, ..Request::default() };
+    let mut length = 0;
     for line in lines {
         let line = line?;
         let Some((name, value)) = line.split_once(": ") else { break };
         let value = Some(value.to_owned());
         match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.unwrap().parse().unwrap(),
             "range" => request.range = value,
             "if-range" => request.if_range = value,
             "authorization" => request.authorization = value,
             _ => {}
         }
     }
+    request.body = vec![0; length];
+    reader.read_exact(&mut request.body)?;
     Ok(request)
 }
 
@@ -147,6 +153,9 @@ fn respond(request: &Request, file: Option<Vec<u8>>, fault: Option<Fault>) -> (S
         }
         Some(Fault::Garbage) => return plain("200 OK", "application/json", b"<not json>"),
         _ => {}
+    }
+    if !request.body.is_empty() {
+        return plain("204 No Content", "text/plain", b"");
     }
     let Some(file) = file else { return plain("404 Not Found", "application/json", b"{}") };
     let etag = match fault {

@@ -210,9 +210,17 @@ impl Check<'_> {
         if head.tuf_version == 0 {
             return Ok(());
         }
-        let version = head.tuf_version;
-        for name in ["timestamp.json", &format!("{version}.snapshot.json"), "1.root.json"] {
-            if self.view.get::<TufFile>(&(self.uid, name.to_owned()))?.is_none() {
+        let mut names = vec!["timestamp.json".to_owned(), "1.root.json".to_owned()];
+        match &head.edge {
+            None => names.push(format!("{}.snapshot.json", head.tuf_version)),
+            Some(edge) => names.extend([
+                format!("{}.root.json", edge.root.version),
+                format!("{}.targets.json", edge.targets.version),
+                format!("{}.snapshot.json", edge.snapshot.version),
+            ]),
+        }
+        for name in names {
+            if self.view.get::<TufFile>(&(self.uid, name.clone()))?.is_none() {
                 self.problem("E_TUF", format!("{name} is missing"));
             }
         }

@@ -31,6 +31,9 @@ pub struct FlowHead {
     /// The highest number of a bundle so far; it stays when the edge part goes, since agents never
     /// go back.
     pub edge_seq: u64,
+    /// The lowest number of a bundle that agents may still activate, once one was set.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub min_seq: Option<u64>,
 }
 
 /// A flow's current bundle.

@@ -7,7 +7,7 @@ use colophon_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::json_row;
+use super::{EdgeRepo, json_row};
 
 /// A tenant, by slug.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub struct TenantRow {
 pub enum RootsOrigin {
     /// On the server itself.
     Server,
+    /// In a ceremony, away from the server.
+    Offline,
 }
 
 json_row!(TenantRow, Tenant, TenantSlug);
@@ -105,6 +107,10 @@ pub struct TenantHead {
     pub tuf_version: u64,
     /// Builds counted so far, by target.
     pub quota: BTreeMap<Target, u64>,
+    /// What of the edge repository was signed when. None in a head that was last written before this was
+    /// kept: then every file but the root has `tuf_version`, and is due to be signed anew.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub edge: Option<EdgeRepo>,
 }
 
 json_row!(TenantHead, TenantHead, TenantUid);

@@ -120,6 +120,7 @@ fn flow_head() -> FlowHead {
             },
         }),
         edge_seq: 3,
+        min_seq: None,
     }
 }
 
@@ -163,6 +164,7 @@ fn tenant_head() -> TenantHead {
         next_ordinal: 9,
         tuf_version: 2,
         quota: BTreeMap::from([(Target::Cloud, 2), (Target::Edge, 1)]),
+        edge: None,
     }
 }
 

@@ -342,6 +342,7 @@ impl Tenant {
             manifest,
             edge: Some(EdgeHead { output: edge, manifest: inside }),
             edge_seq: n,
+            min_seq: None,
         }
     }
 }

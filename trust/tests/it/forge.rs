@@ -23,7 +23,7 @@ pub(crate) fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32])
 }
 
-fn canonical(value: &Value) -> Vec<u8> {
+pub(crate) fn canonical(value: &Value) -> Vec<u8> {
     let mut out = Vec::new();
     let formatter = olpc_cjson::CanonicalFormatter::new();
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter)).unwrap();

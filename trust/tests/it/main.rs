@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
+mod ceremony;
 mod client;
 mod delta;
 mod forge;
+mod lifecycle;
+mod p256;
 mod publish;
 mod python_tuf;

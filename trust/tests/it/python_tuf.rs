@@ -8,7 +8,10 @@ use std::process::Command;
 use std::sync::Arc;
 
 use colophon_model::{TenantUid, UnixMillis};
-use colophon_trust::{Seed, TenantKeys, initial_root, publish};
+use colophon_trust::{
+    Generations, Listing, Published, RootRequest, Seed, TargetFile, TargetName, TenantKeys,
+    Versions, initial_root, next_root, publish, sign_all,
+};
 
 use crate::forge::{bundle, version};
 
@@ -82,36 +85,135 @@ fn now() -> UnixMillis {
     UnixMillis::new(u64::try_from(now.as_millis()).unwrap())
 }
 
-#[test]
-fn stock_python_tuf_updates_from_our_repository() {
-    let keys = TenantKeys::derive(&Seed::new([7; 32]), TenantUid::from_bytes([9; 16]));
-    let slug = "acme-inc".parse().unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let (state, out) = (dir.path().join("state"), dir.path().join("out"));
-    std::fs::create_dir(&state).unwrap();
-    std::fs::create_dir(&out).unwrap();
-    let root = dir.path().join("pinned.json");
-    std::fs::write(&root, initial_root(&keys, &slug, now())).unwrap();
+/// A machine where python-tuf runs, with the root that it pinned.
+struct Client {
+    dir: tempfile::TempDir,
+    target: TargetName,
+}
 
-    let mut files = BTreeMap::new();
-    for (n, zip) in [(1, b"first zip"), (2, b"other zip")] {
-        let file = bundle("acme-inc", "order_intake", n, zip);
-        let name = file.custom.target_name();
-        files.insert(format!("/targets/{}", name.file_name(&file.sha256)), zip.to_vec());
-        let targets = BTreeMap::from([(name.clone(), file)]);
-        for (name, bytes) in publish(&keys, version(n), &targets, now()).unwrap().files {
-            files.insert(format!("/tuf/{name}"), bytes);
+impl Client {
+    fn pin(root: &[u8], target: TargetName) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["state", "out"] {
+            std::fs::create_dir(dir.path().join(folder)).unwrap();
         }
+        std::fs::write(dir.path().join("pinned.json"), root).unwrap();
+        Self { dir, target }
+    }
+
+    /// Updates from a server with these files: the versions of timestamp and bundle, or what python-tuf
+    /// has against them.
+    fn update(&self, files: &BTreeMap<String, Vec<u8>>) -> Result<String, String> {
+        let path = |name: &str| self.dir.path().join(name);
         let output = Command::new(python())
             .args(["-c", UPDATE])
-            .args([&root, Path::new(&serve(files.clone())), &state, &out])
-            .arg(name.to_string())
+            .arg(path("pinned.json"))
+            .arg(serve(files.clone()))
+            .args([path("state"), path("out")])
+            .arg(self.target.to_string())
             .env("NO_PROXY", "*")
             .output()
             .unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "python-tuf refused version {n}:\n{stderr}");
-        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), format!("{n} {n}"));
-        assert_eq!(std::fs::read(out.join(name.to_string())).unwrap(), zip);
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        }
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
+
+    fn downloaded(&self) -> Vec<u8> {
+        std::fs::read(self.dir.path().join("out").join(self.target.to_string())).unwrap()
+    }
+}
+
+fn keys(generations: Generations) -> TenantKeys {
+    TenantKeys::derive_at(&Seed::new([7; 32]), TenantUid::from_bytes([9; 16]), generations)
+}
+
+/// The one bundle of the repository in its version `n`.
+fn only(n: u64, zip: &[u8]) -> BTreeMap<TargetName, TargetFile> {
+    let file = bundle("acme-inc", "order_intake", n, zip);
+    BTreeMap::from([(file.custom.target_name(), file)])
+}
+
+fn put(files: &mut BTreeMap<String, Vec<u8>>, published: Published) {
+    files.extend(published.files.into_iter().map(|(name, bytes)| (format!("/tuf/{name}"), bytes)));
+}
+
+fn put_zip(
+    files: &mut BTreeMap<String, Vec<u8>>,
+    targets: &BTreeMap<TargetName, TargetFile>,
+    zip: &[u8],
+) {
+    for (name, file) in targets {
+        files.insert(format!("/targets/{}", name.file_name(&file.sha256)), zip.to_vec());
+    }
+}
+
+#[test]
+fn stock_python_tuf_updates_from_our_repository() {
+    let keys = keys(Generations::default());
+    let root = initial_root(&keys, &"acme-inc".parse().unwrap(), now());
+    let (name, _) = only(1, b"").pop_first().unwrap();
+    let (client, mut files) = (Client::pin(&root, name), BTreeMap::new());
+    for (n, zip) in [(1, b"first zip"), (2, b"other zip")] {
+        let targets = only(n, zip);
+        put_zip(&mut files, &targets, zip);
+        put(&mut files, publish(&keys, version(n), &targets, now()).unwrap());
+        assert_eq!(client.update(&files).unwrap(), format!("{n} {n}"));
+        assert_eq!(client.downloaded(), zip);
+    }
+}
+
+/// A thief of the timestamp and snapshot keys raised both versions to 1e9: python-tuf refuses what is
+/// honest, until a new root gives new keys. It keeps a stored timestamp whose own key did not change, so
+/// that a new key of snapshot alone would not do.
+#[test]
+fn python_tuf_recovers_from_a_fast_forward() {
+    for new in [
+        Generations { timestamp: 1, ..Generations::default() },
+        Generations { snapshot: 1, timestamp: 1, ..Generations::default() },
+    ] {
+        let (old, new) = (keys(Generations::default()), keys(new));
+        let root = initial_root(&old, &"acme-inc".parse().unwrap(), now());
+        let (targets, mut files) = (only(1, b"zip"), BTreeMap::new());
+        let client = Client::pin(&root, targets.first_key_value().unwrap().0.clone());
+        put_zip(&mut files, &targets, b"zip");
+        let sky = version(1_000_000_000);
+        let raised = Versions { targets: version(1), snapshot: sky, timestamp: sky };
+        let listing = Listing::Bundles(&targets);
+        put(&mut files, sign_all(old.online(), raised, listing, now()).unwrap());
+        assert_eq!(client.update(&files).unwrap(), "1000000000 1");
+
+        put(&mut files, publish(&old, version(2), &targets, now()).unwrap());
+        let refused = client.update(&files).unwrap_err();
+        assert!(refused.contains("BadVersionNumberError"), "{refused}");
+        files.insert("/tuf/2.root.json".to_owned(), next_root(&new, &root, now()).unwrap());
+        put(&mut files, publish(&new, version(3), &targets, now()).unwrap());
+        assert_eq!(client.update(&files).unwrap(), "3 1");
+    }
+}
+
+/// A root of a ceremony, and the one after it, signed by two of the three seeds.
+#[test]
+fn python_tuf_follows_roots_of_a_ceremony() {
+    let keys = keys(Generations::default());
+    let mut request =
+        RootRequest { uid: keys.uid(), online: keys.online().public(), previous: None };
+    let seeds = |numbers: &[u8]| -> Vec<Seed> {
+        numbers.iter().map(|number| Seed::new([*number; 32])).collect()
+    };
+    let first = request.sign(&seeds(&[1, 2, 3]), now()).unwrap();
+    let (targets, mut files) = (only(1, b"zip"), BTreeMap::new());
+    let client = Client::pin(first.bytes(), targets.first_key_value().unwrap().0.clone());
+    put_zip(&mut files, &targets, b"zip");
+    put(&mut files, publish(&keys, version(1), &targets, now()).unwrap());
+    assert_eq!(client.update(&files).unwrap(), "1 1");
+
+    request.previous = Some(String::from_utf8(first.bytes().to_vec()).unwrap());
+    let second = request.sign(&seeds(&[3, 1]), now()).unwrap();
+    files.insert("/tuf/2.root.json".to_owned(), second.bytes().to_vec());
+    put(&mut files, publish(&keys, version(2), &targets, now()).unwrap());
+    assert_eq!(client.update(&files).unwrap(), "2 1");
+    let stored = std::fs::read(client.dir.path().join("state/root.json")).unwrap();
+    assert_eq!(stored, second.bytes());
 }

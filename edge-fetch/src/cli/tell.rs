@@ -1,0 +1,63 @@
+//! Telling the server what runs here, after something may have changed. It never changes how a
+//! command ends.
+
+use colophon_edge_fetch::{
+    Applied, Cache, Error, HttpTransport, Outcome, Platform, Settings, report,
+};
+use colophon_model::UnixMillis;
+
+use super::output::{Output, with_causes};
+use super::{Cli, network, token};
+
+/// Sends a report, unless the user does not want that. A server that takes none is fine.
+pub(super) fn tell(
+    cli: &Cli,
+    cache: &Cache,
+    now: UnixMillis,
+    trouble: Option<&str>,
+    output: &Output,
+) {
+    match send(cli, cache, now, trouble) {
+        Ok(true) => output.reported(),
+        Ok(false) | Err(Error::NotFound { .. }) => {}
+        Err(error) => output.not_reported(&error),
+    }
+}
+
+fn send(cli: &Cli, cache: &Cache, now: UnixMillis, trouble: Option<&str>) -> Result<bool, Error> {
+    if cli.network.no_report || Settings::of(cache)?.no_report {
+        return Ok(false);
+    }
+    let config = cache.config()?;
+    let token = token(cli.token_file.as_deref(), config.token_file.as_deref())?;
+    let transport = HttpTransport::new(&config, &network(cli, cache)?, token)?;
+    report(cache, &transport, &Platform::current(), now, trouble)
+}
+
+/// What failed first.
+pub(super) fn trouble(outcomes: &Result<Vec<Outcome<Applied>>, Error>) -> Option<String> {
+    match outcomes {
+        Err(error) => Some(with_causes(error)),
+        Ok(all) => all.iter().find_map(|one| one.result.as_ref().err()).map(with_causes),
+    }
+}
+
+/// An id for this machine. Without randomness it has none, and does not report.
+pub(super) fn new_device() -> Option<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// What this machine is called.
+#[cfg(unix)]
+pub(super) fn machine() -> Option<String> {
+    let about = rustix::system::uname();
+    Some(about.nodename().to_string_lossy().into_owned())
+}
+
+/// What this machine is called.
+#[cfg(not(unix))]
+pub(super) fn machine() -> Option<String> {
+    std::env::var("COMPUTERNAME").ok()
+}

@@ -1,0 +1,72 @@
+//! `POST /v1/t/{slug}/edge/report` from agents, and `GET /v1/t/{slug}/edge/agents` about them.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use colophon_model::TenantSlug;
+use colophon_store::View;
+use colophon_store::rows::TenantRow;
+
+use super::body::read_body;
+use super::path::Segments;
+use super::{ApiError, auth};
+use crate::agents::{self, AgentList, Report, ReportError};
+use crate::app::{App, SharedApp};
+use crate::tenants;
+use crate::tokens::Scope;
+
+/// Largest report, in bytes.
+const BODY_LIMIT: usize = 64 * 1024;
+
+/// Takes a report.
+pub(super) async fn report(
+    State(app): State<SharedApp>,
+    Segments(slug): Segments<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, ApiError> {
+    let body = read_body(body, BODY_LIMIT).await?;
+    let press = app.clone();
+    app.reads.run(move || take(&press, &slug, &headers, &body)).await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn take(app: &App, slug: &str, headers: &HeaderMap, body: &[u8]) -> Result<(), ApiError> {
+    let press = &app.press;
+    let tenant = auth::path_tenant(app, &press.store.view()?, headers, slug, Scope::Edge)?;
+    let report: Report = serde_json::from_slice(body)
+        .map_err(|e| ApiError::bad_request("invalid-report", e.to_string()))?;
+    agents::record(&press.store, &tenant, report, press.clock.now()).map_err(|error| match error {
+        ReportError::Invalid(_) => ApiError::bad_request("invalid-report", error.to_string()),
+        ReportError::TooMany => {
+            ApiError::new(StatusCode::CONFLICT, "too-many-devices", error.to_string())
+        }
+        ReportError::Store(error) => error.into(),
+        ReportError::Commit(_) => ApiError::internal(&error),
+    })
+}
+
+/// Lists the tenant's agents, for its read tokens and the operator.
+pub(super) async fn list(
+    State(app): State<SharedApp>,
+    Segments(slug): Segments<String>,
+    headers: HeaderMap,
+) -> Result<Json<AgentList>, ApiError> {
+    let press = app.clone();
+    app.reads.run(move || listed(&press, &slug, &headers)).await?.map(Json)
+}
+
+fn listed(app: &App, slug: &str, headers: &HeaderMap) -> Result<AgentList, ApiError> {
+    let view = app.press.store.view()?;
+    let tenant = reader(app, &view, headers, slug)?;
+    Ok(agents::list(&view, &tenant, app.press.clock.now())?)
+}
+
+fn reader(app: &App, view: &View, headers: &HeaderMap, slug: &str) -> Result<TenantRow, ApiError> {
+    if auth::check_operator(app, headers).is_err() {
+        return auth::path_tenant(app, view, headers, slug, Scope::Read);
+    }
+    let slug = slug.parse::<TenantSlug>().map_err(|_| ApiError::not_found())?;
+    tenants::find(view, &slug).map_err(|_| ApiError::not_found())
+}
