@@ -371,6 +371,7 @@ impl Error {
 fn trust_exit(error: &colophon_trust::Error) -> Exit {
     use colophon_trust::Error as Trust;
     match error {
+        Trust::Delegated { source, .. } => trust_exit(source),
         Trust::Expired { .. } => Exit::Expired,
         Trust::Rollback { .. } => Exit::Rollback,
         Trust::TooLarge { .. } | Trust::BundleTooLarge { .. } | Trust::Unpublishable { .. } => {
@@ -380,6 +381,9 @@ fn trust_exit(error: &colophon_trust::Error) -> Exit {
         | Trust::Malformed { .. }
         | Trust::HashMismatch { .. }
         | Trust::WrongVersion { .. }
+        | Trust::Dropped { .. }
+        | Trust::Unlisted { .. }
+        | Trust::TooManyDelegations
         | Trust::TooManyRoots
         | Trust::WrongTenant { .. }
         | Trust::Misnamed { .. } => Exit::Verification,

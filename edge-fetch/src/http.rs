@@ -10,7 +10,7 @@ use ureq::typestate::WithoutBody;
 use ureq::{Agent, RequestBuilder};
 
 use crate::transport::{NetworkError, Response, Resume, Transport};
-use crate::{Config, Error, Network};
+use crate::{BaseUrl, Config, Error, Network};
 
 /// A bearer token. Never printed.
 #[derive(Clone)]
@@ -50,6 +50,14 @@ impl HttpTransport {
             network.check_token_is_safe(&config.url)?;
         }
         Ok(Self { agent: network.agent(&config.url)?, base: config.tenant_url(), token })
+    }
+
+    /// Reaches `url` by `network`, without a token.
+    ///
+    /// # Errors
+    /// When a certificate, key or proxy cannot be used.
+    pub fn at(url: &BaseUrl, network: &Network) -> Result<Self, Error> {
+        Ok(Self { agent: network.agent(url)?, base: url.to_string(), token: None })
     }
 }
 

@@ -34,6 +34,7 @@ mod report;
 mod settings;
 mod transport;
 mod trial;
+mod tuf_client;
 mod unpack;
 
 pub use activation::{FlowState, Installed, Pending, Refused, flow_state};
@@ -58,4 +59,5 @@ pub use report::report;
 pub use settings::{FlowSettings, Settings};
 pub use transport::{NetworkError, Response, Resume, Transport};
 pub use trial::{Policy, commit, roll_back};
+pub use tuf_client::{Refreshed, TufClient, TufError};
 pub use unpack::BundleFlaw;

@@ -15,6 +15,15 @@ pub trait Transport {
     fn get(&self, path: &str, resume: Option<&Resume>) -> Result<Response, NetworkError>;
 }
 
+/// Gets a whole file of at most `limit` bytes, or one byte more of a longer one.
+pub(crate) fn read(transport: &impl Transport, path: &str, limit: u64) -> Result<Vec<u8>, Error> {
+    transport
+        .get(path, None)
+        .map_err(|error| error.at(path))?
+        .expect(path, &[200])?
+        .read_up_to(path, limit)
+}
+
 /// Where a cut download stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resume {

@@ -6,6 +6,7 @@ mod options;
 mod output;
 mod run;
 mod tell;
+mod tuf_client;
 mod upkeep;
 mod watch;
 
@@ -131,6 +132,9 @@ enum Command {
     /// Check what is attested about a bundle
     #[command(subcommand)]
     Attest(attest::Attest),
+    /// A client of any TUF repository, for the conformance suite
+    #[command(hide = true)]
+    TufClient(tuf_client::TufCommand),
 }
 
 /// Runs the command line of this process.
@@ -168,6 +172,9 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
     let exit = match &cli.command {
         Command::Run { flow, segment, repair, args } => {
             return run_segment(cli, &cache, now, (flow, segment.as_deref(), args, *repair));
+        }
+        Command::TufClient(command) => {
+            return Ok(command.run(&cli.network.over(&Settings::default()), now));
         }
         Command::Watch(options) => watch::watch(cli, options, &cache, clock, output)?,
         Command::Upkeep(command) => upkeep::run(cli, command, &cache, now, output)?,
