@@ -6,6 +6,7 @@
 #   tests/setup.sh bench-compiler   what `make bench-compiler` needs: the starter projects, Jinja2 and black
 #   tests/setup.sh bench-edge       what `make bench-edge` needs: wheels, bsdiff, casync, nginx
 #   tests/setup.sh attest     what verifies bundles: minisign, unzip, openssl, securesystemslib, CycloneDX's validator
+#   tests/setup.sh conformance   what makes TUF repositories to test edge-fetch on: python-tuf
 #   tests/setup.sh dual       what runs dual flows: LangGraph, Playwright, Chromium
 #   tests/setup.sh clients    what `make test-clients` needs: gix, JGit, tough and sigstore-tuf
 #   tests/setup.sh oracle     what `make test-oracle` needs: lfx, and older exports of LangFlow
@@ -128,6 +129,22 @@ attest() {
   else
     rm -rf "$venv"
     missing attest "attestations and bills of materials are not verified with Python's tools"
+  fi
+}
+
+# What makes TUF repositories for the conformance tests of edge-fetch.
+conformance() {
+  local venv="$cache/conformance" wanted=tests/requirements-conformance.txt
+  cmp -s "$wanted" "$venv/.requirements" && return 0
+  rm -f "$cache/conformance.unavailable"
+  say "making a Python environment with python-tuf and its cryptography"
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  if "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted"; then
+    cp "$wanted" "$venv/.requirements"
+  else
+    rm -rf "$venv"
+    missing conformance "edge-fetch is not tested on repositories that python-tuf makes"
   fi
 }
 
@@ -300,6 +317,7 @@ case "${1:-all}" in
   bench-edge) bench_edge ;;
   dual) dual ;;
   attest) attest ;;
+  conformance) conformance ;;
   clients)
     jgit
     gix
@@ -311,6 +329,7 @@ case "${1:-all}" in
     oracle
     python_peers
     attest
+    conformance
     dual
     gates_python
     isomorphic

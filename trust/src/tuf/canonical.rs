@@ -24,12 +24,12 @@ fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         Value::Null | Value::Bool(_) | Value::Number(_) => out.extend(value.to_string().bytes()),
         Value::String(text) => write_text(text, out),
         Value::Array(items) => {
-            write_list(b"[]", items, out, write)?;
+            write_list(*b"[]", items, out, write)?;
         }
         Value::Object(map) => {
             let mut members: Vec<_> = map.iter().collect();
             members.sort_by_key(|(key, _)| *key);
-            write_list(b"{}", members, out, |(key, value), out| {
+            write_list(*b"{}", members, out, |(key, value), out| {
                 write_text(key, out);
                 out.push(b':');
                 write(value, out)
@@ -40,19 +40,19 @@ fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
 }
 
 fn write_list<I>(
-    brackets: &[u8; 2],
+    [open, close]: [u8; 2],
     items: impl IntoIterator<Item = I>,
     out: &mut Vec<u8>,
     write: impl Fn(I, &mut Vec<u8>) -> Result<(), serde_json::Error>,
 ) -> Result<(), serde_json::Error> {
-    out.push(brackets[0]);
+    out.push(open);
     for (index, item) in items.into_iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
         write(item, out)?;
     }
-    out.push(brackets[1]);
+    out.push(close);
     Ok(())
 }
 

@@ -215,13 +215,13 @@ mod tests {
 
     use super::*;
 
-    fn delegations(to: Value) -> Result<Delegations, serde_json::Error> {
+    fn delegations(to: &Value) -> Result<Delegations, serde_json::Error> {
         let mut json = json!({ "keys": {} });
         json.as_object_mut().unwrap().extend(to.as_object().unwrap().clone());
         serde_json::from_value(json)
     }
 
-    fn role(name: &str, key: &str, paths: Value) -> Value {
+    fn role(name: &str, key: &str, paths: &Value) -> Value {
         json!({ "name": name, "keyids": [], "threshold": 1, "terminating": false, key: paths })
     }
 
@@ -232,10 +232,10 @@ mod tests {
     #[test]
     fn roles_are_found_by_pattern_and_by_hash_in_order() {
         let hash = hex::encode(Sha256::digest("a/b"));
-        let delegations = delegations(json!({ "roles": [
-            role("by-hash", "path_hash_prefixes", json!(["0", &hash[..3]])),
-            role("other", "paths", json!(["*"])),
-            role("by-path", "paths", json!(["x", "a/*"])),
+        let delegations = delegations(&json!({ "roles": [
+            role("by-hash", "path_hash_prefixes", &json!(["0", &hash[..3]])),
+            role("other", "paths", &json!(["*"])),
+            role("by-path", "paths", &json!(["x", "a/*"])),
         ]}));
         assert_eq!(names(&delegations.unwrap(), "a/b"), ["by-hash", "by-path"]);
     }
@@ -248,7 +248,7 @@ mod tests {
             let bins = json!({
                 "keyids": [], "threshold": 1, "bit_length": bits, "name_prefix": "bin",
             });
-            let delegations = delegations(json!({ "succinct_roles": bins })).unwrap();
+            let delegations = delegations(&json!({ "succinct_roles": bins })).unwrap();
             assert_eq!(names(&delegations, "a"), [expected]);
         }
     }
@@ -256,16 +256,19 @@ mod tests {
     #[test]
     fn delegations_that_could_mean_two_things_are_refused() {
         let bins = |bits: u32| json!({ "keyids": [], "threshold": 1, "bit_length": bits, "name_prefix": "b" });
+        let mut both = role("a", "paths", &json!(["*"]));
+        both["path_hash_prefixes"] = json!(["0"]);
         for bad in [
             json!({}),
             json!({ "roles": [], "succinct_roles": bins(4) }),
             json!({ "succinct_roles": bins(0) }),
             json!({ "succinct_roles": bins(33) }),
-            json!({ "roles": [role("root", "paths", json!(["*"]))] }),
-            json!({ "roles": [role("targets", "paths", json!(["*"]))] }),
-            json!({ "roles": [role("a", "no-paths", json!(["*"]))] }),
+            json!({ "roles": [role("root", "paths", &json!(["*"]))] }),
+            json!({ "roles": [role("targets", "paths", &json!(["*"]))] }),
+            json!({ "roles": [role("a", "no-paths", &json!(["*"]))] }),
+            json!({ "roles": [both] }),
         ] {
-            assert!(delegations(bad.clone()).is_err(), "{bad}");
+            assert!(delegations(&bad).is_err(), "{bad}");
         }
     }
 }
