@@ -10,6 +10,7 @@ use crate::clock;
 use crate::download::Progress;
 use crate::fetch::{Fetch, Fetched};
 use crate::refresh::Refresh;
+use crate::removal;
 use crate::trial::Trials;
 use crate::{Cache, Error, Generation, Lock, Platform, Policy, Transport};
 
@@ -109,12 +110,15 @@ impl<T: Transport> Agent<T> {
     ///
     /// # Errors
     /// Also [`Error::Rollback`] and [`Error::Fork`] when one offer contradicts what is active: then
-    /// none of the metadata is believed.
+    /// none of the metadata is believed. [`Error::Archived`] when the tenant has signed that it is.
     pub fn check(&self) -> Result<Vec<Offer>, Error> {
         let Self { cache, transport, tenant, now, .. } = self;
         clock::check(cache, *now)?;
         let targets = Refresh { cache, transport, tenant, now: *now }.run()?;
         clock::remember(cache, *now)?;
+        if targets.is_archived() {
+            return Err(Error::Archived { tenant: tenant.clone(), removed: Vec::new() });
+        }
         targets.bundles().iter().map(|(name, file)| self.compare(name, file)).collect()
     }
 
@@ -142,7 +146,8 @@ impl<T: Transport> Agent<T> {
         self.each(flow, |offer| Ok(self.download(offer, progress)?.1))
     }
 
-    /// Downloads, verifies, unpacks and activates bundles: of one flow, or all that run here.
+    /// Downloads, verifies, unpacks and activates bundles: of one flow, or all that run here. Those of
+    /// an archived tenant are removed, all of them.
     ///
     /// # Errors
     /// As for [`Self::fetch`].
@@ -151,12 +156,18 @@ impl<T: Transport> Agent<T> {
         flow: Option<&FlowId>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Vec<Outcome<Applied>>, Error> {
-        self.each(flow, |offer| {
+        let outcomes = self.each(flow, |offer| {
             self.trials().check_not_refused(&self.state(offer.name.flow())?, offer)?;
             let (files, fetched) = self.download(offer, progress)?;
             let applied = self.trials().install(offer, &files)?;
             Ok(Applied { fetched: Some(fetched), ..applied })
-        })
+        });
+        match outcomes {
+            Err(Error::Archived { tenant, .. }) => {
+                Err(Error::Archived { tenant, removed: removal::remove_flows(&self.cache)? })
+            }
+            outcomes => outcomes,
+        }
     }
 
     fn trials(&self) -> Trials<'_> {

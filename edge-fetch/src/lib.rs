@@ -28,6 +28,7 @@ mod network;
 mod objects;
 mod platform;
 mod refresh;
+mod removal;
 mod report;
 mod settings;
 mod transport;

@@ -230,9 +230,11 @@ impl Output {
 
     pub(crate) fn status(&self, status: &Status) {
         let (config, roots) = (&status.config, &status.roots);
-        let text = format!("tenant {} at {}{}", config.tenant, config.url, root_note(roots));
+        let archived = if status.archived { " (archived)" } else { "" };
+        let text =
+            format!("tenant {} at {}{}{archived}", config.tenant, config.url, root_note(roots));
         let json = json!({"event": "status", "tenant": config.tenant, "url": config.url,
-            "roots": roots});
+            "roots": roots, "archived": status.archived});
         self.line(&text, &json);
         for flow in &status.flows {
             let text = format!("{}: {}, in {}", flow.flow, flow.generation, flow.path.display());
@@ -253,7 +255,12 @@ impl Output {
         }
         if self.json {
             let exit = error.exit() as u8;
-            self.line("", &json!({"event": "error", "exit": exit, "message": message}));
+            let mut json = json!({"event": "error", "exit": exit, "message": message});
+            if let Error::Archived { removed, .. } = error {
+                json["archived"] = true.into();
+                json["removed"] = json!(removed);
+            }
+            self.line("", &json);
         }
     }
 

@@ -54,6 +54,10 @@ pub(super) fn watch(
         wait = match poll(cli, options, cache, clock(), output) {
             Ok(Exit::Ok | Exit::Activation) => backoff.success(&mut chance),
             Ok(_) => backoff.failure(None, &mut chance),
+            Err(error @ Error::Archived { .. }) => {
+                output.error(&error);
+                backoff.success(&mut chance)
+            }
             Err(error) => {
                 output.error(&error);
                 backoff.failure(error.retry_after(), &mut chance)

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
 mod agent;
+mod archived;
 mod atomic;
 mod bundles;
 mod commands;
