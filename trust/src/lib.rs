@@ -3,8 +3,8 @@
 //! One TUF 1.0 repository per tenant: the keys and their derivation ([`TenantKeys`]), the metadata
 //! that the server signs ([`initial_root`], [`publish()`]), and the client workflow that an agent
 //! follows ([`RootChain`] and the stages after it). Beside it, signed statements ([`dsse`]), what is attested
-//! about a bundle ([`attest`]), signatures for minisign ([`minisign`]), and how a bundle's files travel
-//! ([`delta`], [`Contents`]). Pure
+//! about a bundle ([`attest`]), signatures for minisign ([`minisign`]), how a bundle's files travel
+//! ([`delta`], [`Contents`]), and many files in one answer ([`sync`]). Pure
 //! and sync: no I/O, no clock, no randomness; the time comes in as a value. The layout is written down in `docs/edge-protocol.md`.
 
 pub mod attest;
@@ -24,6 +24,7 @@ pub mod minisign;
 mod publish;
 mod root;
 pub mod sshsig;
+pub mod sync;
 
 pub use bundle::{BundleFacts, Channel, FactsSchema, InvalidTargetName, TargetFile, TargetName};
 pub use ceremony::{CeremonyError, OfflineRoot, RootRequest};
