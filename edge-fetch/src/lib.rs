@@ -16,6 +16,8 @@ mod disk;
 mod download;
 mod enroll;
 mod error;
+#[cfg(test)]
+mod faults;
 mod fetch;
 mod gc;
 mod generation;

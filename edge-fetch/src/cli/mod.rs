@@ -55,7 +55,7 @@ rolled back, 14 disk full";
 enum Command {
     /// Pin a tenant's root and remember the server
     Enroll {
-        /// The server, such as https://colophon.example
+        /// The server, such as `https://colophon.example`
         #[arg(long)]
         url: BaseUrl,
         /// The tenant's slug
@@ -182,7 +182,7 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
                 tenant: tenant.clone(),
                 token_file,
                 device: tell::new_device(),
-                name: name.clone().or_else(tell::machine),
+                name: Some(name.clone().unwrap_or_else(tell::machine)),
             };
             output.enrolled(&cache, &enroll(&cache, config, &input(root)?)?);
             Exit::Ok

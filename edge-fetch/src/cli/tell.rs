@@ -46,18 +46,17 @@ pub(super) fn trouble(outcomes: &Result<Vec<Outcome<Applied>>, Error>) -> Option
 pub(super) fn new_device() -> Option<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).ok()?;
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 /// What this machine is called.
 #[cfg(unix)]
-pub(super) fn machine() -> Option<String> {
-    let about = rustix::system::uname();
-    Some(about.nodename().to_string_lossy().into_owned())
+pub(super) fn machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// What this machine is called.
 #[cfg(not(unix))]
-pub(super) fn machine() -> Option<String> {
-    std::env::var("COMPUTERNAME").ok()
+pub(super) fn machine() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_default()
 }

@@ -1,19 +1,7 @@
 //! A tenant that is archived: what is signed about it is done, and nothing else is.
 
-use std::num::NonZeroU64;
-
-use colophon_trust::{Listing, Versions, sign_all};
-
-use crate::bundles::{Agent, Tenant, bundle, now};
+use crate::bundles::{Agent, Tenant, bundle};
 use crate::server::Fault;
-
-fn archive(tenant: &Tenant, version: u64) {
-    let versions = Versions::all(NonZeroU64::new(version).unwrap());
-    let signed = sign_all(tenant.keys.online(), versions, Listing::Archived, now()).unwrap();
-    for (name, bytes) in signed.files {
-        tenant.server.put(format!("/v1/t/acme/tuf/{name}"), bytes);
-    }
-}
 
 fn applied() -> (Tenant, Agent) {
     let tenant = Tenant::new();
@@ -29,7 +17,7 @@ fn applied() -> (Tenant, Agent) {
 fn the_flows_of_an_archived_tenant_are_removed() {
     let (tenant, agent) = applied();
     let before = tenant.server.files();
-    archive(&tenant, 2);
+    tenant.archive(2);
     for command in ["check", "fetch"] {
         let run = agent.expect(&[command], 4);
         assert!(run.stderr.contains("tenant `acme` is archived\n"), "{}", run.stderr);
@@ -51,7 +39,7 @@ fn the_flows_of_an_archived_tenant_are_removed() {
     tenant.publish(3, &[bundle(1, &[("main.py", "1")])]);
     agent.expect(&["apply"], 0);
     assert_eq!(agent.active_file("main.py"), "1");
-    archive(&tenant, 2);
+    tenant.archive(2);
     agent.expect(&["apply"], 8);
     assert_eq!(agent.active_file("main.py"), "1", "an old tombstone is not believed");
     assert_eq!(agent.expect(&["status"], 0).json[0]["archived"], false);
@@ -88,7 +76,7 @@ fn a_removal_that_was_cut_off_is_finished() {
             agent.expect(&["watch", "--once"], 0);
             assert_eq!(agent.active_file("main.py"), "1");
         } else {
-            archive(&tenant, 2);
+            tenant.archive(2);
             agent.expect(&["watch", "--once"], 4);
             assert!(agent.tree("flows").is_empty());
         }

@@ -10,7 +10,8 @@ use colophon_model::{
     Artifact, Digest, EdgeRuntime, FileMode, FileSet, Sha256, TenantSlug, TenantUid, UnixMillis,
 };
 use colophon_trust::{
-    BundleFacts, Channel, FactsSchema, Seed, TargetFile, TenantKeys, initial_root, publish,
+    BundleFacts, Channel, FactsSchema, Listing, Seed, TargetFile, TenantKeys, Versions,
+    initial_root, publish, sign_all,
 };
 use serde_json::Value;
 use zip::ZipWriter;
@@ -103,6 +104,15 @@ impl Tenant {
 
     pub(crate) fn publish(&self, version: u64, bundles: &[Bundle]) {
         self.publish_at(version, bundles, now());
+    }
+
+    /// Signs and serves a version that says that the tenant is archived.
+    pub(crate) fn archive(&self, version: u64) {
+        let versions = Versions::all(NonZeroU64::new(version).unwrap());
+        let signed = sign_all(self.keys.online(), versions, Listing::Archived, now());
+        for (name, bytes) in signed.unwrap().files {
+            self.server.put(format!("/v1/t/acme/tuf/{name}"), bytes);
+        }
     }
 
     /// Signs and serves a version; files of earlier versions stay.

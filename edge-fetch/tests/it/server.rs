@@ -123,9 +123,11 @@ fn read_request(stream: &TcpStream) -> std::io::Result<Request> {
     for line in lines {
         let line = line?;
         let Some((name, value)) = line.split_once(": ") else { break };
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.parse().unwrap();
+        }
         let value = Some(value.to_owned());
         match name.to_ascii_lowercase().as_str() {
-            "content-length" => length = value.unwrap().parse().unwrap(),
             "range" => request.range = value,
             "if-range" => request.if_range = value,
             "authorization" => request.authorization = value,
