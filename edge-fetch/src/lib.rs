@@ -33,6 +33,7 @@ mod refresh;
 mod removal;
 mod report;
 mod settings;
+mod sync;
 mod transport;
 mod trial;
 mod unpack;

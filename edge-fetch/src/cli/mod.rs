@@ -133,6 +133,9 @@ enum Command {
     Attest(attest::Attest),
 }
 
+/// For how many updates `check` asks how large they are.
+const ESTIMATES: usize = 16;
+
 /// Runs the command line of this process.
 pub(crate) fn run(clock: fn() -> UnixMillis) -> ExitCode {
     let cli = Cli::parse();
@@ -188,22 +191,28 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
             Exit::Ok
         }
         Command::Check => {
-            let offers = agent(cli, cache, now)?.check()?;
+            let agent = agent(cli, cache, now)?;
+            let offers = output.after_sync(&agent, agent.check())?;
+            let mut estimates = ESTIMATES;
             for offer in &offers {
-                output.offer(offer);
+                let asks = offer.standing == Standing::Update && estimates > 0;
+                estimates -= usize::from(asks);
+                output.offer(offer, if asks { agent.estimate(offer) } else { None });
             }
             let update = offers.iter().any(|offer| offer.standing == Standing::Update);
             if update { Exit::UpdateAvailable } else { Exit::Ok }
         }
         Command::Fetch { flow, no_delta } => {
             let agent = agent(cli, cache, now)?.with_delta(!no_delta);
-            let outcomes = agent.fetch(flow.as_ref(), &mut output.progress())?;
+            let outcomes = agent.fetch(flow.as_ref(), &mut output.progress());
+            let outcomes = output.after_sync(&agent, outcomes)?;
             output.outcomes(&outcomes, Output::fetched)
         }
         Command::Apply { flow, no_delta, trial } => {
             let policy = trial.policy(&Settings::of(&cache)?);
             let agent = agent(cli, cache.clone(), now)?.with_policy(policy).with_delta(!no_delta);
             let outcomes = agent.apply(flow.as_ref(), &mut output.progress());
+            let outcomes = output.after_sync(&agent, outcomes);
             drop(agent);
             let trouble = tell::trouble(&outcomes);
             let exit = output.ended(&outcomes);
@@ -242,7 +251,8 @@ fn agent(cli: &Cli, cache: Cache, now: UnixMillis) -> Result<Agent<HttpTransport
     let config = cache.config()?;
     let token = token(cli.token_file.as_deref(), config.token_file.as_deref())?;
     let transport = HttpTransport::new(&config, &network(cli, &cache)?, token)?;
-    Agent::open(cache, transport, Platform::current(), now)
+    let agent = Agent::open(cache, transport, Platform::current(), now)?;
+    Ok(agent.with_sync(!cli.network.no_sync))
 }
 
 fn network(cli: &Cli, cache: &Cache) -> Result<Network, Error> {

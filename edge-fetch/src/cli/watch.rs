@@ -79,6 +79,7 @@ fn poll(
     let policy = options.trial.policy(&Settings::of(cache)?);
     let agent = agent(cli, cache.clone(), now)?.with_policy(policy);
     let outcomes = agent.apply(None, &mut output.progress());
+    let outcomes = output.after_sync(&agent, outcomes);
     drop(agent);
     let trouble = trouble(&outcomes);
     let ended = outcomes.map(|outcomes| output.polled(&outcomes));

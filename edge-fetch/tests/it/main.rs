@@ -15,6 +15,7 @@ mod reports;
 mod resume;
 mod rotation;
 mod server;
+mod sync;
 mod tls;
 mod transfer;
 mod trials;
