@@ -111,6 +111,11 @@ impl<T: Transport> Agent<T> {
         Self { delta, ..self }
     }
 
+    /// Lets go of the folder; the way to the server can be used on.
+    pub fn close(self) -> T {
+        self.transport.into_network()
+    }
+
     /// Sets whether all may be asked for in one request. Without this it may.
     #[must_use]
     pub fn with_sync(self, sync: bool) -> Self {

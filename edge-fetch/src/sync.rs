@@ -55,6 +55,10 @@ impl<T: Transport> Ahead<T> {
         Self { network, answers: RefCell::default(), problem: RefCell::default() }
     }
 
+    pub(crate) fn into_network(self) -> T {
+        self.network
+    }
+
     /// Asks for all at once, with the trees that bundles may be told from. Without a usable answer
     /// there is none for the requests that follow.
     pub(crate) fn ask(&self, cache: &Cache, trees: &[Digest]) {

@@ -35,8 +35,13 @@ impl<'a> Machine<'a> {
     /// Runs with `--json`; the lines that it printed.
     #[track_caller]
     fn run(&self, code: i32, args: &[&str]) -> Vec<Value> {
+        self.run_and_report(code, &[args, &["--no-report"]].concat())
+    }
+
+    #[track_caller]
+    fn run_and_report(&self, code: i32, args: &[&str]) -> Vec<Value> {
         let mut command = Command::new(program("edge-fetch"));
-        command.args(args).args(["--json", "--no-report"]).env("NO_PROXY", "*");
+        command.args(args).arg("--json").env("NO_PROXY", "*");
         command.env("EDGE_FETCH_DIR", self.server.path("agent"));
         let output = command.env("EDGE_FETCH_TOKEN", &self.tenant.edge).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -115,6 +120,28 @@ fn one_edit_among_fifty_flows_is_two_kilobytes() {
         plain.sent.len(),
         plain.received,
     );
+}
+
+/// A run has one connection, whatever it asks for: roots that are not there, single files, the report.
+#[test]
+fn a_run_uses_one_connection() {
+    let server = TestServer::start();
+    let tenant = server.tenant("acme-inc");
+    let machine = Machine::enrolled(&server, &tenant);
+    for (revision, arguments, requests) in [
+        (1, &["apply"][..], 3),
+        (2, &["apply", "--no-sync"], 6),
+        (3, &["watch", "--once"], 2),
+        (4, &["check"], 2),
+    ] {
+        let body = flow(revision, &format!("https://example.com/{revision}"));
+        assert_eq!(server.build(&tenant, &body).status, 201);
+        let code = if arguments == ["check"] { 10 } else { 0 };
+        machine.run_and_report(code, arguments);
+        let seen = machine.line.take();
+        let asked = seen.requests();
+        assert_eq!((seen.connections, asked.len()), (1, requests), "{asked:?}");
+    }
 }
 
 /// New keys come along: all of the roots, and that there are no more.

@@ -213,22 +213,22 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
             let agent = agent(cli, cache.clone(), now)?.with_policy(policy).with_delta(!no_delta);
             let outcomes = agent.apply(flow.as_ref(), &mut output.progress());
             let outcomes = output.after_sync(&agent, outcomes);
-            drop(agent);
+            let line = agent.close();
             let trouble = tell::trouble(&outcomes);
             let exit = output.ended(&outcomes);
-            tell::tell(cli, &cache, now, trouble.as_deref(), output);
+            tell::tell(cli, &cache, Some(line), now, trouble.as_deref(), output);
             exit
         }
         Command::Commit { flow } => {
             let (flow, done) = commit(&cache, flow.as_ref(), now)?;
             output.committed(&flow, done);
-            tell::tell(cli, &cache, now, None, output);
+            tell::tell(cli, &cache, None, now, None, output);
             Exit::Ok
         }
         Command::Rollback { flow, reason } => {
             let (flow, back) = roll_back(&cache, flow.as_ref(), now, reason)?;
             output.rolled_back(&flow, back.as_ref());
-            tell::tell(cli, &cache, now, None, output);
+            tell::tell(cli, &cache, None, now, None, output);
             Exit::Ok
         }
         Command::History { flow } => {
@@ -248,11 +248,15 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
 }
 
 fn agent(cli: &Cli, cache: Cache, now: UnixMillis) -> Result<Agent<HttpTransport>, Error> {
-    let config = cache.config()?;
-    let token = token(cli.token_file.as_deref(), config.token_file.as_deref())?;
-    let transport = HttpTransport::new(&config, &network(cli, &cache)?, token)?;
+    let transport = transport(cli, &cache)?;
     let agent = Agent::open(cache, transport, Platform::current(), now)?;
     Ok(agent.with_sync(!cli.network.no_sync))
+}
+
+fn transport(cli: &Cli, cache: &Cache) -> Result<HttpTransport, Error> {
+    let config = cache.config()?;
+    let token = token(cli.token_file.as_deref(), config.token_file.as_deref())?;
+    HttpTransport::new(&config, &network(cli, cache)?, token)
 }
 
 fn network(cli: &Cli, cache: &Cache) -> Result<Network, Error> {

@@ -80,10 +80,10 @@ fn poll(
     let agent = agent(cli, cache.clone(), now)?.with_policy(policy);
     let outcomes = agent.apply(None, &mut output.progress());
     let outcomes = output.after_sync(&agent, outcomes);
-    drop(agent);
+    let line = agent.close();
     let trouble = trouble(&outcomes);
     let ended = outcomes.map(|outcomes| output.polled(&outcomes));
-    tell(cli, cache, now, trouble.as_deref(), output);
+    tell(cli, cache, Some(line), now, trouble.as_deref(), output);
     ended
 }
 
