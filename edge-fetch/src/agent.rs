@@ -2,25 +2,29 @@
 
 use std::path::PathBuf;
 
-use colophon_model::{FileSet, FlowId, TenantSlug, UnixMillis};
+use colophon_model::{Digest, FileSet, FlowId, TenantSlug, UnixMillis};
 use colophon_trust::{TargetFile, TargetName};
 
 use crate::activation::{Activation, FlowState};
 use crate::clock;
 use crate::download::Progress;
 use crate::fetch::{Fetch, Fetched};
+use crate::objects::Objects;
 use crate::refresh::Refresh;
+use crate::removal;
+use crate::sync::Ahead;
 use crate::trial::Trials;
 use crate::{Cache, Error, Generation, Lock, Platform, Policy, Transport};
 
 /// An enrolled agent at one moment, with its folder locked.
 pub struct Agent<T> {
     pub(crate) cache: Cache,
-    pub(crate) transport: T,
+    pub(crate) transport: Ahead<T>,
     tenant: TenantSlug,
     platform: Platform,
     policy: Policy,
     delta: bool,
+    sync: bool,
     now: UnixMillis,
     _lock: Lock,
 }
@@ -90,7 +94,9 @@ impl<T: Transport> Agent<T> {
         let tenant = cache.config()?.tenant;
         let lock = cache.lock()?;
         let policy = Policy::default();
-        Ok(Self { cache, transport, tenant, platform, policy, delta: true, now, _lock: lock })
+        let transport = Ahead::of(transport);
+        let (delta, sync) = (true, true);
+        Ok(Self { cache, transport, tenant, platform, policy, delta, sync, now, _lock: lock })
     }
 
     /// Sets who decides whether a new generation stays. Without this it stays.
@@ -105,18 +111,42 @@ impl<T: Transport> Agent<T> {
         Self { delta, ..self }
     }
 
+    /// Lets go of the folder; the way to the server can be used on.
+    pub fn close(self) -> T {
+        self.transport.into_network()
+    }
+
+    /// Sets whether all may be asked for in one request. Without this it may.
+    #[must_use]
+    pub fn with_sync(self, sync: bool) -> Self {
+        Self { sync, ..self }
+    }
+
+    /// Why asking for all in one request gave nothing, when it did; file by file was asked then.
+    pub fn sync_problem(&self) -> Option<String> {
+        self.transport.problem()
+    }
+
     /// Refreshes the metadata and compares; changes nothing else. Sorted by name.
     ///
     /// # Errors
     /// Also [`Error::Rollback`] and [`Error::Fork`] when one offer contradicts what is active: then
-    /// none of the metadata is believed.
+    /// none of the metadata is believed. [`Error::Archived`] when the tenant has signed that it is.
     pub fn check(&self) -> Result<Vec<Offer>, Error> {
+        self.offers(&[])
+    }
+
+    /// The same, asking also for what the bundles with these trees have become.
+    fn offers(&self, trees: &[Digest]) -> Result<Vec<Offer>, Error> {
         let Self { cache, transport, tenant, now, .. } = self;
         clock::check(cache, *now)?;
+        if self.sync {
+            transport.ask(cache, trees);
+        }
         let targets = Refresh { cache, transport, tenant, now: *now }.run()?;
         clock::remember(cache, *now)?;
         if targets.is_archived() {
-            return Err(Error::Archived { tenant: tenant.clone() });
+            return Err(Error::Archived { tenant: tenant.clone(), removed: Vec::new() });
         }
         targets.bundles().iter().map(|(name, file)| self.compare(name, file)).collect()
     }
@@ -132,6 +162,20 @@ impl<T: Transport> Agent<T> {
         Ok(Offer { name: name.clone(), file: file.clone(), active, standing })
     }
 
+    /// About how many bytes `offer` would cost, for one more request; `None` when nobody knows.
+    pub fn estimate(&self, offer: &Offer) -> Option<u64> {
+        let contents = offer.file.custom.contents();
+        if Objects::of(&self.cache).bundle(&contents).ok()?.is_some() {
+            return Some(0);
+        }
+        let pack = format!("pack/{}", contents.tree);
+        let active = self.state(offer.name.flow()).ok()?.current().map(|installed| installed.tree);
+        let delta = active.filter(|_| self.delta).and_then(|from| {
+            self.transport.size(&format!("delta/{from}..{}", contents.tree)).ok().flatten()
+        });
+        delta.or_else(|| self.transport.size(&pack).ok().flatten())
+    }
+
     /// Downloads and verifies bundles without unpacking them: of one flow, or all that run here.
     /// `progress` is told the bytes that are here and those there will be.
     ///
@@ -145,7 +189,8 @@ impl<T: Transport> Agent<T> {
         self.each(flow, |offer| Ok(self.download(offer, progress)?.1))
     }
 
-    /// Downloads, verifies, unpacks and activates bundles: of one flow, or all that run here.
+    /// Downloads, verifies, unpacks and activates bundles: of one flow, or all that run here. Those of
+    /// an archived tenant are removed, all of them.
     ///
     /// # Errors
     /// As for [`Self::fetch`].
@@ -160,10 +205,12 @@ impl<T: Transport> Agent<T> {
             let applied = self.trials().install(offer, &files)?;
             Ok(Applied { fetched: Some(fetched), ..applied })
         });
-        if let Err(Error::Archived { .. }) = &outcomes {
-            self.trials().remove_all()?;
+        match outcomes {
+            Err(Error::Archived { tenant, .. }) => {
+                Err(Error::Archived { tenant, removed: removal::remove_flows(&self.cache)? })
+            }
+            outcomes => outcomes,
         }
-        outcomes
     }
 
     fn trials(&self) -> Trials<'_> {
@@ -206,9 +253,20 @@ impl<T: Transport> Agent<T> {
         Ok(outcomes)
     }
 
+    /// The trees of what is active of `flow`, or of all, when bundles may be told from them.
+    fn bases(&self, flow: Option<&FlowId>) -> Result<Vec<Digest>, Error> {
+        if !(self.delta && self.sync) {
+            return Ok(Vec::new());
+        }
+        let flows = flow.map_or_else(|| self.cache.flows(), |flow| Ok(vec![flow.clone()]))?;
+        // A state that cannot be read stops its own flow later, and no other.
+        let states = flows.iter().filter_map(|flow| self.state(flow).ok());
+        Ok(states.filter_map(|state| Some(state.current()?.tree)).collect())
+    }
+
     /// The offers of `flow`, or all: those that run here, and the others.
     fn wanted(&self, flow: Option<&FlowId>) -> Result<(Vec<Offer>, Vec<Offer>), Error> {
-        let mut offers = self.check()?;
+        let mut offers = self.offers(&self.bases(flow)?)?;
         if let Some(flow) = flow {
             offers.retain(|offer| offer.name.flow() == flow);
             if offers.is_empty() {
@@ -250,7 +308,7 @@ fn standing(name: &TargetName, state: &FlowState, file: &TargetFile) -> Result<S
 
 #[cfg(test)]
 mod tests {
-    use colophon_model::{Digest, EdgeRuntime, Sha256};
+    use colophon_model::{EdgeRuntime, Sha256};
     use colophon_trust::limits::{MAX_FILES, MAX_UNPACKED, MAX_ZIP};
     use colophon_trust::{BundleFacts, Channel, FactsSchema};
 

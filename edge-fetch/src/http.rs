@@ -110,7 +110,10 @@ impl HttpTransport {
     }
 
     fn request(&self, path: &str) -> RequestBuilder<WithoutBody> {
-        let request = self.agent.get(format!("{}/{path}", self.base));
+        self.authorized(self.agent.get(format!("{}/{path}", self.base)))
+    }
+
+    fn authorized(&self, request: RequestBuilder<WithoutBody>) -> RequestBuilder<WithoutBody> {
         match &self.token {
             Some(Token(token)) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
             None => request,
@@ -138,6 +141,14 @@ impl Transport for HttpTransport {
             range_start: text(header::CONTENT_RANGE).as_deref().and_then(range_start),
             body: Box::new(body.into_reader()),
         })
+    }
+
+    fn size(&self, path: &str) -> Result<Option<u64>, NetworkError> {
+        let request = self.authorized(self.agent.head(format!("{}/{path}", self.base)));
+        let response = request.call().map_err(failure)?;
+        let length = text_header(response.headers(), &header::CONTENT_LENGTH);
+        let known = response.status().as_u16() == 200;
+        Ok(if known { length.and_then(|length| length.parse().ok()) } else { None })
     }
 }
 

@@ -137,6 +137,9 @@ enum Command {
     TufClient(tuf_client::TufCommand),
 }
 
+/// For how many updates `check` asks how large they are.
+const ESTIMATES: usize = 16;
+
 /// Runs the command line of this process.
 pub(crate) fn run(clock: fn() -> UnixMillis) -> ExitCode {
     let cli = Cli::parse();
@@ -195,38 +198,44 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
             Exit::Ok
         }
         Command::Check => {
-            let offers = agent(cli, cache, now)?.check()?;
+            let agent = agent(cli, cache, now)?;
+            let offers = output.after_sync(&agent, agent.check())?;
+            let mut estimates = ESTIMATES;
             for offer in &offers {
-                output.offer(offer);
+                let asks = offer.standing == Standing::Update && estimates > 0;
+                estimates -= usize::from(asks);
+                output.offer(offer, if asks { agent.estimate(offer) } else { None });
             }
             let update = offers.iter().any(|offer| offer.standing == Standing::Update);
             if update { Exit::UpdateAvailable } else { Exit::Ok }
         }
         Command::Fetch { flow, no_delta } => {
             let agent = agent(cli, cache, now)?.with_delta(!no_delta);
-            let outcomes = agent.fetch(flow.as_ref(), &mut output.progress())?;
+            let outcomes = agent.fetch(flow.as_ref(), &mut output.progress());
+            let outcomes = output.after_sync(&agent, outcomes)?;
             output.outcomes(&outcomes, Output::fetched)
         }
         Command::Apply { flow, no_delta, trial } => {
             let policy = trial.policy(&Settings::of(&cache)?);
             let agent = agent(cli, cache.clone(), now)?.with_policy(policy).with_delta(!no_delta);
             let outcomes = agent.apply(flow.as_ref(), &mut output.progress());
-            drop(agent);
+            let outcomes = output.after_sync(&agent, outcomes);
+            let line = agent.close();
             let trouble = tell::trouble(&outcomes);
             let exit = output.ended(&outcomes);
-            tell::tell(cli, &cache, now, trouble.as_deref(), output);
+            tell::tell(cli, &cache, Some(line), now, trouble.as_deref(), output);
             exit
         }
         Command::Commit { flow } => {
             let (flow, done) = commit(&cache, flow.as_ref(), now)?;
             output.committed(&flow, done);
-            tell::tell(cli, &cache, now, None, output);
+            tell::tell(cli, &cache, None, now, None, output);
             Exit::Ok
         }
         Command::Rollback { flow, reason } => {
             let (flow, back) = roll_back(&cache, flow.as_ref(), now, reason)?;
             output.rolled_back(&flow, back.as_ref());
-            tell::tell(cli, &cache, now, None, output);
+            tell::tell(cli, &cache, None, now, None, output);
             Exit::Ok
         }
         Command::History { flow } => {
@@ -246,10 +255,15 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
 }
 
 fn agent(cli: &Cli, cache: Cache, now: UnixMillis) -> Result<Agent<HttpTransport>, Error> {
+    let transport = transport(cli, &cache)?;
+    let agent = Agent::open(cache, transport, Platform::current(), now)?;
+    Ok(agent.with_sync(!cli.network.no_sync))
+}
+
+fn transport(cli: &Cli, cache: &Cache) -> Result<HttpTransport, Error> {
     let config = cache.config()?;
     let token = token(cli.token_file.as_deref(), config.token_file.as_deref())?;
-    let transport = HttpTransport::new(&config, &network(cli, &cache)?, token)?;
-    Agent::open(cache, transport, Platform::current(), now)
+    HttpTransport::new(&config, &network(cli, cache)?, token)
 }
 
 fn network(cli: &Cli, cache: &Cache) -> Result<Network, Error> {
