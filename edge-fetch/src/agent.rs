@@ -6,6 +6,7 @@ use colophon_model::{FileSet, FlowId, TenantSlug, UnixMillis};
 use colophon_trust::{TargetFile, TargetName};
 
 use crate::activation::{Activation, FlowState};
+use crate::attestation::Required;
 use crate::clock;
 use crate::download::Progress;
 use crate::fetch::{Fetch, Fetched};
@@ -20,6 +21,7 @@ pub struct Agent<T> {
     tenant: TenantSlug,
     platform: Platform,
     policy: Policy,
+    attestation: Option<Required>,
     delta: bool,
     now: UnixMillis,
     _lock: Lock,
@@ -80,7 +82,8 @@ impl<T: Transport> Agent<T> {
     /// tenant's URL.
     ///
     /// # Errors
-    /// [`Error::NotEnrolled`], and [`Error::Locked`] when another process works there.
+    /// [`Error::NotEnrolled`], [`Error::Locked`] when another process works there, and when the keys of
+    /// attestations that are required cannot be read.
     pub fn open(
         cache: Cache,
         transport: T,
@@ -89,8 +92,19 @@ impl<T: Transport> Agent<T> {
     ) -> Result<Self, Error> {
         let tenant = cache.config()?.tenant;
         let lock = cache.lock()?;
-        let policy = Policy::default();
-        Ok(Self { cache, transport, tenant, platform, policy, delta: true, now, _lock: lock })
+        let (policy, attestation) = (Policy::default(), Required::of(&cache)?);
+        let delta = true;
+        Ok(Self {
+            cache,
+            transport,
+            tenant,
+            platform,
+            policy,
+            attestation,
+            delta,
+            now,
+            _lock: lock,
+        })
     }
 
     /// Sets who decides whether a new generation stays. Without this it stays.
@@ -179,7 +193,10 @@ impl<T: Transport> Agent<T> {
         offer: &Offer,
         progress: &mut Progress<'_>,
     ) -> Result<(FileSet, Fetched), Error> {
-        let Self { cache, transport, delta, .. } = self;
+        let Self { cache, transport, attestation, delta, .. } = self;
+        if let Some(required) = attestation {
+            required.check(cache, transport, &offer.name, &offer.file)?;
+        }
         Fetch { cache, transport, name: &offer.name, file: &offer.file, delta: *delta }
             .run(progress)
     }

@@ -7,7 +7,9 @@ use colophon_model::{Digest, FlowId, TenantSlug, UnixMillis};
 use colophon_trust::TargetName;
 
 use crate::config::InvalidUrl;
-use crate::{BaseUrl, BundleFlaw, DeliveryFlaw, Generation, NetworkError, Unhealthy};
+use crate::{
+    AttestationFlaw, BaseUrl, BundleFlaw, DeliveryFlaw, Generation, NetworkError, Unhealthy,
+};
 
 /// Why an operation failed. After any of these, what was active before is still active.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +81,14 @@ pub enum Error {
     /// What is attested about a bundle was refused.
     #[error("the attestation was refused")]
     Attestation(#[from] colophon_trust::attest::Refused),
+    /// Attestations are required here, and this bundle's is missing or not to be trusted.
+    #[error("bundle `{name}` is not attested as is required here")]
+    Unattested {
+        /// The bundle.
+        name: TargetName,
+        /// Why.
+        source: AttestationFlaw,
+    },
     /// The whole zip was received, and is not the one that was signed.
     #[error("the download of `{name}` does not have the signed hash")]
     HashMismatch {
@@ -298,6 +308,7 @@ impl Error {
             | Self::NoSuchFlow { .. } => Exit::NotFound,
             Self::Auth { .. } => Exit::Auth,
             Self::Attestation(_)
+            | Self::Unattested { .. }
             | Self::Damaged { .. }
             | Self::HashMismatch { .. }
             | Self::Delivery { .. }

@@ -4,6 +4,7 @@
 
 mod agent;
 mod atomic;
+mod attested;
 mod bundles;
 mod commands;
 #[path = "../../../trust/tests/it/forge.rs"]
