@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use colophon_model::{FileSet, FlowId, TenantSlug, UnixMillis};
-use colophon_trust::{TargetFile, TargetName};
+use colophon_trust::{Role, TargetFile, TargetName};
 
 use crate::activation::{Activation, FlowState};
 use crate::attestation::Required;
 use crate::clock;
 use crate::download::Progress;
 use crate::fetch::{Fetch, Fetched};
+use crate::fork;
 use crate::refresh::Refresh;
 use crate::trial::Trials;
 use crate::{Cache, Error, Generation, Lock, Platform, Policy, Transport};
@@ -127,12 +128,18 @@ impl<T: Transport> Agent<T> {
     pub fn check(&self) -> Result<Vec<Offer>, Error> {
         let Self { cache, transport, tenant, now, .. } = self;
         clock::check(cache, *now)?;
+        let known = cache.metadata(Role::Targets)?;
         let targets = Refresh { cache, transport, tenant, now: *now }.run()?;
         clock::remember(cache, *now)?;
         if targets.is_archived() {
             return Err(Error::Archived { tenant: tenant.clone() });
         }
-        targets.bundles().iter().map(|(name, file)| self.compare(name, file)).collect()
+        let bundles = targets.bundles().iter();
+        let offers = bundles.map(|(name, file)| self.compare(name, file)).collect();
+        if let Err(Error::Fork { name, seq }) = &offers {
+            fork::keep(cache, (name, *seq), known.as_deref(), targets.bytes())?;
+        }
+        offers
     }
 
     fn compare(&self, name: &TargetName, file: &TargetFile) -> Result<Offer, Error> {

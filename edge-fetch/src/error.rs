@@ -347,6 +347,9 @@ impl Error {
                 Some("check this machine's clock; if it is right, the server has stopped signing")
             }
             Self::Locked { .. } => Some("wait for the other edge-fetch to finish"),
+            Self::Fork { .. } => Some(
+                "both signed files are in state/forks of the agent's folder: show them to the operator",
+            ),
             Self::Refused { .. } => {
                 Some("one with a higher sequence number is taken; --again takes this one once more")
             }

@@ -20,6 +20,7 @@ mod error;
 #[cfg(test)]
 mod faults;
 mod fetch;
+mod fork;
 mod gc;
 mod generation;
 mod health;
