@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use colophon_model::{Digest, FileSet, FlowId, TenantSlug, UnixMillis};
-use colophon_trust::{TargetFile, TargetName};
+use colophon_trust::{Role, TargetFile, TargetName};
 
 use crate::activation::{Activation, FlowState};
+use crate::attestation::Required;
 use crate::clock;
 use crate::download::Progress;
 use crate::fetch::{Fetch, Fetched};
+use crate::fork;
 use crate::objects::Objects;
 use crate::refresh::Refresh;
 use crate::removal;
@@ -23,6 +25,7 @@ pub struct Agent<T> {
     tenant: TenantSlug,
     platform: Platform,
     policy: Policy,
+    attestation: Option<Required>,
     delta: bool,
     sync: bool,
     now: UnixMillis,
@@ -84,7 +87,8 @@ impl<T: Transport> Agent<T> {
     /// tenant's URL.
     ///
     /// # Errors
-    /// [`Error::NotEnrolled`], and [`Error::Locked`] when another process works there.
+    /// [`Error::NotEnrolled`], [`Error::Locked`] when another process works there, and when the keys of
+    /// attestations that are required cannot be read.
     pub fn open(
         cache: Cache,
         transport: T,
@@ -93,10 +97,21 @@ impl<T: Transport> Agent<T> {
     ) -> Result<Self, Error> {
         let tenant = cache.config()?.tenant;
         let lock = cache.lock()?;
-        let policy = Policy::default();
+        let (policy, attestation) = (Policy::default(), Required::of(&cache)?);
         let transport = Ahead::of(transport);
         let (delta, sync) = (true, true);
-        Ok(Self { cache, transport, tenant, platform, policy, delta, sync, now, _lock: lock })
+        Ok(Self {
+            cache,
+            transport,
+            tenant,
+            platform,
+            policy,
+            attestation,
+            delta,
+            sync,
+            now,
+            _lock: lock,
+        })
     }
 
     /// Sets who decides whether a new generation stays. Without this it stays.
@@ -140,6 +155,7 @@ impl<T: Transport> Agent<T> {
     fn offers(&self, trees: &[Digest]) -> Result<Vec<Offer>, Error> {
         let Self { cache, transport, tenant, now, .. } = self;
         clock::check(cache, *now)?;
+        let known = cache.metadata(Role::Targets)?;
         if self.sync {
             transport.ask(cache, trees);
         }
@@ -148,7 +164,12 @@ impl<T: Transport> Agent<T> {
         if targets.is_archived() {
             return Err(Error::Archived { tenant: tenant.clone(), removed: Vec::new() });
         }
-        targets.bundles().iter().map(|(name, file)| self.compare(name, file)).collect()
+        let bundles = targets.bundles().iter();
+        let offers = bundles.map(|(name, file)| self.compare(name, file)).collect();
+        if let Err(Error::Fork { name, seq }) = &offers {
+            fork::keep(cache, (name, *seq), known.as_deref(), targets.bytes())?;
+        }
+        offers
     }
 
     fn compare(&self, name: &TargetName, file: &TargetFile) -> Result<Offer, Error> {
@@ -226,7 +247,10 @@ impl<T: Transport> Agent<T> {
         offer: &Offer,
         progress: &mut Progress<'_>,
     ) -> Result<(FileSet, Fetched), Error> {
-        let Self { cache, transport, delta, .. } = self;
+        let Self { cache, transport, attestation, delta, .. } = self;
+        if let Some(required) = attestation {
+            required.check(cache, transport, &offer.name, &offer.file)?;
+        }
         Fetch { cache, transport, name: &offer.name, file: &offer.file, delta: *delta }
             .run(progress)
     }

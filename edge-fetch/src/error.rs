@@ -7,7 +7,9 @@ use colophon_model::{Digest, FlowId, TenantSlug, UnixMillis};
 use colophon_trust::TargetName;
 
 use crate::config::InvalidUrl;
-use crate::{BaseUrl, BundleFlaw, DeliveryFlaw, Generation, NetworkError, Unhealthy};
+use crate::{
+    AttestationFlaw, BaseUrl, BundleFlaw, DeliveryFlaw, Generation, NetworkError, Unhealthy,
+};
 
 /// Why an operation failed. After any of these, what was active before is still active.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +89,14 @@ pub enum Error {
     /// What is attested about a bundle was refused.
     #[error("the attestation was refused")]
     Attestation(#[from] colophon_trust::attest::Refused),
+    /// Attestations are required here, and this bundle's is missing or not to be trusted.
+    #[error("bundle `{name}` is not attested as is required here")]
+    Unattested {
+        /// The bundle.
+        name: TargetName,
+        /// Why.
+        source: AttestationFlaw,
+    },
     /// The whole zip was received, and is not the one that was signed.
     #[error("the download of `{name}` does not have the signed hash")]
     HashMismatch {
@@ -305,6 +315,7 @@ impl Error {
             | Self::Archived { .. } => Exit::NotFound,
             Self::Auth { .. } => Exit::Auth,
             Self::Attestation(_)
+            | Self::Unattested { .. }
             | Self::Damaged { .. }
             | Self::HashMismatch { .. }
             | Self::Delivery { .. }
@@ -349,6 +360,9 @@ impl Error {
                 Some("`edge-fetch apply` brings them back when it is restored")
             }
             Self::Locked { .. } => Some("wait for the other edge-fetch to finish"),
+            Self::Fork { .. } => Some(
+                "both signed files are in state/forks of the agent's folder: show them to the operator",
+            ),
             Self::Refused { .. } => {
                 Some("one with a higher sequence number is taken; --again takes this one once more")
             }

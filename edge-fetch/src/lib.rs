@@ -8,6 +8,7 @@
 mod activation;
 mod agent;
 mod air;
+mod attestation;
 mod backoff;
 mod cache;
 mod clock;
@@ -19,6 +20,7 @@ mod error;
 #[cfg(test)]
 mod faults;
 mod fetch;
+mod fork;
 mod gc;
 mod generation;
 mod health;
@@ -42,10 +44,11 @@ mod unpack;
 pub use activation::{FlowState, Installed, Pending, Refused, flow_state};
 pub use agent::{Agent, Applied, Offer, Outcome, Standing};
 pub use air::{Exported, FolderTransport};
+pub use attestation::{AttestationFlaw, AttestationRule, attestation_keys};
 pub use backoff::{Backoff, Chance};
 pub use cache::{Cache, Lock};
 pub use config::{BaseUrl, Config, InvalidUrl};
-pub use enroll::{Enrolled, FlowStatus, Status, enroll, status};
+pub use enroll::{Enrolled, FlowStatus, Status, enroll, enroll_attested, status};
 pub use error::{Error, Exit};
 pub use fetch::{DeliveryFlaw, Fetched, Stage, Via};
 pub use gc::{CacheSize, Collected, cache_size, clean_cache, gc};

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use colophon_edge_fetch::{
     Agent, BaseUrl, Cache, Config, Error, Exit, HttpTransport, Network, Platform, Settings,
-    Standing, Token, commit, enroll, history, roll_back, status,
+    Standing, Token, attestation_keys, commit, enroll_attested, history, roll_back, status,
 };
 use colophon_model::{FlowId, TenantSlug, UnixMillis};
 
@@ -65,6 +65,9 @@ enum Command {
         /// The tenant's root metadata (root.json), received by a way you trust
         #[arg(long, value_name = "FILE")]
         root: PathBuf,
+        /// Take only bundles that were attested with the keys in this PEM file; several times for all of them
+        #[arg(long = "attestation-key", value_name = "FILE")]
+        attestation_keys: Vec<PathBuf>,
         /// Under which name the server lists this machine [default: its own]
         #[arg(long)]
         name: Option<String>,
@@ -182,7 +185,7 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
         Command::Watch(options) => watch::watch(cli, options, &cache, clock, output)?,
         Command::Upkeep(command) => upkeep::run(cli, command, &cache, now, output)?,
         Command::Doctor => doctor::doctor(cli, &cache, now, output),
-        Command::Enroll { url, tenant, root, name } => {
+        Command::Enroll { url, tenant, root, attestation_keys: files, name } => {
             let token_file = cli.token_file.as_deref().map(absolute).transpose()?;
             if token_file.is_some() {
                 network(cli, &cache)?.check_token_is_safe(url)?;
@@ -194,7 +197,9 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
                 device: tell::new_device(),
                 name: Some(name.clone().unwrap_or_else(tell::machine)),
             };
-            output.enrolled(&cache, &enroll(&cache, config, &input(root)?)?);
+            let keys: Result<Vec<_>, _> = files.iter().map(|file| attestation_keys(file)).collect();
+            let enrolled = enroll_attested(&cache, config, &input(root)?, &keys?.concat())?;
+            output.enrolled(&cache, &enrolled);
             Exit::Ok
         }
         Command::Check => {
