@@ -6,6 +6,7 @@ mod agent;
 mod atomic;
 mod bundles;
 mod commands;
+mod conformance;
 #[path = "../../../trust/tests/it/forge.rs"]
 #[expect(dead_code, reason = "the forger knows more tricks than these tests need")]
 mod forge;
