@@ -449,6 +449,7 @@ class Keys(Case):
         self.refuses("where 6 are needed")
         self.assertEqual(self.version("root"), 2)
 
+    @differs("python-tuf counts ids, and leaves it to whoever writes the root that they are of different keys")
     def test_one_key_under_many_ids(self):
         self.started()
         signer = self.repo.add_key("snapshot")
@@ -590,14 +591,17 @@ class Downloads(Case):
         self.assertEqual(self.download("path/to/a/file.txt"), 0, self.said)
         self.assertEqual(self.downloaded(), [b"content"])
 
-    def test_names_that_mean_something_elsewhere(self):
-        """To a URL, or to a file system: nothing lands outside of the folder."""
+    @differs("python-tuf puts the path into the URL as it is")
+    def test_names_that_mean_something_in_a_url(self):
         for path in ("a b", "a?b", "a#b", "a%20b", "é"):
             with self.subTest(path):
                 self.setUp()
                 self.listed(path, path.encode())
                 self.assertEqual(self.download(path), 0, self.said)
                 self.assertEqual(self.downloaded(), [path.encode()])
+
+    def test_names_that_mean_something_to_a_file_system(self):
+        """Nothing lands outside of the folder."""
         for path in ("../out", "/root", "..", "."):
             with self.subTest(path):
                 self.setUp()
