@@ -1,5 +1,6 @@
 //! Configuration: a TOML file, then `COLOPHON_*` variables, then flags; the later wins.
 
+mod edge;
 mod maintenance;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use tracing_subscriber::filter::ParseError;
 use crate::gates::{GatesConfig, Mode};
 use crate::units::{Size, Span};
 
+pub use edge::Edge;
 pub use maintenance::Maintenance;
 
 /// Everything an operator can set. Unknown keys are refused.
@@ -103,22 +105,6 @@ pub struct Git {
     pub idle: Span,
     /// How long an answer may take in all.
     pub longest: Span,
-}
-
-/// How edge agents are served.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Edge {
-    /// Deltas and packs that are made at a time. Others wait.
-    pub encoders: usize,
-    /// Memory for deltas and packs that are asked for again and again.
-    pub delta_cache: Size,
-    /// Zips that are made from their trees at a time. Others wait.
-    pub renders: usize,
-    /// Memory for zips that are asked for again and again.
-    pub zip_cache: Size,
-    /// Whether a tenant is made only with a root from a ceremony.
-    pub offline_roots: bool,
 }
 
 /// How the store writes.
@@ -235,18 +221,6 @@ impl Default for Git {
             per_tenant: 16,
             idle: Span::seconds(60),
             longest: Span::hours(1),
-        }
-    }
-}
-
-impl Default for Edge {
-    fn default() -> Self {
-        Self {
-            encoders: 2,
-            delta_cache: Size::mib(64),
-            renders: 2,
-            zip_cache: Size::mib(64),
-            offline_roots: false,
         }
     }
 }
@@ -396,12 +370,7 @@ impl Config {
         if !(1..=64).contains(&self.mirror.workers) {
             problems.push("`mirror.workers` must be 1 to 64".to_owned());
         }
-        if !(1..=64).contains(&self.edge.encoders) {
-            problems.push("`edge.encoders` must be 1 to 64".to_owned());
-        }
-        if !(1..=64).contains(&self.edge.renders) {
-            problems.push("`edge.renders` must be 1 to 64".to_owned());
-        }
+        problems.extend(self.edge.problems());
         let endpoint = self.telemetry.otlp_endpoint.as_deref();
         if endpoint.is_some_and(|u| !has_scheme(u, &["http://"])) {
             problems.push("`telemetry.otlp_endpoint` must begin with http://".to_owned());

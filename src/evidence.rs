@@ -88,12 +88,25 @@ impl Attester {
     pub fn attest(&self, made: &Made<'_>) -> Evidence {
         let provenance = self.attestation.sign(IN_TOTO, &encode(&provenance::statement(made)));
         let provenance = encode(&serde_json::json!(provenance));
-        let signature = self.minisign.sign(made.zip, &comment(made)).into_bytes();
+        let signature = self.minisig((made.tenant, made.flow), made.output, made.zip);
         let attestation = Some(Sha256::of(&provenance));
         let new = vec![provenance, signature, encode(&sbom::bill(made))];
         let kinds = [Document::Provenance, Document::Minisig, Document::Sbom];
         let digests = new.iter().map(|bytes| Digest::of(bytes));
         Evidence { documents: kinds.into_iter().zip(digests).collect(), new, attestation }
+    }
+}
+
+impl Attester {
+    /// The signature of a zip for minisign. It names the bundle's number, so it is made again when the
+    /// same zip is published under another.
+    pub fn minisig(
+        &self,
+        whose: (&TenantSlug, &FlowId),
+        output: &EdgeOutput,
+        zip: &[u8],
+    ) -> Vec<u8> {
+        self.minisign.sign(zip, &comment(whose, output)).into_bytes()
     }
 }
 
@@ -127,9 +140,9 @@ impl Evidence {
     }
 }
 
-fn comment(made: &Made<'_>) -> Comment {
-    let EdgeOutput { target_name, seq, sha256, .. } = made.output;
-    let (tenant, flow, version) = (made.tenant, made.flow, feed::version(*seq));
+fn comment((tenant, flow): (&TenantSlug, &FlowId), output: &EdgeOutput) -> Comment {
+    let EdgeOutput { target_name, seq, sha256, .. } = output;
+    let version = feed::version(*seq);
     Comment::new(format!(
         "colophon v1 tenant:{tenant} flow:{flow} target:{target_name} version:{version} seq:{seq} \
          sha256:{sha256}"

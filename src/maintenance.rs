@@ -114,13 +114,19 @@ pub enum JobError {
     Rotate(#[from] RotateError),
     /// A ceremony cannot be asked, or its result not be taken.
     #[error(transparent)]
-    Pool(#[from] PoolError),
+    Pool(Box<PoolError>),
     /// A repository or bundle was not written.
     #[error(transparent)]
     Out(#[from] OutError),
     /// A statement about the job could not be written.
     #[error("the report could not be encoded")]
     Encoding(#[from] serde_json::Error),
+}
+
+impl From<PoolError> for JobError {
+    fn from(error: PoolError) -> Self {
+        Self::Pool(Box::new(error))
+    }
 }
 
 /// The tenant of that name.

@@ -8,7 +8,7 @@
 #   tests/setup.sh attest     what verifies bundles: minisign, unzip, openssl, securesystemslib, CycloneDX's validator
 #   tests/setup.sh conformance   what makes TUF repositories to test edge-fetch on: python-tuf
 #   tests/setup.sh dual       what runs dual flows: LangGraph, Playwright, Chromium
-#   tests/setup.sh clients    what `make test-clients` needs: gix and JGit
+#   tests/setup.sh clients    what `make test-clients` needs: gix, JGit, tough and sigstore-tuf
 #   tests/setup.sh oracle     what `make test-oracle` needs: lfx, and older exports of LangFlow
 #
 # git, ssh-keygen, Python and its packages are required: without one of them this fails. The LangFlow
@@ -276,6 +276,11 @@ gix() {
   "${CARGO:-cargo}" build --locked --manifest-path tests/clients/gix/Cargo.toml --target-dir "$cache/gix"
 }
 
+# A program around tough and sigstore-tuf: 160 crates, some minutes the first time.
+tuf_clients() {
+  "${CARGO:-cargo}" build --locked --manifest-path tests/clients/tuf/Cargo.toml --target-dir "$cache/tuf-clients"
+}
+
 # nginx and fcgiwrap, which serve `git http-backend` as the upstream of mirrors.
 upstream() {
   local marker="$cache/upstream.unavailable"
@@ -316,6 +321,7 @@ case "${1:-all}" in
   clients)
     jgit
     gix
+    tuf_clients
     ;;
   *)
     langflow 1.13.0

@@ -10,6 +10,7 @@ use colophon_trust::limits::MAX_ROOT;
 use colophon_trust::{Role, TargetFile, TargetName};
 use serde_json::Value;
 
+use crate::attestation;
 use crate::disk;
 use crate::transport::{NetworkError, Response, Resume};
 use crate::{Agent, Error, Transport};
@@ -65,7 +66,11 @@ impl<T: Transport> Agent<T> {
     /// # Errors
     /// Also when the folder cannot be written; nothing of the agent's own is changed but its metadata.
     pub fn export(&self, folder: &Path) -> Result<Exported, Error> {
-        let offers = self.check()?;
+        let offers = match self.check() {
+            // Machines without a network are to hear of it too.
+            Err(Error::Archived { .. }) => Vec::new(),
+            offers => offers?,
+        };
         let (tuf, targets) = (folder.join("tuf"), folder.join("targets"));
         disk::make_folder(&tuf)?;
         disk::make_folder(&targets)?;
@@ -73,6 +78,7 @@ impl<T: Transport> Agent<T> {
         for offer in &offers {
             let zip = self.zip(&offer.name, &offer.file)?;
             disk::replace(&targets.join(offer.name.file_name(&offer.file.sha256)), &zip)?;
+            self.export_attestation(folder, &offer.file)?;
             exported.bundles += 1;
         }
         exported.metadata += self.export_roots(&tuf)?;
@@ -86,6 +92,20 @@ impl<T: Transport> Agent<T> {
             exported.metadata += 1;
         }
         Ok(exported)
+    }
+
+    /// What is attested about a bundle, for agents that require it; they check it.
+    fn export_attestation(&self, folder: &Path, file: &TargetFile) -> Result<(), Error> {
+        if file.custom.attestation.is_none() {
+            return Ok(());
+        }
+        let bytes = match attestation::fetch(&self.transport, &file.sha256) {
+            Err(Error::NotFound { .. }) => return Ok(()),
+            bytes => bytes?,
+        };
+        let folder = folder.join(format!("bundles/{}", file.sha256));
+        disk::make_folder(&folder)?;
+        disk::replace(&folder.join("provenance.json"), &bytes)
     }
 
     /// All roots up to the trusted one, so that whoever pinned an older one can follow. They are

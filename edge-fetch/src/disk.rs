@@ -3,10 +3,13 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use colophon_model::FileMode;
 
 use crate::Error;
+#[cfg(test)]
+use crate::faults::step;
 
 /// Attaches the path to a failure.
 pub(crate) trait At<T> {
@@ -26,16 +29,19 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
 
 /// Removes a file; that it is not there is fine.
 pub(crate) fn remove(path: &Path) -> Result<(), Error> {
-    absent_as_none(fs::remove_file(path)).map(drop).at(path)
+    step(false).at(path)?;
+    absent_as_none(patiently(|| fs::remove_file(path))).map(drop).at(path)
 }
 
 /// Removes a folder and all in it; that it is not there is fine.
 pub(crate) fn remove_folder(path: &Path) -> Result<(), Error> {
-    absent_as_none(fs::remove_dir_all(path)).map(drop).at(path)
+    step(false).at(path)?;
+    absent_as_none(patiently(|| fs::remove_dir_all(path))).map(drop).at(path)
 }
 
 /// Makes a folder and those above it.
 pub(crate) fn make_folder(path: &Path) -> Result<(), Error> {
+    step(true).at(path)?;
     fs::create_dir_all(path).at(path)
 }
 
@@ -52,15 +58,17 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = Path::new(&temporary);
+    step(true).at(temporary)?;
     let mut file = File::create(temporary).at(temporary)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).at(temporary)?;
+    write(&mut file, bytes).at(temporary)?;
     drop(file);
     rename(temporary, path)
 }
 
 /// Moves a file or folder, and makes the move durable.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
-    fs::rename(from, to).at(to)?;
+    step(false).at(to)?;
+    patiently(|| fs::rename(from, to)).at(to)?;
     to.parent().map_or(Ok(()), sync_folder)
 }
 
@@ -69,8 +77,96 @@ pub(crate) fn create(path: &Path, mode: FileMode, bytes: &[u8]) -> Result<(), Er
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     set_mode(&mut options, mode);
+    step(true).at(path)?;
     let mut file = options.open(path).at(path)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).at(path)
+    write(&mut file, bytes).at(path)
+}
+
+fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    grow(file, bytes)?;
+    step(true)?;
+    file.sync_all()
+}
+
+/// Writes in two halves, since a death or a full disk may come in the middle.
+fn grow(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    let (start, rest) = bytes.split_at(bytes.len() / 2);
+    file.write_all(start)?;
+    step(true)?;
+    file.write_all(rest)
+}
+
+/// Puts a file that nobody may write in its place as a whole. It is not synced: after a power cut it
+/// may have any bytes.
+pub(crate) fn put(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let temporary = path.with_extension("new");
+    remove(&temporary)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    set_read_only(&mut options);
+    step(true).at(&temporary)?;
+    let mut file = options.open(&temporary).at(&temporary)?;
+    grow(&mut file, bytes).at(&temporary)?;
+    drop(file);
+    step(false).at(path)?;
+    patiently(|| fs::rename(&temporary, path)).at(path)
+}
+
+/// A file that grows at its end, and is not synced.
+pub(crate) struct Growing<'a> {
+    path: &'a Path,
+    file: File,
+}
+
+impl<'a> Growing<'a> {
+    /// Opens the file, or makes it.
+    pub(crate) fn open(path: &'a Path) -> Result<Self, Error> {
+        step(true).at(path)?;
+        let file = OpenOptions::new().create(true).append(true).open(path).at(path)?;
+        Ok(Self { path, file })
+    }
+
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        step(true).at(self.path)?;
+        grow(&mut self.file, bytes).at(self.path)
+    }
+}
+
+/// Where tests let the process die or the disk fill up.
+#[cfg(not(test))]
+#[expect(clippy::unnecessary_wraps, reason = "in tests it fails")]
+const fn step(_grows: bool) -> io::Result<()> {
+    Ok(())
+}
+
+/// How often a file that somebody has open is tried again, and how long the first wait is. Each is
+/// twice the one before: 1.3 seconds in all.
+const TRIES: u32 = 7;
+const WAIT: Duration = Duration::from_millis(10);
+
+/// Does what Windows refuses while a virus scanner or an indexer has the file open, which is a
+/// matter of moments.
+fn patiently<T>(work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    with_patience(work, is_in_use, &mut std::thread::sleep)
+}
+
+fn with_patience<T>(
+    mut work: impl FnMut() -> io::Result<T>,
+    is_in_use: impl Fn(&io::Error) -> bool,
+    wait: &mut dyn FnMut(Duration),
+) -> io::Result<T> {
+    for turn in 0..TRIES {
+        match work() {
+            Err(error) if is_in_use(&error) => wait(WAIT * 2_u32.pow(turn)),
+            result => return result,
+        }
+    }
+    work()
+}
+
+/// `ERROR_ACCESS_DENIED`, `ERROR_SHARING_VIOLATION` and `ERROR_LOCK_VIOLATION`.
+fn is_in_use(error: &io::Error) -> bool {
+    cfg!(windows) && matches!(error.raw_os_error(), Some(5 | 32 | 33))
 }
 
 #[cfg(unix)]
@@ -85,6 +181,16 @@ fn set_mode(options: &mut OpenOptions, mode: FileMode) {
 #[cfg(not(unix))]
 fn set_mode(_: &mut OpenOptions, _: FileMode) {}
 
+#[cfg(unix)]
+fn set_read_only(options: &mut OpenOptions) {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.mode(0o444);
+}
+
+/// On Windows a file that is read-only could not be replaced or removed.
+#[cfg(not(unix))]
+fn set_read_only(_: &mut OpenOptions) {}
+
 /// Makes the names in a folder durable.
 #[cfg(unix)]
 pub(crate) fn sync_folder(path: &Path) -> Result<(), Error> {
@@ -95,4 +201,32 @@ pub(crate) fn sync_folder(path: &Path) -> Result<(), Error> {
 #[cfg(not(unix))]
 pub(crate) fn sync_folder(_: &Path) -> Result<(), Error> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// a file that is in use for a moment is no failure; one that stays in use is.
+    #[test]
+    fn files_in_use_are_waited_for() {
+        let in_use = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+        let run = |busy: u32| {
+            let (mut calls, mut waits) = (0, Vec::new());
+            let work = || {
+                calls += 1;
+                if calls <= busy { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(()) }
+            };
+            let result = with_patience(work, in_use, &mut |wait| waits.push(wait.as_millis()));
+            (result.is_ok(), waits)
+        };
+        assert_eq!(run(0), (true, vec![]));
+        assert_eq!(run(3), (true, vec![10, 20, 40]));
+        assert_eq!(run(100), (false, vec![10, 20, 40, 80, 160, 320, 640]));
+        let other =
+            with_patience(|| Err::<(), _>(io::ErrorKind::NotFound.into()), in_use, &mut |_| {
+                panic!("another failure is not waited for")
+            });
+        assert!(other.is_err());
+    }
 }

@@ -1,9 +1,12 @@
 //! Enrolment and status: what needs no server.
 
 use colophon_model::FlowId;
+use colophon_trust::attest::PublicKey;
 use colophon_trust::{Role, RootChain};
 
+use crate::attestation;
 use crate::generation::Generations;
+use crate::refresh;
 use crate::{Cache, Config, Error, Generation};
 
 /// What enrolment did.
@@ -21,11 +24,25 @@ pub struct Enrolled {
 /// # Errors
 /// When the folder is enrolled already, or `root` is not a root of this tenant.
 pub fn enroll(cache: &Cache, config: Config, root: &[u8]) -> Result<Enrolled, Error> {
+    enroll_attested(cache, config, root, &[])
+}
+
+/// As [`enroll`]; from then on no bundle is taken that was not attested with all of `keys`.
+///
+/// # Errors
+/// As for [`enroll`].
+pub fn enroll_attested(
+    cache: &Cache,
+    config: Config,
+    root: &[u8],
+    keys: &[PublicKey],
+) -> Result<Enrolled, Error> {
     let _lock = cache.lock()?;
     if let Some(Config { tenant, .. }) = cache.find_config()? {
         return Err(Error::AlreadyEnrolled { dir: cache.dir().to_owned(), tenant });
     }
     let roots = RootChain::pinned(root, &config.tenant)?.made_on().to_owned();
+    attestation::pin(cache, keys)?;
     cache.store_metadata(Role::Root, root)?;
     cache.write_config(&config)?;
     Ok(Enrolled { config, roots })
@@ -38,6 +55,8 @@ pub struct Status {
     pub config: Config,
     /// Where the tenant's root keys were made.
     pub roots: String,
+    /// Whether the newest metadata that was verified here says that the tenant is archived.
+    pub archived: bool,
     /// The flows that have an active bundle, by name.
     pub flows: Vec<FlowStatus>,
 }
@@ -70,5 +89,6 @@ pub fn status(cache: &Cache) -> Result<Status, Error> {
             flows.push(FlowStatus { flow, generation, path });
         }
     }
-    Ok(Status { config, roots, flows })
+    let archived = refresh::stored(cache)?.is_some_and(|targets| targets.is_archived());
+    Ok(Status { config, roots, archived, flows })
 }

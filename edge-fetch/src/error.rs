@@ -7,7 +7,9 @@ use colophon_model::{Digest, FlowId, TenantSlug, UnixMillis};
 use colophon_trust::TargetName;
 
 use crate::config::InvalidUrl;
-use crate::{BaseUrl, BundleFlaw, DeliveryFlaw, Generation, NetworkError, Unhealthy};
+use crate::{
+    AttestationFlaw, BaseUrl, BundleFlaw, DeliveryFlaw, Generation, NetworkError, Unhealthy,
+};
 
 /// Why an operation failed. After any of these, what was active before is still active.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +63,14 @@ pub enum Error {
         /// What was asked for, relative to the tenant's URL.
         path: String,
     },
+    /// The tenant has signed that it is archived: its flows are to be taken away.
+    #[error("tenant `{tenant}` is archived{}", removed_text(removed))]
+    Archived {
+        /// The tenant.
+        tenant: TenantSlug,
+        /// The flows that were removed here.
+        removed: Vec<FlowId>,
+    },
     /// The tenant offers no bundle of this flow.
     #[error("the tenant offers no bundle of flow `{flow}`")]
     NoSuchFlow {
@@ -79,6 +89,14 @@ pub enum Error {
     /// What is attested about a bundle was refused.
     #[error("the attestation was refused")]
     Attestation(#[from] colophon_trust::attest::Refused),
+    /// Attestations are required here, and this bundle's is missing or not to be trusted.
+    #[error("bundle `{name}` is not attested as is required here")]
+    Unattested {
+        /// The bundle.
+        name: TargetName,
+        /// Why.
+        source: AttestationFlaw,
+    },
     /// The whole zip was received, and is not the one that was signed.
     #[error("the download of `{name}` does not have the signed hash")]
     HashMismatch {
@@ -234,6 +252,11 @@ pub enum Error {
     },
 }
 
+fn removed_text(flows: &[FlowId]) -> String {
+    let names: Vec<&str> = flows.iter().map(FlowId::as_str).collect();
+    if names.is_empty() { String::new() } else { format!("; removed here: {}", names.join(", ")) }
+}
+
 /// The exit codes of `edge-fetch`. Scripts rely on the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -284,12 +307,15 @@ impl Error {
             Self::Network { .. } => Exit::Network,
             Self::ClockBack { .. } => Exit::Expired,
             Self::Unhealthy { .. } | Self::Refused { .. } => Exit::Activation,
-            Self::Nowhere { .. } | Self::NothingBefore { .. } | Self::NotInstalled { .. } => {
-                Exit::NotFound
-            }
-            Self::NotFound { .. } | Self::NoSuchFlow { .. } => Exit::NotFound,
+            Self::Nowhere { .. }
+            | Self::NothingBefore { .. }
+            | Self::NotInstalled { .. }
+            | Self::NotFound { .. }
+            | Self::NoSuchFlow { .. }
+            | Self::Archived { .. } => Exit::NotFound,
             Self::Auth { .. } => Exit::Auth,
             Self::Attestation(_)
+            | Self::Unattested { .. }
             | Self::Damaged { .. }
             | Self::HashMismatch { .. }
             | Self::Delivery { .. }
@@ -327,7 +353,16 @@ impl Error {
             Self::Trust(colophon_trust::Error::Expired { .. }) => {
                 Some("check this machine's clock; if it is right, the server has stopped signing")
             }
+            Self::Archived { removed, .. } if removed.is_empty() => {
+                Some("`edge-fetch apply` removes its flows; they come back when it is restored")
+            }
+            Self::Archived { .. } => {
+                Some("`edge-fetch apply` brings them back when it is restored")
+            }
             Self::Locked { .. } => Some("wait for the other edge-fetch to finish"),
+            Self::Fork { .. } => Some(
+                "both signed files are in state/forks of the agent's folder: show them to the operator",
+            ),
             Self::Refused { .. } => {
                 Some("one with a higher sequence number is taken; --again takes this one once more")
             }

@@ -110,7 +110,10 @@ impl HttpTransport {
     }
 
     fn request(&self, path: &str) -> RequestBuilder<WithoutBody> {
-        let request = self.agent.get(format!("{}/{path}", self.base));
+        self.authorized(self.agent.get(format!("{}/{path}", self.base)))
+    }
+
+    fn authorized(&self, request: RequestBuilder<WithoutBody>) -> RequestBuilder<WithoutBody> {
         match &self.token {
             Some(Token(token)) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
             None => request,
@@ -128,6 +131,12 @@ impl Transport for HttpTransport {
         let response = request.call().map_err(failure)?;
         let (head, body) = response.into_parts();
         let text = |name| text_header(&head.headers, &name);
+        if let Some(encoding) = text(header::CONTENT_ENCODING)
+            && head.status.is_success()
+            && !encoding.eq_ignore_ascii_case("identity")
+        {
+            return Err(NetworkError::Encoded(encoding));
+        }
         Ok(Response {
             status: head.status.as_u16(),
             etag: text(header::ETAG),
@@ -138,6 +147,14 @@ impl Transport for HttpTransport {
             range_start: text(header::CONTENT_RANGE).as_deref().and_then(range_start),
             body: Box::new(body.into_reader()),
         })
+    }
+
+    fn size(&self, path: &str) -> Result<Option<u64>, NetworkError> {
+        let request = self.authorized(self.agent.head(format!("{}/{path}", self.base)));
+        let response = request.call().map_err(failure)?;
+        let length = text_header(response.headers(), &header::CONTENT_LENGTH);
+        let known = response.status().as_u16() == 200;
+        Ok(if known { length.and_then(|length| length.parse().ok()) } else { None })
     }
 }
 

@@ -14,9 +14,10 @@ use super::edge::OnlineRole;
 use super::job::{self, Request, count, row};
 use super::out::Out;
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::Overrides;
+use crate::config::{Config, Overrides};
+use crate::evidence::Attester;
 use crate::feed::pool::{CeremonyRequest, CeremonyRoots, Imported, RootsFormat};
-use crate::keys::{random_bytes, write_secret};
+use crate::keys::{MasterKey, random_bytes, write_secret};
 use crate::maintenance::{ImportRoots, RequestRoots};
 
 /// Seeds of one ceremony.
@@ -61,6 +62,8 @@ pub(super) enum Keys {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// The public keys that verify what this server attests about bundles
+    Show(Overrides),
     /// Check the roots of a ceremony, and put them to use
     Import {
         /// The file that `colophon keys ceremony` wrote
@@ -84,6 +87,7 @@ impl Keys {
             Self::Ceremony { request, seed, new_seeds, out: file } => {
                 ceremony(out, &request, &seed, new_seeds.as_deref(), &file)
             }
+            Self::Show(overrides) => show(&overrides, out),
             Self::Import { roots, overrides } => {
                 let job = ImportRoots(read(&roots)?);
                 let request = Request::Post("/v1/maintenance/keys/import");
@@ -106,6 +110,25 @@ fn request(overrides: &Overrides, out: Out, job: &RequestRoots, file: &Path) -> 
             file = written.file.display()
         )
     })
+}
+
+/// The keys that everyone may know, in PEM, and for minisign as a file.
+#[derive(Debug, Serialize)]
+struct Shown {
+    ed25519: String,
+    p256: String,
+    minisign: String,
+}
+
+/// Reads the master key alone, so that it works beside a running server.
+fn show(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
+    let data = Config::load(overrides)?.data;
+    let keys = MasterKey::load(&data)?
+        .with_context(|| format!("`{}` holds no `keys/master.key`", data.display()))?;
+    let attester = Attester::new(&keys);
+    let [ed25519, p256] = attester.public().map(|key| key.to_pem());
+    let shown = Shown { ed25519, p256, minisign: attester.minisign() };
+    out.data(&shown, |keys| format!("{}{}{}", keys.ed25519, keys.p256, keys.minisign.trim_end()))
 }
 
 /// What is printed of a file that was written.

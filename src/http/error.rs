@@ -272,7 +272,9 @@ impl ApiError {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-many-bundles", cause.to_string())
                     .hint("the tenant has more edge bundles than its metadata can list")
             }
-            BuildError::Feed(_) | BuildError::Encoding(_) => Self::internal(error),
+            BuildError::Feed(_) | BuildError::Encoding(_) | BuildError::Zip(_) => {
+                Self::internal(error)
+            }
         }
     }
 }

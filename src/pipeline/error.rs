@@ -4,6 +4,8 @@ use colophon_compiler::Problems;
 use colophon_model::{BuildRecord, FlowId, GateResult, GateStatus};
 use colophon_store::CommitError;
 
+use crate::zips::ZipError;
+
 /// Every way in which a delivery can fail. Nothing is stored in any of them but [`BuildError::Gate`].
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -43,6 +45,9 @@ pub enum BuildError {
         /// The bundle that was asked for.
         seq: Option<u64>,
     },
+    /// The bundle to go back to cannot be rendered.
+    #[error("the bundle to go back to cannot be rendered")]
+    Zip(#[from] ZipError),
     /// The flow was deleted, and the delivery does not come after that.
     #[error("flow `{flow}` was deleted, and this delivery is from before that")]
     Deleted {

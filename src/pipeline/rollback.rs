@@ -8,7 +8,7 @@ use colophon_model::{
     UnixMillis,
 };
 use colophon_store::rows::{
-    BuildNumber, BundleAlias, BundleTree, EdgeHead, FlowHead, TenantHead, TenantRow,
+    BuildNumber, BundleAlias, BundleTree, Document, EdgeHead, FlowHead, TenantHead, TenantRow,
 };
 use colophon_store::{Change, PreparedBlob, View, outbox};
 
@@ -16,6 +16,7 @@ use super::branch::{Branch, Files};
 use super::files::{manifest_file, manifest_path};
 use super::{BuildError, Press};
 use crate::projection::commits::{self, BuildCommit};
+use crate::zips;
 
 impl Press {
     /// Publishes the files of bundle `to` of the flow under the next number; without `to` those of the
@@ -65,11 +66,32 @@ fn rollback(
     let uid = tenant.uid;
     if let Some(edge) = &head.edge {
         change.put(&(uid, edge.output.tree), &BundleTree);
+        sign_again(press, view, &mut change, (tenant, flow), &edge.output)?;
     }
     change.put::<FlowHead>(&(uid, flow.clone()), &head);
     change.put::<BuildRecord>(&(uid, record.id), &record);
     change.put::<BuildNumber>(&(uid, record.number), &BuildNumber { build: record.id });
     Ok((change, record, to))
+}
+
+/// The zip's signature names the number of the bundle: it is made again for the new one. What says who
+/// made the files from what, and of what they are, stays.
+fn sign_again(
+    press: &Press,
+    view: &View,
+    change: &mut Change,
+    (tenant, flow): (&TenantRow, &FlowId),
+    output: &EdgeOutput,
+) -> Result<(), BuildError> {
+    let key = (tenant.uid, output.sha256);
+    let Some(before) = view.get::<BundleAlias>(&key)? else { return Ok(()) };
+    let zip = zips::make(&press.store, tenant.uid, &output.sha256, &before)?;
+    let signature = press.attester.minisig((&tenant.slug, flow), output, &zip);
+    let signature = PreparedBlob::new(&signature)?;
+    let mut after = before.clone();
+    after.documents.insert(Document::Minisig, signature.digest());
+    change.expect(&key, Some(&before)).put(&key, &after).blob(tenant.uid, signature);
+    Ok(())
 }
 
 /// The commit, which changes the branch's manifest alone, its metadata, and the tenant's head.
@@ -118,7 +140,8 @@ fn record(
     }
 }
 
-/// The bundle to go back to, if its zip is still there.
+/// The bundle to go back to, if it can still be asked for. What was written about it when it was made, and
+/// says its old number, goes with it.
 fn older(
     view: &View,
     uid: TenantUid,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use colophon_store::rows::TenantRow;
 use serde_json::Value;
 
 use crate::support::programs::{cache, must_be_marked_unavailable, program};
@@ -250,6 +251,45 @@ fn an_unchanged_bundle_keeps_what_was_written_about_it() {
     let sha256 = served.edge["edge_sha256"].as_str().unwrap();
     assert_eq!(served.get(&format!("bundles/{sha256}/provenance.json")), before[0], "by checksum");
     assert_eq!(served.get(&format!("bundles/{sha256}/sbom.json")), before[1]);
+}
+
+/// An operator's rollback gives the old zip a new number, which its signature names. Who made it from what
+/// stays as it was.
+#[test]
+fn a_rollback_is_signed_under_its_new_number() {
+    let served = Served::new();
+    let provenance = served.get("edge/order_intake/provenance.json");
+    let changed = String::from_utf8(ORDER_INTAKE.to_vec()).unwrap().replace("#order", "#order-b");
+    let mut changed: Value = serde_json::from_str(&changed).unwrap();
+    changed["revision"] = 100.into();
+    assert_eq!(served.server.build(&served.tenant, changed.to_string().as_bytes()).status, 201);
+    let press = &served.server.app.press;
+    let row = press.store.view().unwrap().get::<TenantRow>(&"acme-inc".parse().unwrap());
+    let row = row.unwrap().unwrap();
+    press.roll_back(&row, &"order_intake".parse().unwrap(), None).unwrap();
+    assert_eq!(served.get("edge/order_intake/provenance.json"), provenance);
+    let minisig = format!("{}.minisig", served.zip);
+    served.save(&format!("targets/{minisig}"), &minisig);
+    let said = served.stock("minisign", &["-Vm", &served.zip, "-p", "minisign.pub"]);
+    if let Some(said) = succeeds(said) {
+        assert!(said.contains("version:1.0.3 seq:3 "), "{said}");
+    }
+}
+
+/// The command line tells the same keys as the server, beside it.
+#[test]
+fn the_command_line_shows_the_keys() {
+    let served = Served::new();
+    let data = served.server.data();
+    let args = ["keys", "show", "--data", data.to_str().unwrap(), "--json"];
+    let told = succeeds(Some(served.run(&program("colophon"), &args))).unwrap();
+    let told: Value = serde_json::from_str(&told).unwrap();
+    for (member, file) in
+        [("ed25519", "ed25519.pem"), ("p256", "p256.pem"), ("minisign", "minisign.pub")]
+    {
+        let key = std::fs::read_to_string(served.path(file)).unwrap();
+        assert_eq!(told[member], key.as_str());
+    }
 }
 
 #[test]

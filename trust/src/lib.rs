@@ -4,8 +4,8 @@
 //! that the server signs ([`initial_root`], [`publish()`]), and the client workflow that an agent
 //! follows ([`RootChain`] and the stages after it: colophon's demands on top of a client for any TUF
 //! repository, [`tuf`]). Beside it, signed statements ([`dsse`]), what is attested
-//! about a bundle ([`attest`]), signatures for minisign ([`minisign`]), and how a bundle's files travel
-//! ([`delta`], [`Contents`]). Pure
+//! about a bundle ([`attest`]), signatures for minisign ([`minisign`]), how a bundle's files travel
+//! ([`delta`], [`Contents`]), and many files in one answer ([`sync`]). Pure
 //! and sync: no I/O, no clock, no randomness; the time comes in as a value. The layout is written down in `docs/edge-protocol.md`.
 
 pub mod attest;
@@ -23,6 +23,7 @@ pub mod minisign;
 mod publish;
 mod root;
 pub mod sshsig;
+pub mod sync;
 pub mod tuf;
 
 pub use bundle::{BundleFacts, Channel, FactsSchema, InvalidTargetName, TargetFile, TargetName};

@@ -24,7 +24,7 @@ pub(super) fn doctor(cli: &Cli, cache: &Cache, now: UnixMillis, output: &Output)
     doctor.runtimes();
     match Settings::of(cache) {
         Ok(_) => {
-            doctor.say(Level::Ok, "settings", "edge-fetch.toml can be read, or is not there", "")
+            doctor.say(Level::Ok, "settings", "edge-fetch.toml can be read, or is not there", "");
         }
         Err(error) => doctor.failed("settings", &error),
     }

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use colophon_edge_fetch::{
     Agent, BaseUrl, Cache, Config, Error, Exit, HttpTransport, Network, Platform, Settings,
-    Standing, Token, commit, enroll, history, roll_back, status,
+    Standing, Token, attestation_keys, commit, enroll_attested, history, roll_back, status,
 };
 use colophon_model::{FlowId, TenantSlug, UnixMillis};
 
@@ -56,7 +56,7 @@ rolled back, 14 disk full";
 enum Command {
     /// Pin a tenant's root and remember the server
     Enroll {
-        /// The server, such as https://colophon.example
+        /// The server, such as `https://colophon.example`
         #[arg(long)]
         url: BaseUrl,
         /// The tenant's slug
@@ -65,6 +65,9 @@ enum Command {
         /// The tenant's root metadata (root.json), received by a way you trust
         #[arg(long, value_name = "FILE")]
         root: PathBuf,
+        /// Take only bundles that were attested with the keys in this PEM file; several times for all of them
+        #[arg(long = "attestation-key", value_name = "FILE")]
+        attestation_keys: Vec<PathBuf>,
         /// Under which name the server lists this machine [default: its own]
         #[arg(long)]
         name: Option<String>,
@@ -137,6 +140,9 @@ enum Command {
     TufClient(tuf_client::TufCommand),
 }
 
+/// For how many updates `check` asks how large they are.
+const ESTIMATES: usize = 16;
+
 /// Runs the command line of this process.
 pub(crate) fn run(clock: fn() -> UnixMillis) -> ExitCode {
     let cli = Cli::parse();
@@ -179,7 +185,7 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
         Command::Watch(options) => watch::watch(cli, options, &cache, clock, output)?,
         Command::Upkeep(command) => upkeep::run(cli, command, &cache, now, output)?,
         Command::Doctor => doctor::doctor(cli, &cache, now, output),
-        Command::Enroll { url, tenant, root, name } => {
+        Command::Enroll { url, tenant, root, attestation_keys: files, name } => {
             let token_file = cli.token_file.as_deref().map(absolute).transpose()?;
             if token_file.is_some() {
                 network(cli, &cache)?.check_token_is_safe(url)?;
@@ -189,44 +195,52 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
                 tenant: tenant.clone(),
                 token_file,
                 device: tell::new_device(),
-                name: name.clone().or_else(tell::machine),
+                name: Some(name.clone().unwrap_or_else(tell::machine)),
             };
-            output.enrolled(&cache, &enroll(&cache, config, &input(root)?)?);
+            let keys: Result<Vec<_>, _> = files.iter().map(|file| attestation_keys(file)).collect();
+            let enrolled = enroll_attested(&cache, config, &input(root)?, &keys?.concat())?;
+            output.enrolled(&cache, &enrolled);
             Exit::Ok
         }
         Command::Check => {
-            let offers = agent(cli, cache, now)?.check()?;
+            let agent = agent(cli, cache, now)?;
+            let offers = output.after_sync(&agent, agent.check())?;
+            let mut estimates = ESTIMATES;
             for offer in &offers {
-                output.offer(offer);
+                let asks = offer.standing == Standing::Update && estimates > 0;
+                estimates -= usize::from(asks);
+                output.offer(offer, if asks { agent.estimate(offer) } else { None });
             }
             let update = offers.iter().any(|offer| offer.standing == Standing::Update);
             if update { Exit::UpdateAvailable } else { Exit::Ok }
         }
         Command::Fetch { flow, no_delta } => {
             let agent = agent(cli, cache, now)?.with_delta(!no_delta);
-            let outcomes = agent.fetch(flow.as_ref(), &mut output.progress())?;
+            let outcomes = agent.fetch(flow.as_ref(), &mut output.progress());
+            let outcomes = output.after_sync(&agent, outcomes)?;
             output.outcomes(&outcomes, Output::fetched)
         }
         Command::Apply { flow, no_delta, trial } => {
             let policy = trial.policy(&Settings::of(&cache)?);
             let agent = agent(cli, cache.clone(), now)?.with_policy(policy).with_delta(!no_delta);
             let outcomes = agent.apply(flow.as_ref(), &mut output.progress());
-            drop(agent);
+            let outcomes = output.after_sync(&agent, outcomes);
+            let line = agent.close();
             let trouble = tell::trouble(&outcomes);
             let exit = output.ended(&outcomes);
-            tell::tell(cli, &cache, now, trouble.as_deref(), output);
+            tell::tell(cli, &cache, Some(line), now, trouble.as_deref(), output);
             exit
         }
         Command::Commit { flow } => {
             let (flow, done) = commit(&cache, flow.as_ref(), now)?;
             output.committed(&flow, done);
-            tell::tell(cli, &cache, now, None, output);
+            tell::tell(cli, &cache, None, now, None, output);
             Exit::Ok
         }
         Command::Rollback { flow, reason } => {
             let (flow, back) = roll_back(&cache, flow.as_ref(), now, reason)?;
             output.rolled_back(&flow, back.as_ref());
-            tell::tell(cli, &cache, now, None, output);
+            tell::tell(cli, &cache, None, now, None, output);
             Exit::Ok
         }
         Command::History { flow } => {
@@ -246,10 +260,15 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
 }
 
 fn agent(cli: &Cli, cache: Cache, now: UnixMillis) -> Result<Agent<HttpTransport>, Error> {
+    let transport = transport(cli, &cache)?;
+    let agent = Agent::open(cache, transport, Platform::current(), now)?;
+    Ok(agent.with_sync(!cli.network.no_sync))
+}
+
+fn transport(cli: &Cli, cache: &Cache) -> Result<HttpTransport, Error> {
     let config = cache.config()?;
     let token = token(cli.token_file.as_deref(), config.token_file.as_deref())?;
-    let transport = HttpTransport::new(&config, &network(cli, &cache)?, token)?;
-    Agent::open(cache, transport, Platform::current(), now)
+    HttpTransport::new(&config, &network(cli, cache)?, token)
 }
 
 fn network(cli: &Cli, cache: &Cache) -> Result<Network, Error> {

@@ -10,7 +10,8 @@ use colophon_model::{
     Artifact, Digest, EdgeRuntime, FileMode, FileSet, Sha256, TenantSlug, TenantUid, UnixMillis,
 };
 use colophon_trust::{
-    BundleFacts, Channel, FactsSchema, Seed, TargetFile, TenantKeys, initial_root, publish,
+    BundleFacts, Channel, FactsSchema, Listing, Seed, TargetFile, TenantKeys, Versions,
+    initial_root, publish, sign_all,
 };
 use serde_json::Value;
 use zip::ZipWriter;
@@ -105,6 +106,15 @@ impl Tenant {
         self.publish_at(version, bundles, now());
     }
 
+    /// Signs and serves a version that says that the tenant is archived.
+    pub(crate) fn archive(&self, version: u64) {
+        let versions = Versions::all(NonZeroU64::new(version).unwrap());
+        let signed = sign_all(self.keys.online(), versions, Listing::Archived, now());
+        for (name, bytes) in signed.unwrap().files {
+            self.server.put(format!("/v1/t/acme/tuf/{name}"), bytes);
+        }
+    }
+
     /// Signs and serves a version; files of earlier versions stay.
     pub(crate) fn publish_at(&self, version: u64, bundles: &[Bundle], now: UnixMillis) {
         let mut targets = BTreeMap::new();
@@ -126,6 +136,8 @@ pub(crate) struct Agent {
     pub(crate) dir: tempfile::TempDir,
     /// Whether it tells the server what it runs.
     pub(crate) reports: bool,
+    /// Whether it asks for all in one request.
+    pub(crate) syncs: bool,
 }
 
 /// How a run of the program ended.
@@ -137,7 +149,7 @@ pub(crate) struct Run {
 
 impl Agent {
     pub(crate) fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), reports: false }
+        Self { dir: tempfile::tempdir().unwrap(), reports: false, syncs: false }
     }
 
     pub(crate) fn enrolled(tenant: &Tenant) -> Self {
@@ -163,8 +175,9 @@ impl Agent {
         let mut command = Command::new(env!("CARGO_BIN_EXE_edge-fetch"));
         command.arg("--dir").arg(self.home()).args(args);
         command.env("EDGE_FETCH_TOKEN", TOKEN).env("NO_PROXY", "*");
-        // Reports have tests of their own.
+        // Reports and one request for all have tests of their own.
         command.env("EDGE_FETCH_NO_REPORT", (!self.reports).to_string());
+        command.env("EDGE_FETCH_NO_SYNC", (!self.syncs).to_string());
         command
     }
 

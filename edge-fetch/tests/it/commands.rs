@@ -333,3 +333,20 @@ fn a_tenant_that_is_not_found_is_not_removed() {
         assert_eq!(run(&agent, &ECHO).0, Some(7));
     }
 }
+
+/// an archived tenant's flows go away cleanly, and come back when it is restored.
+#[test]
+fn a_signed_end_removes_the_flows() {
+    let (tenant, agent) = world();
+    tenant.archive(2);
+    agent.expect(&["check"], 4);
+    assert!(agent.current().is_some(), "check removes nothing");
+    let run = agent.expect(&["apply"], 4);
+    assert!(run.stderr.contains("is archived"), "{}", run.stderr);
+    assert!(agent.tree("flows").is_empty() && agent.tree("objects").is_empty());
+    agent.expect(&["watch", "--once"], 4);
+    agent.expect(&["run", "order"], 4);
+    tenant.publish(3, &[flow(3, "back")]);
+    agent.expect(&["apply"], 0);
+    assert_eq!(agent.active_file("helper.py"), "WORD = 'back'\n");
+}

@@ -3,18 +3,25 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
 mod agent;
+mod archived;
 mod atomic;
+mod attacks;
+mod attested;
 mod bundles;
 mod commands;
 mod conformance;
 #[path = "../../../trust/tests/it/forge.rs"]
 #[expect(dead_code, reason = "the forger knows more tricks than these tests need")]
 mod forge;
+#[cfg(target_os = "linux")]
+mod full;
 mod refusals;
 mod reports;
 mod resume;
 mod rotation;
 mod server;
+mod sync;
+mod table;
 mod tls;
 mod transfer;
 mod trials;
