@@ -28,7 +28,7 @@ test: test-setup ## Set up what the tests need, then run them all
 test-setup: ## Fetch what the tests need: Python and Node with their packages, the LangFlow starter projects
 	@tests/setup.sh
 
-test-clients: ## Build gix and fetch JGit, and let them read a tenant
+test-clients: ## Git and TUF clients that are large or rare: gix, JGit, tough, sigstore-tuf
 	@tests/setup.sh clients
 	$(CARGO) test --locked --test clients -- --nocapture
 

@@ -17,6 +17,7 @@ use crate::deltas::Deltas;
 use crate::gates::Gates;
 use crate::keys::MasterKey;
 use crate::pipeline::Press;
+use crate::syncs::Syncs;
 use crate::tasks::Tasks;
 use crate::templates;
 use crate::turnstile::Turnstiles;
@@ -33,6 +34,8 @@ pub struct App {
     pub reads: Tasks,
     /// Bundles as agents fetch them.
     pub deltas: Deltas,
+    /// Answers to agents that ask for everything at once.
+    pub syncs: Syncs,
     /// One maintenance job runs here, and none waits.
     pub maintenance: Tasks,
     /// How many Git requests of a tenant are answered at a time.
@@ -65,6 +68,7 @@ impl App {
             builds: Tasks::new(config.limits.builds, config.limits.waiting),
             reads: Tasks::new(config.limits.reads, config.limits.waiting),
             deltas: Deltas::new(&config.edge, config.limits.waiting),
+            syncs: Syncs::default(),
             maintenance: Tasks::new(1, 0),
             git_turnstiles: Turnstiles::new(config.git.per_tenant, TURNSTILE_PATIENCE),
             mirrors: Tasks::new(config.mirror.workers, 0),

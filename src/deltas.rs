@@ -93,6 +93,17 @@ impl Deltas {
         self.frames.get_or_insert_async(pair, self.make(store.clone(), pair.clone())).await
     }
 
+    /// Runs `work` as one of those that make frames, in its turn.
+    ///
+    /// # Errors
+    /// When too many wait, or the program is stopping.
+    pub async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, TaskError> {
+        self.encoders.run(work).await
+    }
+
     /// How many frames were made since the program started.
     pub fn made(&self) -> u64 {
         self.made.load(Ordering::Relaxed)

@@ -25,6 +25,7 @@ mod path;
 mod representation;
 mod router;
 mod schema;
+mod sync;
 pub mod tenants;
 mod transfer;
 

@@ -17,6 +17,7 @@ pub mod mirror;
 pub mod pipeline;
 pub mod projection;
 pub mod serve;
+pub mod syncs;
 pub mod tasks;
 pub mod telemetry;
 pub mod templates;

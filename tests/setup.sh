@@ -6,8 +6,9 @@
 #   tests/setup.sh bench-compiler   what `make bench-compiler` needs: the starter projects, Jinja2 and black
 #   tests/setup.sh bench-edge       what `make bench-edge` needs: wheels, bsdiff, casync, nginx
 #   tests/setup.sh attest     what verifies bundles: minisign, unzip, openssl, securesystemslib, CycloneDX's validator
+#   tests/setup.sh conformance   what makes TUF repositories to test edge-fetch on: python-tuf
 #   tests/setup.sh dual       what runs dual flows: LangGraph, Playwright, Chromium
-#   tests/setup.sh clients    what `make test-clients` needs: gix and JGit
+#   tests/setup.sh clients    what `make test-clients` needs: gix, JGit, tough and sigstore-tuf
 #   tests/setup.sh oracle     what `make test-oracle` needs: lfx, and older exports of LangFlow
 #
 # git, ssh-keygen, Python and its packages are required: without one of them this fails. The LangFlow
@@ -128,6 +129,22 @@ attest() {
   else
     rm -rf "$venv"
     missing attest "attestations and bills of materials are not verified with Python's tools"
+  fi
+}
+
+# What makes TUF repositories for the conformance tests of edge-fetch.
+conformance() {
+  local venv="$cache/conformance" wanted=tests/requirements-conformance.txt
+  cmp -s "$wanted" "$venv/.requirements" && return 0
+  rm -f "$cache/conformance.unavailable"
+  say "making a Python environment with python-tuf and its cryptography"
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  if "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted"; then
+    cp "$wanted" "$venv/.requirements"
+  else
+    rm -rf "$venv"
+    missing conformance "edge-fetch is not tested on repositories that python-tuf makes"
   fi
 }
 
@@ -259,6 +276,11 @@ gix() {
   "${CARGO:-cargo}" build --locked --manifest-path tests/clients/gix/Cargo.toml --target-dir "$cache/gix"
 }
 
+# A program around tough and sigstore-tuf: 160 crates, some minutes the first time.
+tuf_clients() {
+  "${CARGO:-cargo}" build --locked --manifest-path tests/clients/tuf/Cargo.toml --target-dir "$cache/tuf-clients"
+}
+
 # nginx and fcgiwrap, which serve `git http-backend` as the upstream of mirrors.
 upstream() {
   local marker="$cache/upstream.unavailable"
@@ -295,9 +317,11 @@ case "${1:-all}" in
   bench-edge) bench_edge ;;
   dual) dual ;;
   attest) attest ;;
+  conformance) conformance ;;
   clients)
     jgit
     gix
+    tuf_clients
     ;;
   *)
     langflow 1.13.0
@@ -305,6 +329,7 @@ case "${1:-all}" in
     oracle
     python_peers
     attest
+    conformance
     dual
     gates_python
     isomorphic

@@ -14,17 +14,7 @@ const TWO_THREADS: f64 = 1.7;
 
 /// Where this runs.
 pub(crate) fn machine() -> anyhow::Result<()> {
-    let cpu = std::fs::read_to_string("/proc/cpuinfo")?;
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let load = std::fs::read_to_string("/proc/loadavg")?;
-    let cores = std::thread::available_parallelism()?;
-    let mut report = Report::new("The compiler beside Jinja2 and black");
-    report.notes = vec![
-        format!("{cores} x {}", model.trim_matches([' ', '\t', ':'])),
-        format!("Linux {}, load {}", kernel.trim(), load.trim()),
-    ];
-    report.print();
+    Report::machine("The compiler beside Jinja2 and black")?.print();
     Ok(())
 }
 

@@ -20,76 +20,57 @@ const SEED: u64 = 42;
 /// A bundle of a size, and the packages in it.
 pub(crate) struct Profile {
     pub(crate) name: &'static str,
+    /// Packages that the other has not.
     packages: &'static [&'static str],
-    /// Packages that another version brings, with the number of that version.
+    /// Packages that a later version brings, with its number.
     bumps: &'static [(usize, &'static str)],
 }
 
 /// About 2 MB as a zip.
 pub(crate) const SMALL: Profile = Profile {
     name: "2 MB",
-    packages: &[
-        "requests==2.32.3",
-        "urllib3==2.2.3",
-        "certifi==2024.8.30",
-        "idna==3.10",
-        "jinja2==3.1.4",
-        "openpyxl==3.1.5",
-        "et_xmlfile==2.0.0",
-        "python_dateutil==2.9.0.post0",
-        "six==1.16.0",
-        "tenacity==9.0.0",
-        "click==8.1.7",
-        "tzdata==2024.2",
-        "tqdm==4.67.0",
-        "pytz==2024.2",
-    ],
+    packages: &[],
     bumps: &[
-        (5, "certifi==2024.12.14"),
-        (9, "urllib3==2.3.0"),
         (11, "httpx==0.27.2"),
         (11, "httpcore==1.0.6"),
         (11, "h11==0.14.0"),
         (11, "anyio==4.6.2.post1"),
         (11, "sniffio==1.3.1"),
-        (13, "jinja2==3.1.6"),
-        (13, "requests==2.32.4"),
-        (17, "certifi==2025.1.31"),
-        (19, "tzdata==2025.1"),
     ],
 };
 
 /// About 9 MB.
 pub(crate) const LARGE: Profile = Profile {
     name: "9 MB",
-    packages: &[
-        "requests==2.32.3",
-        "urllib3==2.2.3",
-        "certifi==2024.8.30",
-        "idna==3.10",
-        "jinja2==3.1.4",
-        "openpyxl==3.1.5",
-        "et_xmlfile==2.0.0",
-        "python_dateutil==2.9.0.post0",
-        "six==1.16.0",
-        "tenacity==9.0.0",
-        "click==8.1.7",
-        "tzdata==2024.2",
-        "tqdm==4.67.0",
-        "pytz==2024.2",
-        "mpmath==1.3.0",
-        "sympy==1.13.2",
-    ],
-    bumps: &[
-        (5, "certifi==2024.12.14"),
-        (9, "urllib3==2.3.0"),
-        (11, "sympy==1.13.3"),
-        (13, "jinja2==3.1.6"),
-        (13, "requests==2.32.4"),
-        (17, "certifi==2025.1.31"),
-        (19, "tzdata==2025.1"),
-    ],
+    packages: &["mpmath==1.3.0", "sympy==1.13.2"],
+    bumps: &[(11, "sympy==1.13.3")],
 };
+
+/// What is in both, and which other versions of it come.
+const PACKAGES: [&str; 14] = [
+    "requests==2.32.3",
+    "urllib3==2.2.3",
+    "certifi==2024.8.30",
+    "idna==3.10",
+    "jinja2==3.1.4",
+    "openpyxl==3.1.5",
+    "et_xmlfile==2.0.0",
+    "python_dateutil==2.9.0.post0",
+    "six==1.16.0",
+    "tenacity==9.0.0",
+    "click==8.1.7",
+    "tzdata==2024.2",
+    "tqdm==4.67.0",
+    "pytz==2024.2",
+];
+const BUMPS: [(usize, &str); 6] = [
+    (5, "certifi==2024.12.14"),
+    (9, "urllib3==2.3.0"),
+    (13, "jinja2==3.1.6"),
+    (13, "requests==2.32.4"),
+    (17, "certifi==2025.1.31"),
+    (19, "tzdata==2025.1"),
+];
 
 impl Profile {
     /// Whether the bars are about this one.
@@ -102,13 +83,13 @@ impl Profile {
         let mut scripts = Scripts::new();
         let mut packages = BTreeMap::new();
         let split = |package: &'static str| package.split_once("==").unwrap_or((package, ""));
-        packages.extend(self.packages.iter().map(|package| split(package)));
+        packages.extend(PACKAGES.iter().chain(self.packages).map(|package| split(package)));
         let mut flows = Vec::new();
         for version in 1..=VERSIONS {
             if version > 1 {
                 scripts.edit(version);
             }
-            let bumps = self.bumps.iter().filter(|(at, _)| *at == version);
+            let bumps = BUMPS.iter().chain(self.bumps).filter(|(at, _)| *at == version);
             packages.extend(bumps.map(|(_, package)| split(package)));
             flows.push(serde_json::to_vec(&flow(&scripts.all, &packages, version))?);
         }

@@ -132,21 +132,10 @@ fn bars(builds: u64, cells: &[Cell], extra: &Extra) -> Vec<Bar> {
 
 /// Where this runs.
 pub(crate) fn machine() -> anyhow::Result<()> {
-    let cpu = std::fs::read_to_string("/proc/cpuinfo")?;
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let load = std::fs::read_to_string("/proc/loadavg")?;
     let git = Command::new("git").arg("--version").output()?;
-    let mut report = Report::new("Git: the product beside stock git");
-    report.notes = vec![
-        format!(
-            "{} x {}",
-            std::thread::available_parallelism()?,
-            model.trim_matches([' ', '\t', ':'])
-        ),
-        format!("Linux {}, {}", kernel.trim(), String::from_utf8_lossy(&git.stdout).trim()),
-        format!("colophon {}, load {}", env!("CARGO_PKG_VERSION"), load.trim()),
-    ];
+    let mut report = Report::machine("Git: the product beside stock git")?;
+    let git = String::from_utf8_lossy(&git.stdout);
+    report.notes.push(format!("{}, colophon {}", git.trim(), env!("CARGO_PKG_VERSION")));
     report.print();
     Ok(())
 }

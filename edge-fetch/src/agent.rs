@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use colophon_model::{FileSet, FlowId, TenantSlug, UnixMillis};
+use colophon_model::{Digest, FileSet, FlowId, TenantSlug, UnixMillis};
 use colophon_trust::{Role, TargetFile, TargetName};
 
 use crate::activation::{Activation, FlowState};
@@ -11,19 +11,23 @@ use crate::clock;
 use crate::download::Progress;
 use crate::fetch::{Fetch, Fetched};
 use crate::fork;
+use crate::objects::Objects;
 use crate::refresh::Refresh;
+use crate::removal;
+use crate::sync::Ahead;
 use crate::trial::Trials;
 use crate::{Cache, Error, Generation, Lock, Platform, Policy, Transport};
 
 /// An enrolled agent at one moment, with its folder locked.
 pub struct Agent<T> {
     pub(crate) cache: Cache,
-    pub(crate) transport: T,
+    pub(crate) transport: Ahead<T>,
     tenant: TenantSlug,
     platform: Platform,
     policy: Policy,
     attestation: Option<Required>,
     delta: bool,
+    sync: bool,
     now: UnixMillis,
     _lock: Lock,
 }
@@ -94,7 +98,8 @@ impl<T: Transport> Agent<T> {
         let tenant = cache.config()?.tenant;
         let lock = cache.lock()?;
         let (policy, attestation) = (Policy::default(), Required::of(&cache)?);
-        let delta = true;
+        let transport = Ahead::of(transport);
+        let (delta, sync) = (true, true);
         Ok(Self {
             cache,
             transport,
@@ -103,6 +108,7 @@ impl<T: Transport> Agent<T> {
             policy,
             attestation,
             delta,
+            sync,
             now,
             _lock: lock,
         })
@@ -120,19 +126,43 @@ impl<T: Transport> Agent<T> {
         Self { delta, ..self }
     }
 
+    /// Lets go of the folder; the way to the server can be used on.
+    pub fn close(self) -> T {
+        self.transport.into_network()
+    }
+
+    /// Sets whether all may be asked for in one request. Without this it may.
+    #[must_use]
+    pub fn with_sync(self, sync: bool) -> Self {
+        Self { sync, ..self }
+    }
+
+    /// Why asking for all in one request gave nothing, when it did; file by file was asked then.
+    pub fn sync_problem(&self) -> Option<String> {
+        self.transport.problem()
+    }
+
     /// Refreshes the metadata and compares; changes nothing else. Sorted by name.
     ///
     /// # Errors
     /// Also [`Error::Rollback`] and [`Error::Fork`] when one offer contradicts what is active: then
-    /// none of the metadata is believed.
+    /// none of the metadata is believed. [`Error::Archived`] when the tenant has signed that it is.
     pub fn check(&self) -> Result<Vec<Offer>, Error> {
+        self.offers(&[])
+    }
+
+    /// The same, asking also for what the bundles with these trees have become.
+    fn offers(&self, trees: &[Digest]) -> Result<Vec<Offer>, Error> {
         let Self { cache, transport, tenant, now, .. } = self;
         clock::check(cache, *now)?;
         let known = cache.metadata(Role::Targets)?;
+        if self.sync {
+            transport.ask(cache, trees);
+        }
         let targets = Refresh { cache, transport, tenant, now: *now }.run()?;
         clock::remember(cache, *now)?;
         if targets.is_archived() {
-            return Err(Error::Archived { tenant: tenant.clone() });
+            return Err(Error::Archived { tenant: tenant.clone(), removed: Vec::new() });
         }
         let bundles = targets.bundles().iter();
         let offers = bundles.map(|(name, file)| self.compare(name, file)).collect();
@@ -153,6 +183,20 @@ impl<T: Transport> Agent<T> {
         Ok(Offer { name: name.clone(), file: file.clone(), active, standing })
     }
 
+    /// About how many bytes `offer` would cost, for one more request; `None` when nobody knows.
+    pub fn estimate(&self, offer: &Offer) -> Option<u64> {
+        let contents = offer.file.custom.contents();
+        if Objects::of(&self.cache).bundle(&contents).ok()?.is_some() {
+            return Some(0);
+        }
+        let pack = format!("pack/{}", contents.tree);
+        let active = self.state(offer.name.flow()).ok()?.current().map(|installed| installed.tree);
+        let delta = active.filter(|_| self.delta).and_then(|from| {
+            self.transport.size(&format!("delta/{from}..{}", contents.tree)).ok().flatten()
+        });
+        delta.or_else(|| self.transport.size(&pack).ok().flatten())
+    }
+
     /// Downloads and verifies bundles without unpacking them: of one flow, or all that run here.
     /// `progress` is told the bytes that are here and those there will be.
     ///
@@ -166,7 +210,8 @@ impl<T: Transport> Agent<T> {
         self.each(flow, |offer| Ok(self.download(offer, progress)?.1))
     }
 
-    /// Downloads, verifies, unpacks and activates bundles: of one flow, or all that run here.
+    /// Downloads, verifies, unpacks and activates bundles: of one flow, or all that run here. Those of
+    /// an archived tenant are removed, all of them.
     ///
     /// # Errors
     /// As for [`Self::fetch`].
@@ -181,10 +226,12 @@ impl<T: Transport> Agent<T> {
             let applied = self.trials().install(offer, &files)?;
             Ok(Applied { fetched: Some(fetched), ..applied })
         });
-        if let Err(Error::Archived { .. }) = &outcomes {
-            self.trials().remove_all()?;
+        match outcomes {
+            Err(Error::Archived { tenant, .. }) => {
+                Err(Error::Archived { tenant, removed: removal::remove_flows(&self.cache)? })
+            }
+            outcomes => outcomes,
         }
-        outcomes
     }
 
     fn trials(&self) -> Trials<'_> {
@@ -230,9 +277,20 @@ impl<T: Transport> Agent<T> {
         Ok(outcomes)
     }
 
+    /// The trees of what is active of `flow`, or of all, when bundles may be told from them.
+    fn bases(&self, flow: Option<&FlowId>) -> Result<Vec<Digest>, Error> {
+        if !(self.delta && self.sync) {
+            return Ok(Vec::new());
+        }
+        let flows = flow.map_or_else(|| self.cache.flows(), |flow| Ok(vec![flow.clone()]))?;
+        // A state that cannot be read stops its own flow later, and no other.
+        let states = flows.iter().filter_map(|flow| self.state(flow).ok());
+        Ok(states.filter_map(|state| Some(state.current()?.tree)).collect())
+    }
+
     /// The offers of `flow`, or all: those that run here, and the others.
     fn wanted(&self, flow: Option<&FlowId>) -> Result<(Vec<Offer>, Vec<Offer>), Error> {
-        let mut offers = self.check()?;
+        let mut offers = self.offers(&self.bases(flow)?)?;
         if let Some(flow) = flow {
             offers.retain(|offer| offer.name.flow() == flow);
             if offers.is_empty() {
@@ -274,7 +332,7 @@ fn standing(name: &TargetName, state: &FlowState, file: &TargetFile) -> Result<S
 
 #[cfg(test)]
 mod tests {
-    use colophon_model::{Digest, EdgeRuntime, Sha256};
+    use colophon_model::{EdgeRuntime, Sha256};
     use colophon_trust::limits::{MAX_FILES, MAX_UNPACKED, MAX_ZIP};
     use colophon_trust::{BundleFacts, Channel, FactsSchema};
 

@@ -66,7 +66,11 @@ impl<T: Transport> Agent<T> {
     /// # Errors
     /// Also when the folder cannot be written; nothing of the agent's own is changed but its metadata.
     pub fn export(&self, folder: &Path) -> Result<Exported, Error> {
-        let offers = self.check()?;
+        let offers = match self.check() {
+            // Machines without a network are to hear of it too.
+            Err(Error::Archived { .. }) => Vec::new(),
+            offers => offers?,
+        };
         let (tuf, targets) = (folder.join("tuf"), folder.join("targets"));
         disk::make_folder(&tuf)?;
         disk::make_folder(&targets)?;

@@ -6,6 +6,7 @@ use colophon_trust::{Role, RootChain};
 
 use crate::attestation;
 use crate::generation::Generations;
+use crate::refresh;
 use crate::{Cache, Config, Error, Generation};
 
 /// What enrolment did.
@@ -54,6 +55,8 @@ pub struct Status {
     pub config: Config,
     /// Where the tenant's root keys were made.
     pub roots: String,
+    /// Whether the newest metadata that was verified here says that the tenant is archived.
+    pub archived: bool,
     /// The flows that have an active bundle, by name.
     pub flows: Vec<FlowStatus>,
 }
@@ -86,5 +89,6 @@ pub fn status(cache: &Cache) -> Result<Status, Error> {
             flows.push(FlowStatus { flow, generation, path });
         }
     }
-    Ok(Status { config, roots, flows })
+    let archived = refresh::stored(cache)?.is_some_and(|targets| targets.is_archived());
+    Ok(Status { config, roots, archived, flows })
 }

@@ -63,6 +63,14 @@ pub enum Error {
         /// What was asked for, relative to the tenant's URL.
         path: String,
     },
+    /// The tenant has signed that it is archived: its flows are to be taken away.
+    #[error("tenant `{tenant}` is archived{}", removed_text(removed))]
+    Archived {
+        /// The tenant.
+        tenant: TenantSlug,
+        /// The flows that were removed here.
+        removed: Vec<FlowId>,
+    },
     /// The tenant offers no bundle of this flow.
     #[error("the tenant offers no bundle of flow `{flow}`")]
     NoSuchFlow {
@@ -180,12 +188,6 @@ pub enum Error {
         /// BLAKE3 of a file or a tree.
         digest: Digest,
     },
-    /// The tenant has signed that it is archived. `apply` and `watch` take its flows away.
-    #[error("tenant `{tenant}` is archived")]
-    Archived {
-        /// The tenant.
-        tenant: TenantSlug,
-    },
     /// There is no generation to go back to.
     #[error("flow `{flow}` has no generation to go back to")]
     NothingBefore {
@@ -250,6 +252,11 @@ pub enum Error {
     },
 }
 
+fn removed_text(flows: &[FlowId]) -> String {
+    let names: Vec<&str> = flows.iter().map(FlowId::as_str).collect();
+    if names.is_empty() { String::new() } else { format!("; removed here: {}", names.join(", ")) }
+}
+
 /// The exit codes of `edge-fetch`. Scripts rely on the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -300,12 +307,12 @@ impl Error {
             Self::Network { .. } => Exit::Network,
             Self::ClockBack { .. } => Exit::Expired,
             Self::Unhealthy { .. } | Self::Refused { .. } => Exit::Activation,
-            Self::Archived { .. }
-            | Self::Nowhere { .. }
+            Self::Nowhere { .. }
             | Self::NothingBefore { .. }
             | Self::NotInstalled { .. }
             | Self::NotFound { .. }
-            | Self::NoSuchFlow { .. } => Exit::NotFound,
+            | Self::NoSuchFlow { .. }
+            | Self::Archived { .. } => Exit::NotFound,
             Self::Auth { .. } => Exit::Auth,
             Self::Attestation(_)
             | Self::Unattested { .. }
@@ -346,6 +353,12 @@ impl Error {
             Self::Trust(colophon_trust::Error::Expired { .. }) => {
                 Some("check this machine's clock; if it is right, the server has stopped signing")
             }
+            Self::Archived { removed, .. } if removed.is_empty() => {
+                Some("`edge-fetch apply` removes its flows; they come back when it is restored")
+            }
+            Self::Archived { .. } => {
+                Some("`edge-fetch apply` brings them back when it is restored")
+            }
             Self::Locked { .. } => Some("wait for the other edge-fetch to finish"),
             Self::Fork { .. } => Some(
                 "both signed files are in state/forks of the agent's folder: show them to the operator",
@@ -357,9 +370,6 @@ impl Error {
             Self::ClockBack { .. } => Some(
                 "set this machine's clock; if it is right now and was wrong before, remove \
                  state/clock from the agent's folder",
-            ),
-            Self::Archived { .. } => Some(
-                "`apply` removes its flows from this machine; they come back when it is restored",
             ),
             Self::WhichFlow { .. } => Some("`edge-fetch status` lists them"),
             _ => None,
@@ -385,6 +395,7 @@ impl Error {
 fn trust_exit(error: &colophon_trust::Error) -> Exit {
     use colophon_trust::Error as Trust;
     match error {
+        Trust::Delegated { source, .. } => trust_exit(source),
         Trust::Expired { .. } => Exit::Expired,
         Trust::Rollback { .. } => Exit::Rollback,
         Trust::TooLarge { .. } | Trust::BundleTooLarge { .. } | Trust::Unpublishable { .. } => {
@@ -394,6 +405,9 @@ fn trust_exit(error: &colophon_trust::Error) -> Exit {
         | Trust::Malformed { .. }
         | Trust::HashMismatch { .. }
         | Trust::WrongVersion { .. }
+        | Trust::Dropped { .. }
+        | Trust::Unlisted { .. }
+        | Trust::TooManyDelegations
         | Trust::TooManyRoots
         | Trust::WrongTenant { .. }
         | Trust::Misnamed { .. } => Exit::Verification,

@@ -134,10 +134,14 @@ pub fn clean_cache(cache: &Cache) -> Result<CacheSize, Error> {
     cache.config()?;
     let _lock = cache.lock()?;
     let size = cache_size(cache)?;
-    for folder in [cache.objects(), cache.partial(), cache.dir().join("tmp")] {
-        disk::remove_folder(&folder)?;
-    }
+    remove_downloads(cache)?;
     Ok(size)
+}
+
+/// Removes everything that can be downloaded again.
+pub(crate) fn remove_downloads(cache: &Cache) -> Result<(), Error> {
+    let mut folders = [cache.objects(), cache.partial(), cache.dir().join("tmp")].into_iter();
+    folders.try_for_each(|folder| disk::remove_folder(&folder))
 }
 
 /// Calls `work` with every file below `folder` and its size.

@@ -10,7 +10,7 @@ use ureq::typestate::WithoutBody;
 use ureq::{Agent, RequestBuilder};
 
 use crate::transport::{NetworkError, Response, Resume, Transport};
-use crate::{Config, Error, Network};
+use crate::{BaseUrl, Config, Error, Network};
 
 /// A bearer token. Never printed.
 #[derive(Clone)]
@@ -50,6 +50,14 @@ impl HttpTransport {
             network.check_token_is_safe(&config.url)?;
         }
         Ok(Self { agent: network.agent(&config.url)?, base: config.tenant_url(), token })
+    }
+
+    /// Reaches `url` by `network`, without a token.
+    ///
+    /// # Errors
+    /// When a certificate, key or proxy cannot be used.
+    pub fn at(url: &BaseUrl, network: &Network) -> Result<Self, Error> {
+        Ok(Self { agent: network.agent(url)?, base: url.to_string(), token: None })
     }
 }
 
@@ -102,7 +110,10 @@ impl HttpTransport {
     }
 
     fn request(&self, path: &str) -> RequestBuilder<WithoutBody> {
-        let request = self.agent.get(format!("{}/{path}", self.base));
+        self.authorized(self.agent.get(format!("{}/{path}", self.base)))
+    }
+
+    fn authorized(&self, request: RequestBuilder<WithoutBody>) -> RequestBuilder<WithoutBody> {
         match &self.token {
             Some(Token(token)) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
             None => request,
@@ -136,6 +147,14 @@ impl Transport for HttpTransport {
             range_start: text(header::CONTENT_RANGE).as_deref().and_then(range_start),
             body: Box::new(body.into_reader()),
         })
+    }
+
+    fn size(&self, path: &str) -> Result<Option<u64>, NetworkError> {
+        let request = self.authorized(self.agent.head(format!("{}/{path}", self.base)));
+        let response = request.call().map_err(failure)?;
+        let length = text_header(response.headers(), &header::CONTENT_LENGTH);
+        let known = response.status().as_u16() == 200;
+        Ok(if known { length.and_then(|length| length.parse().ok()) } else { None })
     }
 }
 

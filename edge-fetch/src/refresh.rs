@@ -6,7 +6,7 @@ use colophon_trust::{
     Role, RootChain, TrustedRoot, TrustedSnapshot, TrustedTargets, TrustedTimestamp,
 };
 
-use crate::{Cache, Error, Transport};
+use crate::{Cache, Error, Transport, transport};
 
 /// The stored targets, verified from the stored root on; nothing is asked for and nothing expires,
 /// since this is about what is installed. `None` before the first refresh, and when the root's keys
@@ -102,12 +102,7 @@ impl<T: Transport> Refresh<'_, T> {
     }
 
     fn get(&self, name: &str, limit: u64) -> Result<Vec<u8>, Error> {
-        let path = format!("tuf/{name}");
-        self.transport
-            .get(&path, None)
-            .map_err(|error| error.at(&path))?
-            .expect(&path, &[200])?
-            .read_up_to(&path, limit)
+        transport::read(self.transport, &format!("tuf/{name}"), limit)
     }
 
     /// As [`Self::get`], with `None` for a file that the server does not have.

@@ -13,6 +13,24 @@ pub trait Transport {
     /// # Errors
     /// When there is no answer.
     fn get(&self, path: &str, resume: Option<&Resume>) -> Result<Response, NetworkError>;
+
+    /// How many bytes `path` has, without getting it, where that can be known.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    fn size(&self, path: &str) -> Result<Option<u64>, NetworkError> {
+        let _ = path;
+        Ok(None)
+    }
+}
+
+/// Gets a whole file of at most `limit` bytes, or one byte more of a longer one.
+pub(crate) fn read(transport: &impl Transport, path: &str, limit: u64) -> Result<Vec<u8>, Error> {
+    transport
+        .get(path, None)
+        .map_err(|error| error.at(path))?
+        .expect(path, &[200])?
+        .read_up_to(path, limit)
 }
 
 /// Where a cut download stopped.
@@ -99,17 +117,36 @@ impl NetworkError {
 impl Response {
     /// Lets through what `accepted` lists; turns everything else into the error it means.
     pub(crate) fn expect(self, path: &str, accepted: &[u16]) -> Result<Self, Error> {
+        if accepted.contains(&self.status) {
+            return self.usable(path);
+        }
+        let error = self.refusal(path);
+        self.finish();
+        Err(error)
+    }
+
+    fn usable(self, path: &str) -> Result<Self, Error> {
         let page = self.content_type.as_deref().is_some_and(|t| t.starts_with("text/html"));
-        match self.status {
-            401 | 403 => Err(Error::Auth { status: self.status }),
-            status if accepted.contains(&status) && page => Err(NetworkError::WebPage.at(path)),
-            status if accepted.contains(&status) => Ok(self),
-            404 | 410 => Err(Error::NotFound { path: path.to_owned() }),
-            status => Err(match self.retry_after {
-                Some(retry_after) => NetworkError::Busy { status, retry_after },
-                None => NetworkError::Status(status),
-            }
-            .at(path)),
+        if page { Err(NetworkError::WebPage.at(path)) } else { Ok(self) }
+    }
+
+    /// What a status means that is not wanted.
+    fn refusal(&self, path: &str) -> Error {
+        match (self.status, self.retry_after) {
+            (status @ (401 | 403), _) => Error::Auth { status },
+            (404 | 410, _) => Error::NotFound { path: path.to_owned() },
+            (status, Some(retry_after)) => NetworkError::Busy { status, retry_after }.at(path),
+            (status, None) => NetworkError::Status(status).at(path),
+        }
+    }
+
+    /// Reads the rest of a small body that nobody wants: the connection serves the next request then,
+    /// and is closed otherwise.
+    fn finish(self) {
+        const SMALL: u64 = 16 * 1024;
+        if self.content_length.is_some_and(|length| length <= SMALL) {
+            // The answer is known already; a connection that breaks now is not asked again.
+            let _ = io::copy(&mut self.body.take(SMALL), &mut io::sink());
         }
     }
 

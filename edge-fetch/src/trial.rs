@@ -6,7 +6,6 @@ use colophon_model::{FileSet, FlowId, UnixMillis};
 
 use crate::activation::{Activation, FlowState, Installed, Pending};
 use crate::agent::{Applied, Offer};
-use crate::disk;
 use crate::generation::Generations;
 use crate::{Cache, Error, Generation, Health, Lock, Unhealthy};
 
@@ -94,17 +93,6 @@ impl Trials<'_> {
             Ok(()) | Err(Error::Unhealthy { .. }) => Ok(state),
             Err(error) => Err(error),
         }
-    }
-
-    /// Takes every flow away, with all that was downloaded: the tenant has signed that it is archived.
-    /// Nothing less may lead here. Each pointer goes first, so that nobody is sent to half a folder.
-    pub(crate) fn remove_all(&self) -> Result<(), Error> {
-        for flow in self.cache.flows()? {
-            Generations::of(self.cache, &flow).point(None)?;
-            disk::remove_folder(&self.cache.flow(&flow))?;
-        }
-        disk::remove_folder(&self.cache.objects())?;
-        disk::remove_folder(&self.cache.partial())
     }
 
     fn switch(

@@ -9,7 +9,7 @@ use tower_http::trace::TraceLayer;
 
 use super::{
     ApiError, agents, blobs, branches, builds, bundles, edge, evidence, flows, git, health,
-    maintenance, metadata, mirrors, operator, schema, tenants, transfer,
+    maintenance, metadata, mirrors, operator, schema, sync, tenants, transfer,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
@@ -65,6 +65,7 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/t/{slug}/manifest.json", get(metadata::tenant_manifest))
         .route("/v1/t/{slug}/edge/{flow}/manifest.json", get(metadata::edge_manifest))
         .route("/v1/t/{slug}/edge/report", post(agents::report))
+        .route("/v1/t/{slug}/edge/sync", get(sync::sync))
         .route("/v1/t/{slug}/edge/agents", get(agents::list))
         .route("/v1/t/{slug}/edge/{flow}/{document}", get(evidence::of_flow))
         .route("/v1/t/{slug}/bundles/{sha256}/{document}", get(evidence::of_bundle))

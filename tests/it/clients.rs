@@ -1,4 +1,4 @@
-//! Git clients that are large or rare, against the real server: `make test-clients` builds them and
+//! Git and TUF clients that are large or rare, against the real server: `make test-clients` builds them and
 //! runs this.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
@@ -8,9 +8,13 @@ mod support;
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::process::Command;
 
+use colophon_model::Sha256;
+use serde_json::Value;
 use support::clients::{Client, exercise};
 use support::programs::{cache, must_be_marked_unavailable};
+use support::{ORDER_INTAKE, TestServer, TestTenant};
 
 #[test]
 fn gix_reads_a_tenant() {
@@ -38,4 +42,46 @@ fn jgit_reads_a_tenant() {
     client.env.push(("CLASSPATH", path));
     // JGit 4 has no way to ask for a part of the history.
     exercise(&Client { shallow: false, ..client });
+}
+
+/// Lets a TUF client update from the server, with what it stored before; what came.
+fn update(
+    client: &str,
+    server: &TestServer,
+    tenant: &TestTenant,
+    target: &str,
+) -> (String, Sha256) {
+    let program = cache().join("tuf-clients/debug/tuf-clients");
+    assert!(program.exists(), "`{}` is missing: run `make test-clients`", program.display());
+    std::fs::write(server.path("root.json"), &tenant.root).unwrap();
+    let dir = server.path(client);
+    let output = Command::new(program)
+        .args([client, &server.url, &tenant.slug, &tenant.edge])
+        .arg(server.path("root.json"))
+        .arg(&dir)
+        .arg(target)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{client}: {}", String::from_utf8_lossy(&output.stderr));
+    let version = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    (version, Sha256::of(&std::fs::read(Path::new(&dir).join("target")).unwrap()))
+}
+
+/// Two clients that were written without us follow a tenant's repository from the pinned root on.
+#[test]
+fn tough_and_sigstore_tuf_update() {
+    let server = TestServer::start();
+    let tenant = server.tenant("acme-inc");
+    for (revision, expected) in [(1, "1.0.1"), (2, "1.0.2")] {
+        let mut flow: Value = serde_json::from_slice(ORDER_INTAKE).unwrap();
+        flow["revision"] = revision.into();
+        let body = flow.to_string().replace("#order", &format!("#order-{revision}"));
+        let edge = server.build(&tenant, body.as_bytes()).json()["outputs"][1]["edge"].clone();
+        for client in ["tough", "sigstore"] {
+            let target = edge["target"].as_str().unwrap();
+            let (version, sha256) = update(client, &server, &tenant, target);
+            assert_eq!(version, expected, "{client}");
+            assert_eq!(edge["edge_sha256"], sha256.to_string(), "{client}");
+        }
+    }
 }

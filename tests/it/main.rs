@@ -13,6 +13,7 @@ mod disk_full;
 mod edge_agents;
 mod edge_ceremony;
 mod edge_lifecycle;
+mod edge_updates;
 mod edge_zip;
 mod erase;
 mod flows;

@@ -5,6 +5,7 @@ pub(crate) mod gates;
 pub(crate) mod process;
 pub(crate) mod programs;
 pub(crate) mod raw;
+pub(crate) mod relay;
 pub(crate) mod upstream;
 
 use std::fmt::Write as _;

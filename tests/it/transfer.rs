@@ -13,8 +13,13 @@ use crate::support::programs::program;
 use crate::support::{Answer, TestServer, TestTenant, small_flow};
 
 /// A dual flow with one step at the edge.
-fn flow(revision: u64, url: &str) -> Vec<u8> {
-    let mut flow: Value = serde_json::from_slice(&small_flow("bot", Some(revision), "x")).unwrap();
+pub(crate) fn flow(revision: u64, url: &str) -> Vec<u8> {
+    flow_of("bot", revision, url)
+}
+
+/// The same under a name.
+pub(crate) fn flow_of(slug: &str, revision: u64, url: &str) -> Vec<u8> {
+    let mut flow: Value = serde_json::from_slice(&small_flow(slug, Some(revision), "x")).unwrap();
     flow["target"] = "dual".into();
     let steps = serde_json::json!([{"op": "goto", "url": url}]);
     let open = serde_json::json!({"id": "open", "kind": "browser.run", "steps": steps});

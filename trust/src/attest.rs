@@ -19,9 +19,9 @@ use p256::ecdsa;
 pub use policy::{MAX_ENVELOPE, Policy, Refused, Statement, Unsatisfiable};
 
 use crate::Seed;
-use crate::canonical::own_canonical;
 use crate::dsse::{Envelope, KeySignature, pae};
-use crate::metadata::Key;
+use crate::tuf::Key;
+use crate::tuf::canonical::own_canonical;
 
 /// The payload type of in-toto statements (in-toto Attestation Framework v1, envelope).
 pub const IN_TOTO: &str = "application/vnd.in-toto+json";

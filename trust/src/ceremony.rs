@@ -9,10 +9,11 @@ use std::num::NonZeroU64;
 use colophon_model::{TenantUid, UnixMillis};
 use serde::{Deserialize, Serialize};
 
-use crate::envelope::Document;
 use crate::keys::{ROOT_KEYS, RootKeys};
-use crate::metadata::{Key, Root, Signed};
+use crate::metadata::Root;
 use crate::root::{NewRoot, OFFLINE_ROOTS, ROOT_THRESHOLD};
+use crate::tuf::envelope::Document;
+use crate::tuf::{Key, Signed};
 use crate::{Error, OnlinePublic, Role, Seed};
 
 /// Why a root was not signed in a ceremony, or not taken from one.
@@ -109,12 +110,13 @@ impl RootRequest {
     ) -> Result<(NonZeroU64, Vec<Key>), CeremonyError> {
         let (uid, version, body) = (self.uid, previous.version, &previous.body);
         check_uid(uid, body.uid)?;
-        signers.keys.retain(|key| body.roles.root.keyids.contains(&key.id));
+        signers.keys.retain(|key| body.tuf.roles.root.keyids.contains(&key.id));
         let found = signers.keys.len();
         if found < ROOT_THRESHOLD.get() as usize {
             return Err(CeremonyError::OtherSeeds { uid, version: version.get(), found });
         }
-        let keys = body.roles.root.keyids.iter().filter_map(|id| body.keys.get(id).cloned());
+        let keys =
+            body.tuf.roles.root.keyids.iter().filter_map(|id| body.tuf.keys.get(id).cloned());
         Ok((version.saturating_add(1), keys.collect()))
     }
 }
@@ -141,14 +143,14 @@ impl OfflineRoot {
     /// Every way in which it can be no such root.
     pub fn check(bytes: &[u8]) -> Result<Self, CeremonyError> {
         let document = parse(bytes)?;
-        document.verify_root(&document.signed.body)?;
+        document.verify_own()?;
         let root = document.signed;
-        let (uid, version, grant) = (root.body.uid, root.version.get(), &root.body.roles.root);
+        let (uid, version, grant) = (root.body.uid, root.version.get(), &root.body.tuf.roles.root);
         if root.body.made_on != OFFLINE_ROOTS {
             return Err(CeremonyError::NotOffline { uid, version });
         }
         let keys: BTreeSet<_> =
-            grant.keyids.iter().filter_map(|id| root.body.keys.get(id)?.material()).collect();
+            grant.keyids.iter().filter_map(|id| root.body.tuf.keys.get(id)?.material()).collect();
         if grant.threshold != ROOT_THRESHOLD || keys.len() < ROOT_KEYS {
             return Err(CeremonyError::Grant { uid });
         }
@@ -170,9 +172,9 @@ impl OfflineRoot {
         };
         let expected = Root::from(expected);
         let same = |role| {
-            let grant = body.roles.of(role);
-            let known = |id| body.keys.get(id) == expected.keys.get(id);
-            grant == expected.roles.of(role) && grant.keyids.iter().all(known)
+            let grant = body.tuf.roles.of(role);
+            let known = |id| body.tuf.keys.get(id) == expected.tuf.keys.get(id);
+            grant == expected.tuf.roles.of(role) && grant.keyids.iter().all(known)
         };
         if [Role::Targets, Role::Snapshot, Role::Timestamp].into_iter().all(same) {
             return Ok(());

@@ -1,29 +1,25 @@
-//! The agent's side: the client workflow of TUF 1.0.34 (specification §5) without any I/O.
+//! The agent's side: the client workflow of [`crate::tuf`] on a repository of one tenant, in colophon's
+//! profile.
 //!
-//! Each stage is a type that only the stage before can make, so metadata cannot be used before it
-//! is verified nor verified in another order:
-//! [`RootChain`] → [`TrustedRoot`] → [`TrustedTimestamp`] → [`TrustedSnapshot`] →
-//! [`TrustedTargets`]. A stage keeps the exact bytes it was made from; the caller stores them, and
-//! passes them as `trusted` the next time, which is what makes rollbacks visible.
+//! What TUF asks for is checked first, and by the same code as for any other repository. Each stage
+//! then adds what holds here beyond that: whose repository it is, that lengths and SHA-256 are always
+//! signed, that every bundle is what its name says. Delegations are not followed.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU64;
 
-use colophon_model::{Sha256, TenantSlug, UnixMillis};
+use colophon_model::{TenantSlug, UnixMillis};
 use serde_json::Value;
 
-use crate::envelope::{Document, check_expiry};
-use crate::limits::MAX_ROOT_UPDATES;
-use crate::metadata::{Body, MetaFile, Root, Signed, Snapshot, Status, Targets, Timestamp};
-use crate::{Error, FactsSchema, Role, TargetFile, TargetName};
+use crate::metadata::{Root, Snapshot, Status, Targets, Timestamp};
+use crate::tuf::canonical::flaw;
+use crate::{Error, FactsSchema, Role, TargetFile, TargetName, tuf};
 
 /// Roots, from the pinned one to the newest.
 #[derive(Debug)]
 pub struct RootChain {
     tenant: TenantSlug,
-    root: Signed<Root>,
-    followed: u32,
-    reset: bool,
+    chain: tuf::RootChain,
+    root: Root,
 }
 
 impl RootChain {
@@ -33,16 +29,16 @@ impl RootChain {
     /// # Errors
     /// When the bytes are no root of `tenant` that its own keys signed.
     pub fn pinned(bytes: &[u8], tenant: &TenantSlug) -> Result<Self, Error> {
-        let root = Document::<Root>::parse(bytes)?;
-        root.verify_root(&root.signed.body)?;
-        let chain = Self { tenant: tenant.clone(), root: root.signed, followed: 0, reset: false };
+        let chain = tuf::RootChain::pinned(bytes)?;
+        let root = own_root(&chain)?;
+        let chain = Self { tenant: tenant.clone(), chain, root };
         chain.check_tenant()?;
         Ok(chain)
     }
 
     /// The name of the root to ask for next. A server that does not have it ends the chain.
     pub fn next_name(&self) -> String {
-        Role::Root.file_name(self.root.version.saturating_add(1))
+        self.chain.next_name()
     }
 
     /// Follows one root (§5.3.4 to §5.3.8): signed by the keys of the root before it and by its
@@ -51,15 +47,10 @@ impl RootChain {
     /// # Errors
     /// The chain is unchanged after an error. [`Error::TooManyRoots`] past the bound of one run.
     pub fn update(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        if self.followed == MAX_ROOT_UPDATES {
-            return Err(Error::TooManyRoots);
-        }
-        let next = Document::<Root>::parse(bytes)?;
-        next.check_follows(&self.root)?;
-        self.check_same_tenant(&next.signed.body)?;
-        self.reset |= rotated(&self.root.body, &next.signed.body);
-        self.root = next.signed;
-        self.followed += 1;
+        let next = self.chain.followed_by(bytes)?;
+        let root = own_root(&next)?;
+        self.check_same_tenant(&root)?;
+        (self.chain, self.root) = (next, root);
         Ok(())
     }
 
@@ -67,7 +58,7 @@ impl RootChain {
     /// timestamp and snapshot it stored (§5.3.11): whoever had the old keys may have raised their
     /// versions past anything the owner will reach.
     pub const fn reset(&self) -> bool {
-        self.reset
+        self.chain.reset()
     }
 
     /// Ends the chain.
@@ -75,20 +66,19 @@ impl RootChain {
     /// # Errors
     /// [`Error::Expired`] when the newest root is not valid at `now` any more.
     pub fn finish(self, now: UnixMillis) -> Result<TrustedRoot, Error> {
-        check_expiry(Role::Root, self.root.expires, now)?;
-        Ok(TrustedRoot { tenant: self.tenant, root: self.root })
+        Ok(TrustedRoot { tenant: self.tenant, root: self.chain.finish(now)? })
     }
 
     /// Where the root keys were made; [`crate::SERVER_ROOTS`] when on the server,
     /// [`crate::OFFLINE_ROOTS`] when in a ceremony.
     pub fn made_on(&self) -> &str {
-        &self.root.body.made_on
+        &self.root.made_on
     }
 
     /// A root of a ceremony has no slug: there the pinned bytes and the uid say whose it is, and later
     /// the slug of every bundle.
     fn check_tenant(&self) -> Result<(), Error> {
-        match &self.root.body.tenant {
+        match &self.root.tenant {
             Some(found) if *found != self.tenant => {
                 Err(Error::WrongTenant { expected: self.tenant.clone(), found: found.clone() })
             }
@@ -98,8 +88,7 @@ impl RootChain {
 
     /// A tenant is its slug and its uid: a slug that was given away again is another tenant.
     fn check_same_tenant(&self, next: &Root) -> Result<(), Error> {
-        let body = &self.root.body;
-        if (&body.tenant, body.uid) == (&next.tenant, next.uid) {
+        if (&self.root.tenant, self.root.uid) == (&next.tenant, next.uid) {
             return Ok(());
         }
         let found = next.tenant.clone().unwrap_or_else(|| self.tenant.clone());
@@ -107,25 +96,26 @@ impl RootChain {
     }
 }
 
-fn rotated(old: &Root, new: &Root) -> bool {
-    let keys = |root: &Root, role: Role| {
-        let grant = root.roles.of(role).clone();
-        let keys: Vec<_> = grant.keyids.iter().map(|id| root.keys.get(id).cloned()).collect();
-        (grant, keys)
-    };
-    [Role::Timestamp, Role::Snapshot].into_iter().any(|role| keys(old, role) != keys(new, role))
+/// The newest root of a chain in colophon's profile.
+fn own_root(chain: &tuf::RootChain) -> Result<Root, Error> {
+    let root: Root = chain.profile()?;
+    if root.tuf.consistent_snapshot {
+        return Ok(root);
+    }
+    let source = flaw("`consistent_snapshot` must be true");
+    Err(Error::Malformed { role: Role::Root, source })
 }
 
 /// The newest root, valid now.
 #[derive(Debug, Clone)]
 pub struct TrustedRoot {
     tenant: TenantSlug,
-    root: Signed<Root>,
+    root: tuf::TrustedRoot,
 }
 
 impl TrustedRoot {
     /// The name of the timestamp file.
-    pub const TIMESTAMP: &'static str = "timestamp.json";
+    pub const TIMESTAMP: &'static str = tuf::TrustedRoot::TIMESTAMP;
 
     /// Verifies a timestamp (§5.4). `trusted` is the one stored before; it counts only if the
     /// current keys signed it. When both have the same version, the stored one is kept.
@@ -138,69 +128,28 @@ impl TrustedRoot {
         trusted: Option<&[u8]>,
         now: UnixMillis,
     ) -> Result<TrustedTimestamp, Error> {
-        let offered = self.signed_by_role::<Timestamp>(bytes)?;
-        let trusted =
-            trusted.and_then(|old| Some((old, self.signed_by_role::<Timestamp>(old).ok()?)));
-        let (bytes, timestamp) = match trusted {
-            None => (bytes, offered),
-            Some((old_bytes, old)) => {
-                if offered.signed.version == old.signed.version {
-                    (old_bytes, old)
-                } else {
-                    check_not_older(Role::Timestamp, old.signed.version, offered.signed.version)?;
-                    let snapshot = |t: &Document<Timestamp>| t.signed.body.meta.snapshot.version;
-                    check_not_older(Role::Snapshot, snapshot(&old), snapshot(&offered))?;
-                    (bytes, offered)
-                }
-            }
-        };
-        timestamp.check_expiry(now)?;
-        let snapshot = timestamp.signed.body.meta.snapshot;
-        Ok(TrustedTimestamp { root: self.clone(), snapshot, bytes: bytes.to_vec() })
-    }
-
-    /// Reads a file and checks the signatures of its role.
-    fn signed_by_role<T: Body>(&self, bytes: &[u8]) -> Result<Document<T>, Error> {
-        let document = Document::<T>::parse(bytes)?;
-        document.verify(&self.root.body.keys, self.root.body.roles.of(T::ROLE))?;
-        Ok(document)
-    }
-
-    /// Reads a file that another one announced: hash, signatures, version, expiry. The hash comes
-    /// first, so that nothing unannounced is parsed.
-    fn announced<T: Body>(
-        &self,
-        bytes: &[u8],
-        meta: &MetaFile,
-        now: UnixMillis,
-    ) -> Result<Document<T>, Error> {
-        if bytes.len() as u64 != meta.length || Sha256::of(bytes) != meta.hashes.sha256 {
-            return Err(Error::HashMismatch { role: T::ROLE });
-        }
-        let document = self.signed_by_role::<T>(bytes)?;
-        check_version(&document.signed, meta.version)?;
-        document.check_expiry(now)?;
-        Ok(document)
+        let timestamp = self.root.timestamp(bytes, trusted, now)?;
+        timestamp.profile::<Timestamp>()?;
+        Ok(TrustedTimestamp { tenant: self.tenant.clone(), timestamp })
     }
 }
 
 /// A timestamp that is valid now and not older than the one before.
 #[derive(Debug)]
 pub struct TrustedTimestamp {
-    root: TrustedRoot,
-    snapshot: MetaFile,
-    bytes: Vec<u8>,
+    tenant: TenantSlug,
+    timestamp: tuf::TrustedTimestamp,
 }
 
 impl TrustedTimestamp {
     /// The exact bytes to store.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.timestamp.bytes()
     }
 
     /// The name of the snapshot file to get.
     pub fn snapshot_name(&self) -> String {
-        Role::Snapshot.file_name(self.snapshot.version)
+        self.timestamp.snapshot_name()
     }
 
     /// The signed length of that file, in bytes; never more than [`crate::limits::MAX_METADATA`].
@@ -208,7 +157,7 @@ impl TrustedTimestamp {
     /// # Errors
     /// [`Error::TooLarge`] when it is signed, but past the bound.
     pub fn snapshot_length(&self) -> Result<u64, Error> {
-        bounded(Role::Snapshot, self.snapshot.length)
+        self.timestamp.snapshot_length()
     }
 
     /// Verifies a snapshot (§5.5). `trusted` is the one stored before.
@@ -221,34 +170,28 @@ impl TrustedTimestamp {
         trusted: Option<&[u8]>,
         now: UnixMillis,
     ) -> Result<TrustedSnapshot, Error> {
-        let offered = self.root.announced::<Snapshot>(bytes, &self.snapshot, now)?;
-        let targets = offered.signed.body.meta.targets;
-        let old = trusted.and_then(|old| self.root.signed_by_role::<Snapshot>(old).ok());
-        if let Some(old) = old {
-            let old = old.signed.body.meta.targets.version;
-            check_not_older(Role::Targets, old, targets.version)?;
-        }
-        Ok(TrustedSnapshot { root: self.root.clone(), targets, bytes: bytes.to_vec() })
+        let snapshot = self.timestamp.snapshot(bytes, trusted, now)?;
+        snapshot.profile::<Snapshot>()?;
+        Ok(TrustedSnapshot { tenant: self.tenant.clone(), snapshot })
     }
 }
 
 /// The snapshot that the timestamp named.
 #[derive(Debug)]
 pub struct TrustedSnapshot {
-    root: TrustedRoot,
-    targets: MetaFile,
-    bytes: Vec<u8>,
+    tenant: TenantSlug,
+    snapshot: tuf::TrustedSnapshot,
 }
 
 impl TrustedSnapshot {
     /// The exact bytes to store.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.snapshot.bytes()
     }
 
     /// The name of the targets file to get.
     pub fn targets_name(&self) -> String {
-        Role::Targets.file_name(self.targets.version)
+        self.snapshot.targets_name()
     }
 
     /// The signed length of that file, in bytes; never more than [`crate::limits::MAX_METADATA`].
@@ -256,7 +199,7 @@ impl TrustedSnapshot {
     /// # Errors
     /// [`Error::TooLarge`] when it is signed, but past the bound.
     pub fn targets_length(&self) -> Result<u64, Error> {
-        bounded(Role::Targets, self.targets.length)
+        self.snapshot.targets_length()
     }
 
     /// Verifies the targets (§5.6), and that every bundle is of the root's tenant and is what its
@@ -265,15 +208,15 @@ impl TrustedSnapshot {
     /// # Errors
     /// As for the other files, and [`Error::WrongTenant`] and [`Error::Misnamed`].
     pub fn targets(&self, bytes: &[u8], now: UnixMillis) -> Result<TrustedTargets, Error> {
-        let document = self.root.announced::<Targets<Value>>(bytes, &self.targets, now)?;
-        let archived = document.signed.body.status.as_ref().is_some_and(Status::is_archived);
+        let targets: Targets<Value> = self.snapshot.targets(bytes, now)?.profile()?;
+        let archived = targets.status.as_ref().is_some_and(Status::is_archived);
         let mut trusted = TrustedTargets {
             archived,
             bundles: BTreeMap::new(),
             unknown: Vec::new(),
             bytes: bytes.to_vec(),
         };
-        for (name, json) in document.signed.body.targets {
+        for (name, json) in targets.targets {
             match known(&name, json)? {
                 None => trusted.unknown.push(name),
                 Some((name, file)) => {
@@ -286,9 +229,8 @@ impl TrustedSnapshot {
     }
 
     fn check_bundle(&self, name: &TargetName, file: &TargetFile) -> Result<(), Error> {
-        let expected = &self.root.tenant;
-        if file.custom.slug != *expected {
-            let (expected, found) = (expected.clone(), file.custom.slug.clone());
+        if file.custom.slug != self.tenant {
+            let (expected, found) = (self.tenant.clone(), file.custom.slug.clone());
             return Err(Error::WrongTenant { expected, found });
         }
         file.check_name(name)
@@ -338,28 +280,4 @@ impl TrustedTargets {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
-}
-
-fn bounded(role: Role, length: u64) -> Result<u64, Error> {
-    let limit = role.max_bytes();
-    if length > limit {
-        return Err(Error::TooLarge { role, limit });
-    }
-    Ok(length)
-}
-
-fn check_version<T: Body>(signed: &Signed<T>, expected: NonZeroU64) -> Result<(), Error> {
-    if signed.version == expected {
-        return Ok(());
-    }
-    let (expected, found) = (expected.get(), signed.version.get());
-    Err(Error::WrongVersion { role: T::ROLE, expected, found })
-}
-
-fn check_not_older(role: Role, trusted: NonZeroU64, offered: NonZeroU64) -> Result<(), Error> {
-    if offered >= trusted {
-        return Ok(());
-    }
-    let (trusted, offered) = (trusted.get(), offered.get());
-    Err(Error::Rollback { role, trusted, offered })
 }

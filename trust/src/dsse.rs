@@ -12,8 +12,8 @@ use hkdf::Hkdf;
 use serde::{Deserialize, Serialize};
 
 use crate::Seed;
-use crate::canonical::own_canonical;
-use crate::metadata::Key;
+use crate::tuf::Key;
+use crate::tuf::canonical::own_canonical;
 
 /// What is signed for a payload: the pre-authentication encoding (DSSE v1, protocol.md,
 /// "Signature Definition"). Lengths are in bytes.

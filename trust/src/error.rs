@@ -79,6 +79,29 @@ pub enum Error {
         /// The version in the file.
         found: u64,
     },
+    /// A file that the one before it listed is not listed any more, as if it had never been.
+    #[error("the snapshot metadata no longer lists `{name}`")]
+    Dropped {
+        /// The unversioned name of the file.
+        name: String,
+    },
+    /// A role that has targets, by the word of another, but no file.
+    #[error("the snapshot metadata does not list the role `{name}`")]
+    Unlisted {
+        /// The role.
+        name: String,
+    },
+    /// What is wrong is in the file of a delegated role.
+    #[error("the delegated role `{name}` cannot be trusted")]
+    Delegated {
+        /// The role.
+        name: String,
+        /// What is wrong.
+        source: Box<Error>,
+    },
+    /// A search read [`crate::limits::MAX_DELEGATIONS`] delegated roles and there are still more.
+    #[error("there are more delegated roles than one search reads")]
+    TooManyDelegations,
     /// One run followed [`crate::limits::MAX_ROOT_UPDATES`] roots and there are still more.
     #[error("there are more new root versions than one run follows")]
     TooManyRoots,

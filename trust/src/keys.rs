@@ -8,8 +8,8 @@ use hkdf::Hkdf;
 use serde::{Deserialize, Serialize};
 
 use crate::Role;
-use crate::canonical::own_canonical;
-use crate::metadata::{Key, KeyId};
+use crate::tuf::canonical::own_canonical;
+use crate::tuf::{Key, KeyId};
 
 /// The secret from which every tenant's keys come. Never printed.
 pub struct Seed([u8; 32]);

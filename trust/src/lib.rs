@@ -2,20 +2,19 @@
 //!
 //! One TUF 1.0 repository per tenant: the keys and their derivation ([`TenantKeys`]), the metadata
 //! that the server signs ([`initial_root`], [`publish()`]), and the client workflow that an agent
-//! follows ([`RootChain`] and the stages after it). Beside it, signed statements ([`dsse`]), what is attested
-//! about a bundle ([`attest`]), signatures for minisign ([`minisign`]), and how a bundle's files travel
-//! ([`delta`], [`Contents`]). Pure
+//! follows ([`RootChain`] and the stages after it: colophon's demands on top of a client for any TUF
+//! repository, [`tuf`]). Beside it, signed statements ([`dsse`]), what is attested
+//! about a bundle ([`attest`]), signatures for minisign ([`minisign`]), how a bundle's files travel
+//! ([`delta`], [`Contents`]), and many files in one answer ([`sync`]). Pure
 //! and sync: no I/O, no clock, no randomness; the time comes in as a value. The layout is written down in `docs/edge-protocol.md`.
 
 pub mod attest;
 mod bundle;
-mod canonical;
 mod ceremony;
 mod client;
 mod contents;
 pub mod delta;
 pub mod dsse;
-mod envelope;
 mod error;
 mod keys;
 pub mod limits;
@@ -24,6 +23,8 @@ pub mod minisign;
 mod publish;
 mod root;
 pub mod sshsig;
+pub mod sync;
+pub mod tuf;
 
 pub use bundle::{BundleFacts, Channel, FactsSchema, InvalidTargetName, TargetFile, TargetName};
 pub use ceremony::{CeremonyError, OfflineRoot, RootRequest};
@@ -31,6 +32,6 @@ pub use client::{RootChain, TrustedRoot, TrustedSnapshot, TrustedTargets, Truste
 pub use contents::{ContentFlaw, Contents};
 pub use error::Error;
 pub use keys::{Generations, OnlineKeys, OnlinePublic, Seed, TenantKeys};
-pub use metadata::Role;
 pub use publish::{Listing, Published, Versions, publish, sign_all, sign_snapshot, sign_timestamp};
 pub use root::{OFFLINE_ROOTS, SERVER_ROOTS, initial_root, next_root};
+pub use tuf::Role;

@@ -12,6 +12,8 @@ pub const MAX_ROOT: u64 = 512 * 1024;
 pub const MAX_TIMESTAMP: u64 = 16 * 1024;
 /// Largest snapshot or targets metadata, in bytes; about 6,000 flows.
 pub const MAX_METADATA: u64 = 4 * 1024 * 1024;
+/// Most delegated roles that one search for a target reads.
+pub const MAX_DELEGATIONS: usize = 32;
 /// Most root versions that one run of the client follows.
 pub const MAX_ROOT_UPDATES: u32 = 256;
 

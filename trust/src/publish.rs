@@ -8,9 +8,9 @@ use colophon_model::{Sha256, UnixMillis};
 use crate::bundle::Entry;
 use crate::keys::RoleKey;
 use crate::metadata::{
-    Body, Hashes, MetaFile, Signed, Snapshot, SnapshotMeta, Status, Targets, Timestamp,
-    TimestampMeta,
+    Hashes, MetaFile, Snapshot, SnapshotMeta, Status, Targets, Timestamp, TimestampMeta,
 };
+use crate::tuf::{Body, Signed};
 use crate::{Error, OnlineKeys, Role, TargetFile, TargetName, TenantKeys};
 
 const DAY: u64 = 24 * 60 * 60 * 1000;

@@ -4,9 +4,10 @@ use std::num::{NonZeroU32, NonZeroU64};
 
 use colophon_model::{TenantSlug, TenantUid, UnixMillis};
 
-use crate::envelope::Document;
 use crate::keys::key_id;
-use crate::metadata::{Always, Grants, Key, RoleKeys, Root, Signed};
+use crate::metadata::Root;
+use crate::tuf::envelope::Document;
+use crate::tuf::{self, Grants, Key, RoleKeys, Signed};
 use crate::{Error, OnlinePublic, Role, TenantKeys};
 
 /// What a root says in `x-colophon-roots` when its keys were made on the server. Everything that
@@ -52,7 +53,7 @@ pub fn next_root(keys: &TenantKeys, previous: &[u8], now: UnixMillis) -> Result<
     let version = previous.signed.version.saturating_add(1);
     let bytes = Signed::<Root>::new(version, now.plus(Role::Root.lifetime()), body.into())
         .sign(&keys.root.keys);
-    Document::<Root>::parse(&bytes)?.verify_root(&previous.signed.body)?;
+    Document::<Root>::parse(&bytes)?.verify_by(&previous.signed.body.tuf)?;
     Ok(bytes)
 }
 
@@ -75,8 +76,8 @@ impl From<NewRoot<'_>> for Root {
             threshold,
         };
         let one = |key: &Key| grant(std::slice::from_ref(key), NonZeroU32::MIN);
-        Self {
-            consistent_snapshot: Always,
+        let tuf = tuf::Root {
+            consistent_snapshot: true,
             keys: all.map(|key| (key_id(key), key.clone())).collect(),
             roles: Grants {
                 root: grant(new.root_keys, ROOT_THRESHOLD),
@@ -84,29 +85,7 @@ impl From<NewRoot<'_>> for Root {
                 snapshot: one(snapshot),
                 timestamp: one(timestamp),
             },
-            made_on: new.made_on.to_owned(),
-            tenant: new.tenant,
-            uid: new.uid,
-        }
-    }
-}
-
-impl Document<Root> {
-    /// Checks that enough root keys of `by` signed this root.
-    pub(crate) fn verify_root(&self, by: &Root) -> Result<(), Error> {
-        self.verify(&by.keys, &by.roles.root)
-    }
-
-    /// Checks that this root may come after `previous` (specification §5.3.4 to §5.3.5): signed by the
-    /// keys of the root before it and by its own, exactly one version higher.
-    pub(crate) fn check_follows(&self, previous: &Signed<Root>) -> Result<(), Error> {
-        self.verify_root(&previous.body)?;
-        self.verify_root(&self.signed.body)?;
-        let expected = previous.version.saturating_add(1).get();
-        let found = self.signed.version.get();
-        if found == expected {
-            return Ok(());
-        }
-        Err(Error::WrongVersion { role: Role::Root, expected, found })
+        };
+        Self { tuf, made_on: new.made_on.to_owned(), tenant: new.tenant, uid: new.uid }
     }
 }

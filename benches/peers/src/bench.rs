@@ -34,7 +34,7 @@ impl Bench {
         ensure!(rounds > 0, "at least one round is needed");
         std::fs::create_dir_all(dir)?;
         let dir = tempfile::tempdir_in(std::fs::canonicalize(dir)?)?;
-        println!("{}", machine());
+        Report::machine("The store beside its peers")?.print();
         let rounds = if quick { 1 } else { rounds };
         Ok(Self { dir, rounds, quick, bars: Vec::new(), rejected: Vec::new() })
     }
@@ -106,16 +106,6 @@ impl Bench {
         println!("rejected: {}", self.rejected.join(", "));
         ExitCode::FAILURE
     }
-}
-
-/// One line about the machine.
-fn machine() -> String {
-    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let cpu = name.unwrap_or("unknown processor");
-    format!("{cores} cores of {cpu}, Linux {}, load {}", kernel.trim(), load())
 }
 
 /// How many wanted the processor in the last minute.

@@ -13,6 +13,22 @@ impl Report {
         Self { title: title.to_owned(), tables: Vec::new(), notes: Vec::new(), bars: Vec::new() }
     }
 
+    /// Says where this runs, in its notes.
+    pub(crate) fn machine(title: &str) -> std::io::Result<Self> {
+        let cpu = std::fs::read_to_string("/proc/cpuinfo")?;
+        let model =
+            cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+        let load = std::fs::read_to_string("/proc/loadavg")?;
+        let cores = std::thread::available_parallelism()?;
+        let mut report = Self::new(title);
+        report.notes = vec![
+            format!("{cores} x {}", model.trim_matches([' ', '\t', ':'])),
+            format!("Linux {}, load {}", kernel.trim(), load.trim()),
+        ];
+        Ok(report)
+    }
+
     pub(crate) fn print(&self) {
         println!("\n## {}\n", self.title);
         for table in &self.tables {

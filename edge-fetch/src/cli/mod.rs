@@ -6,6 +6,7 @@ mod options;
 mod output;
 mod run;
 mod tell;
+mod tuf_client;
 mod upkeep;
 mod watch;
 
@@ -134,7 +135,13 @@ enum Command {
     /// Check what is attested about a bundle
     #[command(subcommand)]
     Attest(attest::Attest),
+    /// A client of any TUF repository, for the conformance suite
+    #[command(hide = true)]
+    TufClient(tuf_client::TufCommand),
 }
+
+/// For how many updates `check` asks how large they are.
+const ESTIMATES: usize = 16;
 
 /// Runs the command line of this process.
 pub(crate) fn run(clock: fn() -> UnixMillis) -> ExitCode {
@@ -172,6 +179,9 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
         Command::Run { flow, segment, repair, args } => {
             return run_segment(cli, &cache, now, (flow, segment.as_deref(), args, *repair));
         }
+        Command::TufClient(command) => {
+            return Ok(command.run(&cli.network.over(&Settings::default()), now));
+        }
         Command::Watch(options) => watch::watch(cli, options, &cache, clock, output)?,
         Command::Upkeep(command) => upkeep::run(cli, command, &cache, now, output)?,
         Command::Doctor => doctor::doctor(cli, &cache, now, output),
@@ -193,38 +203,44 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
             Exit::Ok
         }
         Command::Check => {
-            let offers = agent(cli, cache, now)?.check()?;
+            let agent = agent(cli, cache, now)?;
+            let offers = output.after_sync(&agent, agent.check())?;
+            let mut estimates = ESTIMATES;
             for offer in &offers {
-                output.offer(offer);
+                let asks = offer.standing == Standing::Update && estimates > 0;
+                estimates -= usize::from(asks);
+                output.offer(offer, if asks { agent.estimate(offer) } else { None });
             }
             let update = offers.iter().any(|offer| offer.standing == Standing::Update);
             if update { Exit::UpdateAvailable } else { Exit::Ok }
         }
         Command::Fetch { flow, no_delta } => {
             let agent = agent(cli, cache, now)?.with_delta(!no_delta);
-            let outcomes = agent.fetch(flow.as_ref(), &mut output.progress())?;
+            let outcomes = agent.fetch(flow.as_ref(), &mut output.progress());
+            let outcomes = output.after_sync(&agent, outcomes)?;
             output.outcomes(&outcomes, Output::fetched)
         }
         Command::Apply { flow, no_delta, trial } => {
             let policy = trial.policy(&Settings::of(&cache)?);
             let agent = agent(cli, cache.clone(), now)?.with_policy(policy).with_delta(!no_delta);
             let outcomes = agent.apply(flow.as_ref(), &mut output.progress());
-            drop(agent);
+            let outcomes = output.after_sync(&agent, outcomes);
+            let line = agent.close();
             let trouble = tell::trouble(&outcomes);
             let exit = output.ended(&outcomes);
-            tell::tell(cli, &cache, now, trouble.as_deref(), output);
+            tell::tell(cli, &cache, Some(line), now, trouble.as_deref(), output);
             exit
         }
         Command::Commit { flow } => {
             let (flow, done) = commit(&cache, flow.as_ref(), now)?;
             output.committed(&flow, done);
-            tell::tell(cli, &cache, now, None, output);
+            tell::tell(cli, &cache, None, now, None, output);
             Exit::Ok
         }
         Command::Rollback { flow, reason } => {
             let (flow, back) = roll_back(&cache, flow.as_ref(), now, reason)?;
             output.rolled_back(&flow, back.as_ref());
-            tell::tell(cli, &cache, now, None, output);
+            tell::tell(cli, &cache, None, now, None, output);
             Exit::Ok
         }
         Command::History { flow } => {
@@ -244,10 +260,15 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
 }
 
 fn agent(cli: &Cli, cache: Cache, now: UnixMillis) -> Result<Agent<HttpTransport>, Error> {
+    let transport = transport(cli, &cache)?;
+    let agent = Agent::open(cache, transport, Platform::current(), now)?;
+    Ok(agent.with_sync(!cli.network.no_sync))
+}
+
+fn transport(cli: &Cli, cache: &Cache) -> Result<HttpTransport, Error> {
     let config = cache.config()?;
     let token = token(cli.token_file.as_deref(), config.token_file.as_deref())?;
-    let transport = HttpTransport::new(&config, &network(cli, &cache)?, token)?;
-    Agent::open(cache, transport, Platform::current(), now)
+    HttpTransport::new(&config, &network(cli, cache)?, token)
 }
 
 fn network(cli: &Cli, cache: &Cache) -> Result<Network, Error> {

@@ -36,6 +36,9 @@ pub(crate) struct NetworkOptions {
     /// Do not tell the server what runs here
     #[arg(long, global = true, env = "EDGE_FETCH_NO_REPORT")]
     pub(crate) no_report: bool,
+    /// Ask for each file by itself, as from a server that does not know how to send all at once
+    #[arg(long, global = true, env = "EDGE_FETCH_NO_SYNC")]
+    pub(crate) no_sync: bool,
 }
 
 impl NetworkOptions {

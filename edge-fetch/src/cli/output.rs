@@ -5,8 +5,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use colophon_edge_fetch::{
-    Applied, Cache, Enrolled, Entry, Error, Exit, Fetched, Generation, Offer, Outcome, Stage,
-    Standing, Status, Via,
+    Agent, Applied, Cache, Enrolled, Entry, Error, Exit, Fetched, Generation, Offer, Outcome,
+    Stage, Standing, Status, Transport, Via,
 };
 use colophon_model::{FlowId, UnixMillis};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -63,18 +63,34 @@ impl Output {
         self.line(&text, &json);
     }
 
-    pub(crate) fn offer(&self, offer: &Offer) {
+    /// Passes on what came of asking, and says when it was not asked for in one request.
+    pub(crate) fn after_sync<T: Transport, R>(&self, agent: &Agent<T>, result: R) -> R {
+        if let Some(problem) = agent.sync_problem() {
+            self.event(&json!({"event": "sync", "sync": false, "problem": problem}));
+        }
+        result
+    }
+
+    /// `estimate` is how many bytes an update would cost, where it is known.
+    pub(crate) fn offer(&self, offer: &Offer, estimate: Option<u64>) {
         let (facts, name) = (&offer.file.custom, &offer.name);
         let (word, state) = match offer.standing {
             Standing::Current => ("current", "up to date".to_owned()),
             Standing::Update => {
-                ("update", format!("update available ({} bytes)", offer.file.length))
+                let size = estimate.map_or_else(
+                    || format!("{} bytes", offer.file.length),
+                    |bytes| format!("about {bytes} bytes to fetch"),
+                );
+                ("update", format!("update available ({size})"))
             }
             Standing::Refused => ("refused", "failed here; waits for a higher number".to_owned()),
             Standing::Unsupported => ("unsupported", "does not run on this machine".to_owned()),
         };
         let mut json = describe("bundle", offer);
         json["standing"] = word.into();
+        if let Some(estimate) = estimate {
+            json["to_fetch"] = estimate.into();
+        }
         json["active_seq"] = offer.active.as_ref().map(colophon_edge_fetch::Generation::seq).into();
         self.line(&format!("{name} {}: {state}", facts.version), &json);
     }
@@ -230,9 +246,11 @@ impl Output {
 
     pub(crate) fn status(&self, status: &Status) {
         let (config, roots) = (&status.config, &status.roots);
-        let text = format!("tenant {} at {}{}", config.tenant, config.url, root_note(roots));
+        let archived = if status.archived { " (archived)" } else { "" };
+        let text =
+            format!("tenant {} at {}{}{archived}", config.tenant, config.url, root_note(roots));
         let json = json!({"event": "status", "tenant": config.tenant, "url": config.url,
-            "roots": roots});
+            "roots": roots, "archived": status.archived});
         self.line(&text, &json);
         for flow in &status.flows {
             let text = format!("{}: {}, in {}", flow.flow, flow.generation, flow.path.display());
@@ -253,7 +271,12 @@ impl Output {
         }
         if self.json {
             let exit = error.exit() as u8;
-            self.line("", &json!({"event": "error", "exit": exit, "message": message}));
+            let mut json = json!({"event": "error", "exit": exit, "message": message});
+            if let Error::Archived { removed, .. } = error {
+                json["archived"] = true.into();
+                json["removed"] = json!(removed);
+            }
+            self.line("", &json);
         }
     }
 

@@ -7,31 +7,37 @@ use colophon_edge_fetch::{
 use colophon_model::UnixMillis;
 
 use super::output::{Output, with_causes};
-use super::{Cli, network, token};
+use super::{Cli, transport};
 
-/// Sends a report, unless the user does not want that. A server that takes none is fine.
+/// Sends a report, unless the user does not want that. A server that takes none is fine. With `line`,
+/// over the connection that is there already.
 pub(super) fn tell(
     cli: &Cli,
     cache: &Cache,
+    line: Option<HttpTransport>,
     now: UnixMillis,
     trouble: Option<&str>,
     output: &Output,
 ) {
-    match send(cli, cache, now, trouble) {
+    match send(cli, cache, line, now, trouble) {
         Ok(true) => output.reported(),
         Ok(false) | Err(Error::NotFound { .. }) => {}
         Err(error) => output.not_reported(&error),
     }
 }
 
-fn send(cli: &Cli, cache: &Cache, now: UnixMillis, trouble: Option<&str>) -> Result<bool, Error> {
+fn send(
+    cli: &Cli,
+    cache: &Cache,
+    line: Option<HttpTransport>,
+    now: UnixMillis,
+    trouble: Option<&str>,
+) -> Result<bool, Error> {
     if cli.network.no_report || Settings::of(cache)?.no_report {
         return Ok(false);
     }
-    let config = cache.config()?;
-    let token = token(cli.token_file.as_deref(), config.token_file.as_deref())?;
-    let transport = HttpTransport::new(&config, &network(cli, cache)?, token)?;
-    report(cache, &transport, &Platform::current(), now, trouble)
+    let line = line.map_or_else(|| transport(cli, cache), Ok)?;
+    report(cache, &line, &Platform::current(), now, trouble)
 }
 
 /// What failed first.

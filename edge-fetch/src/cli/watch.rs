@@ -54,6 +54,10 @@ pub(super) fn watch(
         wait = match poll(cli, options, cache, clock(), output) {
             Ok(Exit::Ok | Exit::Activation) => backoff.success(&mut chance),
             Ok(_) => backoff.failure(None, &mut chance),
+            Err(error @ Error::Archived { .. }) => {
+                output.error(&error);
+                backoff.success(&mut chance)
+            }
             Err(error) => {
                 output.error(&error);
                 backoff.failure(error.retry_after(), &mut chance)
@@ -75,10 +79,11 @@ fn poll(
     let policy = options.trial.policy(&Settings::of(cache)?);
     let agent = agent(cli, cache.clone(), now)?.with_policy(policy);
     let outcomes = agent.apply(None, &mut output.progress());
-    drop(agent);
+    let outcomes = output.after_sync(&agent, outcomes);
+    let line = agent.close();
     let trouble = trouble(&outcomes);
     let ended = outcomes.map(|outcomes| output.polled(&outcomes));
-    tell(cli, cache, now, trouble.as_deref(), output);
+    tell(cli, cache, Some(line), now, trouble.as_deref(), output);
     ended
 }
 

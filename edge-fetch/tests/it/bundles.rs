@@ -136,6 +136,8 @@ pub(crate) struct Agent {
     pub(crate) dir: tempfile::TempDir,
     /// Whether it tells the server what it runs.
     pub(crate) reports: bool,
+    /// Whether it asks for all in one request.
+    pub(crate) syncs: bool,
 }
 
 /// How a run of the program ended.
@@ -147,7 +149,7 @@ pub(crate) struct Run {
 
 impl Agent {
     pub(crate) fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), reports: false }
+        Self { dir: tempfile::tempdir().unwrap(), reports: false, syncs: false }
     }
 
     pub(crate) fn enrolled(tenant: &Tenant) -> Self {
@@ -173,8 +175,9 @@ impl Agent {
         let mut command = Command::new(env!("CARGO_BIN_EXE_edge-fetch"));
         command.arg("--dir").arg(self.home()).args(args);
         command.env("EDGE_FETCH_TOKEN", TOKEN).env("NO_PROXY", "*");
-        // Reports have tests of their own.
+        // Reports and one request for all have tests of their own.
         command.env("EDGE_FETCH_NO_REPORT", (!self.reports).to_string());
+        command.env("EDGE_FETCH_NO_SYNC", (!self.syncs).to_string());
         command
     }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
 mod agent;
+mod archived;
 mod atomic;
 mod attacks;
 mod attested;
@@ -18,6 +19,7 @@ mod reports;
 mod resume;
 mod rotation;
 mod server;
+mod sync;
 mod table;
 mod tls;
 mod transfer;

@@ -108,7 +108,9 @@ fn answer(stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         let mut state = state.lock().unwrap();
         let at = state.faults.iter().position(|(part, _)| request.path.contains(part));
         let fault = at.map(|at| state.faults.remove(at).1);
-        (state.files.get(&request.path).cloned(), fault)
+        let plain = request.path.split('?').next().unwrap_or_default();
+        let file = state.files.get(&request.path).or_else(|| state.files.get(plain));
+        (file.cloned(), fault)
     };
     let (head, body) = respond(&request, body, fault);
     // Written down before the last byte goes out, so that a client that is done is in the list.

@@ -7,8 +7,8 @@ use colophon_model::Sha256;
 use serde_json::Value;
 
 use super::{IN_TOTO, PublicKey};
-use crate::canonical::from_slice;
 use crate::dsse::{Envelope, decode, pae};
+use crate::tuf::canonical::from_slice;
 
 /// Largest envelope that is read, in bytes.
 pub const MAX_ENVELOPE: usize = 1 << 20;

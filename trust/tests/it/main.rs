@@ -10,3 +10,4 @@ mod lifecycle;
 mod p256;
 mod publish;
 mod python_tuf;
+mod sync;
