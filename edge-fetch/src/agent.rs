@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 
 use colophon_model::{FileSet, FlowId, TenantSlug, UnixMillis};
-use colophon_trust::{TargetFile, TargetName};
+use colophon_trust::{EnvFile, EnvName, TargetFile, TargetName};
 
 use crate::activation::{Activation, FlowState};
 use crate::clock;
 use crate::download::Progress;
+use crate::environment::Environments;
 use crate::fetch::{Fetch, Fetched};
 use crate::refresh::Refresh;
 use crate::trial::Trials;
-use crate::{Cache, Error, Generation, Lock, Platform, Policy, Transport};
+use crate::{Cache, EnvOffer, Error, Generation, Lock, Platform, Policy, Transport};
 
 /// An enrolled agent at one moment, with its folder locked.
 pub struct Agent<T> {
@@ -36,6 +37,8 @@ pub struct Offer {
     pub active: Option<Generation>,
     /// How the two compare.
     pub standing: Standing,
+    /// How the flow's secrets compare.
+    pub env: EnvOffer,
 }
 
 /// How an offered bundle compares with the active one.
@@ -71,6 +74,8 @@ pub struct Applied {
     pub changed: bool,
     /// Whether it is on trial, until `commit` or `rollback`.
     pub pending: bool,
+    /// Whether its flow got other secrets, or lost them.
+    pub env_changed: bool,
     /// How its files came.
     pub fetched: Option<Fetched>,
 }
@@ -118,10 +123,17 @@ impl<T: Transport> Agent<T> {
         if targets.is_archived() {
             return Err(Error::Archived { tenant: tenant.clone() });
         }
-        targets.bundles().iter().map(|(name, file)| self.compare(name, file)).collect()
+        let env = |name| targets.envs().get(&EnvName::beside(name));
+        let bundles = targets.bundles().iter();
+        bundles.map(|(name, file)| self.compare(name, file, env(name))).collect()
     }
 
-    fn compare(&self, name: &TargetName, file: &TargetFile) -> Result<Offer, Error> {
+    fn compare(
+        &self,
+        name: &TargetName,
+        file: &TargetFile,
+        env: Option<&EnvFile>,
+    ) -> Result<Offer, Error> {
         let state = self.state(name.flow())?;
         let standing = if self.platform.runs(&file.custom) {
             standing(name, &state, file)?
@@ -129,7 +141,8 @@ impl<T: Transport> Agent<T> {
             Standing::Unsupported
         };
         let active = state.current().map(|installed| installed.generation.clone());
-        Ok(Offer { name: name.clone(), file: file.clone(), active, standing })
+        let env = Environments::of(&self.cache, name.flow()).compare(env)?;
+        Ok(Offer { name: name.clone(), file: file.clone(), active, standing, env })
     }
 
     /// Downloads and verifies bundles without unpacking them: of one flow, or all that run here.
@@ -142,7 +155,10 @@ impl<T: Transport> Agent<T> {
         flow: Option<&FlowId>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Vec<Outcome<Fetched>>, Error> {
-        self.each(flow, |offer| Ok(self.download(offer, progress)?.1))
+        self.each(flow, |offer| {
+            self.environments(offer).fetch(&self.transport, &offer.env)?;
+            Ok(self.download(offer, progress)?.1)
+        })
     }
 
     /// Downloads, verifies, unpacks and activates bundles: of one flow, or all that run here.
@@ -155,15 +171,23 @@ impl<T: Transport> Agent<T> {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Vec<Outcome<Applied>>, Error> {
         let outcomes = self.each(flow, |offer| {
+            // First the secrets, which a new bundle may need; one that fails does not keep them back.
+            let environments = self.environments(offer);
+            environments.fetch(&self.transport, &offer.env)?;
+            let env_changed = environments.install(&offer.env)?;
             self.trials().check_not_refused(&self.state(offer.name.flow())?, offer)?;
             let (files, fetched) = self.download(offer, progress)?;
             let applied = self.trials().install(offer, &files)?;
-            Ok(Applied { fetched: Some(fetched), ..applied })
+            Ok(Applied { fetched: Some(fetched), env_changed, ..applied })
         });
         if let Err(Error::Archived { .. }) = &outcomes {
             self.trials().remove_all()?;
         }
         outcomes
+    }
+
+    fn environments<'a>(&'a self, offer: &'a Offer) -> Environments<'a> {
+        Environments::of(&self.cache, offer.name.flow())
     }
 
     fn trials(&self) -> Trials<'_> {
@@ -296,7 +320,7 @@ mod tests {
         };
         let name = custom.target_name();
         let file = TargetFile { length, sha256: Sha256::of(b""), custom };
-        Offer { name, file, active: None, standing: Standing::Update }
+        Offer { name, file, active: None, standing: Standing::Update, env: EnvOffer::None }
     }
 
     /// The limits hold even for what is correctly signed, and before the first request.

@@ -7,7 +7,7 @@ use colophon_model::{Digest, FlowId, TenantSlug, UnixMillis};
 use colophon_trust::TargetName;
 
 use crate::config::InvalidUrl;
-use crate::{BaseUrl, BundleFlaw, DeliveryFlaw, Generation, NetworkError, Unhealthy};
+use crate::{BaseUrl, BundleFlaw, DeliveryFlaw, EnvFlaw, Generation, NetworkError, Unhealthy};
 
 /// Why an operation failed. After any of these, what was active before is still active.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +126,20 @@ pub enum Error {
         flow: FlowId,
         /// Why.
         source: Unhealthy,
+    },
+    /// The secrets of a flow cannot be taken or used.
+    #[error("the environment of flow `{flow}` cannot be used")]
+    Environment {
+        /// The flow.
+        flow: FlowId,
+        /// Why.
+        source: Box<EnvFlaw>,
+    },
+    /// The file with this device's key holds none.
+    #[error("`{}` holds no age key", path.display())]
+    DeviceKey {
+        /// The file.
+        path: PathBuf,
     },
     /// The bundle was tried out here before and failed.
     #[error("bundle `{name}` is refused since it failed here: {reason}")]
@@ -274,6 +288,8 @@ pub enum Exit {
     Activation = 13,
     /// Disk full.
     DiskFull = 14,
+    /// Secrets cannot be decrypted.
+    Secrets = 15,
 }
 
 impl Error {
@@ -306,6 +322,8 @@ impl Error {
             Self::Trust(error) => trust_exit(error),
             Self::Rollback { .. } | Self::BelowFloor { .. } => Exit::Rollback,
             Self::NotRunnable { .. } | Self::Unsupported { .. } => Exit::Unsupported,
+            Self::Environment { source, .. } => source.exit(),
+            Self::DeviceKey { .. } => Exit::Secrets,
             Self::TooLarge { .. } => Exit::TooLarge,
             Self::Locked { .. } => Exit::Locked,
             Self::Disk { source, .. } => match source.kind() {
@@ -339,6 +357,11 @@ impl Error {
             Self::Refused { .. } => {
                 Some("one with a higher sequence number is taken; --again takes this one once more")
             }
+            Self::Environment { source, .. } => source.hint(),
+            Self::DeviceKey { .. } => Some(
+                "put the file back from a copy; or remove it, run `edge-fetch recipient`, and have the \
+                 secrets encrypted for the new recipient",
+            ),
             Self::Damaged { .. } => Some("--repair fetches the bundle again"),
             Self::ClockBack { .. } => Some(
                 "set this machine's clock; if it is right now and was wrong before, remove \
@@ -362,6 +385,15 @@ impl Error {
         }
     }
 
+    /// Whether fetching again mends it.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Environment { source, .. } => matches!(**source, EnvFlaw::Damaged),
+            _ => false,
+        }
+    }
+
     /// Whether the next bundle would fail for the same reason.
     pub(crate) fn concerns_all_bundles(&self) -> bool {
         matches!(self, Self::Network { .. } | Self::Auth { .. } | Self::Disk { .. })
@@ -373,9 +405,10 @@ fn trust_exit(error: &colophon_trust::Error) -> Exit {
     match error {
         Trust::Expired { .. } => Exit::Expired,
         Trust::Rollback { .. } => Exit::Rollback,
-        Trust::TooLarge { .. } | Trust::BundleTooLarge { .. } | Trust::Unpublishable { .. } => {
-            Exit::TooLarge
-        }
+        Trust::TooLarge { .. }
+        | Trust::BundleTooLarge { .. }
+        | Trust::EnvTooLarge { .. }
+        | Trust::Unpublishable { .. } => Exit::TooLarge,
         Trust::Threshold { .. }
         | Trust::Malformed { .. }
         | Trust::HashMismatch { .. }

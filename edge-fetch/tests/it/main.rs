@@ -13,6 +13,7 @@ mod refusals;
 mod reports;
 mod resume;
 mod rotation;
+mod secrets;
 mod server;
 mod tls;
 mod transfer;
