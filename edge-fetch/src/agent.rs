@@ -3,18 +3,21 @@
 use std::path::PathBuf;
 
 use colophon_model::{Digest, FileSet, FlowId, TenantSlug, UnixMillis};
-use colophon_trust::{TargetFile, TargetName};
+use colophon_trust::{EnvFile, EnvName, Role, TargetFile, TargetName};
 
 use crate::activation::{Activation, FlowState};
+use crate::attestation::Required;
 use crate::clock;
 use crate::download::Progress;
+use crate::environment::Environments;
 use crate::fetch::{Fetch, Fetched};
+use crate::fork;
 use crate::objects::Objects;
 use crate::refresh::Refresh;
 use crate::removal;
 use crate::sync::Ahead;
 use crate::trial::Trials;
-use crate::{Cache, Error, Generation, Lock, Platform, Policy, Transport};
+use crate::{Cache, EnvOffer, Error, Generation, Lock, Platform, Policy, Transport};
 
 /// An enrolled agent at one moment, with its folder locked.
 pub struct Agent<T> {
@@ -23,6 +26,7 @@ pub struct Agent<T> {
     tenant: TenantSlug,
     platform: Platform,
     policy: Policy,
+    attestation: Option<Required>,
     delta: bool,
     sync: bool,
     now: UnixMillis,
@@ -40,6 +44,8 @@ pub struct Offer {
     pub active: Option<Generation>,
     /// How the two compare.
     pub standing: Standing,
+    /// How the flow's secrets compare.
+    pub env: EnvOffer,
 }
 
 /// How an offered bundle compares with the active one.
@@ -75,6 +81,8 @@ pub struct Applied {
     pub changed: bool,
     /// Whether it is on trial, until `commit` or `rollback`.
     pub pending: bool,
+    /// Whether its flow got other secrets, or lost them.
+    pub env_changed: bool,
     /// How its files came.
     pub fetched: Option<Fetched>,
 }
@@ -84,7 +92,8 @@ impl<T: Transport> Agent<T> {
     /// tenant's URL.
     ///
     /// # Errors
-    /// [`Error::NotEnrolled`], and [`Error::Locked`] when another process works there.
+    /// [`Error::NotEnrolled`], [`Error::Locked`] when another process works there, and when the keys of
+    /// attestations that are required cannot be read.
     pub fn open(
         cache: Cache,
         transport: T,
@@ -93,10 +102,21 @@ impl<T: Transport> Agent<T> {
     ) -> Result<Self, Error> {
         let tenant = cache.config()?.tenant;
         let lock = cache.lock()?;
-        let policy = Policy::default();
+        let (policy, attestation) = (Policy::default(), Required::of(&cache)?);
         let transport = Ahead::of(transport);
         let (delta, sync) = (true, true);
-        Ok(Self { cache, transport, tenant, platform, policy, delta, sync, now, _lock: lock })
+        Ok(Self {
+            cache,
+            transport,
+            tenant,
+            platform,
+            policy,
+            attestation,
+            delta,
+            sync,
+            now,
+            _lock: lock,
+        })
     }
 
     /// Sets who decides whether a new generation stays. Without this it stays.
@@ -140,6 +160,7 @@ impl<T: Transport> Agent<T> {
     fn offers(&self, trees: &[Digest]) -> Result<Vec<Offer>, Error> {
         let Self { cache, transport, tenant, now, .. } = self;
         clock::check(cache, *now)?;
+        let known = cache.metadata(Role::Targets)?;
         if self.sync {
             transport.ask(cache, trees);
         }
@@ -148,10 +169,21 @@ impl<T: Transport> Agent<T> {
         if targets.is_archived() {
             return Err(Error::Archived { tenant: tenant.clone(), removed: Vec::new() });
         }
-        targets.bundles().iter().map(|(name, file)| self.compare(name, file)).collect()
+        let env = |name| targets.envs().get(&EnvName::beside(name));
+        let bundles = targets.bundles().iter();
+        let offers = bundles.map(|(name, file)| self.compare(name, file, env(name))).collect();
+        if let Err(Error::Fork { name, seq }) = &offers {
+            fork::keep(cache, (name, *seq), known.as_deref(), targets.bytes())?;
+        }
+        offers
     }
 
-    fn compare(&self, name: &TargetName, file: &TargetFile) -> Result<Offer, Error> {
+    fn compare(
+        &self,
+        name: &TargetName,
+        file: &TargetFile,
+        env: Option<&EnvFile>,
+    ) -> Result<Offer, Error> {
         let state = self.state(name.flow())?;
         let standing = if self.platform.runs(&file.custom) {
             standing(name, &state, file)?
@@ -159,7 +191,8 @@ impl<T: Transport> Agent<T> {
             Standing::Unsupported
         };
         let active = state.current().map(|installed| installed.generation.clone());
-        Ok(Offer { name: name.clone(), file: file.clone(), active, standing })
+        let env = Environments::of(&self.cache, name.flow()).compare(env)?;
+        Ok(Offer { name: name.clone(), file: file.clone(), active, standing, env })
     }
 
     /// About how many bytes `offer` would cost, for one more request; `None` when nobody knows.
@@ -186,7 +219,10 @@ impl<T: Transport> Agent<T> {
         flow: Option<&FlowId>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Vec<Outcome<Fetched>>, Error> {
-        self.each(flow, |offer| Ok(self.download(offer, progress)?.1))
+        self.each(flow, |offer| {
+            self.environments(offer).fetch(&self.transport, &offer.env)?;
+            Ok(self.download(offer, progress)?.1)
+        })
     }
 
     /// Downloads, verifies, unpacks and activates bundles: of one flow, or all that run here. Those of
@@ -200,10 +236,14 @@ impl<T: Transport> Agent<T> {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Vec<Outcome<Applied>>, Error> {
         let outcomes = self.each(flow, |offer| {
+            // First the secrets, which a new bundle may need; one that fails does not keep them back.
+            let environments = self.environments(offer);
+            environments.fetch(&self.transport, &offer.env)?;
+            let env_changed = environments.install(&offer.env)?;
             self.trials().check_not_refused(&self.state(offer.name.flow())?, offer)?;
             let (files, fetched) = self.download(offer, progress)?;
             let applied = self.trials().install(offer, &files)?;
-            Ok(Applied { fetched: Some(fetched), ..applied })
+            Ok(Applied { fetched: Some(fetched), env_changed, ..applied })
         });
         match outcomes {
             Err(Error::Archived { tenant, .. }) => {
@@ -211,6 +251,10 @@ impl<T: Transport> Agent<T> {
             }
             outcomes => outcomes,
         }
+    }
+
+    fn environments<'a>(&'a self, offer: &'a Offer) -> Environments<'a> {
+        Environments::of(&self.cache, offer.name.flow())
     }
 
     fn trials(&self) -> Trials<'_> {
@@ -226,7 +270,10 @@ impl<T: Transport> Agent<T> {
         offer: &Offer,
         progress: &mut Progress<'_>,
     ) -> Result<(FileSet, Fetched), Error> {
-        let Self { cache, transport, delta, .. } = self;
+        let Self { cache, transport, attestation, delta, .. } = self;
+        if let Some(required) = attestation {
+            required.check(cache, transport, &offer.name, &offer.file)?;
+        }
         Fetch { cache, transport, name: &offer.name, file: &offer.file, delta: *delta }
             .run(progress)
     }
@@ -354,7 +401,7 @@ mod tests {
         };
         let name = custom.target_name();
         let file = TargetFile { length, sha256: Sha256::of(b""), custom };
-        Offer { name, file, active: None, standing: Standing::Update }
+        Offer { name, file, active: None, standing: Standing::Update, env: EnvOffer::None }
     }
 
     /// The limits hold even for what is correctly signed, and before the first request.

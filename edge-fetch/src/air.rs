@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 use colophon_model::Sha256;
 use colophon_trust::limits::MAX_ROOT;
-use colophon_trust::{Role, TargetFile, TargetName};
+use colophon_trust::{EnvName, Role, TargetFile, TargetName};
 use serde_json::Value;
 
+use crate::attestation;
 use crate::disk;
+use crate::environment::download;
 use crate::transport::{NetworkError, Response, Resume};
 use crate::{Agent, Error, Transport};
 
@@ -77,6 +79,11 @@ impl<T: Transport> Agent<T> {
         for offer in &offers {
             let zip = self.zip(&offer.name, &offer.file)?;
             disk::replace(&targets.join(offer.name.file_name(&offer.file.sha256)), &zip)?;
+            self.export_attestation(folder, &offer.file)?;
+            if let Some(env) = offer.env.file() {
+                let name = EnvName::beside(&offer.name).file_name(&env.sha256);
+                disk::replace(&targets.join(name), &download(&self.transport, env)?)?;
+            }
             exported.bundles += 1;
         }
         exported.metadata += self.export_roots(&tuf)?;
@@ -90,6 +97,20 @@ impl<T: Transport> Agent<T> {
             exported.metadata += 1;
         }
         Ok(exported)
+    }
+
+    /// What is attested about a bundle, for agents that require it; they check it.
+    fn export_attestation(&self, folder: &Path, file: &TargetFile) -> Result<(), Error> {
+        if file.custom.attestation.is_none() {
+            return Ok(());
+        }
+        let bytes = match attestation::fetch(&self.transport, &file.sha256) {
+            Err(Error::NotFound { .. }) => return Ok(()),
+            bytes => bytes?,
+        };
+        let folder = folder.join(format!("bundles/{}", file.sha256));
+        disk::make_folder(&folder)?;
+        disk::replace(&folder.join("provenance.json"), &bytes)
     }
 
     /// All roots up to the trusted one, so that whoever pinned an older one can follow. They are

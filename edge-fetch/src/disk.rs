@@ -82,14 +82,54 @@ pub(crate) fn create(path: &Path, mode: FileMode, bytes: &[u8]) -> Result<(), Er
     write(&mut file, bytes).at(path)
 }
 
-/// Writes in two halves, since a death or a full disk may come in the middle.
 fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    grow(file, bytes)?;
+    step(true)?;
+    file.sync_all()
+}
+
+/// Writes in two halves, since a death or a full disk may come in the middle.
+fn grow(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     let (start, rest) = bytes.split_at(bytes.len() / 2);
     file.write_all(start)?;
     step(true)?;
-    file.write_all(rest)?;
-    step(true)?;
-    file.sync_all()
+    file.write_all(rest)
+}
+
+/// Puts a file that nobody may write in its place as a whole. It is not synced: after a power cut it
+/// may have any bytes.
+pub(crate) fn put(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let temporary = path.with_extension("new");
+    remove(&temporary)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    set_read_only(&mut options);
+    step(true).at(&temporary)?;
+    let mut file = options.open(&temporary).at(&temporary)?;
+    grow(&mut file, bytes).at(&temporary)?;
+    drop(file);
+    step(false).at(path)?;
+    patiently(|| fs::rename(&temporary, path)).at(path)
+}
+
+/// A file that grows at its end, and is not synced.
+pub(crate) struct Growing<'a> {
+    path: &'a Path,
+    file: File,
+}
+
+impl<'a> Growing<'a> {
+    /// Opens the file, or makes it.
+    pub(crate) fn open(path: &'a Path) -> Result<Self, Error> {
+        step(true).at(path)?;
+        let file = OpenOptions::new().create(true).append(true).open(path).at(path)?;
+        Ok(Self { path, file })
+    }
+
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        step(true).at(self.path)?;
+        grow(&mut self.file, bytes).at(self.path)
+    }
 }
 
 /// Where tests let the process die or the disk fill up.
@@ -140,6 +180,16 @@ fn set_mode(options: &mut OpenOptions, mode: FileMode) {
 
 #[cfg(not(unix))]
 fn set_mode(_: &mut OpenOptions, _: FileMode) {}
+
+#[cfg(unix)]
+fn set_read_only(options: &mut OpenOptions) {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.mode(0o444);
+}
+
+/// On Windows a file that is read-only could not be replaced or removed.
+#[cfg(not(unix))]
+fn set_read_only(_: &mut OpenOptions) {}
 
 /// Makes the names in a folder durable.
 #[cfg(unix)]

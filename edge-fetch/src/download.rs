@@ -1,12 +1,11 @@
 //! One file over the network, continued where an earlier run was cut.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::PathBuf;
 
 use colophon_trust::TargetName;
 
-use crate::disk::{self, At};
+use crate::disk::{self, At, Growing};
 use crate::transport::{NetworkError, Response, Resume};
 use crate::{Cache, Error, Transport};
 
@@ -148,7 +147,8 @@ impl<T: Transport> Download<'_, T> {
         let total = response.content_length.map_or(self.size.limit(), |rest| start + rest);
         let cut =
             |have: u64, source| NetworkError::Cut { received: have - start, source }.at(&self.path);
-        let mut file = partial.append()?;
+        let path = partial.path.clone();
+        let mut file = Growing::open(&path)?;
         let mut body = response.body;
         let mut buffer = vec![0; 64 * 1024];
         while partial.missing() > 0 {
@@ -158,7 +158,7 @@ impl<T: Transport> Download<'_, T> {
                 Ok(0) if matches!(self.size, Size::AtMost(_)) => break,
                 Ok(0) => return Err(cut(partial.have, None)),
                 Ok(count) => {
-                    file.write_all(&buffer[..count]).at(&partial.path)?;
+                    file.append(&buffer[..count])?;
                     partial.have += count as u64;
                     traffic.received += count as u64;
                 }
@@ -230,13 +230,9 @@ impl Partial {
     fn restart(&mut self, etag: Option<&str>) -> Result<(), Error> {
         self.discard()?;
         match etag.filter(|etag| etag.starts_with('"')) {
-            Some(etag) => std::fs::write(&self.etag_path, etag).at(&self.etag_path),
+            Some(etag) => Growing::open(&self.etag_path)?.append(etag.as_bytes()),
             None => Ok(()),
         }
-    }
-
-    fn append(&self) -> Result<File, Error> {
-        OpenOptions::new().create(true).append(true).open(&self.path).at(&self.path)
     }
 
     fn bytes(&self) -> Result<Vec<u8>, Error> {

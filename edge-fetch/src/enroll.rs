@@ -1,11 +1,13 @@
 //! Enrolment and status: what needs no server.
 
 use colophon_model::FlowId;
+use colophon_trust::attest::PublicKey;
 use colophon_trust::{Role, RootChain};
 
+use crate::attestation;
 use crate::generation::Generations;
 use crate::refresh;
-use crate::{Cache, Config, Error, Generation};
+use crate::{Cache, Config, DeviceKey, Error, Generation};
 
 /// What enrolment did.
 #[derive(Debug)]
@@ -14,6 +16,8 @@ pub struct Enrolled {
     pub config: Config,
     /// Where the tenant's root keys were made; `server` is worth telling the user.
     pub roots: String,
+    /// For whom to encrypt what only this machine is to read.
+    pub recipient: String,
 }
 
 /// Pins `root` for the tenant of `config`. Trust starts here: the file must come from somewhere
@@ -22,14 +26,29 @@ pub struct Enrolled {
 /// # Errors
 /// When the folder is enrolled already, or `root` is not a root of this tenant.
 pub fn enroll(cache: &Cache, config: Config, root: &[u8]) -> Result<Enrolled, Error> {
+    enroll_attested(cache, config, root, &[])
+}
+
+/// As [`enroll`]; from then on no bundle is taken that was not attested with all of `keys`.
+///
+/// # Errors
+/// As for [`enroll`].
+pub fn enroll_attested(
+    cache: &Cache,
+    config: Config,
+    root: &[u8],
+    keys: &[PublicKey],
+) -> Result<Enrolled, Error> {
     let _lock = cache.lock()?;
     if let Some(Config { tenant, .. }) = cache.find_config()? {
         return Err(Error::AlreadyEnrolled { dir: cache.dir().to_owned(), tenant });
     }
     let roots = RootChain::pinned(root, &config.tenant)?.made_on().to_owned();
+    attestation::pin(cache, keys)?;
     cache.store_metadata(Role::Root, root)?;
+    let recipient = DeviceKey::find_or_make(cache)?.recipient();
     cache.write_config(&config)?;
-    Ok(Enrolled { config, roots })
+    Ok(Enrolled { config, roots, recipient })
 }
 
 /// What is known without asking the server.

@@ -7,7 +7,10 @@ use colophon_model::{Digest, FlowId, TenantSlug, UnixMillis};
 use colophon_trust::TargetName;
 
 use crate::config::InvalidUrl;
-use crate::{BaseUrl, BundleFlaw, DeliveryFlaw, Generation, NetworkError, Unhealthy};
+use crate::{
+    AttestationFlaw, BaseUrl, BundleFlaw, DeliveryFlaw, EnvFlaw, Generation, NetworkError,
+    Unhealthy,
+};
 
 /// Why an operation failed. After any of these, what was active before is still active.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +90,14 @@ pub enum Error {
     /// What is attested about a bundle was refused.
     #[error("the attestation was refused")]
     Attestation(#[from] colophon_trust::attest::Refused),
+    /// Attestations are required here, and this bundle's is missing or not to be trusted.
+    #[error("bundle `{name}` is not attested as is required here")]
+    Unattested {
+        /// The bundle.
+        name: TargetName,
+        /// Why.
+        source: AttestationFlaw,
+    },
     /// The whole zip was received, and is not the one that was signed.
     #[error("the download of `{name}` does not have the signed hash")]
     HashMismatch {
@@ -134,6 +145,20 @@ pub enum Error {
         flow: FlowId,
         /// Why.
         source: Unhealthy,
+    },
+    /// The secrets of a flow cannot be taken or used.
+    #[error("the environment of flow `{flow}` cannot be used")]
+    Environment {
+        /// The flow.
+        flow: FlowId,
+        /// Why.
+        source: Box<EnvFlaw>,
+    },
+    /// The file with this device's key holds none.
+    #[error("`{}` holds no age key", path.display())]
+    DeviceKey {
+        /// The file.
+        path: PathBuf,
     },
     /// The bundle was tried out here before and failed.
     #[error("bundle `{name}` is refused since it failed here: {reason}")]
@@ -281,6 +306,8 @@ pub enum Exit {
     Activation = 13,
     /// Disk full.
     DiskFull = 14,
+    /// Secrets cannot be decrypted.
+    Secrets = 15,
 }
 
 impl Error {
@@ -305,6 +332,7 @@ impl Error {
             | Self::Archived { .. } => Exit::NotFound,
             Self::Auth { .. } => Exit::Auth,
             Self::Attestation(_)
+            | Self::Unattested { .. }
             | Self::Damaged { .. }
             | Self::HashMismatch { .. }
             | Self::Delivery { .. }
@@ -313,6 +341,8 @@ impl Error {
             Self::Trust(error) => trust_exit(error),
             Self::Rollback { .. } | Self::BelowFloor { .. } => Exit::Rollback,
             Self::NotRunnable { .. } | Self::Unsupported { .. } => Exit::Unsupported,
+            Self::Environment { source, .. } => source.exit(),
+            Self::DeviceKey { .. } => Exit::Secrets,
             Self::TooLarge { .. } => Exit::TooLarge,
             Self::Locked { .. } => Exit::Locked,
             Self::Disk { source, .. } => match source.kind() {
@@ -349,9 +379,17 @@ impl Error {
                 Some("`edge-fetch apply` brings them back when it is restored")
             }
             Self::Locked { .. } => Some("wait for the other edge-fetch to finish"),
+            Self::Fork { .. } => Some(
+                "both signed files are in state/forks of the agent's folder: show them to the operator",
+            ),
             Self::Refused { .. } => {
                 Some("one with a higher sequence number is taken; --again takes this one once more")
             }
+            Self::Environment { source, .. } => source.hint(),
+            Self::DeviceKey { .. } => Some(
+                "put the file back from a copy; or remove it, run `edge-fetch recipient`, and have the \
+                 secrets encrypted for the new recipient",
+            ),
             Self::Damaged { .. } => Some("--repair fetches the bundle again"),
             Self::ClockBack { .. } => Some(
                 "set this machine's clock; if it is right now and was wrong before, remove \
@@ -372,6 +410,15 @@ impl Error {
         }
     }
 
+    /// Whether fetching again mends it.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Environment { source, .. } => matches!(**source, EnvFlaw::Damaged),
+            _ => false,
+        }
+    }
+
     /// Whether the next bundle would fail for the same reason.
     pub(crate) fn concerns_all_bundles(&self) -> bool {
         matches!(self, Self::Network { .. } | Self::Auth { .. } | Self::Disk { .. })
@@ -384,9 +431,10 @@ fn trust_exit(error: &colophon_trust::Error) -> Exit {
         Trust::Delegated { source, .. } => trust_exit(source),
         Trust::Expired { .. } => Exit::Expired,
         Trust::Rollback { .. } => Exit::Rollback,
-        Trust::TooLarge { .. } | Trust::BundleTooLarge { .. } | Trust::Unpublishable { .. } => {
-            Exit::TooLarge
-        }
+        Trust::TooLarge { .. }
+        | Trust::BundleTooLarge { .. }
+        | Trust::EnvTooLarge { .. }
+        | Trust::Unpublishable { .. } => Exit::TooLarge,
         Trust::Threshold { .. }
         | Trust::Malformed { .. }
         | Trust::HashMismatch { .. }

@@ -131,6 +131,12 @@ impl Transport for HttpTransport {
         let response = request.call().map_err(failure)?;
         let (head, body) = response.into_parts();
         let text = |name| text_header(&head.headers, &name);
+        if let Some(encoding) = text(header::CONTENT_ENCODING)
+            && head.status.is_success()
+            && !encoding.eq_ignore_ascii_case("identity")
+        {
+            return Err(NetworkError::Encoded(encoding));
+        }
         Ok(Response {
             status: head.status.as_u16(),
             etag: text(header::ETAG),

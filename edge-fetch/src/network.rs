@@ -30,6 +30,8 @@ pub struct Network {
     pub proxy: Option<String>,
     /// Whether the token may go unencrypted to another machine.
     pub allow_http: bool,
+    /// How long to wait for the next bytes; 30 seconds without it.
+    pub stall_timeout: Option<Duration>,
 }
 
 impl Network {
@@ -48,7 +50,7 @@ impl Network {
             .accept_encoding("identity")
             .user_agent(concat!("edge-fetch/", env!("CARGO_PKG_VERSION")))
             .timeout_connect(Some(CONNECT))
-            .timeout_per_read(Some(STALL))
+            .timeout_per_read(Some(self.stall_timeout.unwrap_or(STALL)))
             .timeout_recv_body(Some(BODY))
             .build();
         Ok(config.new_agent())

@@ -1,8 +1,7 @@
 //! Files of bundles by digest, each once: what a delta begins from.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::PathBuf;
 
 use colophon_model::{Artifact, Digest, FileSet, Tree};
@@ -46,15 +45,7 @@ impl Objects {
             return Ok(());
         }
         path.parent().map_or(Ok(()), disk::make_folder)?;
-        let temporary = path.with_extension("new");
-        disk::remove(&temporary)?;
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        read_only(&mut options);
-        let mut file = options.open(&temporary).at(&temporary)?;
-        file.write_all(bytes).at(&temporary)?;
-        drop(file);
-        fs::rename(&temporary, &path).at(&path)
+        disk::put(&path, bytes)
     }
 
     /// Keeps a bundle: the list of its files, and the files.
@@ -114,13 +105,3 @@ impl Objects {
         zips.try_for_each(|zip| disk::remove(&zip))
     }
 }
-
-#[cfg(unix)]
-fn read_only(options: &mut OpenOptions) {
-    use std::os::unix::fs::OpenOptionsExt;
-    options.mode(0o444);
-}
-
-/// On Windows a file that is read-only could not be replaced or removed.
-#[cfg(not(unix))]
-fn read_only(_: &mut OpenOptions) {}

@@ -8,7 +8,7 @@ use colophon_model::FlowId;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::disk;
-use crate::{Cache, Error};
+use crate::{AttestationRule, Cache, Error};
 
 /// The file's contents. A flag or an `EDGE_FETCH_*` variable of the same name wins over it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -24,8 +24,15 @@ pub struct Settings {
     pub proxy: Option<String>,
     /// Send the token unencrypted to another machine.
     pub allow_http: bool,
+    /// How long to wait for the next bytes from the server, such as `30s`.
+    #[serde(deserialize_with = "duration")]
+    pub stall_timeout: Option<Duration>,
     /// Never tell the server what runs here.
     pub no_report: bool,
+    /// Whether bundles must be attested; without this they must when there are keys.
+    pub attestation: Option<AttestationRule>,
+    /// PEM files with the keys that must have attested, instead of those of the enrolment.
+    pub attestation_keys: Vec<PathBuf>,
     /// What is set per flow.
     pub flows: BTreeMap<FlowId, FlowSettings>,
 }
@@ -61,6 +68,9 @@ impl Settings {
         for file in [&mut settings.ca_cert, &mut settings.client_cert, &mut settings.client_key] {
             *file = file.take().map(|file| cache.dir().join(file));
         }
+        for file in &mut settings.attestation_keys {
+            *file = cache.dir().join(&file);
+        }
         Ok(settings)
     }
 }
@@ -80,7 +90,13 @@ mod tests {
         assert_eq!(settings.ca_cert, Some(dir.path().join("ca.pem")));
         let order = &settings.flows[&"order".parse().unwrap()];
         assert_eq!(order.health_timeout, Some(Duration::from_secs(5)));
-        for bad in ["ca_crt = 'x'", "proxy = 1", "[flows.order]\nhealth_timeout = 'soon'", "["] {
+        for bad in [
+            "ca_crt = 'x'",
+            "proxy = 1",
+            "attestation = 'maybe'",
+            "[flows.order]\nhealth_timeout = 'soon'",
+            "[",
+        ] {
             write(bad);
             assert_eq!(Settings::of(&cache).unwrap_err().exit(), crate::Exit::Usage, "{bad}");
         }

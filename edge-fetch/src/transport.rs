@@ -100,6 +100,9 @@ pub enum NetworkError {
         /// What is missing.
         expected: u64,
     },
+    /// The body was compressed on the way, though it was asked for as it is.
+    #[error("something on the way encodes the answer as `{0}`")]
+    Encoded(String),
     /// The rest of a file was asked for and another part was sent.
     #[error("the server sent another part of the file than was asked for")]
     Range,

@@ -38,9 +38,9 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((how, bytes)) = bytes.split_first() else { return };
     match how % 3 {
         0 => check(bytes),
-        1 => check(&patched(frame, bytes)),
+        1 => check(&fuzz::patched(frame, bytes)),
         _ => {
-            let content = patched(content, bytes);
+            let content = fuzz::patched(content, bytes);
             check(&zstd::bulk::compress(&content, 1).expect("memory"));
         }
     }
@@ -53,17 +53,4 @@ fn check(frame: &[u8]) {
             assert_eq!(files, *new, "another bundle than was signed");
         }
     }
-}
-
-/// Three bytes a change: the place, and what is there instead.
-fn patched(honest: &[u8], changes: &[u8]) -> Vec<u8> {
-    let mut bytes = honest.to_vec();
-    for change in changes.chunks_exact(3) {
-        let at = usize::from(u16::from_le_bytes([change[0], change[1]]));
-        match bytes.get_mut(at) {
-            Some(byte) => *byte = change[2],
-            None => bytes.truncate(at % honest.len()),
-        }
-    }
-    bytes
 }

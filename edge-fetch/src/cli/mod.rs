@@ -16,10 +16,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use colophon_edge_fetch::{
-    Agent, BaseUrl, Cache, Config, Error, Exit, HttpTransport, Network, Platform, Settings,
-    Standing, Token, commit, enroll, history, roll_back, status,
+    Agent, BaseUrl, Cache, Config, Error, Exit, HttpTransport, Network, Offer, Platform, Settings,
+    Standing, Token, attestation_keys, commit, enroll_attested, history, recipient, roll_back,
+    status,
 };
 use colophon_model::{FlowId, TenantSlug, UnixMillis};
+
+use serde_json::json;
 
 use options::{NetworkOptions, TrialOptions};
 use output::Output;
@@ -50,7 +53,7 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 done or up to date, 1 disk error, 2 usage, 3 network (try again), 4 not found, 5 token \
 refused, 6 verification failed, 7 metadata expired or clock wrong, 8 going back refused, 9 wrong \
 architecture or system, 10 update available (check), 11 too large, 12 locked, 13 failed its trial and \
-rolled back, 14 disk full";
+rolled back, 14 disk full, 15 secrets cannot be decrypted";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -65,6 +68,9 @@ enum Command {
         /// The tenant's root metadata (root.json), received by a way you trust
         #[arg(long, value_name = "FILE")]
         root: PathBuf,
+        /// Take only bundles that were attested with the keys in this PEM file; several times for all of them
+        #[arg(long = "attestation-key", value_name = "FILE")]
+        attestation_keys: Vec<PathBuf>,
         /// Under which name the server lists this machine [default: its own]
         #[arg(long)]
         name: Option<String>,
@@ -127,6 +133,8 @@ enum Command {
         /// Of this flow; of all without it
         flow: Option<FlowId>,
     },
+    /// Print this device's age recipient, for whoever encrypts secrets for it
+    Recipient,
     /// Say what is active, without asking the server
     Status,
     /// Check what is attested about a bundle
@@ -157,7 +165,7 @@ fn run_segment(
     (flow, segment, args, repair): (&FlowId, Option<&str>, &[String], bool),
 ) -> Result<ExitCode, Error> {
     let command = match run::command(cache, flow, segment, args) {
-        Err(Error::Damaged { .. }) if repair => {
+        Err(error) if repair && error.is_damage() => {
             upkeep::repair(cli, cache, flow, now)?;
             run::command(cache, flow, segment, args)?
         }
@@ -182,7 +190,7 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
         Command::Watch(options) => watch::watch(cli, options, &cache, clock, output)?,
         Command::Upkeep(command) => upkeep::run(cli, command, &cache, now, output)?,
         Command::Doctor => doctor::doctor(cli, &cache, now, output),
-        Command::Enroll { url, tenant, root, name } => {
+        Command::Enroll { url, tenant, root, attestation_keys: files, name } => {
             let token_file = cli.token_file.as_deref().map(absolute).transpose()?;
             if token_file.is_some() {
                 network(cli, &cache)?.check_token_is_safe(url)?;
@@ -194,7 +202,9 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
                 device: tell::new_device(),
                 name: Some(name.clone().unwrap_or_else(tell::machine)),
             };
-            output.enrolled(&cache, &enroll(&cache, config, &input(root)?)?);
+            let keys: Result<Vec<_>, _> = files.iter().map(|file| attestation_keys(file)).collect();
+            let enrolled = enroll_attested(&cache, config, &input(root)?, &keys?.concat())?;
+            output.enrolled(&cache, &enrolled);
             Exit::Ok
         }
         Command::Check => {
@@ -206,7 +216,11 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
                 estimates -= usize::from(asks);
                 output.offer(offer, if asks { agent.estimate(offer) } else { None });
             }
-            let update = offers.iter().any(|offer| offer.standing == Standing::Update);
+            let update = |offer: &Offer| match offer.standing {
+                Standing::Unsupported => false,
+                standing => standing == Standing::Update || offer.env.is_news(),
+            };
+            let update = offers.iter().any(update);
             if update { Exit::UpdateAvailable } else { Exit::Ok }
         }
         Command::Fetch { flow, no_delta } => {
@@ -247,6 +261,11 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
         }
         Command::Status => {
             output.status(&status(&cache)?);
+            Exit::Ok
+        }
+        Command::Recipient => {
+            let recipient = recipient(&cache)?;
+            output.say(&recipient, &json!({"event": "recipient", "recipient": recipient}));
             Exit::Ok
         }
         Command::Attest(attest) => attest.run(output)?,

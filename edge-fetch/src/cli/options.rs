@@ -30,6 +30,9 @@ pub(crate) struct NetworkOptions {
     /// Send the token unencrypted to another machine; everybody on the way can read it
     #[arg(long, global = true, env = "EDGE_FETCH_ALLOW_HTTP")]
     allow_http: bool,
+    /// Give up when the server sends nothing for this long [default: 30s]
+    #[arg(long, global = true, env = "EDGE_FETCH_STALL_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
+    stall_timeout: Option<std::time::Duration>,
     /// Do not tell the server what runs here
     #[arg(long, global = true, env = "EDGE_FETCH_NO_REPORT")]
     pub(crate) no_report: bool,
@@ -54,6 +57,7 @@ impl NetworkOptions {
             client_key: client_key.clone(),
             proxy: self.proxy.clone().or_else(|| settings.proxy.clone()),
             allow_http: self.allow_http || settings.allow_http,
+            stall_timeout: self.stall_timeout.or(settings.stall_timeout),
         }
     }
 }

@@ -5,17 +5,24 @@
 mod agent;
 mod archived;
 mod atomic;
+mod attacks;
+mod attested;
 mod bundles;
 mod commands;
+mod conformance;
 #[path = "../../../trust/tests/it/forge.rs"]
 #[expect(dead_code, reason = "the forger knows more tricks than these tests need")]
 mod forge;
+#[cfg(target_os = "linux")]
+mod full;
 mod refusals;
 mod reports;
 mod resume;
 mod rotation;
+mod secrets;
 mod server;
 mod sync;
+mod table;
 mod tls;
 mod transfer;
 mod trials;

@@ -2,10 +2,10 @@
 //! library at the forger's time.
 
 use colophon_edge_fetch::{
-    Agent, Cache, Config, Error, HttpTransport, Network, Offer, Platform, enroll,
+    Agent, Cache, Config, Error, Exit, HttpTransport, Network, Offer, Platform, enroll,
 };
 use colophon_trust::Error as Trust;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::forge::{Forge, NOW, key};
 use crate::server::Server;
@@ -37,7 +37,11 @@ impl Fixture {
 
     /// Serves a version of which the files have the given numbers.
     fn publish(&self, forge: &Forge, timestamp: u64, snapshot: u64) {
-        let targets_bytes = forge.targets_bytes(snapshot, &json!({}));
+        self.publish_targets(forge, &json!({}), (timestamp, snapshot));
+    }
+
+    fn publish_targets(&self, forge: &Forge, targets: &Value, (timestamp, snapshot): (u64, u64)) {
+        let targets_bytes = forge.targets_bytes(snapshot, targets);
         let snapshot_bytes = forge.snapshot_bytes(snapshot, snapshot, &targets_bytes);
         let timestamp_bytes = forge.timestamp_bytes(timestamp, snapshot, &snapshot_bytes);
         self.put(&format!("{snapshot}.targets.json"), targets_bytes);
@@ -100,4 +104,22 @@ fn root_keys_hand_over() {
     fixture.check().unwrap();
     let asked = fixture.server.requests("root.json");
     assert_eq!(asked.len(), 1, "the next run starts from the newest root");
+}
+
+/// what the tenant has signed under the name of one flow and is another's bundle is nobody's.
+#[test]
+fn a_bundle_of_another_flow_under_this_name() {
+    let forge = Forge::new("acme");
+    let fixture = Fixture::new(&forge);
+    let file = crate::forge::bundle("acme", "pay", 1, b"zip");
+    let entry = json!({
+        "length": file.length, "hashes": {"sha256": file.sha256},
+        "custom": {"colophon": file.custom},
+    });
+    let all = [("acme.refund.python.zip", Exit::Verification), ("acme.pay.python.zip", Exit::Ok)];
+    for (version, (name, exit)) in (1..).zip(all) {
+        fixture.publish_targets(&forge, &json!({name: entry.clone()}), (version, version));
+        let result = fixture.check();
+        assert_eq!(result.as_ref().map_or_else(Error::exit, |_| Exit::Ok), exit, "{result:?}");
+    }
 }

@@ -34,6 +34,12 @@ pub(crate) struct Request {
 pub(crate) enum Fault {
     /// Announce the whole body, send this many bytes, close.
     CutAfter(usize),
+    /// Announce the whole body, send this many bytes, and no more until the client goes away.
+    StallAfter(usize),
+    /// Answer 200, compressed on the way.
+    Gzip,
+    /// Answer 200 with so many bytes of a sign-in page.
+    PageOf(usize),
     /// Answer 200 with the whole file, whatever the range.
     IgnoreRange,
     /// Answer 206 with another part than was asked for.
@@ -112,7 +118,11 @@ fn answer(stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     state.lock().unwrap().requests.push(request);
     let mut stream = stream;
     stream.write_all(format!("HTTP/1.1 {head}\r\nConnection: close\r\n\r\n").as_bytes())?;
-    stream.write_all(&body)
+    stream.write_all(&body)?;
+    if let Some(Fault::StallAfter(_)) = fault {
+        stream.read_to_end(&mut Vec::new())?;
+    }
+    Ok(())
 }
 
 fn read_request(stream: &TcpStream) -> std::io::Result<Request> {
@@ -155,6 +165,12 @@ fn respond(request: &Request, file: Option<Vec<u8>>, fault: Option<Fault>) -> (S
         Some(Fault::Page) => {
             return plain("200 OK", "text/html; charset=utf-8", b"<html>Sign in</html>");
         }
+        Some(Fault::PageOf(length)) => return plain("200 OK", "text/html", &vec![b' '; length]),
+        Some(Fault::Gzip) => {
+            let file = file.unwrap_or_default();
+            let kind = "application/octet-stream\r\nContent-Encoding: gzip";
+            return plain("200 OK", kind, &file[..file.len() / 2]);
+        }
         Some(Fault::Garbage) => return plain("200 OK", "application/json", b"<not json>"),
         _ => {}
     }
@@ -180,7 +196,7 @@ fn respond(request: &Request, file: Option<Vec<u8>>, fault: Option<Fault>) -> (S
     } else {
         format!("\r\nContent-Length: {}", body.len())
     };
-    if let Some(Fault::CutAfter(count)) = fault {
+    if let Some(Fault::CutAfter(count) | Fault::StallAfter(count)) = fault {
         body.truncate(count);
     }
     (format!("{status}\r\nETag: {etag}\r\nAccept-Ranges: bytes{length}"), body)
