@@ -52,11 +52,11 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((how, bytes)) = bytes.split_first() else { return };
     match how % 7 {
         0 => roots(bytes),
-        1 => roots(&patched(root, bytes)),
+        1 => roots(&fuzz::patched(root, bytes)),
         2 => timestamps(bytes),
-        3 => timestamps(&patched(timestamp, bytes)),
+        3 => timestamps(&fuzz::patched(timestamp, bytes)),
         4 => attestations(bytes),
-        5 => attestations(&patched(envelope, bytes)),
+        5 => attestations(&fuzz::patched(envelope, bytes)),
         _ => facts(bytes),
     }
 });
@@ -94,17 +94,4 @@ fn facts(bytes: &[u8]) {
         let name = facts.target_name();
         assert_eq!(name.to_string().parse::<TargetName>().as_ref(), Ok(&name));
     }
-}
-
-/// Three bytes a change: the place, and what is there instead.
-fn patched(honest: &[u8], changes: &[u8]) -> Vec<u8> {
-    let mut bytes = honest.to_vec();
-    for change in changes.chunks_exact(3) {
-        let at = usize::from(u16::from_le_bytes([change[0], change[1]]));
-        match bytes.get_mut(at) {
-            Some(byte) => *byte = change[2],
-            None => bytes.truncate(at % honest.len()),
-        }
-    }
-    bytes
 }

@@ -23,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((how, bytes)) = bytes.split_first() else { return };
     match how % 3 {
         0 => check(bytes),
-        1 => check(&patched(&FRAME, bytes)),
+        1 => check(&fuzz::patched(&FRAME, bytes)),
         _ => {
             let content = [b"colophon sync v1\n", bytes].concat();
             check(&zstd::bulk::compress(&content, 1).expect("memory"));
@@ -38,17 +38,4 @@ fn check(frame: &[u8]) {
         let again = answers.encode(held).expect("memory");
         assert_eq!(Answers::decode(&again, held).expect("what was encoded"), answers);
     }
-}
-
-/// Three bytes a change: the place, and what is there instead.
-fn patched(honest: &[u8], changes: &[u8]) -> Vec<u8> {
-    let mut bytes = honest.to_vec();
-    for change in changes.chunks_exact(3) {
-        let at = usize::from(u16::from_le_bytes([change[0], change[1]]));
-        match bytes.get_mut(at) {
-            Some(byte) => *byte = change[2],
-            None => bytes.truncate(at % honest.len()),
-        }
-    }
-    bytes
 }
