@@ -1,4 +1,4 @@
-//! A small tenant for fuzz targets, and the drawing of requests from bytes.
+//! A small tenant for fuzz targets, and the drawing of requests and of damage from bytes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
@@ -133,4 +133,18 @@ pub fn oids() -> Vec<String> {
     known.sort();
     known.push("ab".repeat(20));
     known
+}
+
+/// `honest` with changes of three bytes each: the place, and what is there instead; a place behind the
+/// end cuts it.
+pub fn patched(honest: &[u8], changes: &[u8]) -> Vec<u8> {
+    let mut bytes = honest.to_vec();
+    for change in changes.chunks_exact(3) {
+        let at = usize::from(u16::from_le_bytes([change[0], change[1]]));
+        match bytes.get_mut(at) {
+            Some(byte) => *byte = change[2],
+            None => bytes.truncate(at % honest.len()),
+        }
+    }
+    bytes
 }

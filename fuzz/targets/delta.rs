@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use colophon_model::{Artifact, FileMode, FileSet};
 use colophon_trust::{Contents, delta};
+use fuzz::patched;
 use libfuzzer_sys::fuzz_target;
 
 struct World {
@@ -53,17 +54,4 @@ fn check(frame: &[u8]) {
             assert_eq!(files, *new, "another bundle than was signed");
         }
     }
-}
-
-/// Three bytes a change: the place, and what is there instead.
-fn patched(honest: &[u8], changes: &[u8]) -> Vec<u8> {
-    let mut bytes = honest.to_vec();
-    for change in changes.chunks_exact(3) {
-        let at = usize::from(u16::from_le_bytes([change[0], change[1]]));
-        match bytes.get_mut(at) {
-            Some(byte) => *byte = change[2],
-            None => bytes.truncate(at % honest.len()),
-        }
-    }
-    bytes
 }

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use colophon_model::{Sha256, TenantSlug, TenantUid, UnixMillis};
 use colophon_trust::attest::{AttestationKeys, IN_TOTO, Policy, Statement};
 use colophon_trust::{BundleFacts, RootChain, Seed, TargetName, TenantKeys, initial_root, publish};
+use fuzz::patched;
 use libfuzzer_sys::fuzz_target;
 
 const NOW: UnixMillis = UnixMillis::new(1_800_000_000_000);
@@ -94,17 +95,4 @@ fn facts(bytes: &[u8]) {
         let name = facts.target_name();
         assert_eq!(name.to_string().parse::<TargetName>().as_ref(), Ok(&name));
     }
-}
-
-/// Three bytes a change: the place, and what is there instead.
-fn patched(honest: &[u8], changes: &[u8]) -> Vec<u8> {
-    let mut bytes = honest.to_vec();
-    for change in changes.chunks_exact(3) {
-        let at = usize::from(u16::from_le_bytes([change[0], change[1]]));
-        match bytes.get_mut(at) {
-            Some(byte) => *byte = change[2],
-            None => bytes.truncate(at % honest.len()),
-        }
-    }
-    bytes
 }

@@ -6,6 +6,7 @@
 use std::sync::LazyLock;
 
 use colophon_trust::sync::{Answer, Answers, MAX_ANSWERS};
+use fuzz::patched;
 use libfuzzer_sys::fuzz_target;
 
 const HELD: &[u8] = br#"{"signatures":[],"signed":{"_type":"targets","targets":{},"version":1}}"#;
@@ -38,17 +39,4 @@ fn check(frame: &[u8]) {
         let again = answers.encode(held).expect("memory");
         assert_eq!(Answers::decode(&again, held).expect("what was encoded"), answers);
     }
-}
-
-/// Three bytes a change: the place, and what is there instead.
-fn patched(honest: &[u8], changes: &[u8]) -> Vec<u8> {
-    let mut bytes = honest.to_vec();
-    for change in changes.chunks_exact(3) {
-        let at = usize::from(u16::from_le_bytes([change[0], change[1]]));
-        match bytes.get_mut(at) {
-            Some(byte) => *byte = change[2],
-            None => bytes.truncate(at % honest.len()),
-        }
-    }
-    bytes
 }
