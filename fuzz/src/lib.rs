@@ -135,7 +135,8 @@ pub fn oids() -> Vec<String> {
     known
 }
 
-/// An honest input with some of its bytes replaced. Three bytes a change: the place, and what is there instead.
+/// `honest` with changes of three bytes each: the place, and what is there instead; a place behind the
+/// end cuts it.
 pub fn patched(honest: &[u8], changes: &[u8]) -> Vec<u8> {
     let mut bytes = honest.to_vec();
     for change in changes.chunks_exact(3) {

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use colophon_model::{Artifact, FileMode, FileSet};
 use colophon_trust::{Contents, delta};
+use fuzz::patched;
 use libfuzzer_sys::fuzz_target;
 
 struct World {

@@ -1,10 +1,12 @@
 //! What is left of the attacks of docs/edge-attacks.md, against the real program: each ends with its exit
 //! code, and what was active still is.
 
+use std::num::NonZeroU64;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use colophon_model::{Digest, TenantUid, UnixMillis};
-use colophon_trust::{Seed, TenantKeys, next_root};
+use colophon_trust::{Seed, TenantKeys, Versions, next_root, sign_timestamp};
 
 use crate::bundles::{Agent, Bundle, DAY, Tenant, bundle, describe, large_bundle, now, zip_of};
 use crate::forge::{Forge, id, public, sign_as};
@@ -44,17 +46,22 @@ fn serve_as(tenant: &Tenant, from: &str, to: &str) {
     tenant.server.put(format!("{TUF}/{to}"), bytes);
 }
 
-/// the old timestamp alone, everything else as it is now.
+/// the old timestamp alone, which names the same snapshot as the one that was signed after it.
 #[test]
 fn an_old_timestamp_alone() {
     let (tenant, agent) = behind();
-    let new = tenant.server.files();
-    tenant.publish(1, &[one()]);
-    let old = tenant.server.files()[&format!("{TUF}/timestamp.json")].clone();
-    tenant.server.replace_files(new);
+    let old = tenant.server.files();
+    let snapshot = &old[&format!("{TUF}/2.snapshot.json")];
+    let versions = Versions::all(NonZeroU64::new(2).unwrap());
+    let versions = Versions { timestamp: NonZeroU64::new(3).unwrap(), ..versions };
+    let signed = sign_timestamp(tenant.keys.online(), versions, snapshot, now()).unwrap();
+    for (name, bytes) in signed.files {
+        tenant.server.put(format!("{TUF}/{name}"), bytes);
+    }
     agent.expect(&["check"], 10);
-    tenant.server.put(format!("{TUF}/timestamp.json"), old);
+    tenant.server.replace_files(old);
     refused(&agent, 8);
+    refused(&agent, 8); // It was not kept either.
 }
 
 /// signed files of two moments, each good for itself.
@@ -92,11 +99,13 @@ fn a_body_that_stalls_is_given_up_and_continued() {
     tenant.publish(1, std::slice::from_ref(&bundle));
     let agent = Agent::enrolled(&tenant);
     tenant.server.fault("/targets/", Fault::StallAfter(30_000));
+    let begun = Instant::now();
     let run = agent.expect(&["fetch", "--stall-timeout", "300ms"], 3);
     assert!(run.stderr.contains("broke off after 30000 bytes"), "{}", run.stderr);
     std::fs::write(agent.home().join("edge-fetch.toml"), "stall_timeout = '300ms'").unwrap();
     tenant.server.fault("timestamp.json", Fault::StallAfter(0));
     agent.expect(&["fetch"], 3);
+    assert!(begun.elapsed() < Duration::from_secs(25), "both waits are those that were set");
     assert_eq!(agent.expect(&["fetch"], 0).json[0]["resumed_from"], 30_000);
 }
 

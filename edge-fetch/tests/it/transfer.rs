@@ -252,6 +252,18 @@ fn a_cut_file_is_followed_by_the_zip() {
     comes_by(&tenant, &agent, &two, &["delta", "pack", "blobs", "zip"]);
 }
 
+/// a file with five megabytes too many is not read to its end, and nothing of it is kept.
+#[test]
+fn a_file_that_is_too_long_is_followed_by_the_zip() {
+    let (tenant, agent, one, two) = updating();
+    tenant.server.put(two.delta_path(&one), *b"not this");
+    tenant.server.put(two.pack_path(), *b"not this");
+    tenant.server.fault("/blob/", Fault::Endless(5_000_000));
+    comes_by(&tenant, &agent, &two, &["delta", "pack", "blobs", "zip"]);
+    let largest = agent.tree("objects").into_values().map(|bytes| bytes.len()).max().unwrap();
+    assert!(largest < 1_000_000);
+}
+
 /// A pack over a bad line goes on where it stopped, rather than coming again as something else.
 #[test]
 fn a_cut_pack_continues() {
