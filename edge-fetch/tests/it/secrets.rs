@@ -167,7 +167,7 @@ fn a_ciphertext_in_the_place_of_another_is_6() {
     // What the server sends: another one for this very device, shorter, and longer.
     let good = sealed(&to, 2, VALUES);
     let other = sealed(&to, 2, VALUES).1;
-    tenant.publish_env(2, &[flow(1)], &[good.clone()]);
+    tenant.publish_env(2, &[flow(1)], std::slice::from_ref(&good));
     for bad in [other.clone(), good.1[..9].to_vec(), [&good.1[..], b"x"].concat()] {
         tenant.server.put(path(&good.0), bad);
         let run = agent.expect(&["apply"], 6);
