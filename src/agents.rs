@@ -7,6 +7,8 @@ use colophon_store::rows::{AgentFlow, AgentFlowState, AgentRow, FlowHead, Tenant
 use colophon_store::{Change, CommitError, Store, View};
 use serde::{Deserialize, Serialize};
 
+use crate::ciphertext::Recipient;
+
 /// Devices that a tenant can have.
 pub const MAX_DEVICES: usize = 5_000;
 /// Flows in one report.
@@ -55,6 +57,9 @@ pub struct Report {
     pub arch: String,
     /// What it runs.
     pub flows: Vec<AgentFlow>,
+    /// For whom to encrypt what only it may read.
+    #[serde(default)]
+    pub recipient: Option<String>,
     /// What failed last.
     #[serde(default)]
     pub error: Option<String>,
@@ -95,14 +100,17 @@ impl Report {
         if self.flows.len() > MAX_FLOWS {
             problems.push(format!("`flows` must have at most {MAX_FLOWS} entries"));
         }
+        if self.recipient.as_ref().is_some_and(|text| text.parse::<Recipient>().is_err()) {
+            problems.push("`recipient` must be an age recipient, `age1…`".to_owned());
+        }
         if problems.is_empty() { Ok(()) } else { Err(ReportError::Invalid(problems)) }
     }
 
     fn into_row(self, first: UnixMillis, seen: UnixMillis) -> AgentRow {
-        let Self { name, version, os, arch, flows, error, .. } = self;
+        let Self { name, version, os, arch, flows, recipient, error, .. } = self;
         let printable = |c: char| if c.is_control() { ' ' } else { c };
         let error = error.map(|text| text.chars().take(MAX_ERROR).map(printable).collect());
-        AgentRow { name, version, os, arch, flows, error, first, seen }
+        AgentRow { name, version, os, arch, flows, recipient, error, first, seen }
     }
 }
 
@@ -182,6 +190,10 @@ pub struct AgentStatus {
     pub outdated: bool,
     /// What it runs.
     pub flows: Vec<FlowOnAgent>,
+    /// For whom to encrypt what only this device is to read, as it reported; agents before age keys have
+    /// none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recipient: Option<String>,
     /// What failed there last.
     pub error: Option<String>,
 }
@@ -245,6 +257,7 @@ fn status(
         seen: row.seen.rfc3339_seconds(),
         silent: now.get().saturating_sub(row.seen.get()) / 1000,
         flows,
+        recipient: row.recipient,
         error: row.error,
     }
 }

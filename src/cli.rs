@@ -7,6 +7,7 @@ mod build;
 mod check_config;
 mod demo;
 mod edge;
+mod edge_env;
 mod explain;
 mod flow;
 mod fsck;

@@ -1,5 +1,6 @@
 //! A tenant's TUF repository: what is published when its bundles change.
 
+pub mod environment;
 pub mod pool;
 pub mod repo;
 pub mod resign;
@@ -9,9 +10,11 @@ pub mod status;
 use std::collections::BTreeMap;
 
 use colophon_model::{EdgeOutput, TenantUid};
-use colophon_store::rows::{BundleAlias, EdgeHead, TufFile};
+use colophon_store::rows::{BundleAlias, EdgeHead, EnvHead, FlowHead, TufFile};
 use colophon_store::{Change, PreparedBlob};
-use colophon_trust::{BundleFacts, Channel, FactsSchema, TargetFile, TargetName};
+use colophon_trust::{
+    BundleFacts, Channel, EnvFacts, EnvFile, EnvKind, EnvName, FactsSchema, TargetFile, TargetName,
+};
 
 use crate::evidence::Evidence;
 
@@ -34,14 +37,34 @@ pub fn version(seq: u64) -> String {
     format!("1.0.{seq}")
 }
 
-/// The entries of `targets.json`: the current bundle of every flow that has one, with the flow's floor.
+/// The entries of `targets.json`: the current bundle of every flow that has one, and its environment.
 pub fn targets<'a>(
-    bundles: impl Iterator<Item = (&'a EdgeHead, Option<u64>)>,
-) -> BTreeMap<TargetName, TargetFile> {
-    bundles.map(target).map(|file| (file.custom.target_name(), file)).collect()
+    flows: impl Iterator<Item = &'a FlowHead>,
+) -> (BTreeMap<TargetName, TargetFile>, BTreeMap<EnvName, EnvFile>) {
+    let (mut bundles, mut envs) = (BTreeMap::new(), BTreeMap::new());
+    for head in flows {
+        let Some(edge) = &head.edge else { continue };
+        let bundle = target(edge, head.min_seq);
+        let name = bundle.custom.target_name();
+        if let Some(env) = &head.env {
+            let env_name = EnvName::beside(&name);
+            envs.insert(env_name.clone(), env_target(&env_name, env, head.env_seq));
+        }
+        bundles.insert(name, bundle);
+    }
+    (bundles, envs)
 }
 
-fn target((EdgeHead { output, manifest }, min_seq): (&EdgeHead, Option<u64>)) -> TargetFile {
+fn env_target(name: &EnvName, env: &EnvHead, seq: u64) -> EnvFile {
+    let (slug, flow) = (name.slug().clone(), name.flow().clone());
+    EnvFile {
+        length: env.length,
+        sha256: env.sha256,
+        custom: EnvFacts { schema: FactsSchema, kind: EnvKind::Env, slug, flow, seq },
+    }
+}
+
+fn target(EdgeHead { output, manifest }: &EdgeHead, min_seq: Option<u64>) -> TargetFile {
     TargetFile {
         length: output.length,
         sha256: output.sha256,

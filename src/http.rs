@@ -10,6 +10,7 @@ mod builds;
 mod bundles;
 mod edge;
 mod edge_url;
+mod environments;
 mod error;
 mod etag;
 mod evidence;

@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod app;
+pub mod ciphertext;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -9,8 +9,8 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 use colophon::clock::{Clock as _, SystemClock};
 use colophon_edge_fetch::{
-    Agent, Cache, Config, HttpTransport, Network, NetworkError, Platform, Response, Resume, Token,
-    Transport, enroll,
+    Agent, Cache, Config, Fetched, HttpTransport, Network, NetworkError, Platform, Response,
+    Resume, Token, Transport, enroll,
 };
 
 use crate::place::{TENANT, Tenant};
@@ -27,9 +27,9 @@ pub(crate) struct Traffic {
 /// An update as one agent saw it.
 #[derive(Debug, Clone)]
 pub(crate) struct Update {
-    /// TUF's files.
+    /// TUF's files, and the one answer that holds all, but for the bundle in it.
     pub(crate) metadata: Traffic,
-    /// What the bundle took.
+    /// What the bundle took, by a request of its own or in the answer that holds all.
     pub(crate) bundle: Traffic,
     /// Milliseconds of the server's processors.
     pub(crate) cpu: f64,
@@ -77,7 +77,8 @@ impl Machine {
         let outcome = outcomes.pop().context("the tenant offers no bundle")?;
         let applied = outcome.result?;
         ensure!(applied.changed, "nothing was new");
-        let [metadata, bundle] = [counts.metadata.get(), counts.bundle.get()];
+        let told = applied.fetched.as_ref().map_or(0, Fetched::downloaded);
+        let (metadata, bundle) = counts.split(told);
         Ok(Update {
             metadata,
             bundle,
@@ -97,7 +98,15 @@ struct Counts {
 
 impl Counts {
     fn of(&self, path: &str) -> &Arc<Count> {
-        if path.starts_with("tuf/") { &self.metadata } else { &self.bundle }
+        let metadata = path.starts_with("tuf/") || path.starts_with("edge/sync");
+        if metadata { &self.metadata } else { &self.bundle }
+    }
+
+    /// What went for metadata, and for a bundle of `told` bytes.
+    fn split(&self, told: u64) -> (Traffic, Traffic) {
+        let (metadata, bundle) = (self.metadata.get(), self.bundle.get());
+        let bytes = (metadata.bytes + bundle.bytes).saturating_sub(told);
+        (Traffic { bytes, ..metadata }, Traffic { bytes: told, ..bundle })
     }
 }
 

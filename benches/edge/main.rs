@@ -72,7 +72,7 @@ fn main() -> anyhow::Result<()> {
             let effort = (args.rounds, Duration::from_secs_f64(args.seconds));
             let files = seen.steps.last().map_or(&seen.install.path, |step| &step.first.path);
             let reads = reads::files(&running, (&at, files), effort)?;
-            report::reads(&reads, reads::polls(&running)?, &mut bars);
+            report::reads(&reads, &reads::polls(&running)?, &mut bars);
         }
         seen.stored = running.stop()?;
         report::updates(profile, &seen, &mut bars);

@@ -72,13 +72,27 @@ fn listed(root: &Path, dir: &Path) -> anyhow::Result<Vec<(PathBuf, u64)>> {
     Ok(all)
 }
 
-/// A thousand agents, each over a connection of its own, ask for the next root and for the timestamp.
-pub(crate) fn polls(running: &Running) -> anyhow::Result<Rate> {
+/// Agents that find nothing new.
+pub(crate) struct Polls {
+    /// By asking for the next root and for the timestamp.
+    pub(crate) files: Rate,
+    /// By asking for all at once.
+    pub(crate) sync: Rate,
+}
+
+/// A thousand agents, each over a connection of its own.
+pub(crate) fn polls(running: &Running) -> anyhow::Result<Polls> {
     let server = &running.server;
     let ask = |file: &str| load::get(&format!("/v1/t/{TENANT}/tuf/{file}"), &running.tenant.token);
     let requests = [(ask("2.root.json"), 404), (ask("timestamp.json"), 200)];
     let mut body = Vec::new();
     let status = Connection::open(&server.address)?.ask(&requests[1].0, &mut body)?;
     ensure!(status == 200, "the timestamp was answered with {status}");
-    load::poll((&server.address, server.pid()), &requests, AGENTS)
+    let timestamp: serde_json::Value = serde_json::from_slice(&body)?;
+    let query = format!("root=1&timestamp={}", timestamp["signed"]["version"]);
+    let path = format!("/v1/t/{TENANT}/edge/sync?{query}");
+    let all = [(load::get(&path, &running.tenant.token), 204)];
+    let server = (server.address.as_str(), server.pid());
+    let files = load::poll(server, &requests, AGENTS)?;
+    Ok(Polls { files, sync: load::poll(server, &all, AGENTS)? })
 }

@@ -1,10 +1,9 @@
 //! What is told, and which bars it meets.
 
 use crate::content::Profile;
-use crate::load::Rate;
 use crate::machine::Update;
 use crate::peers::{Cost, NAMES};
-use crate::reads::{AGENTS, Read};
+use crate::reads::{AGENTS, Polls, Read};
 use crate::table::{Bar, Report, Table, median, number};
 use crate::updates::{Step, Updates};
 
@@ -113,7 +112,7 @@ fn notes(updates: &Updates) -> Vec<String> {
 }
 
 /// Blobs and polls.
-pub(crate) fn reads(reads: &[Read], polls: Rate, bars: &mut Vec<Bar>) {
+pub(crate) fn reads(reads: &[Read], polls: &Polls, bars: &mut Vec<Bar>) {
     let mut report = Report::new("Blobs by hash beside nginx, 8 connections; polls");
     let mut table =
         Table::new(&["bytes", "colophon/s", "nginx/s", "times", "CPU ms", "nginx, CPU ms"]);
@@ -131,11 +130,13 @@ pub(crate) fn reads(reads: &[Read], polls: Rate, bars: &mut Vec<Bar>) {
         bars.push(Bar::at_least(&name, ratio, OF_NGINX, "x nginx"));
     }
     report.tables.push(table);
-    report.notes.push(format!(
-        "{AGENTS} agents poll once, each over a connection of its own: {} ms of the server's processors a poll, {} polls/s",
-        number(polls.cpu),
-        number(polls.per_second)
-    ));
+    for (name, rate) in [("two files", polls.files), ("one request for all", polls.sync)] {
+        report.notes.push(format!(
+            "{AGENTS} agents poll once by {name}, each over a connection of its own: {} ms of the server's processors a poll, {} polls/s",
+            number(rate.cpu),
+            number(rate.per_second)
+        ));
+    }
     report.print();
 }
 

@@ -398,9 +398,10 @@ fn trust_exit(error: &colophon_trust::Error) -> Exit {
         Trust::Delegated { source, .. } => trust_exit(source),
         Trust::Expired { .. } => Exit::Expired,
         Trust::Rollback { .. } => Exit::Rollback,
-        Trust::TooLarge { .. } | Trust::BundleTooLarge { .. } | Trust::Unpublishable { .. } => {
-            Exit::TooLarge
-        }
+        Trust::TooLarge { .. }
+        | Trust::BundleTooLarge { .. }
+        | Trust::EnvTooLarge { .. }
+        | Trust::Unpublishable { .. } => Exit::TooLarge,
         Trust::Threshold { .. }
         | Trust::Malformed { .. }
         | Trust::HashMismatch { .. }

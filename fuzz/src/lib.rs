@@ -1,4 +1,4 @@
-//! A small tenant for fuzz targets, and the drawing of requests and of damage from bytes.
+//! A small tenant for fuzz targets, the drawing of requests from bytes, and damage to honest input.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
@@ -135,8 +135,7 @@ pub fn oids() -> Vec<String> {
     known
 }
 
-/// `honest` with changes of three bytes each: the place, and what is there instead; a place behind the
-/// end cuts it.
+/// An honest input with some of its bytes replaced. Three bytes a change: the place, and what is there instead.
 pub fn patched(honest: &[u8], changes: &[u8]) -> Vec<u8> {
     let mut bytes = honest.to_vec();
     for change in changes.chunks_exact(3) {

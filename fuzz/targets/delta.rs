@@ -39,9 +39,9 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((how, bytes)) = bytes.split_first() else { return };
     match how % 3 {
         0 => check(bytes),
-        1 => check(&patched(frame, bytes)),
+        1 => check(&fuzz::patched(frame, bytes)),
         _ => {
-            let content = patched(content, bytes);
+            let content = fuzz::patched(content, bytes);
             check(&zstd::bulk::compress(&content, 1).expect("memory"));
         }
     }

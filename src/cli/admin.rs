@@ -114,6 +114,17 @@ impl Client {
         self.send(self.agent.put(self.url(path)), request)
     }
 
+    /// Puts bytes as they are, and reads the answer or the problem it tells.
+    pub(super) fn put_bytes<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        bytes: &[u8],
+    ) -> anyhow::Result<T> {
+        let builder = self.agent.put(self.url(path)).header("authorization", &self.bearer);
+        let sent = builder.header("content-type", "application/octet-stream").send(bytes);
+        understood(self.accepted(sent)?)
+    }
+
     fn send<T: DeserializeOwned>(
         &self,
         builder: ureq::RequestBuilder<ureq::typestate::WithBody>,

@@ -34,7 +34,7 @@ impl Agents {
     }
 }
 
-fn list(config: &Config, slug: &TenantSlug) -> anyhow::Result<AgentList> {
+pub(super) fn list(config: &Config, slug: &TenantSlug) -> anyhow::Result<AgentList> {
     match admin::open(config)? {
         Access::Direct(press) => {
             let view = press.store.view()?;
@@ -58,6 +58,7 @@ fn agent(agent: &AgentStatus) -> String {
     let mut lines =
         vec![format!("{name} ({device}) {version} {os}/{arch}, seen {seen}, {silent} ago")];
     lines.extend(agent.flows.iter().map(|one| format!("  {}", flow(one))));
+    lines.extend(agent.recipient.as_ref().map(|recipient| format!("  recipient {recipient}")));
     lines.extend(agent.error.as_ref().map(|error| format!("  failed: {error}")));
     lines.join("\n")
 }

@@ -7,6 +7,7 @@ use colophon_trust::Role;
 
 use super::admin::{self, Access};
 use super::agents::Agents;
+use super::edge_env::Env;
 use super::job::{self, Request, count, row};
 use super::out::Out;
 use crate::config::{Config, Overrides};
@@ -17,6 +18,8 @@ use crate::maintenance::{Archive, Resign, ResignReport, Rollback, RolledBack, Ro
 pub(super) enum Edge {
     /// List a tenant's agents: what they run, who is behind, who is silent
     Agents(Agents),
+    #[command(subcommand)]
+    Env(Env),
     /// Show which metadata is valid until when, where root keys were made, and what needs a ceremony
     Status {
         /// Tenants [default: all]
@@ -94,6 +97,7 @@ impl Edge {
     pub(super) fn run(self, out: Out) -> anyhow::Result<()> {
         match self {
             Self::Agents(agents) => agents.run(out),
+            Self::Env(env) => env.run(out),
             Self::Status { tenants, overrides } => {
                 let all = status(&Config::load(&overrides)?, &tenants)?;
                 out.data(&all, |all| all.iter().map(text).collect::<Vec<_>>().join("\n"))

@@ -40,10 +40,9 @@ impl<'a> Repo<'a> {
         flows: impl Iterator<Item = &'f FlowHead>,
     ) -> Result<(), FeedError> {
         self.raise(&[Role::Targets, Role::Snapshot, Role::Timestamp]);
-        let bundles = flows.filter_map(|head| Some((head.edge.as_ref()?, head.min_seq)));
-        let bundles = feed::targets(bundles);
-        let listing =
-            if self.state.archived { Listing::Archived } else { Listing::Bundles(&bundles) };
+        let (bundles, envs) = feed::targets(flows);
+        let current = Listing::Current { bundles: &bundles, envs: &envs };
+        let listing = if self.state.archived { Listing::Archived } else { current };
         let signed = colophon_trust::sign_all(&self.online(), self.versions(), listing, self.now)?;
         self.put(change, &signed)
     }

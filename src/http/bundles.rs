@@ -1,4 +1,4 @@
-//! `GET /v1/t/{slug}/targets/{sha256}.{name}`: a bundle by hash, whole or in part. `HEAD` and an answer
+//! `GET /v1/t/{slug}/targets/{sha256}.{name}`: a bundle by hash, and what stands beside it, whole or in part. `HEAD` and an answer
 //! without a body make no zip.
 
 use axum::body::Bytes;
@@ -10,6 +10,7 @@ use colophon_store::View;
 use colophon_store::rows::{BundleAlias, TenantRow};
 
 use super::edge_url::{self, Grant};
+use super::environments::Named;
 use super::evidence::Beside;
 use super::path::Segments;
 use super::representation::{Asked, Described};
@@ -28,6 +29,9 @@ pub(super) async fn show(
     let reader = app.clone();
     if let Some(beside) = Beside::named(&name) {
         return app.reads.run(move || beside.answer(&reader, &slug, &headers)).await?;
+    }
+    if let Some(environment) = Named::read(&name) {
+        return app.reads.run(move || environment.answer(&reader, &slug, &headers)).await?;
     }
     let grant = grant.ok().map(|Query(grant)| grant);
     let asked = Asked::read(&method, &headers);

@@ -109,7 +109,7 @@ pub(super) async fn delete(
 }
 
 /// The tenant in the path: by its own token, or by the operator's.
-fn owner(
+pub(super) fn owner(
     app: &App,
     view: &View,
     headers: &HeaderMap,

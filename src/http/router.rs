@@ -8,8 +8,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
 use super::{
-    ApiError, agents, blobs, branches, builds, bundles, edge, evidence, flows, git, health,
-    maintenance, metadata, mirrors, operator, schema, sync, tenants, transfer,
+    ApiError, agents, blobs, branches, builds, bundles, edge, environments, evidence, flows, git,
+    health, maintenance, metadata, mirrors, operator, schema, sync, tenants, transfer,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
@@ -67,6 +67,10 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/t/{slug}/edge/report", post(agents::report))
         .route("/v1/t/{slug}/edge/sync", get(sync::sync))
         .route("/v1/t/{slug}/edge/agents", get(agents::list))
+        .route(
+            "/v1/t/{slug}/edge/{flow}/env",
+            get(environments::show).put(environments::set).delete(environments::remove),
+        )
         .route("/v1/t/{slug}/edge/{flow}/{document}", get(evidence::of_flow))
         .route("/v1/t/{slug}/bundles/{sha256}/{document}", get(evidence::of_bundle))
         .route("/v1/t/{slug}/tuf/{file}", get(metadata::tuf))

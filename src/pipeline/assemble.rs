@@ -132,6 +132,11 @@ impl<'a> Member<'a> {
         self.previous.as_ref().map(|head| head.edge_seq).or(gone).unwrap_or_default()
     }
 
+    fn env_seq_before(&self) -> u64 {
+        let gone = self.gone.as_ref().map(|gone| gone.env_seq);
+        self.previous.as_ref().map(|head| head.env_seq).or(gone).unwrap_or_default()
+    }
+
     fn revision_before(&self) -> Option<u64> {
         let gone = self.gone.as_ref().and_then(|gone| gone.revision);
         self.previous.as_ref().and_then(|head| head.revision).or(gone)
@@ -227,6 +232,8 @@ impl<'a> Member<'a> {
             }),
             edge_seq: edge.map_or(0, |edge| edge.seq).max(self.edge_seq_before()),
             min_seq: self.previous.as_ref().and_then(|head| head.min_seq),
+            env: self.previous.as_ref().and_then(|head| head.env.clone()),
+            env_seq: self.env_seq_before(),
         }
     }
 

@@ -124,7 +124,12 @@ fn record(
 
 fn put_rows(change: &mut Change, uid: TenantUid, head: &FlowHead, record: &BuildRecord) {
     let flow = (uid, record.flow.clone());
-    let gone = FlowGone { build: record.id, revision: head.revision, edge_seq: head.edge_seq };
+    let gone = FlowGone {
+        build: record.id,
+        revision: head.revision,
+        edge_seq: head.edge_seq,
+        env_seq: head.env_seq,
+    };
     change.expect::<FlowHead>(&flow, Some(head)).delete::<FlowHead>(&flow);
     change.put::<FlowGone>(&flow, &gone);
     change.put::<BuildRecord>(&(uid, record.id), record);

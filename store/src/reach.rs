@@ -30,6 +30,8 @@ pub(crate) enum Reason {
     File(BuildId, ArtifactPath),
     /// The current build of a flow.
     Head(FlowId),
+    /// The encrypted environment of a flow.
+    Environment(FlowId),
     /// The list of a bundle's files, by the SHA-256 of its zip.
     Bundle(Sha256),
     /// What was written about a bundle.
@@ -133,6 +135,9 @@ fn names(view: &View, uid: TenantUid, visit: &mut dyn FnMut(Name)) -> Result<(),
     }
     for row in view.scan::<FlowHead>(&uid) {
         let ((_, flow), head) = row?;
+        if let Some(env) = &head.env {
+            visit(Name::plain(env.digest, Reason::Environment(flow.clone())));
+        }
         visit(Name::plain(head.body, Reason::Head(flow)));
     }
     for row in view.scan::<TufFile>(&uid) {

@@ -19,7 +19,9 @@ mod tenant;
 
 pub use agent::{AgentFlow, AgentFlowState, AgentRow};
 pub use edge::{BundleAlias, BundleTree, Document, EdgeRepo, PoolRoot, SignedFile, TufFile};
-pub use flow::{BuildNumber, EdgeHead, FlowClaim, FlowGone, FlowHead, FlowOwner, SeenPlan};
+pub use flow::{
+    BuildNumber, EdgeHead, EnvHead, FlowClaim, FlowGone, FlowHead, FlowOwner, SeenPlan,
+};
 pub use git::{GitOid, RefRow};
 pub(crate) use git::{RefChanges, blob_of_log_entry};
 pub use mirror::{Effect, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow};

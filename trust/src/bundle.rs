@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use colophon_model::{Digest, EdgeRuntime, FlowId, Sha256, TenantSlug};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -223,17 +224,29 @@ mod attestation {
     }
 }
 
-/// A target as it stands in the JSON.
+/// A target as it stands in the JSON, with the facts of its kind.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Entry {
+pub(crate) struct Entry<F> {
     length: u64,
     hashes: Hashes,
-    custom: Custom,
+    custom: Custom<F>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Custom {
-    colophon: BundleFacts,
+struct Custom<F> {
+    colophon: F,
+}
+
+impl<F: DeserializeOwned> Entry<F> {
+    pub(crate) const fn new(length: u64, sha256: Sha256, facts: F) -> Self {
+        Self { length, hashes: Hashes { sha256 }, custom: Custom { colophon: facts } }
+    }
+
+    /// Length, SHA-256 and facts.
+    pub(crate) fn read(json: Value) -> Result<(u64, Sha256, F), serde_json::Error> {
+        let Self { length, hashes, custom } = serde_json::from_value(json)?;
+        Ok((length, hashes.sha256, custom.colophon))
+    }
 }
 
 impl TargetFile {
@@ -243,19 +256,18 @@ impl TargetFile {
         if described == *name {
             return Ok(());
         }
-        Err(Error::Misnamed { name: name.clone(), described })
+        Err(Error::Misnamed { name: name.to_string(), described: described.to_string() })
     }
 
     /// This target as it is written.
-    pub(crate) fn to_entry(&self) -> Entry {
-        let Self { length, sha256, custom } = self.clone();
-        Entry { length, hashes: Hashes { sha256 }, custom: Custom { colophon: custom } }
+    pub(crate) fn to_entry(&self) -> Entry<BundleFacts> {
+        Entry::new(self.length, self.sha256, self.custom.clone())
     }
 
     /// Reads a target of a known kind.
     pub(crate) fn from_json(json: Value) -> Result<Self, serde_json::Error> {
-        let Entry { length, hashes, custom } = serde_json::from_value(json)?;
-        Ok(Self { length, sha256: hashes.sha256, custom: custom.colophon })
+        let (length, sha256, custom) = Entry::<BundleFacts>::read(json)?;
+        Ok(Self { length, sha256, custom })
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::metadata::{Root, Snapshot, Status, Targets, Timestamp};
 use crate::tuf::canonical::flaw;
-use crate::{Error, FactsSchema, Role, TargetFile, TargetName, tuf};
+use crate::{EnvFile, EnvName, Error, FactsSchema, Role, TargetFile, TargetName, tuf};
 
 /// Roots, from the pinned one to the newest.
 #[derive(Debug)]
@@ -202,8 +202,8 @@ impl TrustedSnapshot {
         self.snapshot.targets_length()
     }
 
-    /// Verifies the targets (§5.6), and that every bundle is of the root's tenant and is what its
-    /// name says.
+    /// Verifies the targets (§5.6), and that every bundle and environment is of the root's tenant and is
+    /// what its name says.
     ///
     /// # Errors
     /// As for the other files, and [`Error::WrongTenant`] and [`Error::Misnamed`].
@@ -213,41 +213,52 @@ impl TrustedSnapshot {
         let mut trusted = TrustedTargets {
             archived,
             bundles: BTreeMap::new(),
+            envs: BTreeMap::new(),
             unknown: Vec::new(),
             bytes: bytes.to_vec(),
         };
         for (name, json) in targets.targets {
-            match known(&name, json)? {
-                None => trusted.unknown.push(name),
-                Some((name, file)) => {
-                    self.check_bundle(&name, &file)?;
-                    trusted.bundles.insert(name, file);
-                }
-            }
+            self.read_target(&mut trusted, name, json)?;
         }
         Ok(trusted)
     }
 
-    fn check_bundle(&self, name: &TargetName, file: &TargetFile) -> Result<(), Error> {
-        if file.custom.slug != self.tenant {
-            let (expected, found) = (self.tenant.clone(), file.custom.slug.clone());
+    /// Puts a target to the others of its kind. A repository may also list what only newer agents use,
+    /// under other names or with another schema.
+    fn read_target(
+        &self,
+        trusted: &mut TrustedTargets,
+        name: String,
+        json: Value,
+    ) -> Result<(), Error> {
+        let malformed = |source| Error::Malformed { role: Role::Targets, source };
+        let schema = json.pointer("/custom/colophon/schema").and_then(Value::as_u64);
+        if schema.is_some_and(|schema| schema != u64::from(u32::from(FactsSchema))) {
+            trusted.unknown.push(name);
+        } else if let Ok(name) = name.parse::<TargetName>() {
+            let file = TargetFile::from_json(json).map_err(malformed)?;
+            self.check_tenant(&file.custom.slug)?;
+            file.check_name(&name)?;
+            trusted.bundles.insert(name, file);
+        } else if let Ok(name) = name.parse::<EnvName>() {
+            let file = EnvFile::from_json(json).map_err(malformed)?;
+            self.check_tenant(&file.custom.slug)?;
+            file.check_name(&name)?;
+            trusted.envs.insert(name, file);
+        } else {
+            trusted.unknown.push(name);
+        }
+        Ok(())
+    }
+
+    fn check_tenant(&self, slug: &TenantSlug) -> Result<(), Error> {
+        let expected = &self.tenant;
+        if slug != expected {
+            let (expected, found) = (expected.clone(), slug.clone());
             return Err(Error::WrongTenant { expected, found });
         }
-        file.check_name(name)
+        Ok(())
     }
-}
-
-/// A target of a kind this program knows, or `None`: a repository may also list what only newer
-/// agents use, under other names or with another schema.
-fn known(name: &str, json: Value) -> Result<Option<(TargetName, TargetFile)>, Error> {
-    let Ok(name) = name.parse::<TargetName>() else { return Ok(None) };
-    let schema = json.pointer("/custom/colophon/schema").and_then(Value::as_u64);
-    if schema.is_some_and(|schema| schema != u64::from(u32::from(FactsSchema))) {
-        return Ok(None);
-    }
-    let file = TargetFile::from_json(json)
-        .map_err(|source| Error::Malformed { role: Role::Targets, source })?;
-    Ok(Some((name, file)))
 }
 
 /// The tenant's bundles.
@@ -255,6 +266,7 @@ fn known(name: &str, json: Value) -> Result<Option<(TargetName, TargetFile)>, Er
 pub struct TrustedTargets {
     archived: bool,
     bundles: BTreeMap<TargetName, TargetFile>,
+    envs: BTreeMap<EnvName, EnvFile>,
     unknown: Vec<String>,
     bytes: Vec<u8>,
 }
@@ -264,6 +276,12 @@ impl TrustedTargets {
     /// [`TargetFile::check_limits`].
     pub const fn bundles(&self) -> &BTreeMap<TargetName, TargetFile> {
         &self.bundles
+    }
+
+    /// The flows' encrypted environments, by name. Their sizes are signed, but not yet checked against the
+    /// limit: see [`EnvFile::check_limits`].
+    pub const fn envs(&self) -> &BTreeMap<EnvName, EnvFile> {
+        &self.envs
     }
 
     /// Whether the tenant is archived: its flows are to be taken away. There are no bundles then.

@@ -2,7 +2,7 @@
 
 use colophon_model::{TenantSlug, UnixMillis};
 
-use crate::{Role, TargetName};
+use crate::Role;
 
 /// Why metadata was refused, or could not be published.
 #[derive(Debug, thiserror::Error)]
@@ -113,13 +113,13 @@ pub enum Error {
         /// Whose it is.
         found: TenantSlug,
     },
-    /// A target that describes another bundle than its name does.
+    /// A target that describes another bundle or environment than its name does.
     #[error("target `{name}` describes `{described}`")]
     Misnamed {
         /// The target's name.
-        name: TargetName,
-        /// The name of the bundle that it describes.
-        described: TargetName,
+        name: String,
+        /// The name of what it describes.
+        described: String,
     },
     /// A bundle past one of the limits that both sides hold.
     #[error("the bundle has {value} {what}; at most {limit} are allowed")]
@@ -129,6 +129,14 @@ pub enum Error {
         /// The count.
         value: u64,
         /// The limit.
+        limit: u64,
+    },
+    /// An encrypted environment past the limit that both sides hold.
+    #[error("the encrypted environment has {value} bytes; at most {limit} are allowed")]
+    EnvTooLarge {
+        /// Its size, in bytes.
+        value: u64,
+        /// The limit, in bytes.
         limit: u64,
     },
 }

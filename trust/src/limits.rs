@@ -14,6 +14,8 @@ pub const MAX_TIMESTAMP: u64 = 16 * 1024;
 pub const MAX_METADATA: u64 = 4 * 1024 * 1024;
 /// Most delegated roles that one search for a target reads.
 pub const MAX_DELEGATIONS: usize = 32;
+/// Largest encrypted environment of a flow, in bytes of ciphertext.
+pub const MAX_ENVIRONMENT: u64 = 64 * 1024;
 /// Most root versions that one run of the client follows.
 pub const MAX_ROOT_UPDATES: u32 = 256;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
 use colophon_model::{Sha256, UnixMillis};
+use serde::{Deserialize, Serialize};
 
 use crate::bundle::Entry;
 use crate::keys::RoleKey;
@@ -11,7 +12,10 @@ use crate::metadata::{
     Hashes, MetaFile, Snapshot, SnapshotMeta, Status, Targets, Timestamp, TimestampMeta,
 };
 use crate::tuf::{Body, Signed};
-use crate::{Error, OnlineKeys, Role, TargetFile, TargetName, TenantKeys};
+use crate::{
+    BundleFacts, EnvFacts, EnvFile, EnvName, Error, OnlineKeys, Role, TargetFile, TargetName,
+    TenantKeys,
+};
 
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
@@ -57,8 +61,13 @@ impl Versions {
 /// What a targets file says of the tenant.
 #[derive(Debug, Clone, Copy)]
 pub enum Listing<'a> {
-    /// These bundles are current.
-    Bundles(&'a BTreeMap<TargetName, TargetFile>),
+    /// These are current.
+    Current {
+        /// Bundles.
+        bundles: &'a BTreeMap<TargetName, TargetFile>,
+        /// Encrypted environments.
+        envs: &'a BTreeMap<EnvName, EnvFile>,
+    },
     /// The tenant is archived: agents take its flows away.
     Archived,
 }
@@ -74,14 +83,15 @@ pub fn publish(
     targets: &BTreeMap<TargetName, TargetFile>,
     now: UnixMillis,
 ) -> Result<Published, Error> {
-    sign_all(keys.online(), Versions::all(version), Listing::Bundles(targets), now)
+    let listing = Listing::Current { bundles: targets, envs: &BTreeMap::new() };
+    sign_all(keys.online(), Versions::all(version), listing, now)
 }
 
 /// Signs all three files: targets valid for 90 days from `now`, snapshot for 30, timestamp for 7.
 /// Each version must be above the one before. The same arguments give the same bytes.
 ///
 /// # Errors
-/// [`Error::BundleTooLarge`] and [`Error::Misnamed`] for a target that agents would refuse, and
+/// [`Error::BundleTooLarge`], [`Error::EnvTooLarge`] and [`Error::Misnamed`] for a target that agents would refuse, and
 /// [`Error::Unpublishable`] for so many of them that a file would be past its bound.
 pub fn sign_all(
     keys: &OnlineKeys,
@@ -127,16 +137,29 @@ pub fn sign_timestamp(
     Ok(Published { files: vec![(Role::Timestamp.file_name(versions.timestamp), timestamp)] })
 }
 
-fn contents(listing: Listing<'_>) -> Result<Targets<Entry>, Error> {
-    let Listing::Bundles(bundles) = listing else {
+/// A target of one kind or the other, as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Listed {
+    Bundle(Entry<BundleFacts>),
+    Env(Entry<EnvFacts>),
+}
+
+fn contents(listing: Listing<'_>) -> Result<Targets<Listed>, Error> {
+    let Listing::Current { bundles, envs } = listing else {
         return Ok(Targets { targets: BTreeMap::new(), status: Some(Status::archived()) });
     };
     for (name, file) in bundles {
         file.check_limits()?;
         file.check_name(name)?;
     }
-    let entries = bundles.iter().map(|(name, file)| (name.to_string(), file.to_entry()));
-    Ok(Targets { targets: entries.collect(), status: None })
+    for (name, file) in envs {
+        file.check_limits()?;
+        file.check_name(name)?;
+    }
+    let bundles = bundles.iter().map(|(name, f)| (name.to_string(), Listed::Bundle(f.to_entry())));
+    let envs = envs.iter().map(|(name, f)| (name.to_string(), Listed::Env(f.to_entry())));
+    Ok(Targets { targets: bundles.chain(envs).collect(), status: None })
 }
 
 /// A signed file, unless agents would refuse it for its size. Then no other file is signed that names

@@ -66,15 +66,15 @@ impl TufCommand {
     }
 
     fn update(&self, network: &Network, now: UnixMillis, download: bool) -> Result<(), Failure> {
-        let metadata = HttpTransport::at(given(&self.metadata_url, "--metadata-url")?, network)?;
+        let metadata = HttpTransport::at(given(self.metadata_url.as_ref(), "--metadata-url")?, network)?;
         let client = TufClient { folder: self.metadata_dir.clone(), metadata, now };
         let refreshed = client.refresh()?;
         if !download {
             return Ok(());
         }
-        let url = given(&self.target_base_url, "--target-base-url")?;
+        let url = given(self.target_base_url.as_ref(), "--target-base-url")?;
         let (targets, folder) =
-            (HttpTransport::at(url, network)?, given(&self.target_dir, "--target-dir")?);
+            (HttpTransport::at(url, network)?, given(self.target_dir.as_ref(), "--target-dir")?);
         for path in &self.target_names {
             client.download(&refreshed, path, &targets, folder)?;
         }
@@ -82,8 +82,8 @@ impl TufCommand {
     }
 }
 
-fn given<'a, T>(option: &'a Option<T>, name: &str) -> Result<&'a T, String> {
-    option.as_ref().ok_or_else(|| format!("{name} is missing"))
+fn given<'a, T>(option: Option<&'a T>, name: &str) -> Result<&'a T, String> {
+    option.ok_or_else(|| format!("{name} is missing"))
 }
 
 fn causes(error: &dyn StdError) -> String {

@@ -2,6 +2,10 @@
 python-tuf makes: the cases of that suite, and some more.
 
     TUF_CLIENT="edge-fetch tuf-client" python -m unittest -v test_client
+    TUF_CLIENT="python python_tuf.py" python -m unittest -v test_client
+
+The second one holds python-tuf's own client to the same expectations: both accept and refuse the same
+bytes, for the same reason. Where they differ by choice or by a bug there, the test says so.
 """
 
 import hashlib
@@ -17,6 +21,30 @@ from securesystemslib.signer import CryptoSigner
 from repository import REST, Repository, Server, copy_of_key, days
 
 CLIENT = os.environ["TUF_CLIENT"].split()
+PEER = CLIENT[-1].endswith("python_tuf.py")
+
+# What python-tuf raises for what edge-fetch says.
+MEANING = {
+    "malformed": "DeserializationError|RepositoryError|ValueError|KeyError",
+    "valid signatures": "UnsignedMetadataError",
+    "signatures where": "UnsignedMetadataError",
+    "where 6 are needed": "UnsignedMetadataError",
+    "expired": "ExpiredMetadataError",
+    "went back": "BadVersionNumberError",
+    "has version": "BadVersionNumberError",
+    "no longer lists": "RepositoryError",
+    "does not list": "RepositoryError|KeyError",
+    "signed length and hash": "LengthOrHashMismatchError|DownloadLengthMismatchError",
+    "larger than": "DownloadLengthMismatchError",
+    "timestamp.json": "DownloadHTTPError",
+    "offers no target": "LookupError",
+    "cannot be trusted": "UnsignedMetadataError",
+}
+
+
+def differs(why):
+    """A test whose expectation python-tuf does not meet."""
+    return unittest.skipIf(PEER, why)
 
 
 class Case(unittest.TestCase):
@@ -65,7 +93,15 @@ class Case(unittest.TestCase):
 
     def refuses(self, why):
         self.assertEqual(self.refresh(), 1, "it was accepted")
-        self.assertIn(why, self.said)
+        self.says(why)
+
+    def says(self, why):
+        """The error is this one, in the client's own words."""
+        if not PEER:
+            self.assertIn(why, self.said)
+            return
+        [meaning] = {names for words, names in MEANING.items() if words in why}
+        self.assertRegex(self.said, meaning)
 
     def version(self, role):
         file = self.dir / "metadata" / f"{role}.json"
@@ -101,7 +137,7 @@ class Basics(Case):
     def test_download_refreshes_first(self):
         self.init()
         self.assertEqual(self.download("nothing here"), 1)
-        self.assertIn("offers no target", self.said)
+        self.says("offers no target")
         self.assertEqual(self.versions(), [1, 1, 1, 1])
 
     def test_bytes_are_kept_as_they_came(self):
@@ -235,7 +271,7 @@ class Expiry(Case):
         self.repo.publish_all()
         self.init()
         self.assertEqual(self.download("x"), 1)
-        self.assertIn("expired", self.said)
+        self.says("expired")
         self.assertIsNone(self.version("a"))
 
 
@@ -375,6 +411,7 @@ class Keys(Case):
         self.repo.publish("root")
         self.accepts()
 
+    @differs("python-tuf supports RSA")
     def test_rsa_never_counts(self):
         """Not supported, on purpose: a key of it is carried along, and a threshold is not reached with it."""
         self.started()
@@ -412,6 +449,7 @@ class Keys(Case):
         self.refuses("where 6 are needed")
         self.assertEqual(self.version("root"), 2)
 
+    @differs("python-tuf counts ids, and leaves it to whoever writes the root that they are of different keys")
     def test_one_key_under_many_ids(self):
         self.started()
         signer = self.repo.add_key("snapshot")
@@ -553,14 +591,22 @@ class Downloads(Case):
         self.assertEqual(self.download("path/to/a/file.txt"), 0, self.said)
         self.assertEqual(self.downloaded(), [b"content"])
 
-    def test_names_that_mean_something_elsewhere(self):
-        """To a URL, or to a file system: nothing lands outside of the folder."""
-        for path in ("a b", "a?b", "a#b", "a%20b", "../out", "/root", "..", "é"):
+    @differs("python-tuf puts the path into the URL as it is")
+    def test_names_that_mean_something_in_a_url(self):
+        for path in ("a b", "a?b", "a#b", "a%20b", "é"):
+            with self.subTest(path):
+                self.setUp()
+                self.listed(path, path.encode())
+                self.assertEqual(self.download(path), 0, self.said)
+                self.assertEqual(self.downloaded(), [path.encode()])
+
+    def test_names_that_mean_something_to_a_file_system(self):
+        """Nothing lands outside of the folder."""
+        for path in ("../out", "/root", "..", "."):
             with self.subTest(path):
                 self.setUp()
                 self.listed(path, path.encode())
                 self.download(path)
-                self.assertIn(self.downloaded(), ([], [path.encode()]))
                 self.assertEqual(sorted(os.listdir(self.dir)), ["metadata", "pinned.json", "targets"])
 
     def test_empty_file(self):
@@ -594,7 +640,7 @@ class Downloads(Case):
                 self.listed("file", b"content")
                 self.repo.artifacts["file"] = data
                 self.assertEqual(self.download("file"), 1)
-                self.assertIn("does not have the signed length and hash", self.said)
+                self.says("does not have the signed length and hash")
                 self.assertEqual(self.downloaded(), [])
 
     def test_hash_algorithms(self):
@@ -611,6 +657,139 @@ class Downloads(Case):
         self.init()
         self.assertEqual(self.download("file"), 1)
         self.assertEqual(self.downloaded(), [])
+
+
+class Attacks(Case):
+    """What a server, or someone between, may try on metadata, by the numbers of docs/edge-protocol.md."""
+
+    def test_a2_whole_old_repository(self):
+        old = dict(self.repo.files)
+        self.repo.publish(*REST)
+        self.started()
+        self.repo.files = old
+        self.refuses("timestamp metadata went back from version 2 to 1")
+        self.assertEqual(self.versions(), [1, 2, 2, 2])
+
+    def test_a2_old_timestamp(self):
+        old = self.repo.files["timestamp.json"]
+        self.repo.publish(*REST)
+        self.started()
+        self.repo.files["timestamp.json"] = old
+        self.refuses("timestamp metadata went back")
+
+    def test_a3_old_targets_or_snapshot_under_new(self):
+        for role in ("targets", "snapshot"):
+            with self.subTest(role):
+                self.setUp()
+                self.started()
+                self.repo.publish(*REST)
+                self.repo.files[f"2.{role}.json"] = self.repo.files[f"1.{role}.json"]
+                self.refuses(f"the {role} metadata has version 1, not 2")
+
+    def test_a4_frozen(self):
+        """The server goes on with what was right until it expired."""
+        self.repo.signed("timestamp").expires = days(-1)
+        self.repo.publish("timestamp")
+        self.init()
+        self.refuses("the timestamp metadata expired")
+
+    def test_a4_withheld(self):
+        self.started()
+        del self.repo.files["timestamp.json"]
+        self.refuses("timestamp.json")
+        self.assertEqual(self.versions(), [1, 1, 1, 1])
+
+    def test_a7_root_of_a_stranger(self):
+        self.started()
+        self.repo.rotate("root")
+        self.repo.publish("root")
+        self.refuses("0 valid signatures where 1 are needed")
+        self.assertEqual(self.version("root"), 1)
+
+    def test_a7_root_by_one_of_two(self):
+        self.repo.add_key("root")
+        self.repo.signed("root").roles["root"].threshold = 2
+        self.repo.publish("root")
+        self.started()
+        self.repo.signers["root"].pop()
+        self.repo.publish("root")
+        self.refuses("1 valid signatures where 2 are needed")
+        self.assertEqual(self.version("root"), 2)
+
+    @differs("python-tuf stops at 256 roots a run without a word")
+    def test_a7_endless_roots(self):
+        self.repo.signers["root"] = []
+        self.repo.signed("root").roles["root"].keyids.clear()
+        self.repo.add_key("root", CryptoSigner.generate_ed25519())
+        self.repo.publish("root", bump=False)
+        for _ in range(300):
+            self.repo.publish("root")
+        self.init(self.repo.files["1.root.json"])
+        self.refuses("more new root versions than one run follows")
+        self.assertEqual(self.version("root"), 257)
+        self.accepts()
+
+    def test_a8_rotation_and_fast_forward(self):
+        self.repo.signed("timestamp").version = 10**9
+        self.repo.publish("timestamp")
+        self.started()
+        self.repo.signed("timestamp").version = 1
+        self.repo.publish("timestamp")
+        self.refuses("went back")
+        self.repo.rotate("timestamp")
+        self.repo.publish("root", "timestamp")
+        self.accepts()
+        self.assertEqual(self.versions(), [2, 3, 1, 1])
+
+    def test_a9_one_key_twice(self):
+        """A signature twice makes no second key."""
+        self.started()
+        self.repo.signed("root").roles["timestamp"].threshold = 2
+        self.repo.publish("root", "timestamp")
+        timestamp = self.repo.current("timestamp")
+        timestamp["signatures"] *= 2
+        self.repo.serve("timestamp", json.dumps(timestamp).encode())
+        self.assertEqual(self.refresh(), 1)
+        self.assertNotEqual(self.version("timestamp"), 2)
+
+    def test_a10_repository_of_another_tenant(self):
+        """Each tenant has its own keys: another one's files are those of a stranger."""
+        self.started()
+        self.repo = self.server.repository = Repository()
+        self.repo.publish(*REST)
+        self.refuses("0 valid signatures where 1 are needed")
+        self.repo.publish("root")
+        self.refuses("0 valid signatures where 1 are needed")
+
+    def with_ed25519(self):
+        """The timestamp signed by an Ed25519 key alone."""
+        self.started()
+        self.repo.signed("root").roles["timestamp"].keyids.clear()
+        self.repo.signers["timestamp"] = []
+        return self.repo.add_key("timestamp", CryptoSigner.generate_ed25519())
+
+    def test_a27_malleated_signature(self):
+        """S + L instead of S: the same signature in another spelling, which nobody with the key made."""
+        self.with_ed25519()
+        self.repo.publish("root", "timestamp")
+        timestamp = self.repo.current("timestamp")
+        raw = bytes.fromhex(timestamp["signatures"][0]["sig"])
+        order = 2**252 + 27742317777372353535851937790883648493
+        s = int.from_bytes(raw[32:], "little") + order
+        timestamp["signatures"][0]["sig"] = (raw[:32] + s.to_bytes(32, "little")).hex()
+        self.repo.serve("timestamp", json.dumps(timestamp).encode())
+        self.refuses("0 valid signatures where 1 are needed")
+
+    @differs("python-tuf leaves weak keys to whoever writes the root")
+    def test_a27_key_of_low_order(self):
+        """Under the identity point everybody can sign: R is the identity, S is 0."""
+        key = self.with_ed25519().public_key
+        key.keyval["public"] = (b"\1" + bytes(31)).hex()
+        self.repo.publish("root", "timestamp")
+        timestamp = self.repo.current("timestamp")
+        timestamp["signatures"][0]["sig"] = (b"\1" + bytes(63)).hex()
+        self.repo.serve("timestamp", json.dumps(timestamp).encode())
+        self.refuses("0 valid signatures where 1 are needed")
 
 
 class DelegationGraphs(Case):
@@ -715,6 +894,7 @@ class Delegations(Case):
         self.assertEqual(self.download("README.md"), 0)
         self.assertEqual(self.repo.asked_for(), ["2.root.json", "timestamp.json"])
 
+    @differs("python-tuf does not verify a kept role anew, a bug that its conformance run names")
     def test_kept_role_is_verified_by_its_present_delegator(self):
         """A role that is kept counts for nothing once other keys are trusted with it."""
         self.tree()
@@ -725,7 +905,7 @@ class Delegations(Case):
         self.repo.signers["A"] = stolen
         self.repo.publish(*REST)
         self.assertEqual(self.download("README.md"), 1)
-        self.assertIn("0 valid signatures where 1 are needed", self.said)
+        self.says("0 valid signatures where 1 are needed")
 
     def test_other_keys(self):
         self.repo.delegate("targets", "A")
@@ -733,7 +913,7 @@ class Delegations(Case):
         self.repo.publish_all()
         self.init()
         self.assertEqual(self.download("x"), 1)
-        self.assertIn("the delegated role `A` cannot be trusted", self.said)
+        self.says("the delegated role `A` cannot be trusted")
         self.assertIsNone(self.version("A"))
 
     def test_role_that_the_snapshot_does_not_list(self):
@@ -741,7 +921,7 @@ class Delegations(Case):
         self.repo.publish(*REST)
         self.init()
         self.assertEqual(self.download("x"), 1)
-        self.assertIn("does not list the role `A`", self.said)
+        self.says("does not list the role `A`")
 
     def test_unusual_names_of_roles(self):
         for name, encoded in (

@@ -9,6 +9,7 @@ mod attacks;
 mod attested;
 mod bundles;
 mod commands;
+mod conformance;
 #[path = "../../../trust/tests/it/forge.rs"]
 #[expect(dead_code, reason = "the forger knows more tricks than these tests need")]
 mod forge;

@@ -19,6 +19,9 @@ pub struct AgentRow {
     pub arch: String,
     /// What it runs.
     pub flows: Vec<AgentFlow>,
+    /// For whom secrets are encrypted that only this device is to read: its age recipient.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recipient: Option<String>,
     /// What failed last, if that was the last thing that it did.
     pub error: Option<String>,
     /// When the first report came, by the server's clock.

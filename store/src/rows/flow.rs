@@ -2,7 +2,7 @@
 
 use colophon_model::{
     BuildId, BuildKey, BuildRecord, Digest, EdgeManifest, EdgeOutput, FlowId, FlowManifest,
-    FlowSource, NativeFlowId, TenantUid,
+    FlowSource, NativeFlowId, Sha256, TenantUid, UnixMillis,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,34 @@ pub struct FlowHead {
     /// The lowest number of a bundle that agents may still activate, once one was set.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub min_seq: Option<u64>,
+    /// The encrypted environment of its edge part, once one was set.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub env: Option<EnvHead>,
+    /// How often an environment was set; it stays when the environment is removed, since agents never go
+    /// back.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub env_seq: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// A flow's encrypted environment. Nothing here is known of what is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvHead {
+    /// The ciphertext, a blob of the tenant.
+    pub digest: Digest,
+    /// Its SHA-256.
+    pub sha256: Sha256,
+    /// Its size, in bytes.
+    pub length: u64,
+    /// How many devices can decrypt it.
+    pub recipients: u32,
+    /// When it was set.
+    pub set: UnixMillis,
 }
 
 /// A flow's current bundle.
@@ -59,6 +87,9 @@ pub struct FlowGone {
     pub revision: Option<u64>,
     /// The highest number of a bundle before.
     pub edge_seq: u64,
+    /// How often an environment had been set.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub env_seq: u64,
 }
 
 json_row!(FlowGone, FlowGone, (TenantUid, FlowId));

@@ -10,9 +10,10 @@ use colophon_model::{
     Target, TenantSlug, UnixMillis,
 };
 use colophon_store::rows::{
-    BuildNumber, BundleAlias, BundleTree, Document, EdgeHead, Effect, FirstCommit, FlowClaim,
-    FlowGone, FlowHead, FlowOwner, GitOid, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow,
-    QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TufFile,
+    BuildNumber, BundleAlias, BundleTree, Document, EdgeHead, Effect, EnvHead, FirstCommit,
+    FlowClaim, FlowGone, FlowHead, FlowOwner, GitOid, Halt, MirrorRow, MirrorState, MirrorTag,
+    OutboxRow, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow,
+    TufFile,
 };
 use colophon_store::{Row, Table};
 use proptest::prelude::*;
@@ -121,6 +122,14 @@ fn flow_head() -> FlowHead {
         }),
         edge_seq: 3,
         min_seq: None,
+        env: Some(EnvHead {
+            digest: digest(4),
+            sha256: sha(6),
+            length: 200,
+            recipients: 2,
+            set: UnixMillis::new(7),
+        }),
+        env_seq: 4,
     }
 }
 
@@ -261,7 +270,8 @@ fn every_row_round_trips_and_refuses_junk() {
     strict(&uid(1), &FirstCommit { commit: oid(1), signature: Some(signature()) });
     strict(&uid(1), &FirstCommit { commit: oid(1), signature: None });
     strict(&(uid(1), flow()), &flow_head());
-    let gone = FlowGone { build: build_id(), revision: Some(7), edge_seq: 3 };
+    strict(&(uid(1), flow()), &FlowHead { env: None, env_seq: 0, ..flow_head() });
+    let gone = FlowGone { build: build_id(), revision: Some(7), edge_seq: 3, env_seq: 4 };
     strict(&(uid(1), flow()), &gone);
     let rebuild = colophon_model::BuildKind::Rebuild { index: 1, of: 3 };
     strict(&(uid(1), build_id()), &BuildRecord { kind: rebuild, ..record() });

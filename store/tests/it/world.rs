@@ -343,6 +343,8 @@ impl Tenant {
             edge: Some(EdgeHead { output: edge, manifest: inside }),
             edge_seq: n,
             min_seq: None,
+            env: None,
+            env_seq: 0,
         }
     }
 }

@@ -146,7 +146,7 @@ fn every_role_expires_to_the_millisecond() {
 }
 
 /// Targets and a snapshot that names them, both version 1.
-fn chain_of_files(forge: &Forge, targets: &Value) -> (Vec<u8>, Vec<u8>) {
+pub(crate) fn chain_of_files(forge: &Forge, targets: &Value) -> (Vec<u8>, Vec<u8>) {
     let targets = forge.targets_bytes(1, targets);
     let snapshot = forge.snapshot_bytes(1, 1, &targets);
     (targets, snapshot)

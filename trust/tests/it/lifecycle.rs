@@ -79,7 +79,13 @@ fn server(keys: &TenantKeys) -> Server {
 fn signed(keys: &TenantKeys, versions: Versions, now: UnixMillis) -> Published {
     let file = bundle("acme-inc", "pay", 1, b"zip");
     let bundles = BTreeMap::from([(file.custom.target_name(), file)]);
-    sign_all(keys.online(), versions, Listing::Bundles(&bundles), now).unwrap()
+    sign_all(
+        keys.online(),
+        versions,
+        Listing::Current { bundles: &bundles, envs: &BTreeMap::new() },
+        now,
+    )
+    .unwrap()
 }
 
 /// A timestamp signed daily, and a snapshot now and then, keep agents going while nothing is built;

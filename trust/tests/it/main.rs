@@ -5,6 +5,7 @@
 mod ceremony;
 mod client;
 mod delta;
+mod environment;
 mod forge;
 mod lifecycle;
 mod p256;

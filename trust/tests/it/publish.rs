@@ -15,7 +15,7 @@ fn acme() -> TenantSlug {
     "acme-inc".parse().unwrap()
 }
 
-fn keys() -> TenantKeys {
+pub(crate) fn keys() -> TenantKeys {
     TenantKeys::derive(&Seed::new([7; 32]), TenantUid::from_bytes([9; 16]))
 }
 

@@ -180,7 +180,7 @@ fn python_tuf_recovers_from_a_fast_forward() {
         put_zip(&mut files, &targets, b"zip");
         let sky = version(1_000_000_000);
         let raised = Versions { targets: version(1), snapshot: sky, timestamp: sky };
-        let listing = Listing::Bundles(&targets);
+        let listing = Listing::Current { bundles: &targets, envs: &BTreeMap::new() };
         put(&mut files, sign_all(old.online(), raised, listing, now()).unwrap());
         assert_eq!(client.update(&files).unwrap(), "1000000000 1");
 

@@ -118,7 +118,7 @@ fn signed(version: u64, trees: &[(&str, &str)]) -> Vec<u8> {
     };
     let bundles: BTreeMap<_, _> = trees.iter().map(file).collect();
     let versions = Versions::all(NonZeroU64::new(version).unwrap());
-    let listing = Listing::Bundles(&bundles);
+    let listing = Listing::Current { bundles: &bundles, envs: &BTreeMap::new() };
     sign_all(keys.online(), versions, listing, NOW).unwrap().files.swap_remove(0).1
 }
 

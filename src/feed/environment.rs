@@ -1,0 +1,179 @@
+//! A flow's encrypted environment: set, shown, removed. No build comes of it: the flow's files and its
+//! bundle stay as they are, and only the list of targets is signed anew.
+
+use colophon_model::{FlowId, Sha256};
+use colophon_store::rows::{EnvHead, FlowHead, TenantHead, TenantRow};
+use colophon_store::{Change, PreparedBlob, View};
+use serde::{Deserialize, Serialize};
+
+use super::repo::Repo;
+use super::rotate::flows;
+use crate::ciphertext::Ciphertext;
+use crate::pipeline::{BuildError, Press};
+
+/// Why an environment was not set or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvError {
+    /// The flow or the tenant is not there, or the store failed.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// Nothing of the flow runs at the edge.
+    #[error("flow `{0}` has no edge part, so nothing of it could use an environment")]
+    NoEdgePart(FlowId),
+}
+
+/// A flow's encrypted environment, by what the server knows of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvStatus {
+    /// The flow.
+    pub flow: FlowId,
+    /// Rises with every change.
+    pub seq: u64,
+    /// SHA-256 of the ciphertext.
+    pub sha256: Sha256,
+    /// Size of the ciphertext, in bytes.
+    pub length: u64,
+    /// How many devices can decrypt it.
+    pub recipients: u32,
+    /// When it was set.
+    pub set: String,
+}
+
+/// What became of one that was set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvSet {
+    /// False when the same ciphertext was there already.
+    pub changed: bool,
+    /// What is there now.
+    #[serde(flatten)]
+    pub status: EnvStatus,
+}
+
+/// What became of one that was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvRemoved {
+    /// The flow.
+    pub flow: FlowId,
+    /// False when there was none.
+    pub removed: bool,
+}
+
+impl EnvStatus {
+    /// The environment of `flow`; none when it was never set, or was removed.
+    pub fn read(
+        view: &View,
+        tenant: &TenantRow,
+        flow: &FlowId,
+    ) -> Result<Option<Self>, BuildError> {
+        let head = standing(view, tenant, flow)?;
+        Ok(head.env.map(|env| Self::of(flow, head.env_seq, &env)))
+    }
+
+    fn of(flow: &FlowId, seq: u64, env: &EnvHead) -> Self {
+        Self {
+            flow: flow.clone(),
+            seq,
+            sha256: env.sha256,
+            length: env.length,
+            recipients: env.recipients,
+            set: env.set.rfc3339_seconds(),
+        }
+    }
+}
+
+impl Press {
+    /// Gives agents another environment of the flow; the one before is not served any more. The same
+    /// ciphertext again changes nothing. Blocks until it is durable.
+    pub fn set_environment(
+        &self,
+        tenant: &TenantRow,
+        flow: &FlowId,
+        ciphertext: &Ciphertext,
+    ) -> Result<EnvSet, EnvError> {
+        let blob = PreparedBlob::new(ciphertext.as_bytes()).map_err(BuildError::from)?;
+        let sha256 = Sha256::of(ciphertext.as_bytes());
+        self.in_lane(tenant.uid, |view, head| {
+            let before = standing(view, tenant, flow)?;
+            if before.edge.is_none() {
+                return Err(EnvError::NoEdgePart(flow.clone()));
+            }
+            let same = before.env.as_ref().filter(|env| env.sha256 == sha256);
+            if let Some(env) = same {
+                let status = EnvStatus::of(flow, before.env_seq, env);
+                // Whoever brings the bytes again mends a store that lost them.
+                let lost = self.store.is_damaged(&blob.digest());
+                let mend = lost.then(|| keep(tenant, flow, &before, blob.clone()));
+                return Ok((mend, EnvSet { changed: false, status }));
+            }
+            let env = EnvHead {
+                digest: blob.digest(),
+                sha256,
+                length: ciphertext.as_bytes().len() as u64,
+                recipients: ciphertext.recipients(),
+                set: self.clock.now(),
+            };
+            let env_seq = before.env_seq + 1;
+            let status = EnvStatus::of(flow, env_seq, &env);
+            let after = FlowHead { env: Some(env), env_seq, ..before.clone() };
+            let mut change = keep(tenant, flow, &before, blob.clone());
+            self.list(view, &mut change, (tenant, head), (flow, &after))?;
+            Ok((Some(change), EnvSet { changed: true, status }))
+        })
+    }
+
+    /// Takes the flow's environment away from agents; the flow's bundle stays. Blocks until it is
+    /// durable.
+    pub fn remove_environment(
+        &self,
+        tenant: &TenantRow,
+        flow: &FlowId,
+    ) -> Result<EnvRemoved, EnvError> {
+        self.in_lane(tenant.uid, |view, head| {
+            let before = standing(view, tenant, flow)?;
+            let removed = before.env.is_some();
+            let done = EnvRemoved { flow: flow.clone(), removed };
+            if !removed {
+                return Ok((None, done));
+            }
+            let mut change = Change::new();
+            change.expect(&(tenant.uid, flow.clone()), Some(&before));
+            let after = FlowHead { env: None, ..before };
+            self.list(view, &mut change, (tenant, head), (flow, &after))?;
+            Ok((Some(change), done))
+        })
+    }
+
+    /// Puts the flow's new head and signs what agents are told, unless the tenant is archived: then they
+    /// are told when it is restored.
+    fn list(
+        &self,
+        view: &View,
+        change: &mut Change,
+        (tenant, head): (&TenantRow, &TenantHead),
+        (flow, after): (&FlowId, &FlowHead),
+    ) -> Result<(), BuildError> {
+        change.put::<FlowHead>(&(tenant.uid, flow.clone()), after);
+        let mut repo = Repo::of(&self.keys, tenant, head, self.clock.now());
+        if !repo.state.archived {
+            let others = flows(view, &repo)?;
+            let others = others.iter().filter(|(id, _)| id != flow).map(|(_, head)| head);
+            repo.sign_all(change, others.chain(std::iter::once(after)))?;
+        }
+        repo.put_head(change, head);
+        Ok(())
+    }
+}
+
+/// The flow as it stands.
+fn standing(view: &View, tenant: &TenantRow, flow: &FlowId) -> Result<FlowHead, BuildError> {
+    let head = view.get::<FlowHead>(&(tenant.uid, flow.clone()))?;
+    head.ok_or_else(|| BuildError::NoFlow { flow: flow.clone() })
+}
+
+/// A change that keeps the ciphertext, if the flow still is as it was.
+fn keep(tenant: &TenantRow, flow: &FlowId, before: &FlowHead, blob: PreparedBlob) -> Change {
+    let mut change = Change::new();
+    change.expect(&(tenant.uid, flow.clone()), Some(before));
+    change.blob(tenant.uid, blob);
+    change
+}
