@@ -64,7 +64,8 @@ fn env_target(name: &EnvName, env: &EnvHead, seq: u64) -> EnvFile {
     }
 }
 
-fn target(EdgeHead { output, manifest }: &EdgeHead, min_seq: Option<u64>) -> TargetFile {
+/// What is signed about a bundle; `min_seq` is the floor of its flow, if it has one.
+pub fn target(EdgeHead { output, manifest }: &EdgeHead, min_seq: Option<u64>) -> TargetFile {
     TargetFile {
         length: output.length,
         sha256: output.sha256,

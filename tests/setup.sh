@@ -111,13 +111,13 @@ python_peers() {
   cp tests/requirements.txt "$stamp"
 }
 
-# Stock tools that verify what is written about bundles: minisign, unzip, openssl, curl and jq from the distribution, and
+# Stock tools that verify what is written about bundles: minisign, unzip, openssl, curl, jq and age from the distribution, and
 # a Python environment with securesystemslib and the validator of CycloneDX.
 attest() {
   local venv="$cache/attest" wanted=tests/requirements-attest.txt tool
-  for tool in minisign unzip openssl curl jq; do
+  for tool in minisign unzip openssl curl jq age; do
     rm -f "$cache/$tool.unavailable"
-    from_debian "$tool" "$tool" || missing "$tool" "bundles are not verified with it"
+    from_debian "$tool" "$tool" || missing "$tool" "bundles and secrets are not checked with it"
   done
   rm -f "$cache/attest.unavailable"
   cmp -s "$wanted" "$venv/.requirements" && return 0

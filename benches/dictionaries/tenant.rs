@@ -131,7 +131,8 @@ impl Tenant {
     fn publish(&self, corpus: &mut Corpus) -> anyhow::Result<()> {
         let version = NonZeroU64::MIN.saturating_add(self.builds);
         let now = UnixMillis::new(FROM + self.builds * 7 * MINUTE);
-        let targets = feed::targets(self.edge.values().map(|edge| (edge, None)));
+        let bundles = self.edge.values().map(|edge| feed::target(edge, None));
+        let targets = bundles.map(|file| (file.custom.target_name(), file)).collect();
         let published = colophon_trust::publish(&self.keys, version, &targets, now)?;
         for (_, bytes) in &published.files {
             corpus.add("TUF metadata", bytes);

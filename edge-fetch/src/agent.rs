@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use colophon_model::{Digest, FileSet, FlowId, TenantSlug, UnixMillis};
-use colophon_trust::{Role, TargetFile, TargetName};
+use colophon_trust::{EnvFile, EnvName, Role, TargetFile, TargetName};
 
 use crate::activation::{Activation, FlowState};
 use crate::attestation::Required;
 use crate::clock;
 use crate::download::Progress;
+use crate::environment::Environments;
 use crate::fetch::{Fetch, Fetched};
 use crate::fork;
 use crate::objects::Objects;
@@ -16,7 +17,7 @@ use crate::refresh::Refresh;
 use crate::removal;
 use crate::sync::Ahead;
 use crate::trial::Trials;
-use crate::{Cache, Error, Generation, Lock, Platform, Policy, Transport};
+use crate::{Cache, EnvOffer, Error, Generation, Lock, Platform, Policy, Transport};
 
 /// An enrolled agent at one moment, with its folder locked.
 pub struct Agent<T> {
@@ -43,6 +44,8 @@ pub struct Offer {
     pub active: Option<Generation>,
     /// How the two compare.
     pub standing: Standing,
+    /// How the flow's secrets compare.
+    pub env: EnvOffer,
 }
 
 /// How an offered bundle compares with the active one.
@@ -78,6 +81,8 @@ pub struct Applied {
     pub changed: bool,
     /// Whether it is on trial, until `commit` or `rollback`.
     pub pending: bool,
+    /// Whether its flow got other secrets, or lost them.
+    pub env_changed: bool,
     /// How its files came.
     pub fetched: Option<Fetched>,
 }
@@ -164,15 +169,21 @@ impl<T: Transport> Agent<T> {
         if targets.is_archived() {
             return Err(Error::Archived { tenant: tenant.clone(), removed: Vec::new() });
         }
+        let env = |name| targets.envs().get(&EnvName::beside(name));
         let bundles = targets.bundles().iter();
-        let offers = bundles.map(|(name, file)| self.compare(name, file)).collect();
+        let offers = bundles.map(|(name, file)| self.compare(name, file, env(name))).collect();
         if let Err(Error::Fork { name, seq }) = &offers {
             fork::keep(cache, (name, *seq), known.as_deref(), targets.bytes())?;
         }
         offers
     }
 
-    fn compare(&self, name: &TargetName, file: &TargetFile) -> Result<Offer, Error> {
+    fn compare(
+        &self,
+        name: &TargetName,
+        file: &TargetFile,
+        env: Option<&EnvFile>,
+    ) -> Result<Offer, Error> {
         let state = self.state(name.flow())?;
         let standing = if self.platform.runs(&file.custom) {
             standing(name, &state, file)?
@@ -180,7 +191,8 @@ impl<T: Transport> Agent<T> {
             Standing::Unsupported
         };
         let active = state.current().map(|installed| installed.generation.clone());
-        Ok(Offer { name: name.clone(), file: file.clone(), active, standing })
+        let env = Environments::of(&self.cache, name.flow()).compare(env)?;
+        Ok(Offer { name: name.clone(), file: file.clone(), active, standing, env })
     }
 
     /// About how many bytes `offer` would cost, for one more request; `None` when nobody knows.
@@ -207,7 +219,10 @@ impl<T: Transport> Agent<T> {
         flow: Option<&FlowId>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Vec<Outcome<Fetched>>, Error> {
-        self.each(flow, |offer| Ok(self.download(offer, progress)?.1))
+        self.each(flow, |offer| {
+            self.environments(offer).fetch(&self.transport, &offer.env)?;
+            Ok(self.download(offer, progress)?.1)
+        })
     }
 
     /// Downloads, verifies, unpacks and activates bundles: of one flow, or all that run here. Those of
@@ -221,10 +236,14 @@ impl<T: Transport> Agent<T> {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Vec<Outcome<Applied>>, Error> {
         let outcomes = self.each(flow, |offer| {
+            // First the secrets, which a new bundle may need; one that fails does not keep them back.
+            let environments = self.environments(offer);
+            environments.fetch(&self.transport, &offer.env)?;
+            let env_changed = environments.install(&offer.env)?;
             self.trials().check_not_refused(&self.state(offer.name.flow())?, offer)?;
             let (files, fetched) = self.download(offer, progress)?;
             let applied = self.trials().install(offer, &files)?;
-            Ok(Applied { fetched: Some(fetched), ..applied })
+            Ok(Applied { fetched: Some(fetched), env_changed, ..applied })
         });
         match outcomes {
             Err(Error::Archived { tenant, .. }) => {
@@ -232,6 +251,10 @@ impl<T: Transport> Agent<T> {
             }
             outcomes => outcomes,
         }
+    }
+
+    fn environments<'a>(&'a self, offer: &'a Offer) -> Environments<'a> {
+        Environments::of(&self.cache, offer.name.flow())
     }
 
     fn trials(&self) -> Trials<'_> {
@@ -378,7 +401,7 @@ mod tests {
         };
         let name = custom.target_name();
         let file = TargetFile { length, sha256: Sha256::of(b""), custom };
-        Offer { name, file, active: None, standing: Standing::Update }
+        Offer { name, file, active: None, standing: Standing::Update, env: EnvOffer::None }
     }
 
     /// The limits hold even for what is correctly signed, and before the first request.

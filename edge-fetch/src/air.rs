@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use colophon_model::Sha256;
 use colophon_trust::limits::MAX_ROOT;
-use colophon_trust::{Role, TargetFile, TargetName};
+use colophon_trust::{EnvName, Role, TargetFile, TargetName};
 use serde_json::Value;
 
 use crate::attestation;
 use crate::disk;
+use crate::environment::download;
 use crate::transport::{NetworkError, Response, Resume};
 use crate::{Agent, Error, Transport};
 
@@ -79,6 +80,10 @@ impl<T: Transport> Agent<T> {
             let zip = self.zip(&offer.name, &offer.file)?;
             disk::replace(&targets.join(offer.name.file_name(&offer.file.sha256)), &zip)?;
             self.export_attestation(folder, &offer.file)?;
+            if let Some(env) = offer.env.file() {
+                let name = EnvName::beside(&offer.name).file_name(&env.sha256);
+                disk::replace(&targets.join(name), &download(&self.transport, env)?)?;
+            }
             exported.bundles += 1;
         }
         exported.metadata += self.export_roots(&tuf)?;

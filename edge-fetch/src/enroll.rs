@@ -7,7 +7,7 @@ use colophon_trust::{Role, RootChain};
 use crate::attestation;
 use crate::generation::Generations;
 use crate::refresh;
-use crate::{Cache, Config, Error, Generation};
+use crate::{Cache, Config, DeviceKey, Error, Generation};
 
 /// What enrolment did.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Enrolled {
     pub config: Config,
     /// Where the tenant's root keys were made; `server` is worth telling the user.
     pub roots: String,
+    /// For whom to encrypt what only this machine is to read.
+    pub recipient: String,
 }
 
 /// Pins `root` for the tenant of `config`. Trust starts here: the file must come from somewhere
@@ -44,8 +46,9 @@ pub fn enroll_attested(
     let roots = RootChain::pinned(root, &config.tenant)?.made_on().to_owned();
     attestation::pin(cache, keys)?;
     cache.store_metadata(Role::Root, root)?;
+    let recipient = DeviceKey::find_or_make(cache)?.recipient();
     cache.write_config(&config)?;
-    Ok(Enrolled { config, roots })
+    Ok(Enrolled { config, roots, recipient })
 }
 
 /// What is known without asking the server.

@@ -8,7 +8,8 @@ use colophon_trust::TargetName;
 
 use crate::config::InvalidUrl;
 use crate::{
-    AttestationFlaw, BaseUrl, BundleFlaw, DeliveryFlaw, Generation, NetworkError, Unhealthy,
+    AttestationFlaw, BaseUrl, BundleFlaw, DeliveryFlaw, EnvFlaw, Generation, NetworkError,
+    Unhealthy,
 };
 
 /// Why an operation failed. After any of these, what was active before is still active.
@@ -144,6 +145,20 @@ pub enum Error {
         flow: FlowId,
         /// Why.
         source: Unhealthy,
+    },
+    /// The secrets of a flow cannot be taken or used.
+    #[error("the environment of flow `{flow}` cannot be used")]
+    Environment {
+        /// The flow.
+        flow: FlowId,
+        /// Why.
+        source: Box<EnvFlaw>,
+    },
+    /// The file with this device's key holds none.
+    #[error("`{}` holds no age key", path.display())]
+    DeviceKey {
+        /// The file.
+        path: PathBuf,
     },
     /// The bundle was tried out here before and failed.
     #[error("bundle `{name}` is refused since it failed here: {reason}")]
@@ -291,6 +306,8 @@ pub enum Exit {
     Activation = 13,
     /// Disk full.
     DiskFull = 14,
+    /// Secrets cannot be decrypted.
+    Secrets = 15,
 }
 
 impl Error {
@@ -324,6 +341,8 @@ impl Error {
             Self::Trust(error) => trust_exit(error),
             Self::Rollback { .. } | Self::BelowFloor { .. } => Exit::Rollback,
             Self::NotRunnable { .. } | Self::Unsupported { .. } => Exit::Unsupported,
+            Self::Environment { source, .. } => source.exit(),
+            Self::DeviceKey { .. } => Exit::Secrets,
             Self::TooLarge { .. } => Exit::TooLarge,
             Self::Locked { .. } => Exit::Locked,
             Self::Disk { source, .. } => match source.kind() {
@@ -366,6 +385,11 @@ impl Error {
             Self::Refused { .. } => {
                 Some("one with a higher sequence number is taken; --again takes this one once more")
             }
+            Self::Environment { source, .. } => source.hint(),
+            Self::DeviceKey { .. } => Some(
+                "put the file back from a copy; or remove it, run `edge-fetch recipient`, and have the \
+                 secrets encrypted for the new recipient",
+            ),
             Self::Damaged { .. } => Some("--repair fetches the bundle again"),
             Self::ClockBack { .. } => Some(
                 "set this machine's clock; if it is right now and was wrong before, remove \
@@ -383,6 +407,15 @@ impl Error {
                 Some(*retry_after)
             }
             _ => None,
+        }
+    }
+
+    /// Whether fetching again mends it.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Environment { source, .. } => matches!(**source, EnvFlaw::Damaged),
+            _ => false,
         }
     }
 

@@ -8,6 +8,7 @@ use colophon_model::{Digest, FlowId, Tree, UnixMillis};
 
 use crate::activation::Activation;
 use crate::disk::{self, At};
+use crate::environment::Environments;
 use crate::generation::Generations;
 use crate::objects::Objects;
 use crate::refresh;
@@ -45,6 +46,7 @@ pub fn gc(cache: &Cache, keep: usize) -> Result<Collected, Error> {
     let mut needed = BTreeSet::new();
     for flow in cache.flows()? {
         collected.generations += collect_flow(cache, &flow, keep, &mut needed)?;
+        needed.extend(Environments::of(cache, &flow).objects()?.map(|digest| digest.to_string()));
     }
     if let Some(targets) = refresh::stored(cache)? {
         let objects = Objects::of(cache);

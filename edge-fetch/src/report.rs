@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::activation::flow_state;
 use crate::disk;
-use crate::{Cache, Config, Error, FlowState, HttpTransport, Platform};
+use crate::{Cache, Config, DeviceKey, Error, FlowState, HttpTransport, Platform};
 
 /// The same report is sent again after this long, in milliseconds: an hour. It says that the machine
 /// is there.
@@ -20,6 +20,7 @@ struct Report<'a> {
     os: &'a str,
     arch: &'a str,
     flows: Vec<ReportedFlow>,
+    recipient: Option<String>,
     error: Option<&'a str>,
 }
 
@@ -88,6 +89,8 @@ fn body(
         os: platform.os(),
         arch: platform.arch(),
         flows,
+        // Without a key that can be used, the rest of the report still counts.
+        recipient: DeviceKey::find(cache).ok().flatten().map(|key| key.recipient()),
         error,
     };
     Ok(Some(json(&report)))

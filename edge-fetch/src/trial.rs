@@ -57,7 +57,7 @@ impl Trials<'_> {
         generations.drop_damaged(&generation)?;
         let path = generations.path(&generation);
         let pending = state.pending.is_some();
-        Ok(Applied { generation, path, changed, pending, fetched: None })
+        Ok(Applied { generation, path, changed, pending, env_changed: false, fetched: None })
     }
 
     /// Refuses what failed here before.

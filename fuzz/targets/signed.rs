@@ -53,11 +53,11 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((how, bytes)) = bytes.split_first() else { return };
     match how % 7 {
         0 => roots(bytes),
-        1 => roots(&patched(root, bytes)),
+        1 => roots(&fuzz::patched(root, bytes)),
         2 => timestamps(bytes),
-        3 => timestamps(&patched(timestamp, bytes)),
+        3 => timestamps(&fuzz::patched(timestamp, bytes)),
         4 => attestations(bytes),
-        5 => attestations(&patched(envelope, bytes)),
+        5 => attestations(&fuzz::patched(envelope, bytes)),
         _ => facts(bytes),
     }
 });

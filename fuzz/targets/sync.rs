@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((how, bytes)) = bytes.split_first() else { return };
     match how % 3 {
         0 => check(bytes),
-        1 => check(&patched(&FRAME, bytes)),
+        1 => check(&fuzz::patched(&FRAME, bytes)),
         _ => {
             let content = [b"colophon sync v1\n", bytes].concat();
             check(&zstd::bulk::compress(&content, 1).expect("memory"));

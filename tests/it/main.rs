@@ -12,6 +12,7 @@ mod demo;
 mod disk_full;
 mod edge_agents;
 mod edge_ceremony;
+mod edge_env;
 mod edge_lifecycle;
 mod edge_updates;
 mod edge_zip;

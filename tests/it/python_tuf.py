@@ -43,7 +43,7 @@ def main(url, tenant, token, root, client, target):
     info = updater.get_targetinfo(target)
     path = updater.download_target(info)
     digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
-    version = info.unrecognized_fields["custom"]["colophon"]["version"]
+    version = info.unrecognized_fields["custom"]["colophon"].get("version")
     print(json.dumps({"sha256": digest, "version": version}))
 
 

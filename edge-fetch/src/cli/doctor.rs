@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use colophon_edge_fetch::{Cache, Error, Exit, HttpTransport, Settings, verify};
+use colophon_edge_fetch::{
+    Cache, DeviceKey, Error, Exit, HttpTransport, Settings, environment, verify,
+};
 use colophon_model::{EdgeRuntime, UnixMillis};
 
 use super::output::{Level, Output};
@@ -32,6 +34,7 @@ pub(super) fn doctor(cli: &Cli, cache: &Cache, now: UnixMillis, output: &Output)
         Ok(_) => doctor.server(cli, cache, now),
         Err(error) => doctor.failed("enrolment", &error),
     }
+    doctor.key(cache);
     doctor.flows(cache);
     doctor.exit
 }
@@ -166,12 +169,32 @@ impl Doctor<'_> {
         self.say(level, "clock", &detail, "set this machine's clock");
     }
 
+    /// Whether secrets can be encrypted for this device.
+    fn key(&mut self, cache: &Cache) {
+        match DeviceKey::find(cache) {
+            Ok(Some(key)) => self.say(Level::Ok, "device key", &key.recipient(), ""),
+            Ok(None) => {
+                let hint = "`edge-fetch recipient` makes one";
+                self.say(Level::Warn, "device key", "there is none", hint);
+            }
+            Err(error) => self.failed("device key", &error),
+        }
+        self.private("device key", &DeviceKey::path(cache));
+    }
+
     fn flows(&mut self, cache: &Cache) {
         for flow in cache.flows().unwrap_or_default() {
             match verify(cache, &flow) {
                 Ok(intact) => {
                     let detail = format!("{} is as it was signed", intact.installed.generation);
                     self.say(Level::Ok, flow.as_str(), &detail, "");
+                }
+                Err(error) => self.failed(flow.as_str(), &error),
+            }
+            match environment(cache, &flow) {
+                Ok(None) => {}
+                Ok(Some(_)) => {
+                    self.say(Level::Ok, flow.as_str(), "its secrets can be decrypted", "");
                 }
                 Err(error) => self.failed(flow.as_str(), &error),
             }

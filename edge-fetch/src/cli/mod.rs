@@ -16,10 +16,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use colophon_edge_fetch::{
-    Agent, BaseUrl, Cache, Config, Error, Exit, HttpTransport, Network, Platform, Settings,
-    Standing, Token, attestation_keys, commit, enroll_attested, history, roll_back, status,
+    Agent, BaseUrl, Cache, Config, Error, Exit, HttpTransport, Network, Offer, Platform, Settings,
+    Standing, Token, attestation_keys, commit, enroll_attested, history, recipient, roll_back,
+    status,
 };
 use colophon_model::{FlowId, TenantSlug, UnixMillis};
+
+use serde_json::json;
 
 use options::{NetworkOptions, TrialOptions};
 use output::Output;
@@ -50,7 +53,7 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 done or up to date, 1 disk error, 2 usage, 3 network (try again), 4 not found, 5 token \
 refused, 6 verification failed, 7 metadata expired or clock wrong, 8 going back refused, 9 wrong \
 architecture or system, 10 update available (check), 11 too large, 12 locked, 13 failed its trial and \
-rolled back, 14 disk full";
+rolled back, 14 disk full, 15 secrets cannot be decrypted";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -130,6 +133,8 @@ enum Command {
         /// Of this flow; of all without it
         flow: Option<FlowId>,
     },
+    /// Print this device's age recipient, for whoever encrypts secrets for it
+    Recipient,
     /// Say what is active, without asking the server
     Status,
     /// Check what is attested about a bundle
@@ -160,7 +165,7 @@ fn run_segment(
     (flow, segment, args, repair): (&FlowId, Option<&str>, &[String], bool),
 ) -> Result<ExitCode, Error> {
     let command = match run::command(cache, flow, segment, args) {
-        Err(Error::Damaged { .. }) if repair => {
+        Err(error) if repair && error.is_damage() => {
             upkeep::repair(cli, cache, flow, now)?;
             run::command(cache, flow, segment, args)?
         }
@@ -211,7 +216,11 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
                 estimates -= usize::from(asks);
                 output.offer(offer, if asks { agent.estimate(offer) } else { None });
             }
-            let update = offers.iter().any(|offer| offer.standing == Standing::Update);
+            let update = |offer: &Offer| match offer.standing {
+                Standing::Unsupported => false,
+                standing => standing == Standing::Update || offer.env.is_news(),
+            };
+            let update = offers.iter().any(update);
             if update { Exit::UpdateAvailable } else { Exit::Ok }
         }
         Command::Fetch { flow, no_delta } => {
@@ -252,6 +261,11 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
         }
         Command::Status => {
             output.status(&status(&cache)?);
+            Exit::Ok
+        }
+        Command::Recipient => {
+            let recipient = recipient(&cache)?;
+            output.say(&recipient, &json!({"event": "recipient", "recipient": recipient}));
             Exit::Ok
         }
         Command::Attest(attest) => attest.run(output)?,

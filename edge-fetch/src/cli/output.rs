@@ -5,8 +5,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use colophon_edge_fetch::{
-    Agent, Applied, Cache, Enrolled, Entry, Error, Exit, Fetched, Generation, Offer, Outcome,
-    Stage, Standing, Status, Transport, Via,
+    Agent, Applied, Cache, Enrolled, Entry, EnvOffer, Error, Exit, Fetched, Generation, Offer,
+    Outcome, Stage, Standing, Status, Transport, Via,
 };
 use colophon_model::{FlowId, UnixMillis};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -55,11 +55,14 @@ impl Output {
     }
 
     pub(crate) fn enrolled(&self, cache: &Cache, enrolled: &Enrolled) {
-        let Enrolled { config, roots } = enrolled;
+        let Enrolled { config, roots, recipient } = enrolled;
         let (tenant, url, dir) = (&config.tenant, &config.url, cache.dir().display());
-        let text = format!("enrolled for tenant {tenant} at {url} in {dir}{}", root_note(roots));
+        let text = format!(
+            "enrolled for tenant {tenant} at {url} in {dir}{}\nsecrets for it are encrypted for {recipient}",
+            root_note(roots)
+        );
         let json = json!({"event": "enrolled", "tenant": tenant, "url": url, "roots": roots,
-            "dir": cache.dir()});
+            "dir": cache.dir(), "recipient": recipient});
         self.line(&text, &json);
     }
 
@@ -92,7 +95,12 @@ impl Output {
             json["to_fetch"] = estimate.into();
         }
         json["active_seq"] = offer.active.as_ref().map(colophon_edge_fetch::Generation::seq).into();
-        self.line(&format!("{name} {}: {state}", facts.version), &json);
+        let secrets = match &offer.env {
+            EnvOffer::Update(_) => "; new secrets",
+            EnvOffer::Removed => "; secrets removed",
+            EnvOffer::None | EnvOffer::Current(_) => "",
+        };
+        self.line(&format!("{name} {}: {state}{secrets}", facts.version), &json);
     }
 
     pub(crate) fn fetched(&self, offer: &Offer, fetched: &Fetched) {
@@ -110,12 +118,14 @@ impl Output {
             (false, false) => "already active",
         };
         let (version, path) = (&offer.file.custom.version, applied.path.display());
-        let text = format!("{} {version}: {word}, in {path}", offer.name);
+        let secrets = if applied.env_changed { ", with other secrets" } else { "" };
+        let text = format!("{} {version}: {word}{secrets}, in {path}", offer.name);
         let mut json = describe("applied", offer);
         json["generation"] = applied.generation.to_string().into();
         json["path"] = json!(applied.path);
         json["changed"] = applied.changed.into();
         json["pending"] = applied.pending.into();
+        json["env_changed"] = applied.env_changed.into();
         if let Some(fetched) = &applied.fetched {
             describe_fetched(&mut json, fetched);
         }
@@ -162,7 +172,7 @@ impl Output {
     /// Reports what a poll changed or could not change; the exit code of the first failure.
     pub(crate) fn polled(&self, outcomes: &[Outcome<Applied>]) -> Exit {
         let news = |outcome: &&Outcome<Applied>| match &outcome.result {
-            Ok(applied) => applied.changed,
+            Ok(applied) => applied.changed || applied.env_changed,
             Err(error) => !matches!(error, Error::Refused { .. }),
         };
         let mut exit = Exit::Ok;
@@ -328,7 +338,7 @@ fn describe(event: &str, offer: &Offer) -> Value {
     json!({
         "event": event, "target": offer.name, "flow": facts.flow, "runtime": facts.runtime,
         "version": facts.version, "seq": facts.seq, "length": offer.file.length,
-        "sha256": offer.file.sha256,
+        "sha256": offer.file.sha256, "env_seq": offer.env.file().map(|env| env.custom.seq),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use colophon_edge_fetch::{Cache, Error, Intact, verify};
+use colophon_edge_fetch::{Cache, Error, Intact, environment, verify};
 use colophon_model::{ArtifactPath, EdgeManifest, EdgeRuntime, FlowId};
 
 /// The command that runs a segment of a flow whose files are as signed.
@@ -18,6 +18,11 @@ pub(super) fn command(
     let manifest = manifest(&path).map_err(refused)?;
     let script = script(&manifest, segment).map_err(refused)?;
     let mut command = interpreter(manifest.runtime, cache.dir()).map_err(refused)?;
+    if let Some(secrets) = environment(cache, flow)? {
+        // Only what the signed manifest names: a value must not become the path or the loader's options.
+        let named = manifest.env.keys();
+        command.envs(named.filter_map(|name| Some((name, secrets.get(name)?))));
+    }
     command.arg(path.join(script.as_str())).args(args);
     Ok(command)
 }

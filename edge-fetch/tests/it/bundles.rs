@@ -10,8 +10,8 @@ use colophon_model::{
     Artifact, Digest, EdgeRuntime, FileMode, FileSet, Sha256, TenantSlug, TenantUid, UnixMillis,
 };
 use colophon_trust::{
-    BundleFacts, Channel, FactsSchema, Listing, Seed, TargetFile, TenantKeys, Versions,
-    initial_root, publish, sign_all,
+    BundleFacts, Channel, EnvFile, EnvName, FactsSchema, Listing, Seed, TargetFile, TenantKeys,
+    Versions, initial_root, sign_all,
 };
 use serde_json::Value;
 use zip::ZipWriter;
@@ -106,6 +106,23 @@ impl Tenant {
         self.publish_at(version, bundles, now());
     }
 
+    /// The same with encrypted environments of flow `order` and their bytes.
+    pub(crate) fn publish_env(
+        &self,
+        version: u64,
+        bundles: &[Bundle],
+        envs: &[(EnvFile, Vec<u8>)],
+    ) {
+        let named = envs.iter().map(|(file, bytes)| {
+            let custom = &file.custom;
+            let name = EnvName::new(custom.slug.clone(), custom.flow.clone());
+            let path = format!("/v1/t/acme/targets/{}", name.file_name(&file.sha256));
+            self.server.put(path, bytes.clone());
+            (name, file.clone())
+        });
+        self.sign(version, bundles, &named.collect(), now());
+    }
+
     /// Signs and serves a version that says that the tenant is archived.
     pub(crate) fn archive(&self, version: u64) {
         let versions = Versions::all(NonZeroU64::new(version).unwrap());
@@ -117,6 +134,16 @@ impl Tenant {
 
     /// Signs and serves a version; files of earlier versions stay.
     pub(crate) fn publish_at(&self, version: u64, bundles: &[Bundle], now: UnixMillis) {
+        self.sign(version, bundles, &BTreeMap::new(), now);
+    }
+
+    fn sign(
+        &self,
+        version: u64,
+        bundles: &[Bundle],
+        envs: &BTreeMap<EnvName, EnvFile>,
+        now: UnixMillis,
+    ) {
         let mut targets = BTreeMap::new();
         for Bundle { zip, file } in bundles {
             let name = file.custom.target_name();
@@ -124,8 +151,10 @@ impl Tenant {
             self.server.put(path, zip.clone());
             targets.insert(name, file.clone());
         }
-        let version = NonZeroU64::new(version).unwrap();
-        for (name, bytes) in publish(&self.keys, version, &targets, now).unwrap().files {
+        let versions = Versions::all(NonZeroU64::new(version).unwrap());
+        let listing = Listing::Current { bundles: &targets, envs };
+        let signed = sign_all(self.keys.online(), versions, listing, now);
+        for (name, bytes) in signed.unwrap().files {
             self.server.put(format!("/v1/t/acme/tuf/{name}"), bytes);
         }
     }

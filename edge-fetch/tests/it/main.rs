@@ -19,6 +19,7 @@ mod refusals;
 mod reports;
 mod resume;
 mod rotation;
+mod secrets;
 mod server;
 mod sync;
 mod table;
