@@ -153,7 +153,7 @@ fn holds(folder: &std::path::Path, needle: &[u8]) -> bool {
     })
 }
 
-/// A-28 and issue 6: another secret changes nothing that is signed about the bundle, nor how it travels.
+/// another secret changes nothing that is signed about the bundle, nor how it travels.
 #[test]
 fn rotating_a_secret_touches_no_bundle() {
     let (server, tenant) = world();
