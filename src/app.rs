@@ -11,18 +11,16 @@ use colophon_store::quota::Rule;
 use colophon_store::rows::TenantRow;
 use colophon_store::{Options, Store, Watermarks};
 
+use crate::bundles::Bundles;
 use crate::clock::SharedClock;
 use crate::config::{Config, Durability};
-use crate::deltas::Deltas;
 use crate::gates::Gates;
 use crate::keys::MasterKey;
 use crate::pipeline::Press;
-use crate::syncs::Syncs;
 use crate::tasks::Tasks;
 use crate::templates;
 use crate::turnstile::Turnstiles;
 use crate::wheels;
-use crate::zips::Zips;
 
 /// Handles, each cheap to clone or shared.
 pub struct App {
@@ -32,10 +30,6 @@ pub struct App {
     pub builds: Tasks,
     /// Reads and Git requests run here.
     pub reads: Tasks,
-    /// Bundles as agents fetch them.
-    pub deltas: Deltas,
-    /// Answers to agents that ask for everything at once.
-    pub syncs: Syncs,
     /// One maintenance job runs here, and none waits.
     pub maintenance: Tasks,
     /// How many Git requests of a tenant are answered at a time.
@@ -67,8 +61,6 @@ impl App {
             press,
             builds: Tasks::new(config.limits.builds, config.limits.waiting),
             reads: Tasks::new(config.limits.reads, config.limits.waiting),
-            deltas: Deltas::new(&config.edge, config.limits.waiting),
-            syncs: Syncs::default(),
             maintenance: Tasks::new(1, 0),
             git_turnstiles: Turnstiles::new(config.git.per_tenant, TURNSTILE_PATIENCE),
             mirrors: Tasks::new(config.mirror.workers, 0),
@@ -93,8 +85,9 @@ pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::
     let limits = Limits { body: config.limits.body_bytes, ..Limits::default() };
     let objects = Cache::new(config.git.cache.get());
     let gates = Gates::new(&config.gates);
-    let zips = Zips::new(config.edge.renders, config.limits.waiting, config.edge.zip_cache.get());
-    let mut press = Press::new(store, compiler, keys, clock, quota, limits, gates, objects, zips);
+    let bundles = Bundles::new(&config.edge, config.limits.waiting);
+    let mut press =
+        Press::new(store, compiler, keys, clock, quota, limits, gates, objects, bundles);
     press.offline_roots = config.edge.offline_roots;
     Ok(press)
 }

@@ -3,17 +3,16 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Bytes;
-use colophon_model::{Artifact, Digest, FileSet, InvalidTree, Sha256, TenantUid, Tree, TreeEntry};
+use colophon_model::{Digest, Sha256, TenantUid};
 use colophon_store::{Store, View};
 use colophon_trust::delta;
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
 
+use crate::bundles::{FilesError, files};
 use crate::config;
+use crate::made::{Made, Weigh};
 use crate::tasks::{TaskError, Tasks};
 
-/// Which bundle, told from which. The tenant is in it so that no tenant can tell by the time an
-/// answer takes what others have.
+/// Which bundle, told from which.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Pair {
     /// Whose bundles.
@@ -42,12 +41,9 @@ pub enum DeltaError {
     /// The files could not be read.
     #[error(transparent)]
     Store(#[from] colophon_store::Error),
-    /// The tenant has no such bundle.
-    #[error("the tenant has no such bundle")]
-    Missing,
-    /// What is stored as a list of files is none.
-    #[error("a stored tree is damaged")]
-    Tree(#[from] InvalidTree),
+    /// The files could not be put together.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// The frame could not be made.
     #[error(transparent)]
     Encode(#[from] delta::EncodeError),
@@ -56,21 +52,13 @@ pub enum DeltaError {
 /// Makes frames and keeps them.
 pub struct Deltas {
     encoders: Tasks,
-    frames: Cache<Pair, Frame, Weight>,
+    frames: Made<(Option<Digest>, Digest), Frame>,
     made: AtomicU64,
 }
 
-/// Items that the cache has room for before it grows its tables.
-const EXPECTED: usize = 1024;
-/// What a frame takes besides its bytes.
-const OVERHEAD: u64 = 256;
-
-#[derive(Clone)]
-struct Weight;
-
-impl Weighter<Pair, Frame> for Weight {
-    fn weight(&self, _: &Pair, frame: &Frame) -> u64 {
-        frame.bytes.len() as u64 + OVERHEAD
+impl Weigh for Frame {
+    fn weight(&self) -> u64 {
+        self.bytes.weight()
     }
 }
 
@@ -79,7 +67,7 @@ impl Deltas {
     pub fn new(config: &config::Edge, waiting: usize) -> Self {
         Self {
             encoders: Tasks::new(config.encoders, waiting),
-            frames: Cache::with_weighter(EXPECTED, config.delta_cache.get(), Weight),
+            frames: Made::new(config.delta_cache.get()),
             made: AtomicU64::new(0),
         }
     }
@@ -90,7 +78,8 @@ impl Deltas {
     /// # Errors
     /// [`DeltaError`]; nothing is kept of it.
     pub async fn get(&self, store: &Store, pair: &Pair) -> Result<Frame, DeltaError> {
-        self.frames.get_or_insert_async(pair, self.make(store.clone(), pair.clone())).await
+        let make = self.make(store.clone(), pair.clone());
+        self.frames.get(pair.tenant, (pair.from, pair.to), make).await
     }
 
     /// Runs `work` as one of those that make frames, in its turn.
@@ -102,6 +91,11 @@ impl Deltas {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, TaskError> {
         self.encoders.run(work).await
+    }
+
+    /// Forgets what is kept of a tenant that was erased.
+    pub fn forget(&self, tenant: TenantUid) {
+        self.frames.forget(tenant);
     }
 
     /// How many frames were made since the program started.
@@ -117,20 +111,9 @@ impl Deltas {
 }
 
 fn encode(view: &View, pair: &Pair) -> Result<Frame, DeltaError> {
-    let from = pair.from.map(|tree| files(view, pair.tenant, &tree)).transpose()?;
-    let to = files(view, pair.tenant, &pair.to)?;
+    let from = pair.from.map(|tree| files(view, pair.tenant, tree)).transpose()?;
+    let to = files(view, pair.tenant, pair.to)?;
     let bytes = delta::encode(from.as_ref(), &to)?;
     let sha256 = Sha256::of(&bytes);
     Ok(Frame { bytes: bytes.into(), sha256 })
-}
-
-/// The files of a bundle, from the store.
-fn files(view: &View, tenant: TenantUid, tree: &Digest) -> Result<FileSet, DeltaError> {
-    let blob = |digest: &Digest| view.read_blob(tenant, digest)?.ok_or(DeltaError::Missing);
-    let tree = Tree::decode(&blob(tree)?)?;
-    let file = |entry: &TreeEntry| {
-        Ok((entry.path.clone(), Artifact::new(entry.mode, blob(&entry.digest)?)))
-    };
-    let files = tree.entries().iter().map(file).collect::<Result<_, DeltaError>>()?;
-    Ok(FileSet::new(files)?)
 }

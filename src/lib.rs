@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod app;
+pub mod bundles;
 pub mod ciphertext;
 pub mod cli;
 pub mod clock;
@@ -13,6 +14,7 @@ pub mod gates;
 pub mod heal;
 pub mod http;
 pub mod keys;
+pub mod made;
 pub mod maintenance;
 pub mod mirror;
 pub mod pipeline;

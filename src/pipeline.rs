@@ -40,13 +40,13 @@ use order::Decision;
 pub use recompile::Recompiled;
 pub use timing::Timing;
 
+use crate::bundles::Bundles;
 use crate::clock::SharedClock;
 use crate::evidence::Attester;
 use crate::feed::status::EndingRoots;
 use crate::gates::{Gates, Refused};
 use crate::keys::MasterKey;
 use crate::projection::KeySigner;
-use crate::zips::Zips;
 
 /// What a build needs: the store, the compiler, keys, and the time.
 pub struct Press {
@@ -70,8 +70,8 @@ pub struct Press {
     pub gates: Gates,
     /// Git objects that were asked for before, of all tenants.
     pub objects: Cache,
-    /// Bundles' zips that were asked for before, of all tenants.
-    pub zips: Zips,
+    /// What was made of bundles before, of all tenants.
+    pub bundles: Bundles,
     /// Whether tenants may have roots of ceremonies only.
     pub offline_roots: bool,
     /// How many tenants need a ceremony.
@@ -207,7 +207,7 @@ impl Press {
         limits: Limits,
         gates: Gates,
         objects: Cache,
-        zips: Zips,
+        bundles: Bundles,
     ) -> Self {
         let signer = KeySigner(keys.git_key());
         let attester = Attester::new(&keys);
@@ -223,7 +223,7 @@ impl Press {
             limits,
             gates,
             objects,
-            zips,
+            bundles,
             memo,
             offline_roots: false,
             ending_roots: EndingRoots::default(),
@@ -234,7 +234,7 @@ impl Press {
     pub fn forget(&self, tenant: TenantUid) {
         self.memo.forget(tenant);
         self.objects.forget(*tenant.as_bytes());
-        self.zips.forget(tenant);
+        self.bundles.forget(tenant);
     }
 
     /// Takes a delivery through every step. Blocks until the build is durable.

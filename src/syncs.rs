@@ -9,11 +9,10 @@ use colophon_store::rows::{BundleTree, EdgeRepo, TenantHead, TenantRow, TufFile}
 use colophon_store::{Store, View};
 use colophon_trust::limits::{MAX_METADATA, MAX_ROOT_UPDATES};
 use colophon_trust::sync::{self, Answer, Answers};
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
 
 use crate::deltas::{Deltas, Frame, Pair};
 use crate::feed::repo;
+use crate::made::Made;
 use crate::tasks::TaskError;
 
 /// Most deltas in a frame, and most bytes of them together: the others are asked for one by one.
@@ -23,10 +22,6 @@ const DELTA_BYTES: usize = 1024 * 1024;
 const VERSIONS: u64 = 16;
 /// Most bytes of frames that are kept, so that agents that ask at about the same time share one.
 const ROOM: u64 = 8 * 1024 * 1024;
-/// Items that the cache has room for before it grows its tables.
-const EXPECTED: usize = 256;
-/// What a frame takes besides its bytes and the trees in its key.
-const OVERHEAD: u64 = 512;
 
 /// The beginning of a tree's digest: 8 to 64 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,11 +62,9 @@ pub struct Held {
     pub trees: Vec<TreePrefix>,
 }
 
-/// What an agent holds, of which tenant, and where the repository is. Frames of another time have
-/// another key.
+/// What an agent holds, and where the repository is. Frames of another time have another key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Wanted {
-    tenant: TenantUid,
     root: NonZeroU64,
     timestamp: NonZeroU64,
     held: Held,
@@ -96,22 +89,12 @@ pub enum SyncError {
 
 /// Makes frames and keeps them for a moment.
 pub struct Syncs {
-    frames: Cache<Wanted, Bytes, Weight>,
-}
-
-#[derive(Clone)]
-struct Weight;
-
-impl Weighter<Wanted, Bytes> for Weight {
-    fn weight(&self, wanted: &Wanted, frame: &Bytes) -> u64 {
-        let trees: usize = wanted.held.trees.iter().map(|tree| tree.0.len() + 24).sum();
-        (frame.len() + trees) as u64 + OVERHEAD
-    }
+    frames: Made<Wanted, Bytes>,
 }
 
 impl Default for Syncs {
     fn default() -> Self {
-        Self { frames: Cache::with_weighter(EXPECTED, ROOM, Weight) }
+        Self { frames: Made::new(ROOM) }
     }
 }
 
@@ -123,7 +106,7 @@ pub fn wanted(view: &View, tenant: &TenantRow, held: Held) -> Result<Option<Want
     let EdgeRepo { root, timestamp, .. } = state(view, tenant)?;
     let (root, timestamp) = (root.version, timestamp.version);
     let newest = held.timestamp == Some(timestamp.get()) && held.root >= Some(root.get());
-    Ok((!newest).then_some(Wanted { tenant: tenant.uid, root, timestamp, held }))
+    Ok((!newest).then_some(Wanted { root, timestamp, held }))
 }
 
 fn state(view: &View, tenant: &TenantRow) -> Result<EdgeRepo, SyncError> {
@@ -142,7 +125,13 @@ impl Syncs {
         tenant: &TenantRow,
         wanted: &Wanted,
     ) -> Result<Bytes, SyncError> {
-        self.frames.get_or_insert_async(wanted, make(store, deltas, tenant, &wanted.held)).await
+        let make = make(store, deltas, tenant, &wanted.held);
+        self.frames.get(tenant.uid, wanted.clone(), make).await
+    }
+
+    /// Forgets what is kept of a tenant that was erased.
+    pub fn forget(&self, tenant: TenantUid) {
+        self.frames.forget(tenant);
     }
 }
 

@@ -1,34 +1,25 @@
 //! Bundles' zips, which are not stored: each is made from its tree when it is asked for, and kept in
 //! memory for a while.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use axum::body::Bytes;
 use colophon_compiler::{BundleError, Renderer};
-use colophon_model::{Artifact, Digest, FileSet, InvalidTree, Sha256, TenantUid, Tree};
+use colophon_model::{Sha256, TenantUid};
+use colophon_store::Store;
 use colophon_store::rows::BundleAlias;
-use colophon_store::{Store, View};
-use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
+use crate::bundles::{FilesError, files};
+use crate::config;
+use crate::made::Made;
 use crate::pipeline::Press;
 use crate::tasks::{TaskError, Tasks};
 
 /// Zips that were asked for before, and the threads that make others.
 #[derive(Debug)]
 pub struct Zips {
-    made: Cache<(TenantUid, Sha256), Bytes, Length>,
+    made: Made<Sha256, Bytes>,
     threads: Tasks,
-}
-
-#[derive(Debug, Clone)]
-struct Length;
-
-impl Weighter<(TenantUid, Sha256), Bytes> for Length {
-    fn weight(&self, _: &(TenantUid, Sha256), zip: &Bytes) -> u64 {
-        zip.len() as u64
-    }
 }
 
 /// Why a zip cannot be given.
@@ -37,15 +28,12 @@ pub enum ZipError {
     /// It cannot be made now.
     #[error(transparent)]
     Task(#[from] TaskError),
-    /// A file cannot be read.
-    #[error("a file of the bundle cannot be read")]
+    /// The store cannot be read.
+    #[error(transparent)]
     Store(#[from] colophon_store::Error),
-    /// A file that the tree names is gone.
-    #[error("blob {0} of the bundle is missing")]
-    Missing(Digest),
-    /// The tree is none.
-    #[error("the list of the bundle's files is damaged")]
-    Tree(#[from] InvalidTree),
+    /// The files could not be put together.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// A build of a newer program made it.
     #[error("this program has no renderer `{0}`")]
     Renderer(String),
@@ -65,10 +53,10 @@ pub enum ZipError {
 }
 
 impl Zips {
-    /// Keeps about `bytes` of zips, and makes `at_a_time` of them with a queue of `waiting`.
-    pub fn new(at_a_time: usize, waiting: usize, bytes: u64) -> Self {
-        let made = cache(bytes);
-        Self { made, threads: Tasks::new(at_a_time, waiting) }
+    /// As configured; `waiting` more than are being made may wait for their turn.
+    pub fn new(config: &config::Edge, waiting: usize) -> Self {
+        let made = Made::new(config.zip_cache.get());
+        Self { made, threads: Tasks::new(config.renders, waiting) }
     }
 
     /// The zip of a bundle of tenant `uid`, of whom it is known that it may be read. Requests for one
@@ -84,25 +72,13 @@ impl Zips {
             let make = move || make(&press.store, uid, &sha256, &alias);
             self.threads.run(make).await?.map(Bytes::from)
         };
-        self.made.get_or_insert_async(&(uid, sha256), made).await
+        self.made.get(uid, sha256, made).await
     }
 
     /// Forgets what is kept of a tenant that was erased.
     pub fn forget(&self, tenant: TenantUid) {
-        self.made.retain(|(uid, _), _| *uid != tenant);
+        self.made.forget(tenant);
     }
-}
-
-/// One shard: among several, each would be too small for a large zip.
-fn cache(bytes: u64) -> Cache<(TenantUid, Sha256), Bytes, Length> {
-    let options = OptionsBuilder::new()
-        .shards(1)
-        .estimated_items_capacity(64)
-        .weight_capacity(bytes)
-        .build()
-        .expect("both capacities are given");
-    let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
-    Cache::with_options(options, Length, hasher, lifecycle)
 }
 
 /// Makes a zip from its tree. What is not the one that was signed is not given out.
@@ -120,14 +96,4 @@ pub fn make(
         return Ok(zip);
     }
     Err(ZipError::Differs { render: alias.render.clone(), made, signed: *sha256 })
-}
-
-/// The files of a tree, each checked against its digest.
-fn files(view: &View, uid: TenantUid, tree: Digest) -> Result<FileSet, ZipError> {
-    let read = |digest: Digest| view.read_blob(uid, &digest)?.ok_or(ZipError::Missing(digest));
-    let mut files = BTreeMap::new();
-    for entry in Tree::decode(&read(tree)?)?.entries() {
-        files.insert(entry.path.clone(), Artifact::new(entry.mode, read(entry.digest)?));
-    }
-    Ok(FileSet::new(files)?)
 }

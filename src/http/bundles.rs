@@ -42,7 +42,7 @@ pub(super) async fn show(
     let tag = format!("\"sha256:{sha256}\"");
     let answer = Described { media: "application/zip", tag, sha256, total }.answer(&asked);
     let zip = if answer.needs_bytes() {
-        app.press.zips.get(&app.press, uid, (sha256, alias)).await?
+        app.press.bundles.zips.get(&app.press, uid, (sha256, alias)).await?
     } else {
         Bytes::new()
     };

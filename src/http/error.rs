@@ -11,6 +11,7 @@ use colophon_trust::Error as TrustError;
 use serde::Serialize;
 
 use super::edge;
+use crate::bundles::FilesError;
 use crate::feed::FeedError;
 use crate::maintenance::{JobError, OutError};
 use crate::mirror::MirrorError;
@@ -444,7 +445,7 @@ impl From<ZipError> for ApiError {
     fn from(error: ZipError) -> Self {
         match error {
             ZipError::Task(error) => error.into(),
-            ZipError::Store(error) => error.into(),
+            ZipError::Store(error) | ZipError::Files(FilesError::Store(error)) => error.into(),
             other => Self::internal(&other),
         }
     }

@@ -60,7 +60,9 @@ pub(super) async fn sync(
     let (tenant, wanted) = app.reads.run(look).await??;
     let never = (header::CACHE_CONTROL, "no-store");
     let Some(wanted) = wanted else { return Ok((StatusCode::NO_CONTENT, [never]).into_response()) };
-    let frame: Bytes = app.syncs.get((&app.press.store, &app.deltas), &tenant, &wanted).await?;
+    let bundles = &app.press.bundles;
+    let from = (&app.press.store, &bundles.deltas);
+    let frame: Bytes = bundles.syncs.get(from, &tenant, &wanted).await?;
     Ok(([(header::CONTENT_TYPE, "application/zstd"), never], frame).into_response())
 }
 

@@ -15,6 +15,7 @@ use super::path::Segments;
 use super::representation::Representation;
 use super::{ApiError, auth};
 use crate::app::{App, SharedApp};
+use crate::bundles::FilesError;
 use crate::deltas::{DeltaError, Pair};
 use crate::tokens::Scope;
 
@@ -67,7 +68,7 @@ async fn send(
     let (reader, asked) = (app.clone(), headers.clone());
     let find = move || find(&reader, &slug, from.as_deref(), &to, &asked);
     let pair = app.reads.run(find).await??;
-    let frame = app.deltas.get(&app.press.store, &pair).await?;
+    let frame = app.press.bundles.deltas.get(&app.press.store, &pair).await?;
     let tag = format!("\"sha256:{}\"", frame.sha256);
     let (media, sha256) = ("application/zstd", frame.sha256);
     Representation { media, tag, sha256, bytes: frame.bytes }.respond(&headers)
@@ -104,8 +105,10 @@ impl From<DeltaError> for ApiError {
         match error {
             DeltaError::Task(cause) => cause.into(),
             DeltaError::Store(cause) => cause.into(),
-            DeltaError::Missing => Self::not_found(),
-            DeltaError::Tree(_) | DeltaError::Encode(_) => Self::internal(&error),
+            // It went away after it was looked up.
+            DeltaError::Files(FilesError::Missing(_)) => Self::not_found(),
+            DeltaError::Files(FilesError::Store(cause)) => cause.into(),
+            DeltaError::Files(_) | DeltaError::Encode(_) => Self::internal(&error),
         }
     }
 }

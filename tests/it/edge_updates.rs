@@ -228,7 +228,7 @@ fn a_frame_is_made_once_for_all_who_hold_the_same() {
         let asking: Vec<_> = (0..100).map(|_| scope.spawn(one)).collect();
         asking.into_iter().map(|asked| asked.join().unwrap()).collect()
     });
-    assert_eq!((frames.len(), server.app.deltas.made()), (1, 1));
+    assert_eq!((frames.len(), server.app.press.bundles.deltas.made()), (1, 1));
     let answers = Answers::decode(frames.first().unwrap(), Some(&held)).unwrap();
     let paths: Vec<&str> = answers.iter().map(|(path, _)| path).collect();
     let metadata =

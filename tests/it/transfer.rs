@@ -174,7 +174,7 @@ fn a_delta_is_made_once_for_all_who_ask() {
         asking.into_iter().map(|asked| asked.join().unwrap()).collect()
     });
     assert_eq!(frames.len(), 1);
-    assert_eq!(server.app.deltas.made(), 1);
+    assert_eq!(server.app.press.bundles.deltas.made(), 1);
 }
 
 /// The real agent on the real server: the first bundle is one pack, its update one delta of a kilobyte

@@ -3,6 +3,7 @@
 use colophon_store::rows::{BundleAlias, TenantRow};
 use colophon_store::{Error, FsckReport, Problem, Progress, Report};
 
+use crate::bundles::FilesError;
 use crate::http::chain;
 use crate::pipeline::Press;
 use crate::zips::{self, ZipError};
@@ -22,7 +23,11 @@ pub(super) fn check(
             report(Progress { stage: "checking bundles", done, total: None });
             done += 1;
             match zips::make(&press.store, uid, &sha256, &alias) {
-                Ok(_) | Err(ZipError::Store(_) | ZipError::Missing(_)) => {}
+                Ok(_)
+                | Err(
+                    ZipError::Store(_)
+                    | ZipError::Files(FilesError::Store(_) | FilesError::Missing(_)),
+                ) => {}
                 Err(error) => {
                     found.add(problem(&slug, &format!("bundle {sha256}: {}", chain(&error))));
                 }

@@ -1,0 +1,73 @@
+//! What is made when it is asked for, once for all who ask at the same time, and kept while there is
+//! room.
+
+use std::hash::Hash;
+
+use axum::body::Bytes;
+use colophon_model::TenantUid;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+
+/// Things of all tenants. The tenant is in the key so that no tenant can tell by the time an answer
+/// takes what others have.
+#[derive(Debug)]
+pub struct Made<K, V>(Cache<(TenantUid, K), V, Weight>);
+
+/// What takes memory.
+pub trait Weigh {
+    /// How many bytes, about.
+    fn weight(&self) -> u64;
+}
+
+impl Weigh for Bytes {
+    fn weight(&self) -> u64 {
+        self.len() as u64
+    }
+}
+
+/// What an entry takes besides what is in it.
+const OVERHEAD: u64 = 256;
+/// Entries that there is room for before the tables grow.
+const EXPECTED: usize = 256;
+
+#[derive(Debug, Clone)]
+struct Weight;
+
+impl<K, V: Weigh> Weighter<(TenantUid, K), V> for Weight {
+    fn weight(&self, _: &(TenantUid, K), made: &V) -> u64 {
+        made.weight() + OVERHEAD
+    }
+}
+
+impl<K: Eq + Hash + Clone, V: Weigh + Clone> Made<K, V> {
+    /// Keeps about `bytes`. In one shard: among several, each would be too small for a large bundle.
+    pub fn new(bytes: u64) -> Self {
+        let options = OptionsBuilder::new()
+            .shards(1)
+            .estimated_items_capacity(EXPECTED)
+            .weight_capacity(bytes)
+            .build()
+            .expect("both capacities are given");
+        let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+        Self(Cache::with_options(options, Weight, hasher, lifecycle))
+    }
+
+    /// What `make` gives, or gave before. Whoever asks for one that is being made waits for it, without a
+    /// thread.
+    ///
+    /// # Errors
+    /// Those of `make`; nothing is kept of them.
+    pub async fn get<E>(
+        &self,
+        tenant: TenantUid,
+        key: K,
+        make: impl Future<Output = Result<V, E>>,
+    ) -> Result<V, E> {
+        self.0.get_or_insert_async(&(tenant, key), make).await
+    }
+
+    /// Forgets what is kept of a tenant that was erased.
+    pub fn forget(&self, tenant: TenantUid) {
+        self.0.retain(|(uid, _), _| *uid != tenant);
+    }
+}
