@@ -65,6 +65,20 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     rename(temporary, path)
 }
 
+/// As [`replace`], and nobody but the owner may read the file, from its first moment on.
+pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let temporary = path.with_extension("key.new");
+    remove(&temporary)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    set_private(&mut options);
+    step(true).at(&temporary)?;
+    let mut file = options.open(&temporary).at(&temporary)?;
+    write(&mut file, bytes).at(&temporary)?;
+    drop(file);
+    rename(&temporary, path)
+}
+
 /// Moves a file or folder, and makes the move durable.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
     step(false).at(to)?;
@@ -186,6 +200,16 @@ fn set_read_only(options: &mut OpenOptions) {
     use std::os::unix::fs::OpenOptionsExt;
     options.mode(0o444);
 }
+
+#[cfg(unix)]
+fn set_private(options: &mut OpenOptions) {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.mode(0o600);
+}
+
+/// On Windows the folder's own rights hold, which are the user's.
+#[cfg(not(unix))]
+fn set_private(_: &mut OpenOptions) {}
 
 /// On Windows a file that is read-only could not be replaced or removed.
 #[cfg(not(unix))]

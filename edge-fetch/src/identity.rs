@@ -1,13 +1,12 @@
 //! The device's own age key: for whom secrets are encrypted that only this machine is to read.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use age::secrecy::ExposeSecret as _;
 use age::x25519;
 use zeroize::Zeroizing;
 
-use crate::disk::{self, At};
+use crate::disk;
 use crate::{Cache, Error};
 
 /// An X25519 key in the format of age's identity files, so that `age -d -i` takes it. It never leaves this
@@ -73,23 +72,14 @@ impl DeviceKey {
         }
     }
 
-    /// Nobody but the owner may read the file, from its first moment on.
     fn write(&self, path: &std::path::Path) -> Result<(), Error> {
-        let temporary = path.with_extension("key.new");
-        disk::remove(&temporary)?;
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        owner_only(&mut options);
-        let mut file = options.open(&temporary).at(&temporary)?;
         let secret = self.0.to_string();
         let text = Zeroizing::new(format!(
             "# recipient: {}\n{}\n",
             self.recipient(),
             secret.expose_secret()
         ));
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).at(&temporary)?;
-        drop(file);
-        disk::rename(&temporary, path)
+        disk::replace_private(path, text.as_bytes())
     }
 }
 
@@ -106,16 +96,6 @@ pub fn recipient(cache: &Cache) -> Result<String, Error> {
     let _lock = cache.lock()?;
     Ok(DeviceKey::find_or_make(cache)?.recipient())
 }
-
-#[cfg(unix)]
-fn owner_only(options: &mut std::fs::OpenOptions) {
-    use std::os::unix::fs::OpenOptionsExt;
-    options.mode(0o600);
-}
-
-/// On Windows the folder's own rights hold, which are the user's.
-#[cfg(not(unix))]
-fn owner_only(_: &mut std::fs::OpenOptions) {}
 
 #[cfg(test)]
 mod tests {
