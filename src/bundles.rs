@@ -1,10 +1,14 @@
 //! What is made of bundles for those who fetch them.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use colophon_model::{Artifact, Digest, FileSet, InvalidTree, TenantUid, Tree, TreeEntry};
 use colophon_store::View;
 
 use crate::config;
 use crate::deltas::Deltas;
+use crate::made::{Made, Weigh};
 use crate::syncs::Syncs;
 use crate::zips::Zips;
 
@@ -16,6 +20,21 @@ pub struct Bundles {
     pub deltas: Deltas,
     /// With all else that an agent asks for at once.
     pub syncs: Syncs,
+    members: Made<Digest, Members>,
+}
+
+/// Most bytes of lists of which files are in a bundle: those of some hundred bundles.
+const MEMBERS: u64 = 8 * 1024 * 1024;
+
+/// The files of a bundle by digest.
+#[derive(Clone)]
+struct Members(Arc<HashSet<Digest>>);
+
+impl Weigh for Members {
+    fn weight(&self) -> u64 {
+        // A table is filled to half at least.
+        2 * (self.0.len() * size_of::<Digest>()) as u64
+    }
 }
 
 impl Bundles {
@@ -25,7 +44,28 @@ impl Bundles {
             zips: Zips::new(config, waiting),
             deltas: Deltas::new(config, waiting),
             syncs: Syncs::default(),
+            members: Made::new(MEMBERS),
         }
+    }
+
+    /// Whether `file` is one of the bundle with this tree. The list is read once: it is long where the
+    /// files are many.
+    ///
+    /// # Errors
+    /// [`FilesError`], also when the tenant does not have the tree.
+    pub fn holds(
+        &self,
+        view: &View,
+        tenant: TenantUid,
+        tree: Digest,
+        file: &Digest,
+    ) -> Result<bool, FilesError> {
+        let read = || -> Result<Members, FilesError> {
+            let text = view.read_blob(tenant, &tree)?.ok_or(FilesError::Missing(tree))?;
+            let digests = Tree::decode(&text)?.entries().iter().map(|entry| entry.digest).collect();
+            Ok(Members(Arc::new(digests)))
+        };
+        Ok(self.members.get_now(tenant, tree, read)?.0.contains(file))
     }
 
     /// Forgets what is kept of a tenant that was erased.
@@ -33,6 +73,7 @@ impl Bundles {
         self.zips.forget(tenant);
         self.deltas.forget(tenant);
         self.syncs.forget(tenant);
+        self.members.forget(tenant);
     }
 }
 

@@ -40,16 +40,9 @@ impl<K, V: Weigh> Weighter<(TenantUid, K), V> for Weight {
 }
 
 impl<K: Eq + Hash + Clone, V: Weigh + Clone> Made<K, V> {
-    /// Keeps about `bytes`. In one shard: among several, each would be too small for a large bundle.
+    /// Keeps about `bytes`.
     pub fn new(bytes: u64) -> Self {
-        let options = OptionsBuilder::new()
-            .shards(1)
-            .estimated_items_capacity(EXPECTED)
-            .weight_capacity(bytes)
-            .build()
-            .expect("both capacities are given");
-        let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
-        Self(Cache::with_options(options, Weight, hasher, lifecycle))
+        Self(empty(bytes))
     }
 
     /// What `make` gives, or gave before. Whoever asks for one that is being made waits for it, without a
@@ -66,8 +59,33 @@ impl<K: Eq + Hash + Clone, V: Weigh + Clone> Made<K, V> {
         self.0.get_or_insert_async(&(tenant, key), make).await
     }
 
+    /// The same for what is made quickly, on the thread at hand.
+    ///
+    /// # Errors
+    /// Those of `make`; nothing is kept of them.
+    pub fn get_now<E>(
+        &self,
+        tenant: TenantUid,
+        key: K,
+        make: impl FnOnce() -> Result<V, E>,
+    ) -> Result<V, E> {
+        self.0.get_or_insert_with(&(tenant, key), make)
+    }
+
     /// Forgets what is kept of a tenant that was erased.
     pub fn forget(&self, tenant: TenantUid) {
         self.0.retain(|(uid, _), _| *uid != tenant);
     }
+}
+
+/// In one shard: among several, each would be too small for a large bundle.
+fn empty<K: Eq + Hash, V: Weigh + Clone>(bytes: u64) -> Cache<(TenantUid, K), V, Weight> {
+    let options = OptionsBuilder::new()
+        .shards(1)
+        .estimated_items_capacity(EXPECTED)
+        .weight_capacity(bytes)
+        .build()
+        .expect("both capacities are given");
+    let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+    Cache::with_options(options, Weight, hasher, lifecycle)
 }

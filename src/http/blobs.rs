@@ -3,14 +3,14 @@
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use colophon_model::{Digest, Sha256, TenantUid, Tree};
-use colophon_store::View;
+use colophon_model::{Digest, Sha256};
 use serde::Deserialize;
 
 use super::path::Segments;
 use super::representation::Representation;
 use super::{ApiError, auth, transfer};
 use crate::app::{App, SharedApp};
+use crate::bundles::FilesError;
 use crate::tokens::Scope;
 
 /// The query of a blob.
@@ -46,7 +46,9 @@ fn load(
     let digest: Digest = digest.parse().map_err(|_| ApiError::not_found())?;
     if let Some(tree) = tree {
         let tree = transfer::bundle_tree(&view, tenant, tree)?.ok_or_else(ApiError::not_found)?;
-        check_listed(&view, tenant, &tree, &digest)?;
+        if !app.press.bundles.holds(&view, tenant, tree, &digest)? {
+            return Err(ApiError::not_found());
+        }
     }
     let bytes = view.read_blob(tenant, &digest)?.ok_or_else(ApiError::not_found)?;
     let (sha256, tag) = (Sha256::of(&bytes), format!("\"{digest}\""));
@@ -54,14 +56,12 @@ fn load(
     Representation { media, tag, sha256, bytes: bytes.into() }.respond(headers)
 }
 
-fn check_listed(
-    view: &View,
-    tenant: TenantUid,
-    tree: &Digest,
-    digest: &Digest,
-) -> Result<(), ApiError> {
-    let text = view.read_blob(tenant, tree)?.ok_or_else(ApiError::not_found)?;
-    let tree = Tree::decode(&text).map_err(|e| ApiError::internal(&e))?;
-    let listed = tree.entries().iter().any(|entry| entry.digest == *digest);
-    if listed { Ok(()) } else { Err(ApiError::not_found()) }
+impl From<FilesError> for ApiError {
+    fn from(error: FilesError) -> Self {
+        match error {
+            FilesError::Store(cause) => cause.into(),
+            FilesError::Missing(_) => Self::not_found(),
+            FilesError::Tree(_) => Self::internal(&error),
+        }
+    }
 }

@@ -15,7 +15,6 @@ use super::path::Segments;
 use super::representation::Representation;
 use super::{ApiError, auth};
 use crate::app::{App, SharedApp};
-use crate::bundles::FilesError;
 use crate::deltas::{DeltaError, Pair};
 use crate::tokens::Scope;
 
@@ -105,10 +104,8 @@ impl From<DeltaError> for ApiError {
         match error {
             DeltaError::Task(cause) => cause.into(),
             DeltaError::Store(cause) => cause.into(),
-            // It went away after it was looked up.
-            DeltaError::Files(FilesError::Missing(_)) => Self::not_found(),
-            DeltaError::Files(FilesError::Store(cause)) => cause.into(),
-            DeltaError::Files(_) | DeltaError::Encode(_) => Self::internal(&error),
+            DeltaError::Files(cause) => cause.into(),
+            DeltaError::Encode(_) => Self::internal(&error),
         }
     }
 }
