@@ -5,6 +5,7 @@
 //! invariant, and `Deserialize` goes through it.
 
 mod artifact;
+pub mod audit;
 mod digest;
 mod flow;
 mod git;
@@ -37,6 +38,6 @@ pub use record::{
 pub use refs::{BuildTag, FailedTag, InvalidRef, TenantBranch};
 pub use signature::{InvalidSignature, Signatures, SshSignature};
 pub use target::{EdgeRuntime, Target};
-pub use tenant::{InvalidSlug, TenantSlug, TenantUid};
+pub use tenant::{InvalidSlug, InvalidUid, TenantSlug, TenantUid};
 pub use time::{Stamp, UnixMillis};
 pub use tree::{FileMode, InvalidTree, Tree, TreeEntry};

@@ -139,12 +139,24 @@ impl Serialize for TenantUid {
     }
 }
 
+/// A text that is not the 32 hex digits of a tenant's uid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a tenant's uid is 32 hex digits")]
+pub struct InvalidUid;
+
+impl FromStr for TenantUid {
+    type Err = InvalidUid;
+    fn from_str(text: &str) -> Result<Self, InvalidUid> {
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| InvalidUid)?;
+        Ok(Self(bytes))
+    }
+}
+
 impl<'de> Deserialize<'de> for TenantUid {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        let mut bytes = [0; 16];
-        hex::decode_to_slice(text.as_bytes(), &mut bytes).map_err(serde::de::Error::custom)?;
-        Ok(Self(bytes))
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

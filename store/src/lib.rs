@@ -25,6 +25,7 @@
 //! # Ok::<(), colophon_store::Error>(())
 //! ```
 
+pub mod audit;
 mod backup;
 mod blob;
 mod change;

@@ -11,6 +11,7 @@ use crate::erase::{Erasure, RetiredSlug};
 use crate::{InvalidRow, Row, Table};
 
 mod agent;
+mod audit;
 mod edge;
 mod flow;
 mod git;
@@ -18,6 +19,7 @@ mod mirror;
 mod tenant;
 
 pub use agent::{AgentFlow, AgentFlowState, AgentRow};
+pub use audit::{AuditCheckpoint, AuditHead, AuditLine, AuditOrigin};
 pub use edge::{BundleAlias, BundleTree, Document, EdgeRepo, PoolRoot, SignedFile, TufFile};
 pub use flow::{
     BuildNumber, EdgeHead, EnvHead, FlowClaim, FlowGone, FlowHead, FlowOwner, SeenPlan,
@@ -93,6 +95,10 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::MirrorState => row::<MirrorState>(key, value),
         Table::MirrorTag => row::<MirrorTag>(key, value),
         Table::Outbox => row::<OutboxRow>(key, value),
+        Table::AuditLine => row::<AuditLine>(key, value),
+        Table::AuditHead => row::<AuditHead>(key, value),
+        Table::AuditOrigin => row::<AuditOrigin>(key, value),
+        Table::AuditCheckpoint => row::<AuditCheckpoint>(key, value),
     }
 }
 

@@ -102,6 +102,14 @@ tables! {
     Agent = "agent-1",
     /// (uid, effect) → work that follows a commit and is not done.
     Outbox = "outbox-1",
+    /// (uid, number) → line of the audit log; the system's uid is zeros.
+    AuditLine = "audit-line-1",
+    /// uid → the end of the audit log.
+    AuditHead = "audit-head-1",
+    /// (uid, number) → where the act of that line came from.
+    AuditOrigin = "audit-origin-1",
+    /// (uid, number of lines) → a signed note over so many lines.
+    AuditCheckpoint = "audit-checkpoint-1",
 }
 
 impl fmt::Display for Table {

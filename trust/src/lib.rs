@@ -21,6 +21,7 @@ mod keys;
 pub mod limits;
 mod metadata;
 pub mod minisign;
+pub mod note;
 mod publish;
 mod root;
 pub mod sshsig;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without may panic")]
 
+mod audit;
 mod backup;
 mod crash;
 mod damage;

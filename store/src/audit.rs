@@ -1,0 +1,50 @@
+//! The audit log: every act is written down in the transaction that does it.
+//!
+//! Lines of one chain are bound to each other, so whoever appends expects the chain's head as it was read
+//! and replaces it. Acts of a tenant therefore go through its lane, where the view has the head that is
+//! not durable yet; those of the system go through the lane of its uid.
+
+use colophon_model::UnixMillis;
+use colophon_model::audit::{Act, Chain};
+
+use crate::rows::{AuditHead, AuditLine, AuditOrigin};
+use crate::{Change, Error, Table, View};
+
+/// Adds to `change` that `acts` were done, in this order. `view` is what the change rests on.
+///
+/// Of two changes that append to one chain, the second fails with a conflict in [`Table::AuditHead`], unless
+/// its view had the first.
+///
+/// # Errors
+/// When the chain's head cannot be read.
+pub fn append(
+    change: &mut Change,
+    view: &View,
+    chain: Chain,
+    acts: &[Act],
+    now: UnixMillis,
+) -> Result<(), Error> {
+    if acts.is_empty() {
+        return Ok(());
+    }
+    let uid = chain.uid();
+    let before = view.get::<AuditHead>(&uid)?;
+    let mut head = before.clone().unwrap_or_default().0;
+    for act in acts {
+        let (line, after) = head.append(chain, act, now);
+        let key = (uid, after.seq);
+        // A line is never written over, whatever the head says.
+        change.expect::<AuditLine>(&key, None).put(&key, &AuditLine(line));
+        if let Some(origin) = &act.origin {
+            change.put(&key, &AuditOrigin { at: after.time, origin: origin.clone() });
+        }
+        head = after;
+    }
+    change.expect(&uid, before.as_ref()).put(&uid, &AuditHead(head));
+    Ok(())
+}
+
+/// Whether a conflict in `table` means no more than that another act came first.
+pub const fn is_only_order(table: Table) -> bool {
+    matches!(table, Table::AuditHead | Table::AuditLine)
+}
