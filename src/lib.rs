@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod app;
 pub mod bundles;
+pub mod caller;
 pub mod ciphertext;
 pub mod cli;
 pub mod clock;

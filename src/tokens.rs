@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use colophon_model::{Sha256, TenantSlug, TenantUid, UnixMillis};
+use colophon_model::{Sha256, TenantSlug, UnixMillis};
 use colophon_store::rows::TokenRow;
 use colophon_store::{Change, CommitError, Store, View};
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,9 @@ pub enum TokenKind {
 }
 
 impl TokenKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Api, Self::Git, Self::Edge];
+
     /// The word in the token's prefix.
     pub const fn word(self) -> &'static str {
         match self {
@@ -109,6 +112,12 @@ impl Token {
         &self.0
     }
 
+    /// What its prefix says that it is for; `None` for the operator's.
+    pub fn kind(&self) -> Option<TokenKind> {
+        let word = self.0.strip_prefix("clp_")?.split_once('_')?.0;
+        TokenKind::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+
     /// What is stored of it.
     pub fn digest(&self) -> Sha256 {
         Sha256::of(self.0.as_bytes())
@@ -126,7 +135,7 @@ impl FromStr for Token {
     fn from_str(text: &str) -> Result<Self, InvalidToken> {
         let rest = text.strip_prefix("clp_").ok_or(InvalidToken)?;
         let (word, digits) = rest.split_once('_').ok_or(InvalidToken)?;
-        if ![OPERATOR, "api", "git", "edge"].contains(&word) {
+        if word != OPERATOR && TokenKind::ALL.iter().all(|kind| kind.word() != word) {
             return Err(InvalidToken);
         }
         let right_form = digits.len() == RANDOM_DIGITS + CHECK_DIGITS
@@ -208,17 +217,16 @@ pub fn create_token(
     }
 }
 
-/// The tenant that a token may act for, if the token is known, in time and has the scope.
+/// What a token grants, if the token is known, in time and has the scope.
 pub fn authorise(
     view: &View,
     token: Sha256,
     scope: Scope,
     now: UnixMillis,
-) -> Result<Option<TenantUid>, colophon_store::Error> {
-    let Some(row) = view.get::<TokenRow>(&token)? else { return Ok(None) };
-    let in_time = now < row.expires;
-    let allowed = row.scopes.iter().any(|s| s == scope.word());
-    Ok((in_time && allowed).then_some(row.tenant))
+) -> Result<Option<TokenRow>, colophon_store::Error> {
+    let row = view.get::<TokenRow>(&token)?;
+    let good = |row: &TokenRow| now < row.expires && row.scopes.iter().any(|s| s == scope.word());
+    Ok(row.filter(good))
 }
 
 #[cfg(test)]
@@ -231,6 +239,8 @@ mod tests {
         assert!(token.reveal().starts_with("clp_edge_"));
         assert_eq!(token.reveal().len(), "clp_edge_".len() + 36);
         assert_eq!(token.reveal().parse(), Ok(token.clone()));
+        assert_eq!(token.kind(), Some(TokenKind::Edge));
+        assert_eq!(Token::operator(&[1; 32]).kind(), None);
         for at in 0..token.reveal().len() {
             let mut typo = token.reveal().as_bytes().to_vec();
             typo[at] = if typo[at] == b'x' { b'y' } else { b'x' };

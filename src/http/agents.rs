@@ -4,16 +4,12 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use colophon_model::TenantSlug;
-use colophon_store::View;
-use colophon_store::rows::TenantRow;
 
 use super::body::read_body;
 use super::path::Segments;
 use super::{ApiError, auth};
 use crate::agents::{self, AgentList, Report, ReportError};
 use crate::app::{App, SharedApp};
-use crate::tenants;
 use crate::tokens::Scope;
 
 /// Largest report, in bytes.
@@ -59,14 +55,6 @@ pub(super) async fn list(
 
 fn listed(app: &App, slug: &str, headers: &HeaderMap) -> Result<AgentList, ApiError> {
     let view = app.press.store.view()?;
-    let tenant = reader(app, &view, headers, slug)?;
+    let (_, tenant) = auth::owner_caller(app, &view, headers, slug, Scope::Read)?;
     Ok(agents::list(&view, &tenant, app.press.clock.now())?)
-}
-
-fn reader(app: &App, view: &View, headers: &HeaderMap, slug: &str) -> Result<TenantRow, ApiError> {
-    if auth::check_operator(app, headers).is_err() {
-        return auth::path_tenant(app, view, headers, slug, Scope::Read);
-    }
-    let slug = slug.parse::<TenantSlug>().map_err(|_| ApiError::not_found())?;
-    tenants::find(view, &slug).map_err(|_| ApiError::not_found())
 }

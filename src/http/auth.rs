@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::ApiError;
 use crate::app::App;
+use crate::caller::{Caller, Who};
 use crate::tenants::WEBHOOK_GENERATION;
 use crate::tokens::{Scope, Token, authorise};
 
@@ -42,19 +43,28 @@ pub(super) fn tenant_header(headers: &HeaderMap) -> Result<TenantSlug, ApiError>
     })
 }
 
-/// The tenant a delivery is from: a bearer token with scope `build`, or a signature with the named
-/// tenant's secret. A wrong signature and an unknown tenant are the same 401.
+/// The tenant a delivery is from, see [`delivery_caller`].
 pub(super) fn deliverer(
     app: &App,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<TenantRow, ApiError> {
+    delivery_caller(app, headers, body).map(|(_, tenant)| tenant)
+}
+
+/// Who delivers, and for which tenant: a bearer token with scope `build`, or a signature with the
+/// named tenant's secret. A wrong signature and an unknown tenant are the same 401.
+pub(super) fn delivery_caller(
+    app: &App,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(Caller, TenantRow), ApiError> {
     let named = tenant_header(headers)?;
     let view = app.press.store.view()?;
     if headers.contains_key(header::AUTHORIZATION) {
-        let tenant = token_tenant(app, &view, headers, Scope::Build)?;
+        let (caller, tenant) = token_caller(app, &view, headers, Scope::Build)?;
         return if tenant.slug == named {
-            Ok(tenant)
+            Ok((caller, tenant))
         } else {
             Err(ApiError::forbidden("the token belongs to another tenant than the header names"))
         };
@@ -64,13 +74,15 @@ pub(super) fn deliverer(
     let uid = tenant.as_ref().map_or(NOBODY, |t| t.uid);
     let secret = app.press.keys.webhook_secret(uid, WEBHOOK_GENERATION);
     let signed = signature(headers).is_some_and(|s| hmac(&secret, body).verify_slice(&s).is_ok());
-    tenant.filter(|_| signed).ok_or_else(|| {
+    let tenant = tenant.filter(|_| signed).ok_or_else(|| {
         ApiError::new(
             axum::http::StatusCode::UNAUTHORIZED,
             "unauthorized",
             "the delivery is not signed by the tenant it names",
         )
-    })
+    })?;
+    let who = Who::Webhook { key: WEBHOOK_GENERATION.to_string() };
+    Ok((Caller::of(who, tenant.uid), tenant))
 }
 
 /// `X-Ap-Signature`: hex, alone or after `sha256=`.
@@ -86,15 +98,26 @@ pub(super) fn token_tenant(
     headers: &HeaderMap,
     scope: Scope,
 ) -> Result<TenantRow, ApiError> {
-    let token = credential(headers).ok_or_else(ApiError::unauthorized)?;
-    let uid = authorise(view, token.digest(), scope, app.press.clock.now())?;
-    let uid = uid.ok_or_else(ApiError::unauthorized)?;
-    let slug = view.get::<SlugOf>(&uid)?.ok_or_else(ApiError::unauthorized)?;
-    view.get::<TenantRow>(&slug.slug)?.ok_or_else(ApiError::unauthorized)
+    token_caller(app, view, headers, scope).map(|(_, tenant)| tenant)
 }
 
-/// The tenant whose slug stands in the path, if the request's token is that tenant's and has
-/// `scope`. An unknown slug and another tenant's are the same 404.
+/// Whose token the request carries, and its tenant; the token must have `scope`.
+pub(super) fn token_caller(
+    app: &App,
+    view: &View,
+    headers: &HeaderMap,
+    scope: Scope,
+) -> Result<(Caller, TenantRow), ApiError> {
+    let token = credential(headers).ok_or_else(ApiError::unauthorized)?;
+    let kind = token.kind().ok_or_else(ApiError::unauthorized)?;
+    let row = authorise(view, token.digest(), scope, app.press.clock.now())?;
+    let row = row.ok_or_else(ApiError::unauthorized)?;
+    let slug = view.get::<SlugOf>(&row.tenant)?.ok_or_else(ApiError::unauthorized)?;
+    let tenant = view.get::<TenantRow>(&slug.slug)?.ok_or_else(ApiError::unauthorized)?;
+    Ok((Caller::of(Who::Token { id: row.id, kind }, tenant.uid), tenant))
+}
+
+/// The tenant whose slug stands in the path, see [`path_caller`].
 pub(super) fn path_tenant(
     app: &App,
     view: &View,
@@ -102,16 +125,45 @@ pub(super) fn path_tenant(
     slug: &str,
     scope: Scope,
 ) -> Result<TenantRow, ApiError> {
-    let tenant = token_tenant(app, view, headers, scope)?;
-    if tenant.slug.as_str() == slug { Ok(tenant) } else { Err(ApiError::not_found()) }
+    path_caller(app, view, headers, slug, scope).map(|(_, tenant)| tenant)
 }
 
-/// Whether the request carries the operator's token.
-pub(super) fn check_operator(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
+/// Who asks about the tenant whose slug stands in the path, and that tenant, if the request's token
+/// is that tenant's and has `scope`. An unknown slug and another tenant's are the same 404.
+pub(super) fn path_caller(
+    app: &App,
+    view: &View,
+    headers: &HeaderMap,
+    slug: &str,
+    scope: Scope,
+) -> Result<(Caller, TenantRow), ApiError> {
+    let (caller, tenant) = token_caller(app, view, headers, scope)?;
+    if tenant.slug.as_str() == slug { Ok((caller, tenant)) } else { Err(ApiError::not_found()) }
+}
+
+/// Who asks about the tenant whose slug stands in the path, and that tenant: by the tenant's own
+/// token with `scope`, or by the operator's.
+pub(super) fn owner_caller(
+    app: &App,
+    view: &View,
+    headers: &HeaderMap,
+    slug: &str,
+    scope: Scope,
+) -> Result<(Caller, TenantRow), ApiError> {
+    if check_operator(app, headers).is_err() {
+        return path_caller(app, view, headers, slug, scope);
+    }
+    let slug: TenantSlug = slug.parse().map_err(|_| ApiError::not_found())?;
+    let tenant = view.get::<TenantRow>(&slug)?.ok_or_else(ApiError::not_found)?;
+    Ok((Caller::of(Who::Operator, tenant.uid), tenant))
+}
+
+/// Whether the request carries the operator's token; then the operator asks.
+pub(super) fn check_operator(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
     let token = credential(headers).ok_or_else(ApiError::unauthorized)?;
     let expected = app.press.keys.operator_token().digest();
     let same: bool = token.digest().as_bytes().ct_eq(expected.as_bytes()).into();
-    if same { Ok(()) } else { Err(ApiError::unauthorized()) }
+    if same { Ok(Caller::OPERATOR) } else { Err(ApiError::unauthorized()) }
 }
 
 /// A bearer token (RFC 6750 §2.1), or the password of Basic credentials (RFC 7617), which is what
@@ -131,8 +183,56 @@ fn credential(headers: &HeaderMap) -> Option<Token> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use colophon_model::CodePolicy;
+
     use super::*;
-    use crate::tokens::TokenKind;
+    use crate::clock::SystemClock;
+    use crate::config::Config;
+    use crate::tenants;
+    use crate::tokens::{TokenKind, create_token};
+
+    fn bearer(token: &Token) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let value = format!("Bearer {}", token.reveal());
+        headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+        headers
+    }
+
+    /// What is written down about a request must name whoever made it.
+    #[test]
+    fn whoever_asks_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config { data: dir.path().join("data"), ..Config::default() };
+        let app = App::open(config, Arc::new(SystemClock)).unwrap();
+        let (store, now) = (&app.press.store, app.press.clock.now());
+        let slug: TenantSlug = "acme".parse().unwrap();
+        let made = tenants::create(&app.press, &slug, CodePolicy::None).unwrap();
+        let uid = made.tenant.uid;
+        let api = create_token(store, &slug, TokenKind::Api, "", 1, now).unwrap().token;
+        let by_token = Caller::of(
+            Who::Token { id: api.digest().to_string()[..12].to_owned(), kind: TokenKind::Api },
+            uid,
+        );
+        let view = store.view().unwrap();
+        let mut headers = bearer(&api);
+        assert_eq!(token_caller(&app, &view, &headers, Scope::Read).unwrap().0, by_token);
+        assert_eq!(path_caller(&app, &view, &headers, "acme", Scope::Read).unwrap().0, by_token);
+        assert_eq!(owner_caller(&app, &view, &headers, "acme", Scope::Read).unwrap().0, by_token);
+        headers.insert("x-tenant-slug", "acme".parse().unwrap());
+        assert_eq!(delivery_caller(&app, &headers, b"x").unwrap().0, by_token);
+        let signature = webhook_signature(&made.webhook_secret, b"x").parse().unwrap();
+        headers.remove(header::AUTHORIZATION);
+        headers.insert("x-ap-signature", signature);
+        let by_key = Who::Webhook { key: "1".to_owned() };
+        assert_eq!(delivery_caller(&app, &headers, b"x").unwrap().0, Caller::of(by_key, uid));
+        let operator = bearer(&app.press.keys.operator_token());
+        assert_eq!(check_operator(&app, &operator).unwrap(), Caller::OPERATOR);
+        let (caller, _) = owner_caller(&app, &view, &operator, "acme", Scope::Read).unwrap();
+        assert_eq!(caller, Caller::of(Who::Operator, uid));
+        assert!(token_caller(&app, &view, &operator, Scope::Read).is_err(), "of no tenant");
+    }
 
     /// RFC 4231, test case 2.
     #[test]

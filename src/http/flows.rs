@@ -3,8 +3,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
-use colophon_model::{BuildId, BuildKey, BuildRecord, FlowId, FlowSource, Oid, TenantSlug};
+use axum::http::HeaderMap;
+use colophon_model::{BuildId, BuildKey, BuildRecord, FlowId, FlowSource, Oid};
 use colophon_store::View;
 use colophon_store::rows::{FlowHead, TenantRow};
 use serde::{Deserialize, Serialize};
@@ -116,9 +116,5 @@ pub(super) fn owner(
     slug: &str,
     scope: Scope,
 ) -> Result<TenantRow, ApiError> {
-    if headers.contains_key(header::AUTHORIZATION) && auth::check_operator(app, headers).is_ok() {
-        let slug: TenantSlug = slug.parse().map_err(|_| ApiError::not_found())?;
-        return view.get::<TenantRow>(&slug)?.ok_or_else(ApiError::not_found);
-    }
-    auth::path_tenant(app, view, headers, slug, scope)
+    auth::owner_caller(app, view, headers, slug, scope).map(|(_, tenant)| tenant)
 }

@@ -1,0 +1,45 @@
+//! Who asks for something.
+
+use colophon_model::TenantUid;
+
+use crate::tokens::TokenKind;
+
+/// Who asked, and for which tenant. What it names may be logged: none of it is a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Who.
+    pub who: Who,
+    /// The tenant that is acted for. `None`: the operator, for the whole server.
+    pub tenant: Option<TenantUid>,
+}
+
+/// By what credential somebody is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// The operator's token.
+    Operator,
+    /// A tenant's token.
+    Token {
+        /// Its id.
+        id: String,
+        /// What it is for.
+        kind: TokenKind,
+    },
+    /// A signature over the body.
+    Webhook {
+        /// The id of the key that signed.
+        key: String,
+    },
+    /// A URL that was signed for one bundle.
+    SignedUrl,
+}
+
+impl Caller {
+    /// Somebody who acts for one tenant.
+    pub const fn of(who: Who, tenant: TenantUid) -> Self {
+        Self { who, tenant: Some(tenant) }
+    }
+
+    /// The operator, who acts for the whole server.
+    pub const OPERATOR: Self = Self { who: Who::Operator, tenant: None };
+}
