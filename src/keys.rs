@@ -13,6 +13,7 @@ use colophon_trust::Seed;
 use colophon_trust::attest::AttestationKeys;
 use colophon_trust::dsse::StatementKey;
 use colophon_trust::minisign::MinisignKey;
+use colophon_trust::note::NoteKey;
 use colophon_trust::sshsig::SshKey;
 use hkdf::Hkdf;
 use sha2::Sha256;
@@ -102,6 +103,11 @@ impl MasterKey {
     /// The key that signs bundles for minisign.
     pub fn minisign_key(&self) -> MinisignKey {
         MinisignKey::derive(&Seed::new(self.derive("minisign/1")))
+    }
+
+    /// The key that signs checkpoints of the audit log.
+    pub fn note_key(&self) -> NoteKey {
+        NoteKey::derive(&Seed::new(self.derive("note/1")))
     }
 
     /// The key that signs commits and tags, the same for every tenant.
