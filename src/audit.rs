@@ -8,11 +8,13 @@
 mod by;
 mod checkpoint;
 mod gather;
+mod read;
 mod verify;
 
 pub use by::By;
-pub use checkpoint::{CheckpointError, checkpoint_all, origin_of};
+pub use checkpoint::{checkpoint_all, origin_of};
 pub use gather::{Gathered, Window};
+pub use read::{Page, Shown, Wanted, lines, newest_checkpoint, page};
 pub use verify::{ChainReport, Verified, verify, verify_lines};
 
 use colophon_model::audit::{Act, Chain};

@@ -2,6 +2,7 @@
 
 mod admin;
 mod agents;
+mod audit;
 mod backup;
 mod build;
 mod check_config;
@@ -76,6 +77,9 @@ enum Command {
     /// Push tenants' branches to upstream repositories
     #[command(subcommand)]
     Mirror(mirror::Mirror),
+    /// Show, check and export the log of what was done
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Delete blobs that nothing names, and give their space back
     Gc(gc::Gc),
     /// Say why a blob is kept
@@ -117,6 +121,7 @@ impl Cli {
             Command::Edge(edge) => edge.run(out),
             Command::Keys(keys) => keys.run(out),
             Command::Mirror(mirror) => mirror.run(out),
+            Command::Audit(audit) => audit.run(out),
             Command::Gc(gc) => gc.run(out),
             Command::Explain(explain) => explain.run(out),
             Command::Fsck(fsck) => fsck.run(out),

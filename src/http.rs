@@ -1,6 +1,7 @@
 //! The HTTP surface.
 
 mod agents;
+mod audit;
 mod auth;
 mod blobs;
 mod body;

@@ -1,6 +1,7 @@
 //! Maintenance jobs: what an operator asks for, as JSON, done here or by the server that holds the
 //! data directory.
 
+mod audit;
 mod backup;
 mod ceremony;
 mod edge;
@@ -27,6 +28,7 @@ use crate::feed::rotate::RotateError;
 use crate::pipeline::{BuildError, Press};
 use crate::projection::RebuildError;
 
+pub use audit::{AuditCheckpoint, AuditVerify, Checkpointed};
 pub use backup::{BackedUp, Backup};
 pub use ceremony::{ImportRoots, RequestRoots};
 pub use edge::{

@@ -11,7 +11,7 @@ mod merkle;
 mod origin;
 
 pub use action::{Action, InvalidAction};
-pub use chain::{Broken, Chain, ChainHead, Entry, Walk};
+pub use chain::{Broken, Chain, ChainHead, Entry, Walk, Word};
 pub use merkle::Peaks;
 pub use origin::Origin;
 

@@ -68,6 +68,9 @@ fn holder(error: &anyhow::Error) -> Option<String> {
     }
 }
 
+/// Largest text that a server of one's own gives at once, in bytes.
+const MAX_TEXT: u64 = 64 << 20;
+
 /// Speaks to a running server on this machine as its operator.
 pub(super) struct Client {
     url: String,
@@ -140,6 +143,21 @@ impl Client {
     pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let sent = self.agent.get(self.url(path)).header("authorization", &self.bearer).call();
         understood(self.accepted(sent)?)
+    }
+
+    /// Reads a text, or the problem it tells.
+    pub(super) fn text(&self, path: &str) -> anyhow::Result<String> {
+        let sent = self.agent.get(self.url(path)).header("authorization", &self.bearer).call();
+        Ok(self.accepted(sent)?.with_config().limit(MAX_TEXT).read_to_string()?)
+    }
+
+    /// Reads a text, if it is there.
+    pub(super) fn find_text(&self, path: &str) -> anyhow::Result<Option<String>> {
+        let sent = self.agent.get(self.url(path)).header("authorization", &self.bearer).call();
+        if matches!(&sent, Ok(response) if response.status().as_u16() == 404) {
+            return Ok(None);
+        }
+        Ok(Some(self.accepted(sent)?.read_to_string()?))
     }
 
     /// Deletes what is there.

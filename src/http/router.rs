@@ -8,13 +8,13 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
 use super::{
-    ApiError, agents, blobs, branches, builds, bundles, edge, environments, evidence, flows, git,
-    health, maintenance, metadata, mirrors, operator, schema, sync, tenants, transfer,
+    ApiError, agents, audit, blobs, branches, builds, bundles, edge, environments, evidence, flows,
+    git, health, maintenance, metadata, mirrors, operator, schema, sync, tenants, transfer,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
-    Archive, Backup, Fsck, Gc, GitBundle, GitExport, GitRebuild, ImportRoots, Purge, Recompile,
-    RequestRoots, Resign, Rollback, Rotate,
+    Archive, AuditCheckpoint, AuditVerify, Backup, Fsck, Gc, GitBundle, GitExport, GitRebuild,
+    ImportRoots, Purge, Recompile, RequestRoots, Resign, Rollback, Rotate,
 };
 
 /// The service. Bodies are bounded by the handlers that read them.
@@ -31,6 +31,15 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/keys/git", get(operator::git_key))
         .route("/v1/keys/attestation", get(evidence::keys))
         .route("/v1/keys/attestation/{name}", get(evidence::key))
+        .route("/v1/keys/audit", get(audit::key))
+        .route("/v1/audit", get(audit::of_system))
+        .route("/v1/audit/lines", get(audit::lines_of_system))
+        .route("/v1/audit/checkpoint", get(audit::checkpoint_of_system))
+        .route("/v1/t/{slug}/audit", get(audit::of_tenant))
+        .route("/v1/t/{slug}/audit/lines", get(audit::lines_of_tenant))
+        .route("/v1/t/{slug}/audit/checkpoint", get(audit::checkpoint_of_tenant))
+        .route("/v1/maintenance/audit/verify", post(maintenance::run::<AuditVerify>))
+        .route("/v1/maintenance/audit/checkpoint", post(maintenance::run::<AuditCheckpoint>))
         .route("/v1/maintenance/gc", post(maintenance::run::<Gc>))
         .route("/v1/maintenance/fsck", post(maintenance::run::<Fsck>))
         .route("/v1/maintenance/purge", post(maintenance::run::<Purge>))
