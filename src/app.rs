@@ -19,6 +19,7 @@ use crate::keys::MasterKey;
 use crate::pipeline::Press;
 use crate::tasks::Tasks;
 use crate::templates;
+use crate::tokens::Usage;
 use crate::turnstile::Turnstiles;
 use crate::wheels;
 
@@ -36,6 +37,8 @@ pub struct App {
     pub git_turnstiles: Turnstiles,
     /// Pushes to mirrors run here.
     pub mirrors: Tasks,
+    /// When tokens were used last.
+    pub usage: Usage,
     /// The configuration the program was started with.
     pub config: Config,
     /// URL under which clients reach the server, without a final slash.
@@ -64,6 +67,7 @@ impl App {
             maintenance: Tasks::new(1, 0),
             git_turnstiles: Turnstiles::new(config.git.per_tenant, TURNSTILE_PATIENCE),
             mirrors: Tasks::new(config.mirror.workers, 0),
+            usage: Usage::default(),
             public_url: config.public_url(),
             config,
         }

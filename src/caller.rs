@@ -1,6 +1,6 @@
 //! Who asks for something.
 
-use colophon_model::TenantUid;
+use colophon_model::{Target, TenantUid};
 
 use crate::tokens::TokenKind;
 
@@ -24,6 +24,8 @@ pub enum Who {
         id: String,
         /// What it is for.
         kind: TokenKind,
+        /// The only target that it may build for; `None`: every one.
+        target: Option<Target>,
     },
     /// A signature over the body.
     Webhook {
@@ -38,6 +40,14 @@ impl Caller {
     /// Somebody who acts for one tenant.
     pub const fn of(who: Who, tenant: TenantUid) -> Self {
         Self { who, tenant: Some(tenant) }
+    }
+
+    /// The only target that may be built for; `None`: every one.
+    pub const fn target(&self) -> Option<Target> {
+        match self.who {
+            Who::Token { target, .. } => target,
+            _ => None,
+        }
     }
 
     /// The operator, who acts for the whole server.

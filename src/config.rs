@@ -2,6 +2,7 @@
 
 mod edge;
 mod maintenance;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -17,6 +18,7 @@ use crate::units::{Size, Span};
 
 pub use edge::Edge;
 pub use maintenance::Maintenance;
+pub use tokens::Tokens;
 
 /// Everything an operator can set. Unknown keys are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +48,8 @@ pub struct Config {
     pub retention: Retention,
     /// What the server does by itself to keep its store in order.
     pub maintenance: Maintenance,
+    /// How long tokens last.
+    pub tokens: Tokens,
     /// How upstream repositories are pushed to.
     pub mirror: Mirror,
     /// What a build must pass before it is committed.
@@ -187,6 +191,7 @@ impl Default for Config {
             retention: Retention::default(),
             maintenance: Maintenance::default(),
             edge: Edge::default(),
+            tokens: Tokens::default(),
             mirror: Mirror::default(),
             gates: GatesConfig::default(),
             telemetry: Telemetry::default(),
@@ -371,6 +376,7 @@ impl Config {
             problems.push("`mirror.workers` must be 1 to 64".to_owned());
         }
         problems.extend(self.edge.problems());
+        problems.extend(self.tokens.problems());
         let endpoint = self.telemetry.otlp_endpoint.as_deref();
         if endpoint.is_some_and(|u| !has_scheme(u, &["http://"])) {
             problems.push("`telemetry.otlp_endpoint` must begin with http://".to_owned());

@@ -29,6 +29,7 @@ mod router;
 mod schema;
 mod sync;
 pub mod tenants;
+pub mod tokens;
 mod transfer;
 
 pub use auth::webhook_signature;

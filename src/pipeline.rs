@@ -24,8 +24,8 @@ use axum::body::Bytes;
 use colophon_compiler::{Compiled, Compiler, Limits, Plan, Problem};
 use colophon_gitbridge::Cache;
 use colophon_model::{
-    BuildId, BuildKey, BuildKind, BuildRecord, Digest, FlowId, GateResult, Oid, Stamp, TenantUid,
-    UnixMillis,
+    BuildId, BuildKey, BuildKind, BuildRecord, Digest, FlowId, GateResult, Oid, Stamp, Target,
+    TenantUid, UnixMillis,
 };
 use colophon_store::quota::Rule;
 use colophon_store::rows::TenantRow;
@@ -88,6 +88,18 @@ pub struct Delivery {
     pub body: Bytes,
     /// When.
     pub received: UnixMillis,
+    /// The only target that may be built for; `None`: every one.
+    pub only: Option<Target>,
+}
+
+impl Delivery {
+    /// Whether a flow with parts for these targets may be delivered so.
+    fn check(&self, mut targets: impl Iterator<Item = Target>) -> Result<(), BuildError> {
+        match self.only.filter(|only| targets.any(|target| target != *only)) {
+            Some(only) => Err(BuildError::OtherTarget { only }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What became of a delivery.
@@ -260,6 +272,7 @@ impl Press {
         let mut timing = Timing::default();
         let body = Digest::of(&delivery.body);
         if let Some(record) = self.recognise(&delivery, body)? {
+            delivery.check(record.outputs.iter().map(|output| output.target))?;
             self.give_back(&delivery, body, &record)?;
             let outcome = Outcome::NoOp(record);
             return Ok(Finished { outcome, timing, warnings: Vec::new() });
@@ -310,6 +323,7 @@ impl Press {
     fn receive(&self, delivery: Delivery, body: Digest) -> Result<Job, BuildError> {
         let policy = delivery.tenant.policy;
         let plan = self.compiler.parse(&delivery.body, policy, &self.limits)?;
+        delivery.check(plan.targets().iter().copied())?;
         let key = self.compiler.key(&plan);
         Ok(Job { delivery, body, plan, key })
     }

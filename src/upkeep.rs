@@ -21,18 +21,23 @@ const FIRST: Duration = Duration::from_mins(5);
 const AGAIN: Duration = Duration::from_mins(1);
 /// Time between two looks for interrupted erasures.
 const ERASURES: Span = Span::hours(1);
+/// How often it is written when tokens were used last.
+const USAGE: Duration = Duration::from_mins(1);
 /// Every blob is read at most this often.
 const CYCLE: Duration = Duration::from_hours(24);
 
 /// The jobs of a running server.
-#[derive(Debug)]
-pub struct Upkeep(JoinSet<()>);
+pub struct Upkeep {
+    jobs: JoinSet<()>,
+    app: SharedApp,
+}
 
 impl Upkeep {
     /// Starts what the configuration asks for.
     pub fn start(app: &SharedApp) -> Self {
         let mut jobs = JoinSet::new();
         jobs.spawn(erasures(app.clone()));
+        jobs.spawn(usage(app.clone()));
         let config = &app.config.maintenance;
         if config.enabled {
             jobs.spawn(repeat(app.clone(), config.purge_every, purge));
@@ -40,12 +45,30 @@ impl Upkeep {
             jobs.spawn(repeat(app.clone(), config.resign_every, resign));
             jobs.spawn(scrub(app.clone(), config.scrub_per_second));
         }
-        Self(jobs)
+        Self { jobs, app: app.clone() }
     }
 
     /// Starts nothing more. A step that runs on is as safe to cut as any other moment.
     pub async fn stop(mut self) {
-        self.0.shutdown().await;
+        self.jobs.shutdown().await;
+        write_usage(&self.app).await;
+    }
+}
+
+async fn usage(app: SharedApp) {
+    loop {
+        sleep(USAGE).await;
+        write_usage(&app).await;
+    }
+}
+
+async fn write_usage(app: &SharedApp) {
+    let writer = app.clone();
+    match app.reads.resume(move || writer.usage.flush(&writer.press.store)).await {
+        Ok(Ok(_)) | Err(_) => {} // or the program is stopping
+        Ok(Err(error)) => {
+            tracing::error!(error = %chain(&error), "the last uses of tokens were not written");
+        }
     }
 }
 

@@ -55,6 +55,6 @@ pub(super) async fn list(
 
 fn listed(app: &App, slug: &str, headers: &HeaderMap) -> Result<AgentList, ApiError> {
     let view = app.press.store.view()?;
-    let (_, tenant) = auth::owner_caller(app, &view, headers, slug, Scope::Read)?;
+    let (_, tenant) = auth::owner_caller(app, &view, headers, slug, Scope::Records)?;
     Ok(agents::list(&view, &tenant, app.press.clock.now())?)
 }

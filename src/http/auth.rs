@@ -43,15 +43,6 @@ pub(super) fn tenant_header(headers: &HeaderMap) -> Result<TenantSlug, ApiError>
     })
 }
 
-/// The tenant a delivery is from, see [`delivery_caller`].
-pub(super) fn deliverer(
-    app: &App,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<TenantRow, ApiError> {
-    delivery_caller(app, headers, body).map(|(_, tenant)| tenant)
-}
-
 /// Who delivers, and for which tenant: a bearer token with scope `build`, or a signature with the
 /// named tenant's secret. A wrong signature and an unknown tenant are the same 401.
 pub(super) fn delivery_caller(
@@ -110,11 +101,13 @@ pub(super) fn token_caller(
 ) -> Result<(Caller, TenantRow), ApiError> {
     let token = credential(headers).ok_or_else(ApiError::unauthorized)?;
     let kind = token.kind().ok_or_else(ApiError::unauthorized)?;
-    let row = authorise(view, token.digest(), scope, app.press.clock.now())?;
-    let row = row.ok_or_else(ApiError::unauthorized)?;
+    let (digest, now) = (token.digest(), app.press.clock.now());
+    let row = authorise(view, digest, scope, now)?.ok_or_else(ApiError::unauthorized)?;
     let slug = view.get::<SlugOf>(&row.tenant)?.ok_or_else(ApiError::unauthorized)?;
     let tenant = view.get::<TenantRow>(&slug.slug)?.ok_or_else(ApiError::unauthorized)?;
-    Ok((Caller::of(Who::Token { id: row.id, kind }, tenant.uid), tenant))
+    app.usage.note(digest, tenant.uid, now);
+    let who = Who::Token { id: row.id, kind, target: row.target };
+    Ok((Caller::of(who, tenant.uid), tenant))
 }
 
 /// The tenant whose slug stands in the path, see [`path_caller`].
@@ -142,7 +135,8 @@ pub(super) fn path_caller(
 }
 
 /// Who asks about the tenant whose slug stands in the path, and that tenant: by the tenant's own
-/// token with `scope`, or by the operator's.
+/// token with `scope`, or by the operator's. A token that is limited to a target changes nothing but
+/// by deliveries, which say what they are for.
 pub(super) fn owner_caller(
     app: &App,
     view: &View,
@@ -151,7 +145,11 @@ pub(super) fn owner_caller(
     scope: Scope,
 ) -> Result<(Caller, TenantRow), ApiError> {
     if check_operator(app, headers).is_err() {
-        return path_caller(app, view, headers, slug, scope);
+        let (caller, tenant) = path_caller(app, view, headers, slug, scope)?;
+        if scope == Scope::Build && caller.target().is_some() {
+            return Err(ApiError::forbidden("a token that is limited to a target only delivers"));
+        }
+        return Ok((caller, tenant));
     }
     let slug: TenantSlug = slug.parse().map_err(|_| ApiError::not_found())?;
     let tenant = view.get::<TenantRow>(&slug)?.ok_or_else(ApiError::not_found)?;
@@ -211,10 +209,8 @@ mod tests {
         let made = tenants::create(&app.press, &slug, CodePolicy::None).unwrap();
         let uid = made.tenant.uid;
         let api = create_token(store, &slug, TokenKind::Api, "", 1, now).unwrap().token;
-        let by_token = Caller::of(
-            Who::Token { id: api.digest().to_string()[..12].to_owned(), kind: TokenKind::Api },
-            uid,
-        );
+        let id = api.digest().to_string()[..12].to_owned();
+        let by_token = Caller::of(Who::Token { id, kind: TokenKind::Api, target: None }, uid);
         let view = store.view().unwrap();
         let mut headers = bearer(&api);
         assert_eq!(token_caller(&app, &view, &headers, Scope::Read).unwrap().0, by_token);

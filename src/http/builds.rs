@@ -40,9 +40,13 @@ fn deliver(
     headers: &HeaderMap,
     body: &Bytes,
 ) -> Result<(TenantRow, Finished), ApiError> {
-    let tenant = auth::deliverer(app, headers, body)?;
-    let delivery =
-        Delivery { tenant: tenant.clone(), body: body.clone(), received: app.press.clock.now() };
+    let (caller, tenant) = auth::delivery_caller(app, headers, body)?;
+    let delivery = Delivery {
+        tenant: tenant.clone(),
+        body: body.clone(),
+        received: app.press.clock.now(),
+        only: caller.target(),
+    };
     let finished = app.press.run(delivery);
     let finished = finished.map_err(|e| ApiError::from(e).gate_status(app.config.gates.status))?;
     Ok((tenant, finished))
@@ -75,7 +79,7 @@ pub(super) async fn show(
 
 fn load(app: &App, id: &str, headers: &HeaderMap) -> Result<BuildView, ApiError> {
     let view = app.press.store.view()?;
-    let tenant = auth::token_tenant(app, &view, headers, Scope::Read)?;
+    let tenant = auth::token_tenant(app, &view, headers, Scope::Records)?;
     let id: BuildId = id.parse().map_err(|_| ApiError::not_found())?;
     let record = view.get::<BuildRecord>(&(tenant.uid, id))?.ok_or_else(ApiError::not_found)?;
     Ok(BuildView::new(app, &tenant, &record))

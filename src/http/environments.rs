@@ -49,7 +49,7 @@ pub(super) async fn show(
     let reader = app.clone();
     let read = move || {
         let view = reader.press.store.view()?;
-        let tenant = owner(&reader, &view, &headers, &slug, Scope::Read)?;
+        let tenant = owner(&reader, &view, &headers, &slug, Scope::Records)?;
         let flow = FlowId::new(flow).map_err(|_| ApiError::not_found())?;
         EnvStatus::read(&view, &tenant, &flow)?.map(Json).ok_or_else(ApiError::not_found)
     };

@@ -245,6 +245,9 @@ impl ApiError {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "quota-exceeded", error.to_string())
                     .retry_after(*retry_after)
             }
+            BuildError::OtherTarget { .. } => {
+                Self::new(StatusCode::FORBIDDEN, "target-not-allowed", error.to_string())
+            }
             BuildError::Gate(record) => Self::gate(record),
             BuildError::GateMissing { .. } => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "gate-unavailable", error.to_string())

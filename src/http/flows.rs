@@ -87,7 +87,7 @@ pub(super) async fn list(
     let reader = app.clone();
     let read = move || {
         let view = reader.press.store.view()?;
-        let tenant = owner(&reader, &view, &headers, &slug, Scope::Read)?;
+        let tenant = owner(&reader, &view, &headers, &slug, Scope::Records)?;
         Ok(Json(FlowList::read(&view, &tenant)?))
     };
     app.reads.run(read).await?

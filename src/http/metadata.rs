@@ -59,7 +59,7 @@ fn load_tenant_manifest(
     headers: &HeaderMap,
 ) -> Result<TenantManifest, ApiError> {
     let view = app.press.store.view()?;
-    let tenant = auth::path_tenant(app, &view, headers, slug, Scope::Read)?;
+    let tenant = auth::path_tenant(app, &view, headers, slug, Scope::Records)?;
     let mut flows = BTreeMap::new();
     for row in view.scan::<FlowHead>(&tenant.uid) {
         let ((_, flow), head) = row?;

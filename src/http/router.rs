@@ -9,7 +9,7 @@ use tower_http::trace::TraceLayer;
 
 use super::{
     ApiError, agents, audit, blobs, branches, builds, bundles, edge, environments, evidence, flows,
-    git, health, maintenance, metadata, mirrors, operator, schema, sync, tenants, transfer,
+    git, health, maintenance, metadata, mirrors, operator, schema, sync, tenants, tokens, transfer,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
@@ -57,7 +57,12 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/maintenance/blobs/{digest}", get(maintenance::explain))
         .route("/v1/tenants", post(tenants::create))
         .route("/v1/tenants/{slug}", delete(maintenance::erase))
-        .route("/v1/tenants/{slug}/tokens", post(tenants::create_token))
+        .route(
+            "/v1/tenants/{slug}/tokens",
+            get(tokens::list).post(tokens::create).delete(tokens::revoke_all),
+        )
+        .route("/v1/tenants/{slug}/tokens/{id}", get(tokens::show).delete(tokens::revoke))
+        .route("/v1/tenants/{slug}/tokens/{id}/rotate", post(tokens::rotate))
         .route(
             "/v1/tenants/{slug}/mirror",
             get(mirrors::show).put(mirrors::set).delete(mirrors::clear),

@@ -1,4 +1,4 @@
-//! Administration: `POST /v1/tenants` and `POST /v1/tenants/{slug}/tokens`, for the operator.
+//! Administration: `POST /v1/tenants`, for the operator.
 
 use axum::Json;
 use axum::body::Body;
@@ -9,11 +9,9 @@ use colophon_store::rows::RootsOrigin;
 use serde::{Deserialize, Serialize};
 
 use super::body::read_body;
-use super::path::Segments;
 use super::{ApiError, auth};
 use crate::app::SharedApp;
 use crate::tenants;
-use crate::tokens::{self, NewToken, TokenKind};
 
 /// Largest request of this kind, in bytes.
 const BODY_LIMIT: usize = 16 * 1024;
@@ -74,61 +72,10 @@ impl CreatedTenant {
     }
 }
 
-/// What a new token is told by.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CreateToken {
-    /// What it is for.
-    pub kind: TokenKind,
-    /// A word by which people recognise it.
-    #[serde(default)]
-    pub label: String,
-    /// Days until it ends, 1 to 366.
-    pub days: u32,
-}
-
-/// A new token, told once.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct CreatedToken {
-    /// The token.
-    pub token: String,
-    /// When it ends.
-    pub expires: String,
-}
-
-/// Creates a token of a tenant.
-pub(super) async fn create_token(
-    State(app): State<SharedApp>,
-    Segments(slug): Segments<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<(StatusCode, Json<CreatedToken>), ApiError> {
-    auth::check_operator(&app, &headers)?;
-    let wanted: CreateToken = parse(body).await?;
-    if !(1..=366).contains(&wanted.days) {
-        return Err(ApiError::bad_request("invalid-days", "`days` must be 1 to 366"));
-    }
-    let slug: TenantSlug = slug.parse().map_err(|_| ApiError::not_found())?;
-    let press = app.press.clone();
-    let made = app
-        .reads
-        .run(move || {
-            let now = press.clock.now();
-            tokens::create_token(&press.store, &slug, wanted.kind, &wanted.label, wanted.days, now)
-        })
-        .await??;
-    Ok((StatusCode::CREATED, Json(CreatedToken::new(&made))))
-}
-
-impl CreatedToken {
-    /// What to tell of `made`.
-    pub fn new(made: &NewToken) -> Self {
-        Self { token: made.token.reveal().to_owned(), expires: made.expires.rfc3339_seconds() }
-    }
-}
-
-async fn parse<T: serde::de::DeserializeOwned>(body: Body) -> Result<T, ApiError> {
+/// The JSON of a small request. Nothing at all stands for what has only defaults.
+pub(super) async fn parse<T: serde::de::DeserializeOwned>(body: Body) -> Result<T, ApiError> {
     let bytes = read_body(body, BODY_LIMIT).await?;
-    serde_json::from_slice(&bytes)
+    let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+    serde_json::from_slice(text)
         .map_err(|e| ApiError::bad_request("invalid-request", e.to_string()))
 }

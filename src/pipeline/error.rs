@@ -70,6 +70,12 @@ pub enum BuildError {
         /// Seconds until a build is allowed again.
         retry_after: u64,
     },
+    /// The credential may build for one target only, and the flow has a part for another.
+    #[error("the token may build for `{only}` alone, and the flow has a part for another target")]
+    OtherTarget {
+        /// What it may build for.
+        only: colophon_model::Target,
+    },
     /// A gate refused the build. The record says so durably, and what the gate said.
     #[error("the build was refused by the gate `{}`", .0.gates.last().map_or("", |g| &g.name))]
     Gate(Box<BuildRecord>),

@@ -95,6 +95,7 @@ impl Press {
             tenant: tenant.clone(),
             body: Bytes::from(body),
             received: self.clock.now(),
+            only: None,
         };
         let job = self.receive(delivery, head.body).map_err(reasons)?;
         if job.key == head.key {

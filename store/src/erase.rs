@@ -22,7 +22,7 @@ use crate::rows::{SlugOf, TenantHead, TenantRow, TokenRow};
 use crate::{Change, CommitError, Error, KeyRange, Order, Pace, Store, Table, View};
 
 /// Tables whose keys begin with a tenant's uid.
-const TENANT_TABLES: [Table; 29] = [
+const TENANT_TABLES: &[Table] = &[
     Table::Slug,
     Table::TenantHead,
     Table::Planted,
@@ -44,6 +44,7 @@ const TENANT_TABLES: [Table; 29] = [
     Table::BundleAlias,
     Table::BundleTree,
     Table::QuotaStamp,
+    Table::TokenUsed,
     Table::Agent,
     Table::Mirror,
     Table::MirrorState,
@@ -191,7 +192,7 @@ impl Store {
     fn erase_rows(&self, tenant: TenantUid, report: Report<'_>) -> Result<u64, Error> {
         let mut rows = 0;
         let prefix = KeyRange::prefix(&key_bytes(&tenant));
-        for table in TENANT_TABLES {
+        for &table in TENANT_TABLES {
             loop {
                 let view = self.view()?;
                 let page = view.snapshot().range(table, &prefix, Order::Ascending, BATCH);

@@ -29,6 +29,7 @@ pub(crate) use git::{RefChanges, blob_of_log_entry};
 pub use mirror::{Effect, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow};
 pub use tenant::{
     FirstCommit, Planted, QuotaStamp, RootsOrigin, SlugOf, TenantHead, TenantRow, TokenRow,
+    TokenUsed,
 };
 
 /// Makes a serde type a row of a table, encoded as JSON.
@@ -72,6 +73,7 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::Planted => row::<Planted>(key, value),
         Table::FirstCommit => row::<FirstCommit>(key, value),
         Table::Token => row::<TokenRow>(key, value),
+        Table::TokenUsed => row::<TokenUsed>(key, value),
         Table::TenantHead => row::<TenantHead>(key, value),
         Table::FlowHead => row::<FlowHead>(key, value),
         Table::FlowGone => row::<FlowGone>(key, value),

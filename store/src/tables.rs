@@ -56,6 +56,8 @@ tables! {
     FirstCommit = "first-commit-1",
     /// SHA-256 of a token → what it grants.
     Token = "token-1",
+    /// (uid, SHA-256 of a token) → when it was used last.
+    TokenUsed = "token-used-1",
     /// Tenant uid → the row that every build of the tenant checks and replaces.
     TenantHead = "tenant-head-1",
     /// (uid, flow) → the flow's current build.

@@ -43,4 +43,5 @@ mod signatures;
 mod support;
 mod telemetry;
 mod tenant_guard;
+mod tokens;
 mod transfer;

@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, bail};
 use serde::de::DeserializeOwned;
 
-use crate::http::tenants::{CreatedTenant, CreatedToken};
+use crate::http::tenants::CreatedTenant;
+use crate::http::tokens::CreatedToken;
 use crate::http::webhook_signature;
 
 /// A server that was started for the demonstration, and is stopped with it.

@@ -87,9 +87,28 @@ pub struct TokenRow {
     pub created: UnixMillis,
     /// When it ends.
     pub expires: UnixMillis,
+    /// What it is for, as the word in its prefix. None in tokens of before it was kept.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub kind: Option<String>,
+    /// The only target that it may build for; none: every one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub target: Option<Target>,
+    /// The id of the token that took its place.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub successor: Option<String>,
 }
 
 json_row!(TokenRow, Token, Sha256);
+
+/// When a token was used last, to an hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenUsed {
+    /// The time.
+    pub at: UnixMillis,
+}
+
+json_row!(TokenUsed, TokenUsed, (TenantUid, Sha256));
 
 /// The one row that every build of a tenant expects and replaces.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

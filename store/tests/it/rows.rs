@@ -13,7 +13,7 @@ use colophon_store::rows::{
     BuildNumber, BundleAlias, BundleTree, Document, EdgeHead, Effect, EnvHead, FirstCommit,
     FlowClaim, FlowGone, FlowHead, FlowOwner, GitOid, Halt, MirrorRow, MirrorState, MirrorTag,
     OutboxRow, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow,
-    TufFile,
+    TokenUsed, TufFile,
 };
 use colophon_store::{Row, Table};
 use proptest::prelude::*;
@@ -260,11 +260,22 @@ fn every_row_round_trips_and_refuses_junk() {
         label: "ci".to_owned(),
         created: TIME,
         expires: TIME,
+        kind: None,
+        target: None,
+        successor: None,
+    };
+    let limited = TokenRow {
+        kind: Some("api".to_owned()),
+        target: Some(Target::Edge),
+        successor: Some("tok2".to_owned()),
+        ..token.clone()
     };
     let slug_key = TenantSlug::new("a-slug-of-length").unwrap();
     strict(&slug_key, &tenant);
     strict(&uid(1), &SlugOf { slug: slug() });
     strict(&sha(1), &token);
+    strict(&sha(1), &limited);
+    strict(&(uid(1), sha(1)), &TokenUsed { at: TIME });
     strict(&uid(1), &tenant_head());
     strict(&uid(1), &TenantHead::default());
     strict(&uid(1), &FirstCommit { commit: oid(1), signature: Some(signature()) });
@@ -355,6 +366,28 @@ fn encodings_are_pinned() {
         json(mirror_row().encode()),
         r#"{"url":"https://example.com/acme.git","username":"x-access-token","credential":"env:ACME_TOKEN","tags_per_push":3,"set":1795262400007}"#
     );
+    let mut token = TokenRow {
+        id: "0123456789ab".to_owned(),
+        tenant: uid(1),
+        scopes: vec!["build".to_owned(), "read".to_owned()],
+        label: "ci".to_owned(),
+        created: TIME,
+        expires: TIME,
+        kind: None,
+        target: None,
+        successor: None,
+    };
+    // As it was before there were kinds: a token must not stop working with a new program.
+    let early = format!(
+        r#"{{"id":"0123456789ab","tenant":"{}","scopes":["build","read"],"label":"ci","created":1795262400007,"expires":1795262400007"#,
+        uid(1)
+    );
+    assert_eq!(json(token.encode()), format!("{early}}}"));
+    token.kind = Some("api".to_owned());
+    token.target = Some(Target::Cloud);
+    token.successor = Some("ab".to_owned());
+    let late = r#","kind":"api","target":"cloud","successor":"ab"}"#;
+    assert_eq!(json(token.encode()), format!("{early}{late}"));
     let key = OutboxRow::encode_key(&(uid(7), Effect::Push));
     assert_eq!(key, [[7; 16].as_slice(), &[1]].concat());
     let key = FlowClaim::encode_key(&(uid(7), FlowSource::Langflow, native()));

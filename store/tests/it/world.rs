@@ -103,6 +103,9 @@ impl Tenant {
             label: self.words("label"),
             created: now,
             expires: now,
+            kind: None,
+            target: None,
+            successor: None,
         };
         change.put(&Sha256::from_bytes(bytes(&self.words("token"))), &token);
         change.put(&uid, &TenantHead::default());
