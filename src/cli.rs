@@ -24,6 +24,7 @@ mod sandbox;
 mod serve;
 mod tenant;
 mod token;
+mod webhook;
 
 use clap::{Parser, Subcommand};
 
@@ -67,6 +68,9 @@ enum Command {
     /// Manage access tokens
     #[command(subcommand)]
     Token(token::Token),
+    /// Manage the secrets that builders sign deliveries with
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
     /// Sign, roll back, archive and show the repositories that edge agents update from, and the agents
     #[command(subcommand)]
     Edge(edge::Edge),
@@ -114,6 +118,7 @@ impl Cli {
             Command::Flow(flow) => flow.run(out),
             Command::Tenant(tenant) => tenant.run(out),
             Command::Token(token) => token.run(out),
+            Command::Webhook(webhook) => webhook.run(out),
             Command::Edge(edge) => edge.run(out),
             Command::Keys(keys) => keys.run(out),
             Command::Mirror(mirror) => mirror.run(out),

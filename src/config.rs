@@ -1,6 +1,7 @@
 //! Configuration: a TOML file, then `COLOPHON_*` variables, then flags; the later wins.
 
 mod edge;
+mod intake;
 mod maintenance;
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use crate::gates::{GatesConfig, Mode};
 use crate::units::{Size, Span};
 
 pub use edge::Edge;
+pub use intake::Intake;
 pub use maintenance::Maintenance;
 
 /// Everything an operator can set. Unknown keys are refused.
@@ -30,6 +32,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Bounds on requests.
     pub limits: Limits,
+    /// How deliveries are checked.
+    pub intake: Intake,
     /// Builds a tenant may make.
     pub quota: Quota,
     /// What flows are compiled with.
@@ -179,6 +183,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8787)),
             public_url: None,
             limits: Limits::default(),
+            intake: Intake::default(),
             quota: Quota::default(),
             compiler: CompilerConfig::default(),
             git: Git::default(),
@@ -371,6 +376,7 @@ impl Config {
             problems.push("`mirror.workers` must be 1 to 64".to_owned());
         }
         problems.extend(self.edge.problems());
+        problems.extend(self.intake.problems());
         let endpoint = self.telemetry.otlp_endpoint.as_deref();
         if endpoint.is_some_and(|u| !has_scheme(u, &["http://"])) {
             problems.push("`telemetry.otlp_endpoint` must begin with http://".to_owned());

@@ -26,10 +26,11 @@ mod path;
 mod representation;
 mod router;
 mod schema;
+mod sender;
 mod sync;
 pub mod tenants;
 mod transfer;
+pub mod webhooks;
 
-pub use auth::webhook_signature;
 pub use error::{ApiError, chain};
 pub use router::router;

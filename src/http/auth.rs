@@ -6,29 +6,14 @@ use colophon_model::{TenantSlug, TenantUid};
 use colophon_store::View;
 use colophon_store::rows::{SlugOf, TenantRow};
 use data_encoding::BASE64;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
 use super::ApiError;
 use crate::app::App;
-use crate::tenants::WEBHOOK_GENERATION;
 use crate::tokens::{Scope, Token, authorise};
-
-/// The builder's signature over a webhook's raw body, as it goes into `X-Ap-Signature`.
-pub fn webhook_signature(secret: &str, body: &[u8]) -> String {
-    format!("sha256={}", hex::encode(hmac(secret, body).finalize().into_bytes()))
-}
 
 /// Stands in for an unknown tenant, so that the same work is done.
 pub(super) const NOBODY: TenantUid = TenantUid::from_bytes([0; 16]);
-
-fn hmac(secret: &str, body: &[u8]) -> Hmac<Sha256> {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
-    mac.update(body);
-    mac
-}
 
 /// The tenant that a delivery to `/build` names: `X-Tenant-Slug`, or `X-Tenant`.
 pub(super) fn tenant_header(headers: &HeaderMap) -> Result<TenantSlug, ApiError> {
@@ -40,43 +25,6 @@ pub(super) fn tenant_header(headers: &HeaderMap) -> Result<TenantSlug, ApiError>
     text.parse().map_err(|e: colophon_model::InvalidSlug| {
         ApiError::bad_request("invalid-tenant", e.to_string())
     })
-}
-
-/// The tenant a delivery is from: a bearer token with scope `build`, or a signature with the named
-/// tenant's secret. A wrong signature and an unknown tenant are the same 401.
-pub(super) fn deliverer(
-    app: &App,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<TenantRow, ApiError> {
-    let named = tenant_header(headers)?;
-    let view = app.press.store.view()?;
-    if headers.contains_key(header::AUTHORIZATION) {
-        let tenant = token_tenant(app, &view, headers, Scope::Build)?;
-        return if tenant.slug == named {
-            Ok(tenant)
-        } else {
-            Err(ApiError::forbidden("the token belongs to another tenant than the header names"))
-        };
-    }
-    let tenant = view.get::<TenantRow>(&named)?;
-    // An unknown tenant costs the same work, with a secret that nobody holds.
-    let uid = tenant.as_ref().map_or(NOBODY, |t| t.uid);
-    let secret = app.press.keys.webhook_secret(uid, WEBHOOK_GENERATION);
-    let signed = signature(headers).is_some_and(|s| hmac(&secret, body).verify_slice(&s).is_ok());
-    tenant.filter(|_| signed).ok_or_else(|| {
-        ApiError::new(
-            axum::http::StatusCode::UNAUTHORIZED,
-            "unauthorized",
-            "the delivery is not signed by the tenant it names",
-        )
-    })
-}
-
-/// `X-Ap-Signature`: hex, alone or after `sha256=`.
-fn signature(headers: &HeaderMap) -> Option<Vec<u8>> {
-    let text = headers.get("x-ap-signature")?.to_str().ok()?;
-    hex::decode(text.strip_prefix("sha256=").unwrap_or(text)).ok()
 }
 
 /// The tenant of the request's token, which must have `scope`.
@@ -133,15 +81,6 @@ fn credential(headers: &HeaderMap) -> Option<Token> {
 mod tests {
     use super::*;
     use crate::tokens::TokenKind;
-
-    /// RFC 4231, test case 2.
-    #[test]
-    fn the_signature_is_hmac_sha_256() {
-        assert_eq!(
-            webhook_signature("Jefe", b"what do ya want for nothing?"),
-            "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
-        );
-    }
 
     #[test]
     fn git_sends_the_token_as_a_password() {

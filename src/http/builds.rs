@@ -13,7 +13,7 @@ use colophon_store::rows::TenantRow;
 use super::body::read_body;
 use super::build_view::{BuildView, TimingView};
 use super::path::Segments;
-use super::{ApiError, auth};
+use super::{ApiError, auth, sender};
 use crate::app::{App, SharedApp};
 use crate::pipeline::{Delivery, Finished, Outcome};
 use crate::tokens::Scope;
@@ -40,7 +40,7 @@ fn deliver(
     headers: &HeaderMap,
     body: &Bytes,
 ) -> Result<(TenantRow, Finished), ApiError> {
-    let tenant = auth::deliverer(app, headers, body)?;
+    let tenant = sender::sender(app, headers, body)?.tenant;
     let delivery =
         Delivery { tenant: tenant.clone(), body: body.clone(), received: app.press.clock.now() };
     let finished = app.press.run(delivery);

@@ -1,5 +1,7 @@
 //! The one place that turns errors into answers: RFC 9457 problem details with a stable code.
 
+mod intake;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

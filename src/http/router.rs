@@ -9,7 +9,7 @@ use tower_http::trace::TraceLayer;
 
 use super::{
     ApiError, agents, blobs, branches, builds, bundles, edge, environments, evidence, flows, git,
-    health, maintenance, metadata, mirrors, operator, schema, sync, tenants, transfer,
+    health, maintenance, metadata, mirrors, operator, schema, sync, tenants, transfer, webhooks,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
@@ -54,6 +54,9 @@ pub fn router(app: SharedApp) -> Router {
             get(mirrors::show).put(mirrors::set).delete(mirrors::clear),
         )
         .route("/v1/tenants/{slug}/mirror/retry", post(mirrors::retry))
+        .route("/v1/tenants/{slug}/webhook", get(webhooks::show).put(webhooks::set))
+        .route("/v1/tenants/{slug}/webhook/secrets", post(webhooks::rotate))
+        .route("/v1/tenants/{slug}/webhook/secrets/{generation}", delete(webhooks::revoke))
         .route("/v1/edge", get(edge::list))
         .route("/v1/mirrors", get(mirrors::list))
         .route("/v1/t/{slug}/flows", get(flows::list))

@@ -22,7 +22,7 @@ use crate::rows::{SlugOf, TenantHead, TenantRow, TokenRow};
 use crate::{Change, CommitError, Error, KeyRange, Order, Pace, Store, Table, View};
 
 /// Tables whose keys begin with a tenant's uid.
-const TENANT_TABLES: [Table; 25] = [
+const TENANT_TABLES: [Table; 26] = [
     Table::Slug,
     Table::TenantHead,
     Table::Planted,
@@ -49,6 +49,7 @@ const TENANT_TABLES: [Table; 25] = [
     Table::MirrorState,
     Table::MirrorTag,
     Table::Outbox,
+    Table::Webhook,
 ];
 /// Rows that one transaction deletes.
 const BATCH: usize = 512;

@@ -102,6 +102,8 @@ tables! {
     Agent = "agent-1",
     /// (uid, effect) → work that follows a commit and is not done.
     Outbox = "outbox-1",
+    /// Tenant uid → which of its webhook secrets are good.
+    Webhook = "webhook-1",
 }
 
 impl fmt::Display for Table {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use serde::de::DeserializeOwned;
 
 use crate::http::tenants::{CreatedTenant, CreatedToken};
-use crate::http::webhook_signature;
+use crate::intake::legacy_signature as webhook_signature;
 
 /// A server that was started for the demonstration, and is stopped with it.
 pub(super) struct Running {

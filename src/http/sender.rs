@@ -1,0 +1,109 @@
+//! Who a delivery is from: a token with the right to build, or a proof with one of the tenant's
+//! webhook secrets.
+
+use axum::http::{HeaderMap, StatusCode, header};
+use colophon_model::UnixMillis;
+use colophon_store::View;
+use colophon_store::rows::TenantRow;
+
+use super::{ApiError, auth};
+use crate::app::App;
+use crate::intake::{DeliveryId, Proof, Scheme, Verified, idempotency_key, secrets};
+use crate::tokens::Scope;
+
+/// A delivery whose credential holds.
+#[derive(Debug)]
+pub(super) struct Sender {
+    /// Whose.
+    pub(super) tenant: TenantRow,
+    /// How it was proven.
+    pub(super) by: By,
+    /// What the sender calls the delivery, if it says.
+    pub(super) id: Option<DeliveryId>,
+    /// When it was signed, if that is signed.
+    pub(super) signed: Option<UnixMillis>,
+}
+
+/// By what a delivery was proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// A bearer token of the tenant.
+    Token,
+    /// One of the tenant's webhook secrets.
+    Secret {
+        /// How.
+        scheme: Scheme,
+        /// Which.
+        generation: u32,
+    },
+}
+
+/// The sender of a delivery to `/build`. A wrong proof and an unknown tenant are the same 401. A token
+/// decides before any proof.
+pub(super) fn sender(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Sender, ApiError> {
+    let named = auth::tenant_header(headers)?;
+    let view = app.press.store.view()?;
+    if headers.contains_key(header::AUTHORIZATION) || holds_token(headers) {
+        let tenant = auth::token_tenant(app, &view, &as_bearer(headers), Scope::Build)?;
+        if tenant.slug != named {
+            let text = "the token belongs to another tenant than the header names";
+            return Err(ApiError::forbidden(text));
+        }
+        return Ok(Sender { tenant, by: By::Token, id: key_of(headers)?, signed: None });
+    }
+    let tenant = view.get::<TenantRow>(&named)?;
+    proven(app, &view, tenant, &Proof::read(headers, None), headers, body)
+}
+
+/// The sender, if `proof` was made by `tenant`.
+pub(super) fn proven(
+    app: &App,
+    view: &View,
+    tenant: Option<TenantRow>,
+    proof: &Proof,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Sender, ApiError> {
+    let now = app.press.clock.now();
+    let keys = match &tenant {
+        Some(tenant) => secrets::keys(view, &app.press.keys, tenant, now)?,
+        None => vec![secrets::key(&app.press.keys, auth::NOBODY, 1)],
+    };
+    let verified = proof.verify(&keys, body, now, app.config.intake.tolerance.millis());
+    let (Some(tenant), Some(verified)) = (tenant, verified) else { return Err(unproven()) };
+    let Verified { scheme, generation, id, time } = verified;
+    let id = match id {
+        Some(id) => Some(id),
+        None => key_of(headers)?,
+    };
+    Ok(Sender { tenant, by: By::Secret { scheme, generation }, id, signed: time })
+}
+
+/// 401, whatever is wrong.
+fn unproven() -> ApiError {
+    let text = "the delivery is not signed by the tenant it names";
+    ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", text)
+}
+
+fn key_of(headers: &HeaderMap) -> Result<Option<DeliveryId>, ApiError> {
+    idempotency_key(headers)
+        .map_err(|error| ApiError::bad_request("invalid-delivery-id", error.to_string()))
+}
+
+/// Whether `X-Api-Key` holds a token, and not a static key. No scheme of more weight is there then.
+fn holds_token(headers: &HeaderMap) -> bool {
+    let key = headers.get("x-api-key").and_then(|value| value.to_str().ok());
+    key.is_some_and(|key| key.starts_with("clp_")) && Scheme::of(headers) == Some(Scheme::Static)
+}
+
+/// The headers with the token where tokens are looked for.
+fn as_bearer(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = headers.clone();
+    if let Some(key) = headers.get("x-api-key").and_then(|value| value.to_str().ok())
+        && !headers.contains_key(header::AUTHORIZATION)
+        && let Ok(value) = format!("Bearer {key}").parse()
+    {
+        headers.insert(header::AUTHORIZATION, value);
+    }
+    headers
+}
