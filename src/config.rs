@@ -150,6 +150,8 @@ pub struct Space {
 pub struct Retention {
     /// Tags of builds, and rendered bundles that are not current.
     pub tags: Span,
+    /// Ids of deliveries, by which one that is sent again is known.
+    pub delivery_ids: Span,
 }
 
 /// How upstream repositories are pushed to.
@@ -244,7 +246,7 @@ impl Default for Space {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { tags: Span::days(30) }
+        Self { tags: Span::days(30), delivery_ids: Span::days(7) }
     }
 }
 
@@ -376,7 +378,7 @@ impl Config {
             problems.push("`mirror.workers` must be 1 to 64".to_owned());
         }
         problems.extend(self.edge.problems());
-        problems.extend(self.intake.problems());
+        problems.extend(self.intake.problems(&self.retention));
         let endpoint = self.telemetry.otlp_endpoint.as_deref();
         if endpoint.is_some_and(|u| !has_scheme(u, &["http://"])) {
             problems.push("`telemetry.otlp_endpoint` must begin with http://".to_owned());

@@ -4,8 +4,10 @@
 //! `secrets.rs`. A proof is checked over the raw body before anything is parsed.
 
 mod delivery_id;
+mod flight;
 mod proof;
 pub mod secrets;
 
 pub use delivery_id::{DeliveryId, InvalidDeliveryId, idempotency_key};
+pub use flight::{Flight, Flights};
 pub use proof::{Key, MAX_KEYS, Proof, Scheme, Verified, legacy_signature};

@@ -92,6 +92,7 @@ async fn purge(app: SharedApp) -> bool {
         bundles = found.bundles,
         tuf_files = found.tuf_files,
         quota_stamps = found.quota_stamps,
+        claims = found.claims,
         "purged"
     );
     true

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Retention;
 use crate::units::Span;
 
 /// How deliveries are checked.
@@ -21,10 +22,15 @@ impl Default for Intake {
 
 impl Intake {
     /// What is wrong with it.
-    pub(super) fn problems(&self) -> Vec<String> {
+    pub(super) fn problems(&self, retention: &Retention) -> Vec<String> {
         let mut problems = Vec::new();
         if !(1_000..=3_600_000).contains(&self.tolerance.millis()) {
             problems.push("`intake.tolerance` must be 1 s to 1 h".to_owned());
+        }
+        // Before that a delivery is in time, and only its id may tell that it was there.
+        if retention.delivery_ids.millis() < self.tolerance.millis() * 2 {
+            let text = "`retention.delivery_ids` must be at least twice `intake.tolerance`";
+            problems.push(text.to_owned());
         }
         problems
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use colophon_model::{BuildId, BuildRecord};
 use colophon_store::rows::TenantRow;
@@ -13,10 +13,14 @@ use colophon_store::rows::TenantRow;
 use super::body::read_body;
 use super::build_view::{BuildView, TimingView};
 use super::path::Segments;
+use super::sender::Sender;
 use super::{ApiError, auth, sender};
 use crate::app::{App, SharedApp};
 use crate::pipeline::{Delivery, Finished, Outcome};
 use crate::tokens::Scope;
+
+/// Says that the answer is to an earlier delivery of the same name.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Takes a signed flow; 201 with a new build, 200 with the current one.
 pub(super) async fn create(
@@ -40,9 +44,9 @@ fn deliver(
     headers: &HeaderMap,
     body: &Bytes,
 ) -> Result<(TenantRow, Finished), ApiError> {
-    let tenant = sender::sender(app, headers, body)?.tenant;
-    let delivery =
-        Delivery { tenant: tenant.clone(), body: body.clone(), received: app.press.clock.now() };
+    let Sender { tenant, origin, .. } = sender::sender(app, headers, body)?;
+    let (body, received) = (body.clone(), app.press.clock.now());
+    let delivery = Delivery { tenant: tenant.clone(), body, received, origin };
     let finished = app.press.run(delivery);
     let finished = finished.map_err(|e| ApiError::from(e).gate_status(app.config.gates.status))?;
     Ok((tenant, finished))
@@ -52,13 +56,16 @@ fn answer(app: &App, tenant: &TenantRow, finished: &Finished, timing: TimingView
     let record = finished.outcome.record();
     let status = match finished.outcome {
         Outcome::Built(_) => StatusCode::CREATED,
-        Outcome::NoOp(_) => StatusCode::OK,
+        Outcome::NoOp(_) | Outcome::Replayed(_) => StatusCode::OK,
     };
     let view = BuildView::new(app, tenant, record).of_delivery(finished, timing);
     let mut response = (status, Json(view)).into_response();
     let location = format!("/v1/builds/{}", record.id);
     if let Ok(value) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(header::LOCATION, value);
+    }
+    if matches!(finished.outcome, Outcome::Replayed(_)) {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
     response
 }

@@ -231,6 +231,9 @@ impl ApiError {
                 Self::new(StatusCode::CONFLICT, "stale-revision", error.to_string())
                     .hint("send a revision above the current one")
             }
+            BuildError::StaleDelivery { .. } | BuildError::InFlight | BuildError::IdReused => {
+                Self::delivery(error)
+            }
             BuildError::SeenBefore { .. } => {
                 Self::new(StatusCode::CONFLICT, "seen-before", error.to_string()).hint(
                     "a delivery that repeats older content is refused as a replay; \

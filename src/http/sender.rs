@@ -2,13 +2,13 @@
 //! webhook secrets.
 
 use axum::http::{HeaderMap, StatusCode, header};
-use colophon_model::UnixMillis;
 use colophon_store::View;
 use colophon_store::rows::TenantRow;
 
 use super::{ApiError, auth};
 use crate::app::App;
 use crate::intake::{DeliveryId, Proof, Scheme, Verified, idempotency_key, secrets};
+use crate::pipeline::Origin;
 use crate::tokens::Scope;
 
 /// A delivery whose credential holds.
@@ -20,9 +20,12 @@ pub(super) struct Sender {
     pub(super) by: By,
     /// What the sender calls the delivery, if it says.
     pub(super) id: Option<DeliveryId>,
-    /// When it was signed, if that is signed.
-    pub(super) signed: Option<UnixMillis>,
+    /// What tells the delivery from others.
+    pub(super) origin: Origin,
 }
+
+/// Ids that senders choose in `Idempotency-Key` are no ids of a scheme.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// By what a delivery was proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +52,11 @@ pub(super) fn sender(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Send
             let text = "the token belongs to another tenant than the header names";
             return Err(ApiError::forbidden(text));
         }
-        return Ok(Sender { tenant, by: By::Token, id: key_of(headers)?, signed: None });
+        let id = key_of(headers)?;
+        let claim = id.as_ref().map(|id| id.claim(IDEMPOTENCY_KEY));
+        let repeats = secrets::row(&view, &tenant)?.repeats;
+        let origin = Origin { claim, signed: None, repeats };
+        return Ok(Sender { tenant, by: By::Token, id, origin });
     }
     let tenant = view.get::<TenantRow>(&named)?;
     proven(app, &view, tenant, &Proof::read(headers, None), headers, body)
@@ -65,18 +72,22 @@ pub(super) fn proven(
     body: &[u8],
 ) -> Result<Sender, ApiError> {
     let now = app.press.clock.now();
-    let keys = match &tenant {
-        Some(tenant) => secrets::keys(view, &app.press.keys, tenant, now)?,
-        None => vec![secrets::key(&app.press.keys, auth::NOBODY, 1)],
+    let master = &app.press.keys;
+    let row = tenant.as_ref().map(|tenant| secrets::row(view, tenant)).transpose()?;
+    let keys = match (&tenant, &row) {
+        (Some(tenant), Some(row)) => secrets::keys(row, master, tenant.uid, now),
+        _ => vec![secrets::key(master, auth::NOBODY, 1)],
     };
     let verified = proof.verify(&keys, body, now, app.config.intake.tolerance.millis());
     let (Some(tenant), Some(verified)) = (tenant, verified) else { return Err(unproven()) };
     let Verified { scheme, generation, id, time } = verified;
-    let id = match id {
-        Some(id) => Some(id),
-        None => key_of(headers)?,
+    let (kind, id) = match id {
+        Some(id) => (scheme.word(), Some(id)),
+        None => (IDEMPOTENCY_KEY, key_of(headers)?),
     };
-    Ok(Sender { tenant, by: By::Secret { scheme, generation }, id, signed: time })
+    let claim = id.as_ref().map(|id| id.claim(kind));
+    let origin = Origin { claim, signed: time, repeats: row.is_some_and(|row| row.repeats) };
+    Ok(Sender { tenant, by: By::Secret { scheme, generation }, id, origin })
 }
 
 /// 401, whatever is wrong.

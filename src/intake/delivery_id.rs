@@ -1,6 +1,7 @@
 //! The name that a sender gives to one delivery, the same in every attempt at it.
 
 use axum::http::HeaderMap;
+use colophon_model::Digest;
 
 /// 1 to [`DeliveryId::LONGEST`] visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,12 @@ impl DeliveryId {
         } else {
             Err(InvalidDeliveryId)
         }
+    }
+
+    /// What claims the id among those of one `kind`, such as a scheme: `blake3("colophon delivery id v1" ‖
+    /// kind ‖ 0 ‖ id)`.
+    pub fn claim(&self, kind: &str) -> Digest {
+        Digest::of(format!("colophon delivery id v1{kind}\0{}", self.0).as_bytes())
     }
 
     /// The text.

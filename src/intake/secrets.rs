@@ -110,16 +110,11 @@ impl Default for Rotate {
     }
 }
 
-/// The keys that are good for deliveries of `tenant` at `now`, newest first, at most [`MAX_KEYS`].
-pub fn keys(
-    view: &View,
-    master: &MasterKey,
-    tenant: &TenantRow,
-    now: UnixMillis,
-) -> Result<Vec<Key>, colophon_store::Error> {
-    let row = row(view, tenant)?;
+/// The keys in `row` that are good for deliveries of `tenant` at `now`, newest first, at most
+/// [`MAX_KEYS`].
+pub fn keys(row: &WebhookRow, master: &MasterKey, tenant: TenantUid, now: UnixMillis) -> Vec<Key> {
     let good = row.secrets.iter().rev().filter(|secret| is_good(secret, now)).take(MAX_KEYS);
-    Ok(good.map(|secret| key(master, tenant.uid, secret.generation)).collect())
+    good.map(|secret| key(master, tenant, secret.generation)).collect()
 }
 
 /// The key of one generation, whether it is good or not.

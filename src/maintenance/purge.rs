@@ -41,6 +41,7 @@ impl Job for Purge {
             now: site.press.clock.now(),
             keep_millis: self.older_than.unwrap_or(site.config.retention.tags).millis(),
             quota_window_millis: QUOTA_WINDOW,
+            claim_millis: site.config.retention.delivery_ids.millis(),
             dry_run: self.dry_run,
         };
         let tenants = self.tenants(site)?;

@@ -22,7 +22,7 @@ use crate::rows::{SlugOf, TenantHead, TenantRow, TokenRow};
 use crate::{Change, CommitError, Error, KeyRange, Order, Pace, Store, Table, View};
 
 /// Tables whose keys begin with a tenant's uid.
-const TENANT_TABLES: [Table; 26] = [
+const TENANT_TABLES: [Table; 27] = [
     Table::Slug,
     Table::TenantHead,
     Table::Planted,
@@ -50,6 +50,7 @@ const TENANT_TABLES: [Table; 26] = [
     Table::MirrorTag,
     Table::Outbox,
     Table::Webhook,
+    Table::DeliveryClaim,
 ];
 /// Rows that one transaction deletes.
 const BATCH: usize = 512;

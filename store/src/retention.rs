@@ -9,8 +9,8 @@ use colophon_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::rows::{
-    BuildNumber, BundleAlias, EdgeRepo, FlowHead, QuotaStamp, RefRow, SignedFile, TenantHead,
-    TufFile,
+    BuildNumber, BundleAlias, DeliveryClaim, EdgeRepo, FlowHead, QuotaStamp, RefRow, SignedFile,
+    TenantHead, TufFile,
 };
 use crate::{Change, CommitError, Error, Store, View, outbox};
 
@@ -29,6 +29,8 @@ pub struct PurgeOptions {
     pub keep_millis: u64,
     /// The window of the quota, in milliseconds: what was counted before it is not asked for again.
     pub quota_window_millis: u64,
+    /// How long the name of a delivery stays claimed, in milliseconds.
+    pub claim_millis: u64,
     /// Say what would go, and delete nothing.
     pub dry_run: bool,
 }
@@ -44,12 +46,14 @@ pub struct PurgeReport {
     pub tuf_files: u64,
     /// Marks of builds that have left the quota's window.
     pub quota_stamps: u64,
+    /// Names of deliveries.
+    pub claims: u64,
 }
 
 impl PurgeReport {
     /// Rows in all.
     pub const fn total(&self) -> u64 {
-        self.tags + self.bundles + self.tuf_files + self.quota_stamps
+        self.tags + self.bundles + self.tuf_files + self.quota_stamps + self.claims
     }
 
     /// Adds another tenant's report.
@@ -58,6 +62,7 @@ impl PurgeReport {
         self.bundles += other.bundles;
         self.tuf_files += other.tuf_files;
         self.quota_stamps += other.quota_stamps;
+        self.claims += other.claims;
     }
 }
 
@@ -106,6 +111,7 @@ impl<'a> Plan<'a> {
         plan.bundles()?;
         plan.tuf_files(&head)?;
         plan.quota_stamps(&head)?;
+        plan.claims()?;
         if plan.found.tags > 0 {
             outbox::refs_changed(&mut plan.change, view, uid, options.now)?;
         }
@@ -209,6 +215,18 @@ impl<'a> Plan<'a> {
                 }
                 self.change.delete::<QuotaStamp>(&key);
                 self.found.quota_stamps += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn claims(&mut self) -> Result<(), Error> {
+        for row in self.view.scan::<DeliveryClaim>(&self.uid) {
+            let (key, claim) = row?;
+            let ended = claim.at.plus(self.options.claim_millis) <= self.options.now;
+            if ended && self.has_room() {
+                self.change.delete::<DeliveryClaim>(&key);
+                self.found.claims += 1;
             }
         }
         Ok(())

@@ -25,7 +25,7 @@ pub use flow::{
 };
 pub use git::{GitOid, RefRow};
 pub(crate) use git::{RefChanges, blob_of_log_entry};
-pub use intake::{WebhookRow, WebhookSecret};
+pub use intake::{DeliveryClaim, WebhookRow, WebhookSecret};
 pub use mirror::{Effect, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow};
 pub use tenant::{
     FirstCommit, Planted, QuotaStamp, RootsOrigin, SlugOf, TenantHead, TenantRow, TokenRow,
@@ -95,6 +95,7 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::MirrorState => row::<MirrorState>(key, value),
         Table::MirrorTag => row::<MirrorTag>(key, value),
         Table::Outbox => row::<OutboxRow>(key, value),
+        Table::DeliveryClaim => row::<DeliveryClaim>(key, value),
         Table::Webhook => row::<WebhookRow>(key, value),
     }
 }

@@ -104,6 +104,8 @@ tables! {
     Outbox = "outbox-1",
     /// Tenant uid → which of its webhook secrets are good.
     Webhook = "webhook-1",
+    /// (uid, digest of a delivery's name) → the build that claimed it.
+    DeliveryClaim = "delivery-claim-1",
 }
 
 impl fmt::Display for Table {

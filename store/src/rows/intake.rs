@@ -1,6 +1,6 @@
-//! What a tenant's deliveries are checked with.
+//! What a tenant's deliveries are checked with, and what is remembered of them.
 
-use colophon_model::{TenantUid, UnixMillis};
+use colophon_model::{BuildId, Digest, TenantUid, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 use super::json_row;
@@ -34,3 +34,18 @@ pub struct WebhookSecret {
 }
 
 json_row!(WebhookRow, Webhook, TenantUid);
+
+/// The name that a sender gave to a delivery (its digest is in the key), claimed by the build that came
+/// of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeliveryClaim {
+    /// BLAKE3 of the body that came under the name. It names no blob.
+    pub body: Digest,
+    /// The build.
+    pub build: BuildId,
+    /// When it was claimed.
+    pub at: UnixMillis,
+}
+
+json_row!(DeliveryClaim, DeliveryClaim, (TenantUid, Digest));

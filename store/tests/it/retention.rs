@@ -1,8 +1,8 @@
 //! What is kept for a time goes when that is over, and nothing else does.
 
-use colophon_model::{BuildRecord, TagObject, UnixMillis};
+use colophon_model::{BuildId, BuildRecord, Digest, TagObject, UnixMillis};
 use colophon_store::rows::{
-    BundleAlias, Effect, MirrorRow, OutboxRow, QuotaStamp, RefRow, TufFile,
+    BundleAlias, DeliveryClaim, Effect, MirrorRow, OutboxRow, QuotaStamp, RefRow, TufFile,
 };
 use colophon_store::{Change, FsckOptions, Pace, PurgeOptions, PurgeReport, Store};
 
@@ -19,6 +19,7 @@ fn options(today: u64) -> PurgeOptions {
         now: day(today),
         keep_millis: 30 * DAY,
         quota_window_millis: DAY,
+        claim_millis: 7 * DAY,
         dry_run: false,
     }
 }
@@ -42,7 +43,13 @@ fn expired_tags_go_and_the_branch_and_the_records_stay() {
     let tenant = forty_days(&store);
     let report = store.purge(tenant.uid, &options(39)).unwrap();
     // Days 0 to 9 are thirty days back; the bundle of day 39 is the flow's current one.
-    let expected = PurgeReport { tags: 10, bundles: 10, tuf_files: 23, quota_stamps: 38 };
+    let expected = PurgeReport {
+        tags: 10,
+        bundles: 10,
+        tuf_files: 23,
+        quota_stamps: 38,
+        ..PurgeReport::default()
+    };
     assert_eq!(report, expected);
     assert_eq!(count::<RefRow>(&store, &tenant), 31, "thirty tags and the branch");
     assert_eq!(count::<TagObject>(&store, &tenant), 30);
@@ -135,4 +142,20 @@ fn a_tenant_that_is_not_there_has_nothing_to_purge() {
     let store = Store::in_memory().unwrap();
     let report = store.purge(crate::support::uid(9), &options(0)).unwrap();
     assert_eq!(report, PurgeReport::default());
+}
+
+/// The name of a delivery can be given to another one once it is over, and not before.
+#[test]
+fn claims_end_after_their_time() {
+    let store = Store::in_memory().unwrap();
+    let tenant = Tenant::create(&store, 1, day(0));
+    let mut change = Change::new();
+    for n in 0..3_u64 {
+        let body = Digest::of(b"body");
+        let claim = DeliveryClaim { body, build: BuildId::from_bytes([1; 16]), at: day(n) };
+        change.put(&(tenant.uid, Digest::of(&n.to_be_bytes())), &claim);
+    }
+    store.commit(change).unwrap();
+    assert_eq!(store.purge(tenant.uid, &options(8)).unwrap().claims, 2);
+    assert_eq!(count::<DeliveryClaim>(&store, &tenant), 1);
 }

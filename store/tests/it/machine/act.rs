@@ -214,6 +214,7 @@ impl Run {
             now: self.model.now,
             keep_millis: days * DAY,
             quota_window_millis: DAY,
+            claim_millis: DAY,
             dry_run: false,
         };
         let (after, expected) = self.model.purged(uid, days * DAY, DAY);
