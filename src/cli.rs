@@ -5,6 +5,7 @@ mod agents;
 mod backup;
 mod build;
 mod check_config;
+mod delivery;
 mod demo;
 mod edge;
 mod edge_env;
@@ -68,6 +69,9 @@ enum Command {
     /// Manage access tokens
     #[command(subcommand)]
     Token(token::Token),
+    /// Show what was delivered and what became of it, and run it again
+    #[command(subcommand)]
+    Delivery(delivery::Delivery),
     /// Manage the secrets that builders sign deliveries with
     #[command(subcommand)]
     Webhook(webhook::Webhook),
@@ -118,6 +122,7 @@ impl Cli {
             Command::Flow(flow) => flow.run(out),
             Command::Tenant(tenant) => tenant.run(out),
             Command::Token(token) => token.run(out),
+            Command::Delivery(delivery) => delivery.run(out),
             Command::Webhook(webhook) => webhook.run(out),
             Command::Edge(edge) => edge.run(out),
             Command::Keys(keys) => keys.run(out),

@@ -152,6 +152,10 @@ pub struct Retention {
     pub tags: Span,
     /// Ids of deliveries, by which one that is sent again is known.
     pub delivery_ids: Span,
+    /// The log of deliveries.
+    pub deliveries: Span,
+    /// Bodies of deliveries that were refused.
+    pub refused_bodies: Span,
 }
 
 /// How upstream repositories are pushed to.
@@ -246,7 +250,12 @@ impl Default for Space {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { tags: Span::days(30), delivery_ids: Span::days(7) }
+        Self {
+            tags: Span::days(30),
+            delivery_ids: Span::days(7),
+            deliveries: Span::days(30),
+            refused_bodies: Span::days(7),
+        }
     }
 }
 

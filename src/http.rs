@@ -8,6 +8,8 @@ mod branches;
 mod build_view;
 mod builds;
 mod bundles;
+pub mod deliveries;
+mod delivering;
 mod edge;
 mod edge_url;
 mod environments;

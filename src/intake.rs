@@ -5,6 +5,8 @@
 
 mod delivery_id;
 mod flight;
+pub mod flush;
+pub mod log;
 mod proof;
 pub mod secrets;
 

@@ -25,7 +25,6 @@ use colophon_compiler::{Compiled, Compiler, Limits, Plan, Problem};
 use colophon_gitbridge::Cache;
 use colophon_model::{
     BuildId, BuildKey, BuildKind, BuildRecord, Digest, FlowId, GateResult, Oid, Stamp, TenantUid,
-    UnixMillis,
 };
 use colophon_store::quota::Rule;
 use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
@@ -46,6 +45,7 @@ use crate::evidence::Attester;
 use crate::feed::status::EndingRoots;
 use crate::gates::{Gates, Refused};
 use crate::intake::Flights;
+use crate::intake::log::DeliveryLog;
 use crate::keys::MasterKey;
 use crate::projection::KeySigner;
 
@@ -77,6 +77,8 @@ pub struct Press {
     pub offline_roots: bool,
     /// How many tenants need a ceremony.
     pub ending_roots: EndingRoots,
+    /// What came in and is to be told of.
+    pub deliveries: DeliveryLog,
     memo: Memo,
     flights: Flights,
 }
@@ -221,6 +223,7 @@ impl Press {
             bundles,
             memo,
             flights: Flights::default(),
+            deliveries: DeliveryLog::default(),
             offline_roots: false,
             ending_roots: EndingRoots::default(),
         }

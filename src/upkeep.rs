@@ -93,6 +93,8 @@ async fn purge(app: SharedApp) -> bool {
         tuf_files = found.tuf_files,
         quota_stamps = found.quota_stamps,
         claims = found.claims,
+        deliveries = found.deliveries,
+        refused_bodies = found.refused_bodies,
         "purged"
     );
     true

@@ -1,5 +1,6 @@
 //! `POST /build` (`/v1/builds`) and `GET /v1/builds/{id}`.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use axum::Json;
@@ -12,6 +13,7 @@ use colophon_store::rows::TenantRow;
 
 use super::body::read_body;
 use super::build_view::{BuildView, TimingView};
+use super::delivering::{self, Peer, Told};
 use super::path::Segments;
 use super::sender::Sender;
 use super::{ApiError, auth, sender};
@@ -25,6 +27,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Takes a signed flow; 201 with a new build, 200 with the current one.
 pub(super) async fn create(
     State(app): State<SharedApp>,
+    Peer(from): Peer,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -34,22 +37,31 @@ pub(super) async fn create(
     let place = app.builds.admit()?;
     let body = read_body(body, app.config.limits.body_bytes).await?;
     let press_app = app.clone();
-    let (tenant, finished) = place.run(move || deliver(&press_app, &headers, &body)).await??;
-    let timing = TimingView::new(finished.timing, start.elapsed());
-    Ok(answer(&app, &tenant, &finished, timing))
+    let run = move || deliver(&press_app, (&headers, from), &body, start);
+    let (tenant, Told { key, result }) = place.run(run).await??;
+    let response = match result {
+        Ok(finished) => {
+            let timing = TimingView::new(finished.timing, start.elapsed());
+            answer(&app, &tenant, &finished, timing)
+        }
+        Err(refused) => refused.into_response(),
+    };
+    Ok(delivering::named(response, key))
 }
 
 fn deliver(
     app: &App,
-    headers: &HeaderMap,
+    (headers, from): (&HeaderMap, Option<IpAddr>),
     body: &Bytes,
-) -> Result<(TenantRow, Finished), ApiError> {
-    let Sender { tenant, origin, .. } = sender::sender(app, headers, body)?;
+    start: Instant,
+) -> Result<(TenantRow, Told), ApiError> {
+    let sender = sender::sender(app, headers, body)?;
+    let about = sender.about(from);
+    let Sender { tenant, origin, .. } = sender;
     let (body, received) = (body.clone(), app.press.clock.now());
     let delivery = Delivery { tenant: tenant.clone(), body, received, origin };
-    let finished = app.press.run(delivery);
-    let finished = finished.map_err(|e| ApiError::from(e).gate_status(app.config.gates.status))?;
-    Ok((tenant, finished))
+    let told = delivering::run(&app.press, delivery, about, (start, app.config.gates.status))?;
+    Ok((tenant, told))
 }
 
 fn answer(app: &App, tenant: &TenantRow, finished: &Finished, timing: TimingView) -> Response {

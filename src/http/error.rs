@@ -88,6 +88,21 @@ impl ApiError {
         }))
     }
 
+    /// The status.
+    pub const fn status(&self) -> u16 {
+        self.0.status.as_u16()
+    }
+
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        self.0.code
+    }
+
+    /// What is wrong, for a person.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     /// Adds what the client can do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -8,8 +8,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
 use super::{
-    ApiError, agents, blobs, branches, builds, bundles, edge, environments, evidence, flows, git,
-    health, maintenance, metadata, mirrors, operator, schema, sync, tenants, transfer, webhooks,
+    ApiError, agents, blobs, branches, builds, bundles, deliveries, edge, environments, evidence,
+    flows, git, health, maintenance, metadata, mirrors, operator, schema, sync, tenants, transfer,
+    webhooks,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
@@ -61,6 +62,9 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/mirrors", get(mirrors::list))
         .route("/v1/t/{slug}/flows", get(flows::list))
         .route("/v1/t/{slug}/flows/{flow}", delete(flows::delete))
+        .route("/v1/t/{slug}/deliveries", get(deliveries::list))
+        .route("/v1/t/{slug}/deliveries/{id}", get(deliveries::one))
+        .route("/v1/t/{slug}/deliveries/{id}/replay", post(deliveries::run_again))
         .route("/v1/t/{slug}/blob/{digest}", get(blobs::show))
         .route("/v1/t/{slug}/tree/{tree}", get(transfer::tree))
         .route("/v1/t/{slug}/pack/{tree}", get(transfer::pack))

@@ -1,10 +1,13 @@
 //! Who a delivery is from: a token with the right to build, or a proof with one of the tenant's
 //! webhook secrets.
 
+use std::net::IpAddr;
+
 use axum::http::{HeaderMap, StatusCode, header};
 use colophon_store::View;
 use colophon_store::rows::TenantRow;
 
+use super::delivering::About;
 use super::{ApiError, auth};
 use crate::app::App;
 use crate::intake::{DeliveryId, Proof, Scheme, Verified, idempotency_key, secrets};
@@ -26,6 +29,18 @@ pub(super) struct Sender {
 
 /// Ids that senders choose in `Idempotency-Key` are no ids of a scheme.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+impl Sender {
+    /// What is logged of it.
+    pub(super) fn about(&self, from: Option<IpAddr>) -> About {
+        let (by, secret) = match self.by {
+            By::Token => ("token", None),
+            By::Secret { scheme, generation } => (scheme.word(), Some(generation)),
+        };
+        let id = self.id.as_ref().map(|id| id.as_str().to_owned());
+        About { by, secret, from, id, replay_of: None }
+    }
+}
 
 /// By what a delivery was proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +70,7 @@ pub(super) fn sender(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Send
         let id = key_of(headers)?;
         let claim = id.as_ref().map(|id| id.claim(IDEMPOTENCY_KEY));
         let repeats = secrets::row(&view, &tenant)?.repeats;
-        let origin = Origin { claim, signed: None, repeats };
+        let origin = Origin { claim, repeats, ..Origin::default() };
         return Ok(Sender { tenant, by: By::Token, id, origin });
     }
     let tenant = view.get::<TenantRow>(&named)?;
@@ -86,7 +101,8 @@ pub(super) fn proven(
         None => (IDEMPOTENCY_KEY, key_of(headers)?),
     };
     let claim = id.as_ref().map(|id| id.claim(kind));
-    let origin = Origin { claim, signed: time, repeats: row.is_some_and(|row| row.repeats) };
+    let repeats = row.is_some_and(|row| row.repeats);
+    let origin = Origin { claim, signed: time, repeats, ..Origin::default() };
     Ok(Sender { tenant, by: By::Secret { scheme, generation }, id, origin })
 }
 

@@ -392,6 +392,9 @@ fn put_rows(change: &mut Change, branch: &Branch<'_>, members: &[Member<'_>], re
         }
         change.put(&(uid, flow.clone(), plan.digest()), &SeenPlan);
         change.put::<BuildRecord>(&(uid, member.id), record);
+        if let Some(draft) = &member.entry.job.delivery.origin.log {
+            change.put(&(uid, draft.key), &draft.built(record));
+        }
         change.put::<BuildNumber>(&(uid, member.number), &BuildNumber { build: member.id });
     }
 }

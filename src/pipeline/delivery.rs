@@ -4,6 +4,8 @@ use axum::body::Bytes;
 use colophon_model::{Digest, UnixMillis};
 use colophon_store::rows::TenantRow;
 
+use crate::intake::log::Draft;
+
 /// A flow as delivered, from a tenant whose credential has been checked.
 #[derive(Debug)]
 pub struct Delivery {
@@ -27,6 +29,8 @@ pub struct Origin {
     pub signed: Option<UnixMillis>,
     /// Whether content that was replaced is taken again when neither revision nor time orders it.
     pub repeats: bool,
+    /// What is written of it in the transaction of its build.
+    pub log: Option<Draft>,
 }
 
 impl Delivery {

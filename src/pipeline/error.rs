@@ -123,6 +123,22 @@ pub enum BuildError {
     Encoding(#[from] serde_json::Error),
 }
 
+impl BuildError {
+    /// The flow that it is about, where it is known.
+    pub const fn flow(&self) -> Option<&FlowId> {
+        match self {
+            Self::Stale { flow, .. }
+            | Self::StaleDelivery { flow, .. }
+            | Self::SeenBefore { flow }
+            | Self::NoFlow { flow }
+            | Self::NoBundle { flow, .. }
+            | Self::Deleted { flow } => Some(flow),
+            Self::Gate(record) => Some(&record.flow),
+            _ => None,
+        }
+    }
+}
+
 /// The gate that refused the build of `record`.
 pub fn refusal(record: &BuildRecord) -> Option<&GateResult> {
     record.gates.iter().find(|gate| gate.status == GateStatus::Failed)

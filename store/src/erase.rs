@@ -22,7 +22,7 @@ use crate::rows::{SlugOf, TenantHead, TenantRow, TokenRow};
 use crate::{Change, CommitError, Error, KeyRange, Order, Pace, Store, Table, View};
 
 /// Tables whose keys begin with a tenant's uid.
-const TENANT_TABLES: [Table; 27] = [
+const TENANT_TABLES: [Table; 29] = [
     Table::Slug,
     Table::TenantHead,
     Table::Planted,
@@ -51,6 +51,8 @@ const TENANT_TABLES: [Table; 27] = [
     Table::Outbox,
     Table::Webhook,
     Table::DeliveryClaim,
+    Table::Delivery,
+    Table::DeliveryBody,
 ];
 /// Rows that one transaction deletes.
 const BATCH: usize = 512;

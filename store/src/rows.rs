@@ -11,6 +11,7 @@ use crate::erase::{Erasure, RetiredSlug};
 use crate::{InvalidRow, Row, Table};
 
 mod agent;
+mod delivery;
 mod edge;
 mod flow;
 mod git;
@@ -19,6 +20,7 @@ mod mirror;
 mod tenant;
 
 pub use agent::{AgentFlow, AgentFlowState, AgentRow};
+pub use delivery::{DeliveryBody, DeliveryKey, DeliveryRow, InvalidDeliveryKey};
 pub use edge::{BundleAlias, BundleTree, Document, EdgeRepo, PoolRoot, SignedFile, TufFile};
 pub use flow::{
     BuildNumber, EdgeHead, EnvHead, FlowClaim, FlowGone, FlowHead, FlowOwner, SeenPlan,
@@ -96,6 +98,8 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::MirrorTag => row::<MirrorTag>(key, value),
         Table::Outbox => row::<OutboxRow>(key, value),
         Table::DeliveryClaim => row::<DeliveryClaim>(key, value),
+        Table::Delivery => row::<DeliveryRow>(key, value),
+        Table::DeliveryBody => row::<DeliveryBody>(key, value),
         Table::Webhook => row::<WebhookRow>(key, value),
     }
 }

@@ -106,6 +106,10 @@ tables! {
     Webhook = "webhook-1",
     /// (uid, digest of a delivery's name) → the build that claimed it.
     DeliveryClaim = "delivery-claim-1",
+    /// (uid, time and random bits) → a delivery and what became of it.
+    Delivery = "delivery-1",
+    /// (uid, time and random bits) → the body of a delivery that was refused.
+    DeliveryBody = "delivery-body-1",
 }
 
 impl fmt::Display for Table {

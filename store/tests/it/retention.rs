@@ -2,9 +2,10 @@
 
 use colophon_model::{BuildId, BuildRecord, Digest, TagObject, UnixMillis};
 use colophon_store::rows::{
-    BundleAlias, DeliveryClaim, Effect, MirrorRow, OutboxRow, QuotaStamp, RefRow, TufFile,
+    BundleAlias, DeliveryBody, DeliveryClaim, DeliveryKey, DeliveryRow, Effect, MirrorRow,
+    OutboxRow, QuotaStamp, RefRow, TufFile,
 };
-use colophon_store::{Change, FsckOptions, Pace, PurgeOptions, PurgeReport, Store};
+use colophon_store::{Change, FsckOptions, Pace, PreparedBlob, PurgeOptions, PurgeReport, Store};
 
 use crate::world::Tenant;
 
@@ -20,6 +21,8 @@ fn options(today: u64) -> PurgeOptions {
         keep_millis: 30 * DAY,
         quota_window_millis: DAY,
         claim_millis: 7 * DAY,
+        delivery_millis: 30 * DAY,
+        body_millis: 7 * DAY,
         dry_run: false,
     }
 }
@@ -158,4 +161,48 @@ fn claims_end_after_their_time() {
     store.commit(change).unwrap();
     assert_eq!(store.purge(tenant.uid, &options(8)).unwrap().claims, 2);
     assert_eq!(count::<DeliveryClaim>(&store, &tenant), 1);
+}
+
+fn delivery(at: UnixMillis) -> DeliveryRow {
+    DeliveryRow {
+        at,
+        by: "standard".to_owned(),
+        secret: Some(1),
+        from: None,
+        id: None,
+        signed: None,
+        replay_of: None,
+        body: Digest::of(b"refused"),
+        size: 7,
+        outcome: "refused".to_owned(),
+        status: 422,
+        code: Some("invalid-flow".to_owned()),
+        flow: None,
+        build: None,
+        micros: 1,
+    }
+}
+
+/// The log of deliveries ends after its time, and the bodies of what was refused before that; until then
+/// they are no garbage.
+#[test]
+fn deliveries_and_their_bodies_end_after_their_time() {
+    let store = Store::in_memory().unwrap();
+    let tenant = Tenant::create(&store, 1, day(0));
+    let mut change = Change::new();
+    for n in [0, 10, 20] {
+        let key = (tenant.uid, DeliveryKey::new(day(n), [0; 10]));
+        let body = PreparedBlob::new(b"refused").unwrap();
+        change.put(&key, &delivery(day(n)));
+        change.put(&key, &DeliveryBody { digest: body.digest(), size: 7 });
+        change.blob(tenant.uid, body);
+    }
+    store.commit(change).unwrap();
+    let names = store.explain(&Digest::of(b"refused")).unwrap().unwrap().tenants;
+    assert_eq!(names[0].reasons.len(), 3, "{names:?}");
+    let report = store.purge(tenant.uid, &options(20)).unwrap();
+    assert_eq!((report.deliveries, report.refused_bodies), (0, 2));
+    let report = store.purge(tenant.uid, &options(41)).unwrap();
+    assert_eq!((report.deliveries, report.refused_bodies), (2, 1));
+    assert_eq!(count::<DeliveryRow>(&store, &tenant), 1);
 }
