@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use colophon::http::webhook_signature;
+use colophon::intake::legacy_signature as webhook_signature;
 use serde_json::{Value, json};
 
 const ROUNDS: usize = 3;

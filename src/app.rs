@@ -15,6 +15,7 @@ use crate::bundles::Bundles;
 use crate::clock::SharedClock;
 use crate::config::{Config, Durability};
 use crate::gates::Gates;
+use crate::intake::log::{Bounds, DeliveryLog};
 use crate::keys::MasterKey;
 use crate::pipeline::Press;
 use crate::tasks::Tasks;
@@ -93,6 +94,8 @@ pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::
     let mut press =
         Press::new(store, compiler, keys, clock, quota, limits, gates, objects, bundles);
     press.offline_roots = config.edge.offline_roots;
+    let (bodies, bytes) = (config.intake.refused_bodies, config.intake.refused_bytes.get());
+    press.deliveries = DeliveryLog::new(Bounds { bodies, bytes });
     Ok(press)
 }
 

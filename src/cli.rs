@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 mod build;
 mod check_config;
+mod delivery;
 mod demo;
 mod edge;
 mod edge_env;
@@ -25,6 +26,7 @@ mod sandbox;
 mod serve;
 mod tenant;
 mod token;
+mod webhook;
 
 use clap::{Parser, Subcommand};
 
@@ -68,6 +70,12 @@ enum Command {
     /// Manage access tokens
     #[command(subcommand)]
     Token(token::Token),
+    /// Show what was delivered and what became of it, and run it again
+    #[command(subcommand)]
+    Delivery(delivery::Delivery),
+    /// Manage the secrets that builders sign deliveries with
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
     /// Sign, roll back, archive and show the repositories that edge agents update from, and the agents
     #[command(subcommand)]
     Edge(edge::Edge),
@@ -118,6 +126,8 @@ impl Cli {
             Command::Flow(flow) => flow.run(out),
             Command::Tenant(tenant) => tenant.run(out),
             Command::Token(token) => token.run(out),
+            Command::Delivery(delivery) => delivery.run(out),
+            Command::Webhook(webhook) => webhook.run(out),
             Command::Edge(edge) => edge.run(out),
             Command::Keys(keys) => keys.run(out),
             Command::Mirror(mirror) => mirror.run(out),

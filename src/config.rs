@@ -1,6 +1,7 @@
 //! Configuration: a TOML file, then `COLOPHON_*` variables, then flags; the later wins.
 
 mod edge;
+mod intake;
 mod maintenance;
 mod tokens;
 
@@ -17,6 +18,7 @@ use crate::gates::{GatesConfig, Mode};
 use crate::units::{Size, Span};
 
 pub use edge::Edge;
+pub use intake::Intake;
 pub use maintenance::Maintenance;
 pub use tokens::Tokens;
 
@@ -32,6 +34,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Bounds on requests.
     pub limits: Limits,
+    /// How deliveries are checked.
+    pub intake: Intake,
     /// Builds a tenant may make.
     pub quota: Quota,
     /// What flows are compiled with.
@@ -150,6 +154,12 @@ pub struct Space {
 pub struct Retention {
     /// Tags of builds, and rendered bundles that are not current.
     pub tags: Span,
+    /// Ids of deliveries, by which one that is sent again is known.
+    pub delivery_ids: Span,
+    /// The log of deliveries.
+    pub deliveries: Span,
+    /// Bodies of deliveries that were refused.
+    pub refused_bodies: Span,
 }
 
 /// How upstream repositories are pushed to.
@@ -183,6 +193,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8787)),
             public_url: None,
             limits: Limits::default(),
+            intake: Intake::default(),
             quota: Quota::default(),
             compiler: CompilerConfig::default(),
             git: Git::default(),
@@ -244,7 +255,12 @@ impl Default for Space {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { tags: Span::days(30) }
+        Self {
+            tags: Span::days(30),
+            delivery_ids: Span::days(7),
+            deliveries: Span::days(30),
+            refused_bodies: Span::days(7),
+        }
     }
 }
 
@@ -377,6 +393,7 @@ impl Config {
         }
         problems.extend(self.edge.problems());
         problems.extend(self.tokens.problems());
+        problems.extend(self.intake.problems(&self.retention));
         let endpoint = self.telemetry.otlp_endpoint.as_deref();
         if endpoint.is_some_and(|u| !has_scheme(u, &["http://"])) {
             problems.push("`telemetry.otlp_endpoint` must begin with http://".to_owned());

@@ -80,6 +80,13 @@ impl MasterKey {
         format!("whsec_{}", data_encoding::BASE64.encode(&bytes))
     }
 
+    /// The key with which a builder that cannot sign shows that it is the tenant's. It is sent as it is,
+    /// so that it is another one than [`Self::webhook_secret`] of the same generation.
+    pub fn webhook_static_key(&self, tenant: TenantUid, generation: u32) -> String {
+        let bytes = self.derive::<24>(&format!("webhook-static/{tenant}/{generation}"));
+        format!("whkey_{}", hex::encode(bytes))
+    }
+
     /// The key that signs expiring download URLs.
     pub fn url_key(&self) -> [u8; 32] {
         self.derive("edge-url/1")
@@ -221,12 +228,24 @@ mod tests {
         assert!(MasterKey::load(data.path()).is_err());
     }
 
+    /// Libraries of Standard Webhooks refuse secrets of other lengths than 24 to 64 bytes.
+    #[test]
+    fn a_webhook_secret_is_one_of_standard_webhooks() {
+        let secret =
+            MasterKey::from_bytes([1; 32]).webhook_secret(TenantUid::from_bytes([1; 16]), 1);
+        let encoded = secret.strip_prefix("whsec_").unwrap();
+        let bytes = data_encoding::BASE64.decode(encoded.as_bytes()).unwrap();
+        assert!((24..=64).contains(&bytes.len()));
+    }
+
     #[test]
     fn no_two_uses_share_a_secret() {
         let key = MasterKey::from_bytes([1; 32]);
         let (a, b) = (TenantUid::from_bytes([1; 16]), TenantUid::from_bytes([2; 16]));
         assert_ne!(key.webhook_secret(a, 1), key.webhook_secret(b, 1));
         assert_ne!(key.webhook_secret(a, 1), key.webhook_secret(a, 2));
+        assert_ne!(key.webhook_static_key(a, 1), key.webhook_static_key(b, 1));
+        assert_ne!(key.webhook_static_key(a, 1), key.webhook_static_key(a, 2));
         assert!(!format!("{key:?}").contains("01"), "the key does not leak through Debug");
     }
 }

@@ -15,6 +15,7 @@ pub mod feed;
 pub mod gates;
 pub mod heal;
 pub mod http;
+pub mod intake;
 pub mod keys;
 pub mod made;
 pub mod maintenance;

@@ -10,6 +10,7 @@
 mod assemble;
 mod branch;
 mod delete;
+mod delivery;
 mod error;
 mod files;
 mod memo;
@@ -20,18 +21,16 @@ mod refused;
 mod rollback;
 mod timing;
 
-use axum::body::Bytes;
 use colophon_compiler::{Compiled, Compiler, Limits, Plan, Problem};
 use colophon_gitbridge::Cache;
 use colophon_model::{
-    BuildId, BuildKey, BuildKind, BuildRecord, Digest, FlowId, GateResult, Oid, Stamp, Target,
-    TenantUid, UnixMillis,
+    BuildId, BuildKey, BuildKind, BuildRecord, Digest, FlowId, GateResult, Oid, Stamp, TenantUid,
 };
 use colophon_store::quota::Rule;
-use colophon_store::rows::TenantRow;
 use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
 
 use assemble::{Cause, Entry};
+pub use delivery::{Delivery, Origin};
 pub use error::{BuildError, refusal};
 pub use files::{FilesError, puts, with_manifest};
 pub(crate) use files::{manifest_file, manifest_path, put};
@@ -45,6 +44,8 @@ use crate::clock::SharedClock;
 use crate::evidence::Attester;
 use crate::feed::status::EndingRoots;
 use crate::gates::{Gates, Refused};
+use crate::intake::Flights;
+use crate::intake::log::DeliveryLog;
 use crate::keys::MasterKey;
 use crate::projection::KeySigner;
 
@@ -76,30 +77,10 @@ pub struct Press {
     pub offline_roots: bool,
     /// How many tenants need a ceremony.
     pub ending_roots: EndingRoots,
+    /// What came in and is to be told of.
+    pub deliveries: DeliveryLog,
     memo: Memo,
-}
-
-/// A flow as delivered, from a tenant whose credential has been checked.
-#[derive(Debug)]
-pub struct Delivery {
-    /// Whose flow.
-    pub tenant: TenantRow,
-    /// The JSON as received.
-    pub body: Bytes,
-    /// When.
-    pub received: UnixMillis,
-    /// The only target that may be built for; `None`: every one.
-    pub only: Option<Target>,
-}
-
-impl Delivery {
-    /// Whether a flow with parts for these targets may be delivered so.
-    fn check(&self, mut targets: impl Iterator<Item = Target>) -> Result<(), BuildError> {
-        match self.only.filter(|only| targets.any(|target| target != *only)) {
-            Some(only) => Err(BuildError::OtherTarget { only }),
-            None => Ok(()),
-        }
-    }
+    flights: Flights,
 }
 
 /// What became of a delivery.
@@ -109,6 +90,9 @@ pub enum Outcome {
     Built(Box<BuildRecord>),
     /// The flow's current build has the same key; nothing was written.
     NoOp(Box<BuildRecord>),
+    /// The delivery was here before, under the same name; nothing was written. Its flow may have been
+    /// built anew since.
+    Replayed(Box<BuildRecord>),
 }
 
 /// A delivery taken to its end.
@@ -129,13 +113,14 @@ impl Outcome {
         match self {
             Self::Built(_) => "built",
             Self::NoOp(_) => "noop",
+            Self::Replayed(_) => "replayed",
         }
     }
 
-    /// The build that now stands for the flow.
+    /// The build that came of the delivery, now or before.
     pub fn record(&self) -> &BuildRecord {
         match self {
-            Self::Built(record) | Self::NoOp(record) => record,
+            Self::Built(record) | Self::NoOp(record) | Self::Replayed(record) => record,
         }
     }
 }
@@ -237,6 +222,8 @@ impl Press {
             objects,
             bundles,
             memo,
+            flights: Flights::default(),
+            deliveries: DeliveryLog::default(),
             offline_roots: false,
             ending_roots: EndingRoots::default(),
         }
@@ -271,6 +258,13 @@ impl Press {
     fn build(&self, delivery: Delivery) -> Result<Finished, BuildError> {
         let mut timing = Timing::default();
         let body = Digest::of(&delivery.body);
+        let uid = delivery.tenant.uid;
+        let begin = |claim| self.flights.begin(uid, claim).ok_or(BuildError::InFlight);
+        let _flight = delivery.origin.claim.map(begin).transpose()?;
+        if let Some(record) = order::claimed(&self.store.view()?, &delivery, body)? {
+            let outcome = Outcome::Replayed(record);
+            return Ok(Finished { outcome, timing, warnings: Vec::new() });
+        }
         if let Some(record) = self.recognise(&delivery, body)? {
             delivery.check(record.outputs.iter().map(|output| output.target))?;
             self.give_back(&delivery, body, &record)?;
@@ -367,6 +361,7 @@ impl Press {
         }
         match order::decide(view, job, flow, self.quota, self.clock.now())? {
             Decision::NoOp(record) => Ok(Some(Outcome::NoOp(record))),
+            Decision::Replayed(record) => Ok(Some(Outcome::Replayed(record))),
             Decision::Build => Ok(None),
         }
     }

@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::http;
+use crate::intake::flush::DeliveryFlush;
 use crate::mirror::Mirrors;
 use crate::upkeep::Upkeep;
 
@@ -52,6 +53,7 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         let upkeep = Upkeep::start(&self.app);
         let mirrors = Mirrors::start(&self.app);
+        let deliveries = DeliveryFlush::start(&self.app);
         let warm = self.app.clone();
         // On a thread of its own: the imports of a worker take seconds, and nothing waits for them.
         std::thread::spawn(move || warm.press.gates.warm_up());
@@ -64,7 +66,9 @@ impl Server {
             // Answers are small and complete: waiting to fill a packet only adds delay.
             let _ = stream.set_nodelay(true);
         });
-        let serving = axum::serve(listener, http::router(self.app)).with_graceful_shutdown(signal);
+        // Handlers know where a request came from.
+        let service = http::router(self.app).into_make_service_with_connect_info::<SocketAddr>();
+        let serving = axum::serve(listener, service).with_graceful_shutdown(signal);
         let late = async move {
             let _ = stopped.await;
             tokio::time::sleep(GRACE).await;
@@ -77,6 +81,7 @@ impl Server {
             }
         };
         mirrors.stop().await;
+        deliveries.stop().await;
         upkeep.stop().await;
         result
     }

@@ -115,6 +115,9 @@ async fn purge(app: SharedApp) -> bool {
         bundles = found.bundles,
         tuf_files = found.tuf_files,
         quota_stamps = found.quota_stamps,
+        claims = found.claims,
+        deliveries = found.deliveries,
+        refused_bodies = found.refused_bodies,
         "purged"
     );
     true

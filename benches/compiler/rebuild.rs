@@ -83,7 +83,7 @@ fn build(press: &Press, count: usize) -> anyhow::Result<()> {
         for n in tenant * PER_TENANT..count.min((tenant + 1) * PER_TENANT) {
             let body = serde_json::to_vec(&flows::twenty(&format!("flow_{n}"), n as u64))?;
             let received = press.clock.now();
-            press.run(Delivery { tenant: row.clone(), body: body.into(), received, only: None })?;
+            press.run(Delivery::new(row.clone(), body, received))?;
         }
         Ok(())
     })

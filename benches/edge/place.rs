@@ -10,7 +10,7 @@ use colophon::app::{App, Owner, open_press};
 use colophon::clock::{Clock as _, SystemClock};
 use colophon::config::Config;
 use colophon::gates::Mode;
-use colophon::http::webhook_signature;
+use colophon::intake::legacy_signature as webhook_signature;
 use colophon::maintenance::{Gc, Job as _, Site};
 use colophon::tenants;
 use colophon::tokens::{self, TokenKind};

@@ -128,12 +128,7 @@ fn build(
     let mut made = 0;
     while made < builds {
         let received = UnixMillis::new(clock.0.fetch_add(STEP, Ordering::Relaxed) + STEP);
-        let delivery = Delivery {
-            tenant: tenant.clone(),
-            body: flows.deliver()?.into(),
-            received,
-            only: None,
-        };
+        let delivery = Delivery::new(tenant.clone(), flows.deliver()?, received);
         let from = Instant::now();
         let finished = press.run(delivery)?;
         if matches!(finished.outcome, Outcome::NoOp(_)) {

@@ -37,7 +37,7 @@ impl Build {
         let press = admin::direct(&Config::load(&self.overrides)?)?;
         let tenant = tenants::find(&press.store.view()?, &self.slug)?;
         let received = press.clock.now();
-        let delivery = Delivery { tenant, body: body.into(), received, only: None };
+        let delivery = Delivery::new(tenant, body, received);
         let finished = press.run(delivery).map_err(|e| explain(e, &self.file))?;
         for warning in &finished.warnings {
             eprintln!("warning: {warning}");

@@ -48,6 +48,9 @@ fn text(purged: &Purged) -> String {
         row("bundles", found.bundles),
         row("edge files", found.tuf_files),
         row("quota marks", found.quota_stamps),
+        row("delivery ids", found.claims),
+        row("deliveries", found.deliveries),
+        row("bodies", found.refused_bodies),
     ];
     if !purged.dry_run && found.bundles + found.tuf_files > 0 {
         lines.push(

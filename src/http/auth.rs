@@ -6,30 +6,15 @@ use colophon_model::{TenantSlug, TenantUid};
 use colophon_store::View;
 use colophon_store::rows::{SlugOf, TenantRow};
 use data_encoding::BASE64;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
 use super::ApiError;
 use crate::app::App;
 use crate::caller::{Caller, Who};
-use crate::tenants::WEBHOOK_GENERATION;
 use crate::tokens::{Scope, Token, authorise};
-
-/// The builder's signature over a webhook's raw body, as it goes into `X-Ap-Signature`.
-pub fn webhook_signature(secret: &str, body: &[u8]) -> String {
-    format!("sha256={}", hex::encode(hmac(secret, body).finalize().into_bytes()))
-}
 
 /// Stands in for an unknown tenant, so that the same work is done.
 pub(super) const NOBODY: TenantUid = TenantUid::from_bytes([0; 16]);
-
-fn hmac(secret: &str, body: &[u8]) -> Hmac<Sha256> {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
-    mac.update(body);
-    mac
-}
 
 /// The tenant that a delivery to `/build` names: `X-Tenant-Slug`, or `X-Tenant`.
 pub(super) fn tenant_header(headers: &HeaderMap) -> Result<TenantSlug, ApiError> {
@@ -41,45 +26,6 @@ pub(super) fn tenant_header(headers: &HeaderMap) -> Result<TenantSlug, ApiError>
     text.parse().map_err(|e: colophon_model::InvalidSlug| {
         ApiError::bad_request("invalid-tenant", e.to_string())
     })
-}
-
-/// Who delivers, and for which tenant: a bearer token with scope `build`, or a signature with the
-/// named tenant's secret. A wrong signature and an unknown tenant are the same 401.
-pub(super) fn delivery_caller(
-    app: &App,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<(Caller, TenantRow), ApiError> {
-    let named = tenant_header(headers)?;
-    let view = app.press.store.view()?;
-    if headers.contains_key(header::AUTHORIZATION) {
-        let (caller, tenant) = token_caller(app, &view, headers, Scope::Build)?;
-        return if tenant.slug == named {
-            Ok((caller, tenant))
-        } else {
-            Err(ApiError::forbidden("the token belongs to another tenant than the header names"))
-        };
-    }
-    let tenant = view.get::<TenantRow>(&named)?;
-    // An unknown tenant costs the same work, with a secret that nobody holds.
-    let uid = tenant.as_ref().map_or(NOBODY, |t| t.uid);
-    let secret = app.press.keys.webhook_secret(uid, WEBHOOK_GENERATION);
-    let signed = signature(headers).is_some_and(|s| hmac(&secret, body).verify_slice(&s).is_ok());
-    let tenant = tenant.filter(|_| signed).ok_or_else(|| {
-        ApiError::new(
-            axum::http::StatusCode::UNAUTHORIZED,
-            "unauthorized",
-            "the delivery is not signed by the tenant it names",
-        )
-    })?;
-    let who = Who::Webhook { key: WEBHOOK_GENERATION.to_string() };
-    Ok((Caller::of(who, tenant.uid), tenant))
-}
-
-/// `X-Ap-Signature`: hex, alone or after `sha256=`.
-fn signature(headers: &HeaderMap) -> Option<Vec<u8>> {
-    let text = headers.get("x-ap-signature")?.to_str().ok()?;
-    hex::decode(text.strip_prefix("sha256=").unwrap_or(text)).ok()
 }
 
 /// The tenant of the request's token, which must have `scope`.
@@ -188,6 +134,8 @@ mod tests {
     use super::*;
     use crate::clock::SystemClock;
     use crate::config::Config;
+    use crate::http::sender::sender;
+    use crate::intake::legacy_signature;
     use crate::tenants;
     use crate::tokens::{TokenKind, create_token};
 
@@ -217,26 +165,17 @@ mod tests {
         assert_eq!(path_caller(&app, &view, &headers, "acme", Scope::Read).unwrap().0, by_token);
         assert_eq!(owner_caller(&app, &view, &headers, "acme", Scope::Read).unwrap().0, by_token);
         headers.insert("x-tenant-slug", "acme".parse().unwrap());
-        assert_eq!(delivery_caller(&app, &headers, b"x").unwrap().0, by_token);
-        let signature = webhook_signature(&made.webhook_secret, b"x").parse().unwrap();
+        assert_eq!(sender(&app, &headers, b"x").unwrap().caller, by_token);
+        let signature = legacy_signature(&made.webhook_secret, b"x").parse().unwrap();
         headers.remove(header::AUTHORIZATION);
         headers.insert("x-ap-signature", signature);
         let by_key = Who::Webhook { key: "1".to_owned() };
-        assert_eq!(delivery_caller(&app, &headers, b"x").unwrap().0, Caller::of(by_key, uid));
+        assert_eq!(sender(&app, &headers, b"x").unwrap().caller, Caller::of(by_key, uid));
         let operator = bearer(&app.press.keys.operator_token());
         assert_eq!(check_operator(&app, &operator).unwrap(), Caller::OPERATOR);
         let (caller, _) = owner_caller(&app, &view, &operator, "acme", Scope::Read).unwrap();
         assert_eq!(caller, Caller::of(Who::Operator, uid));
         assert!(token_caller(&app, &view, &operator, Scope::Read).is_err(), "of no tenant");
-    }
-
-    /// RFC 4231, test case 2.
-    #[test]
-    fn the_signature_is_hmac_sha_256() {
-        assert_eq!(
-            webhook_signature("Jefe", b"what do ya want for nothing?"),
-            "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
-        );
     }
 
     #[test]

@@ -1,26 +1,33 @@
 //! `POST /build` (`/v1/builds`) and `GET /v1/builds/{id}`.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use colophon_model::{BuildId, BuildRecord};
 use colophon_store::rows::TenantRow;
 
 use super::body::read_body;
 use super::build_view::{BuildView, TimingView};
+use super::delivering::{self, Peer, Told};
 use super::path::Segments;
-use super::{ApiError, auth};
+use super::sender::Sender;
+use super::{ApiError, auth, sender};
 use crate::app::{App, SharedApp};
 use crate::pipeline::{Delivery, Finished, Outcome};
 use crate::tokens::Scope;
 
+/// Says that the answer is to an earlier delivery of the same name.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
 /// Takes a signed flow; 201 with a new build, 200 with the current one.
 pub(super) async fn create(
     State(app): State<SharedApp>,
+    Peer(from): Peer,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -30,39 +37,47 @@ pub(super) async fn create(
     let place = app.builds.admit()?;
     let body = read_body(body, app.config.limits.body_bytes).await?;
     let press_app = app.clone();
-    let (tenant, finished) = place.run(move || deliver(&press_app, &headers, &body)).await??;
-    let timing = TimingView::new(finished.timing, start.elapsed());
-    Ok(answer(&app, &tenant, &finished, timing))
+    let run = move || deliver(&press_app, (&headers, from), &body, start);
+    let (tenant, Told { key, result }) = place.run(run).await??;
+    let response = match result {
+        Ok(finished) => {
+            let timing = TimingView::new(finished.timing, start.elapsed());
+            answer(&app, &tenant, &finished, timing)
+        }
+        Err(refused) => refused.into_response(),
+    };
+    Ok(delivering::named(response, key))
 }
 
 fn deliver(
     app: &App,
-    headers: &HeaderMap,
+    (headers, from): (&HeaderMap, Option<IpAddr>),
     body: &Bytes,
-) -> Result<(TenantRow, Finished), ApiError> {
-    let (caller, tenant) = auth::delivery_caller(app, headers, body)?;
-    let delivery = Delivery {
-        tenant: tenant.clone(),
-        body: body.clone(),
-        received: app.press.clock.now(),
-        only: caller.target(),
-    };
-    let finished = app.press.run(delivery);
-    let finished = finished.map_err(|e| ApiError::from(e).gate_status(app.config.gates.status))?;
-    Ok((tenant, finished))
+    start: Instant,
+) -> Result<(TenantRow, Told), ApiError> {
+    let sender = sender::sender(app, headers, body)?;
+    let about = sender.about(from);
+    let Sender { tenant, origin, .. } = sender;
+    let (body, received) = (body.clone(), app.press.clock.now());
+    let delivery = Delivery { tenant: tenant.clone(), body, received, origin };
+    let told = delivering::run(&app.press, delivery, about, (start, app.config.gates.status))?;
+    Ok((tenant, told))
 }
 
 fn answer(app: &App, tenant: &TenantRow, finished: &Finished, timing: TimingView) -> Response {
     let record = finished.outcome.record();
     let status = match finished.outcome {
         Outcome::Built(_) => StatusCode::CREATED,
-        Outcome::NoOp(_) => StatusCode::OK,
+        Outcome::NoOp(_) | Outcome::Replayed(_) => StatusCode::OK,
     };
     let view = BuildView::new(app, tenant, record).of_delivery(finished, timing);
     let mut response = (status, Json(view)).into_response();
     let location = format!("/v1/builds/{}", record.id);
     if let Ok(value) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(header::LOCATION, value);
+    }
+    if matches!(finished.outcome, Outcome::Replayed(_)) {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
     response
 }

@@ -1,5 +1,7 @@
 //! The one place that turns errors into answers: RFC 9457 problem details with a stable code.
 
+mod intake;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -84,6 +86,21 @@ impl ApiError {
             retry_after: None,
             challenge: None,
         }))
+    }
+
+    /// The status.
+    pub const fn status(&self) -> u16 {
+        self.0.status.as_u16()
+    }
+
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        self.0.code
+    }
+
+    /// What is wrong, for a person.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
     }
 
     /// Adds what the client can do about it.
@@ -228,6 +245,9 @@ impl ApiError {
             BuildError::Stale { .. } => {
                 Self::new(StatusCode::CONFLICT, "stale-revision", error.to_string())
                     .hint("send a revision above the current one")
+            }
+            BuildError::StaleDelivery { .. } | BuildError::InFlight | BuildError::IdReused => {
+                Self::delivery(error)
             }
             BuildError::SeenBefore { .. } => {
                 Self::new(StatusCode::CONFLICT, "seen-before", error.to_string()).hint(

@@ -8,8 +8,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
 use super::{
-    ApiError, agents, audit, blobs, branches, builds, bundles, edge, environments, evidence, flows,
-    git, health, maintenance, metadata, mirrors, operator, schema, sync, tenants, tokens, transfer,
+    ApiError, agents, audit, blobs, branches, builds, bundles, deliveries, edge, environments,
+    evidence, flows, git, health, maintenance, metadata, mirrors, operator, schema, sync, tenants,
+    tokens, transfer, webhooks,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
@@ -68,10 +69,16 @@ pub fn router(app: SharedApp) -> Router {
             get(mirrors::show).put(mirrors::set).delete(mirrors::clear),
         )
         .route("/v1/tenants/{slug}/mirror/retry", post(mirrors::retry))
+        .route("/v1/tenants/{slug}/webhook", get(webhooks::show).put(webhooks::set))
+        .route("/v1/tenants/{slug}/webhook/secrets", post(webhooks::rotate))
+        .route("/v1/tenants/{slug}/webhook/secrets/{generation}", delete(webhooks::revoke))
         .route("/v1/edge", get(edge::list))
         .route("/v1/mirrors", get(mirrors::list))
         .route("/v1/t/{slug}/flows", get(flows::list))
         .route("/v1/t/{slug}/flows/{flow}", delete(flows::delete))
+        .route("/v1/t/{slug}/deliveries", get(deliveries::list))
+        .route("/v1/t/{slug}/deliveries/{id}", get(deliveries::one))
+        .route("/v1/t/{slug}/deliveries/{id}/replay", post(deliveries::run_again))
         .route("/v1/t/{slug}/blob/{digest}", get(blobs::show))
         .route("/v1/t/{slug}/tree/{tree}", get(transfer::tree))
         .route("/v1/t/{slug}/pack/{tree}", get(transfer::pack))

@@ -41,6 +41,9 @@ impl Job for Purge {
             now: site.press.clock.now(),
             keep_millis: self.older_than.unwrap_or(site.config.retention.tags).millis(),
             quota_window_millis: QUOTA_WINDOW,
+            claim_millis: site.config.retention.delivery_ids.millis(),
+            delivery_millis: site.config.retention.deliveries.millis(),
+            body_millis: site.config.retention.refused_bodies.millis(),
             dry_run: self.dry_run,
         };
         let tenants = self.tenants(site)?;

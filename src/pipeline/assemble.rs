@@ -10,8 +10,8 @@ use colophon_model::{
     FlowId, FlowManifest, Output, OutputFile, Target, TenantUid, UnixMillis,
 };
 use colophon_store::rows::{
-    BuildNumber, BundleAlias, BundleTree, EdgeHead, FlowClaim, FlowGone, FlowHead, FlowOwner,
-    SeenPlan, TenantRow,
+    BuildNumber, BundleAlias, BundleTree, DeliveryClaim, EdgeHead, FlowClaim, FlowGone, FlowHead,
+    FlowOwner, SeenPlan, TenantRow,
 };
 use colophon_store::{Change, PreparedBlob, View, outbox, quota};
 use colophon_trust::TargetName;
@@ -142,6 +142,14 @@ impl<'a> Member<'a> {
         self.previous.as_ref().and_then(|head| head.revision).or(gone)
     }
 
+    /// The latest delivery, this one among them. Flows that are compiled again stay where they are.
+    fn ordered(&self) -> Option<UnixMillis> {
+        let gone = self.gone.as_ref().and_then(|gone| gone.ordered);
+        let before = self.previous.as_ref().and_then(|head| head.ordered).or(gone);
+        let made = self.kind.is_delivery().then(|| self.entry.job.delivery.made());
+        before.max(made)
+    }
+
     fn edge_output(&self, tenant: &TenantRow, bundle: &EdgeBundle) -> EdgeOutput {
         let tree = bundle.files.tree().digest();
         let before = self.previous.as_ref().and_then(|h| h.edge.as_ref());
@@ -234,6 +242,7 @@ impl<'a> Member<'a> {
             min_seq: self.previous.as_ref().and_then(|head| head.min_seq),
             env: self.previous.as_ref().and_then(|head| head.env.clone()),
             env_seq: self.env_seq_before(),
+            ordered: self.ordered(),
         }
     }
 
@@ -377,13 +386,26 @@ fn put_rows(change: &mut Change, branch: &Branch<'_>, members: &[Member<'_>], re
     for (member, record) in members.iter().zip(&records.records) {
         let (flow, plan) = (member.entry.flow, member.plan());
         claim(change, uid, member);
+        claim_id(change, uid, member);
         if let Some(head) = branch.flows.get(flow) {
             change.put::<FlowHead>(&(uid, flow.clone()), head);
         }
         change.put(&(uid, flow.clone(), plan.digest()), &SeenPlan);
         change.put::<BuildRecord>(&(uid, member.id), record);
+        if let Some(draft) = &member.entry.job.delivery.origin.log {
+            change.put(&(uid, draft.key), &draft.built(record));
+        }
         change.put::<BuildNumber>(&(uid, member.number), &BuildNumber { build: member.id });
     }
+}
+
+/// The delivery's name is claimed by its build, so that of two builds under one name one meets a conflict.
+fn claim_id(change: &mut Change, uid: TenantUid, member: &Member<'_>) {
+    let delivery = &member.entry.job.delivery;
+    let Some(claim) = delivery.origin.claim else { return };
+    let row =
+        DeliveryClaim { body: member.entry.job.body, build: member.id, at: delivery.received };
+    change.expect::<DeliveryClaim>(&(uid, claim), None).put(&(uid, claim), &row);
 }
 
 /// The flow's id is claimed by its first build, and stays so when the flow is deleted.

@@ -129,6 +129,7 @@ fn put_rows(change: &mut Change, uid: TenantUid, head: &FlowHead, record: &Build
         revision: head.revision,
         edge_seq: head.edge_seq,
         env_seq: head.env_seq,
+        ordered: head.ordered.max(Some(record.received)),
     };
     change.expect::<FlowHead>(&flow, Some(head)).delete::<FlowHead>(&flow);
     change.put::<FlowGone>(&flow, &gone);

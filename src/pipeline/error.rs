@@ -1,7 +1,7 @@
 //! Why a delivery became no build.
 
 use colophon_compiler::Problems;
-use colophon_model::{BuildRecord, FlowId, GateResult, GateStatus};
+use colophon_model::{BuildRecord, FlowId, GateResult, GateStatus, UnixMillis};
 use colophon_store::CommitError;
 
 use crate::zips::ZipError;
@@ -28,6 +28,22 @@ pub enum BuildError {
         /// The flow.
         flow: FlowId,
     },
+    /// A delivery was signed before the flow's head was made, and has no revision.
+    #[error("flow `{flow}` has taken a delivery of {last}; this one is of {sent}")]
+    StaleDelivery {
+        /// The flow.
+        flow: FlowId,
+        /// When the delivery was signed.
+        sent: UnixMillis,
+        /// The latest delivery of the flow.
+        last: UnixMillis,
+    },
+    /// A delivery of the same name is in work.
+    #[error("a delivery with the same id is being worked on")]
+    InFlight,
+    /// The name of the delivery is that of another one.
+    #[error("a delivery with the same id and other content came before")]
+    IdReused,
     /// There is no such flow, or no longer.
     #[error("there is no flow `{flow}`")]
     NoFlow {
@@ -111,6 +127,22 @@ pub enum BuildError {
     /// A manifest could not be written as JSON.
     #[error("a manifest could not be encoded")]
     Encoding(#[from] serde_json::Error),
+}
+
+impl BuildError {
+    /// The flow that it is about, where it is known.
+    pub const fn flow(&self) -> Option<&FlowId> {
+        match self {
+            Self::Stale { flow, .. }
+            | Self::StaleDelivery { flow, .. }
+            | Self::SeenBefore { flow }
+            | Self::NoFlow { flow }
+            | Self::NoBundle { flow, .. }
+            | Self::Deleted { flow } => Some(flow),
+            Self::Gate(record) => Some(&record.flow),
+            _ => None,
+        }
+    }
 }
 
 /// The gate that refused the build of `record`.

@@ -1,16 +1,18 @@
 //! Whether a delivery is a no-op, comes too late, is one too many, or is a build to make.
 
-use colophon_model::{BuildKey, BuildRecord, FlowId, Stamp, TenantUid, UnixMillis};
+use colophon_model::{BuildKey, BuildRecord, Digest, FlowId, Stamp, TenantUid, UnixMillis};
 use colophon_store::View;
 use colophon_store::quota::{self, Rule, Verdict};
-use colophon_store::rows::{FlowGone, FlowHead, SeenPlan, TenantHead};
+use colophon_store::rows::{DeliveryClaim, FlowGone, FlowHead, SeenPlan, TenantHead};
 
-use super::{BuildError, Job};
+use super::{BuildError, Delivery, Job};
 
 /// What to do with a delivery.
 pub(super) enum Decision {
     /// The flow's head has the same key.
     NoOp(Box<BuildRecord>),
+    /// A delivery of the same name has led to this build.
+    Replayed(Box<BuildRecord>),
     /// Make the build.
     Build,
 }
@@ -24,12 +26,30 @@ pub(super) fn decide(
     now: UnixMillis,
 ) -> Result<Decision, BuildError> {
     let uid = job.delivery.tenant.uid;
+    if let Some(record) = claimed(view, &job.delivery, job.body)? {
+        return Ok(Decision::Replayed(record));
+    }
     if let Some(record) = current(view, uid, flow, &job.key)? {
         return Ok(Decision::NoOp(record));
     }
     check_order(view, job, flow)?;
     check_quota(view, job, rule, now)?;
     Ok(Decision::Build)
+}
+
+/// The build that a delivery of the same name has led to. The name must not have come with other content.
+pub(super) fn claimed(
+    view: &View,
+    delivery: &Delivery,
+    body: Digest,
+) -> Result<Option<Box<BuildRecord>>, BuildError> {
+    let uid = delivery.tenant.uid;
+    let Some(claim) = delivery.origin.claim else { return Ok(None) };
+    let Some(row) = view.get::<DeliveryClaim>(&(uid, claim))? else { return Ok(None) };
+    if row.body != body {
+        return Err(BuildError::IdReused);
+    }
+    Ok(view.get::<BuildRecord>(&(uid, row.build))?.map(Box::new))
 }
 
 /// The flow's current build, if it has this key.
@@ -45,43 +65,69 @@ pub(super) fn current(
 }
 
 /// A delivery must not take a flow back: its revision must be above every one built. Without a
-/// revision, content that was current once and is no longer is taken for a replay. Content means
-/// the plan, so that moving a node does not make an old flow new.
+/// revision it must be signed after the latest delivery that was built. Without a time too, content that was
+/// current once and is no longer is taken for a replay, unless the tenant allows it. Content means the plan,
+/// so that moving a node does not make an old flow new.
 fn check_order(view: &View, job: &Job, flow: &FlowId) -> Result<(), BuildError> {
     let uid = job.delivery.tenant.uid;
     let Some(head) = view.get::<FlowHead>(&(uid, flow.clone()))? else {
         return check_return(view, job, flow);
     };
-    let plan = job.plan.digest();
-    if plan == head.plan {
+    if job.plan.digest() == head.plan {
         return Ok(()); // the same flow, compiled anew: the templates or the compiler have changed
     }
-    match (job.plan.revision, head.revision) {
-        (Some(sent), Some(current)) if sent <= current => {
-            Err(BuildError::Stale { flow: flow.clone(), sent, current })
-        }
-        (Some(_), _) => Ok(()),
-        (None, _) => match view.get::<SeenPlan>(&(uid, flow.clone(), plan))? {
-            Some(_) => Err(BuildError::SeenBefore { flow: flow.clone() }),
-            None => Ok(()),
-        },
+    let flow = flow.clone();
+    let repeats = job.delivery.origin.repeats;
+    match order(view, job, &flow, (head.revision, head.ordered), repeats)? {
+        Order::After => Ok(()),
+        Order::Revision { sent, current } => Err(BuildError::Stale { flow, sent, current }),
+        Order::Signed { sent, last } => Err(BuildError::StaleDelivery { flow, sent, last }),
+        Order::Seen => Err(BuildError::SeenBefore { flow }),
     }
 }
 
-/// A flow that was deleted comes back by a higher revision or, without one, by content that was
-/// never built: a replay must not bring it back.
+/// A flow that was deleted comes back by a delivery that comes after that by the same rules: a replay
+/// must not bring it back.
 fn check_return(view: &View, job: &Job, flow: &FlowId) -> Result<(), BuildError> {
     let uid = job.delivery.tenant.uid;
     let Some(gone) = view.get::<FlowGone>(&(uid, flow.clone()))? else { return Ok(()) };
-    let replayed = match (job.plan.revision, gone.revision) {
-        (Some(sent), Some(last)) => sent <= last,
-        (Some(_), None) => false,
-        (None, _) => {
-            let seen = (uid, flow.clone(), job.plan.digest());
-            view.get::<SeenPlan>(&seen)?.is_some()
+    match order(view, job, flow, (gone.revision, gone.ordered), false)? {
+        Order::After => Ok(()),
+        _ => Err(BuildError::Deleted { flow: flow.clone() }),
+    }
+}
+
+/// Where a delivery stands among those before it.
+enum Order {
+    /// It comes after them.
+    After,
+    /// Its revision is not above the current one.
+    Revision { sent: u64, current: u64 },
+    /// It was not signed after the last one.
+    Signed { sent: UnixMillis, last: UnixMillis },
+    /// Nothing orders it, and its content was built before.
+    Seen,
+}
+
+fn order(
+    view: &View,
+    job: &Job,
+    flow: &FlowId,
+    (revision, ordered): (Option<u64>, Option<UnixMillis>),
+    repeats: bool,
+) -> Result<Order, BuildError> {
+    let origin = &job.delivery.origin;
+    Ok(match (job.plan.revision, revision, origin.signed, ordered) {
+        (Some(sent), Some(current), ..) if sent <= current => Order::Revision { sent, current },
+        (Some(_), ..) => Order::After,
+        (None, _, Some(sent), Some(last)) if sent <= last => Order::Signed { sent, last },
+        (None, _, Some(_), _) => Order::After,
+        (None, _, None, _) => {
+            let seen = (job.delivery.tenant.uid, flow.clone(), job.plan.digest());
+            let is_seen = !repeats && view.get::<SeenPlan>(&seen)?.is_some();
+            if is_seen { Order::Seen } else { Order::After }
         }
-    };
-    if replayed { Err(BuildError::Deleted { flow: flow.clone() }) } else { Ok(()) }
+    })
 }
 
 /// Checked and charged at the build's stamp, which never steps back.

@@ -1,6 +1,5 @@
 //! The flows of a tenant that stand, compiled again because the templates or the compiler changed.
 
-use axum::body::Bytes;
 use colophon_compiler::Compiled;
 use colophon_model::{BuildId, FlowId, GateResult, GateStatus};
 use colophon_store::rows::{FlowHead, TenantRow};
@@ -91,12 +90,7 @@ impl Press {
         let words = |error: &dyn std::error::Error| vec![crate::http::chain(error)];
         let body = view.read_blob(tenant.uid, &head.body).map_err(|e| words(&e))?;
         let body = body.ok_or_else(|| vec!["the flow as received is lost".to_owned()])?;
-        let delivery = Delivery {
-            tenant: tenant.clone(),
-            body: Bytes::from(body),
-            received: self.clock.now(),
-            only: None,
-        };
+        let delivery = Delivery::new(tenant.clone(), body, self.clock.now());
         let job = self.receive(delivery, head.body).map_err(reasons)?;
         if job.key == head.key {
             return Ok(None);

@@ -46,6 +46,9 @@ pub(super) fn refuse(
     let record = BuildRecord { failure: Some(failure), ..record };
     change.put::<BuildRecord>(&(uid, id), &record);
     change.put::<BuildNumber>(&(uid, head.builds), &BuildNumber { build: id });
+    if let Some(draft) = &job.delivery.origin.log {
+        change.put(&(uid, draft.key), &draft.built(&record));
+    }
     outbox::refs_changed(&mut change, view, uid, stamp.time())?;
     Ok((change, vec![record]))
 }

@@ -54,6 +54,10 @@ const TENANT_TABLES: &[Table] = &[
     Table::AuditHead,
     Table::AuditOrigin,
     Table::AuditCheckpoint,
+    Table::Webhook,
+    Table::DeliveryClaim,
+    Table::Delivery,
+    Table::DeliveryBody,
 ];
 /// Rows that one transaction deletes.
 const BATCH: usize = 512;

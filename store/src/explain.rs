@@ -93,6 +93,7 @@ fn words(reason: &Reason) -> String {
         Reason::Tree(build) => format!("a list of files of build {build}"),
         Reason::File(build, path) => format!("{path} of build {build}"),
         Reason::Environment(flow) => format!("encrypted environment of flow {flow}"),
+        Reason::Delivery(key) => format!("body of delivery {key}, which was refused"),
         Reason::Head(flow) => format!("current build of flow {flow}"),
         Reason::Bundle(sha256) => format!("a list of files of bundle {sha256}"),
         Reason::Document(sha256, document) => format!("{} of bundle {sha256}", kind(*document)),

@@ -11,7 +11,9 @@ use colophon_model::{
 use rayon::prelude::*;
 
 use crate::row::{Row, key_bytes};
-use crate::rows::{BundleAlias, Document, FlowHead, Planted, TufFile, blob_of_log_entry};
+use crate::rows::{
+    BundleAlias, DeliveryBody, DeliveryKey, Document, FlowHead, Planted, TufFile, blob_of_log_entry,
+};
 use crate::{Error, InvalidRow, KeyRange, Table, View};
 
 /// Records that are parsed together.
@@ -32,6 +34,8 @@ pub(crate) enum Reason {
     Head(FlowId),
     /// The encrypted environment of a flow.
     Environment(FlowId),
+    /// The body of a delivery that was refused.
+    Delivery(DeliveryKey),
     /// The list of a bundle's files, by the SHA-256 of its zip.
     Bundle(Sha256),
     /// What was written about a bundle.
@@ -139,6 +143,10 @@ fn names(view: &View, uid: TenantUid, visit: &mut dyn FnMut(Name)) -> Result<(),
             visit(Name::plain(env.digest, Reason::Environment(flow.clone())));
         }
         visit(Name::plain(head.body, Reason::Head(flow)));
+    }
+    for row in view.scan::<DeliveryBody>(&uid) {
+        let ((_, key), body) = row?;
+        visit(Name::plain(body.digest, Reason::Delivery(key)));
     }
     for row in view.scan::<TufFile>(&uid) {
         let ((_, name), file) = row?;

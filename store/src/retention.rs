@@ -9,8 +9,8 @@ use colophon_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::rows::{
-    BuildNumber, BundleAlias, EdgeRepo, FlowHead, QuotaStamp, RefRow, SignedFile, TenantHead,
-    TufFile,
+    BuildNumber, BundleAlias, DeliveryBody, DeliveryClaim, DeliveryRow, EdgeRepo, FlowHead,
+    QuotaStamp, RefRow, SignedFile, TenantHead, TufFile,
 };
 use crate::{Change, CommitError, Error, Store, View, outbox};
 
@@ -29,6 +29,12 @@ pub struct PurgeOptions {
     pub keep_millis: u64,
     /// The window of the quota, in milliseconds: what was counted before it is not asked for again.
     pub quota_window_millis: u64,
+    /// How long the name of a delivery stays claimed, in milliseconds.
+    pub claim_millis: u64,
+    /// How long deliveries are told of, in milliseconds.
+    pub delivery_millis: u64,
+    /// How long bodies of deliveries that were refused are kept, in milliseconds.
+    pub body_millis: u64,
     /// Say what would go, and delete nothing.
     pub dry_run: bool,
 }
@@ -44,12 +50,24 @@ pub struct PurgeReport {
     pub tuf_files: u64,
     /// Marks of builds that have left the quota's window.
     pub quota_stamps: u64,
+    /// Names of deliveries.
+    pub claims: u64,
+    /// Deliveries in the log.
+    pub deliveries: u64,
+    /// Bodies of deliveries that were refused.
+    pub refused_bodies: u64,
 }
 
 impl PurgeReport {
     /// Rows in all.
     pub const fn total(&self) -> u64 {
-        self.tags + self.bundles + self.tuf_files + self.quota_stamps
+        self.tags
+            + self.bundles
+            + self.tuf_files
+            + self.quota_stamps
+            + self.claims
+            + self.deliveries
+            + self.refused_bodies
     }
 
     /// Adds another tenant's report.
@@ -58,6 +76,9 @@ impl PurgeReport {
         self.bundles += other.bundles;
         self.tuf_files += other.tuf_files;
         self.quota_stamps += other.quota_stamps;
+        self.claims += other.claims;
+        self.deliveries += other.deliveries;
+        self.refused_bodies += other.refused_bodies;
     }
 }
 
@@ -106,6 +127,9 @@ impl<'a> Plan<'a> {
         plan.bundles()?;
         plan.tuf_files(&head)?;
         plan.quota_stamps(&head)?;
+        plan.claims()?;
+        plan.deliveries()?;
+        plan.refused_bodies()?;
         if plan.found.tags > 0 {
             outbox::refs_changed(&mut plan.change, view, uid, options.now)?;
         }
@@ -209,6 +233,46 @@ impl<'a> Plan<'a> {
                 }
                 self.change.delete::<QuotaStamp>(&key);
                 self.found.quota_stamps += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// They sort by time, so the first that is young ends the search.
+    fn deliveries(&mut self) -> Result<(), Error> {
+        for row in self.view.scan::<DeliveryRow>(&self.uid) {
+            let (key, delivery) = row?;
+            let ends = delivery.at.plus(self.options.delivery_millis);
+            if ends > self.options.now || !self.has_room() {
+                break;
+            }
+            self.change.delete::<DeliveryRow>(&key);
+            self.found.deliveries += 1;
+        }
+        Ok(())
+    }
+
+    /// A body goes with its delivery at the latest.
+    fn refused_bodies(&mut self) -> Result<(), Error> {
+        let keep = self.options.body_millis.min(self.options.delivery_millis);
+        for row in self.view.scan::<DeliveryBody>(&self.uid) {
+            let (key, _) = row?;
+            if key.1.time().plus(keep) > self.options.now || !self.has_room() {
+                break;
+            }
+            self.change.delete::<DeliveryBody>(&key);
+            self.found.refused_bodies += 1;
+        }
+        Ok(())
+    }
+
+    fn claims(&mut self) -> Result<(), Error> {
+        for row in self.view.scan::<DeliveryClaim>(&self.uid) {
+            let (key, claim) = row?;
+            let ended = claim.at.plus(self.options.claim_millis) <= self.options.now;
+            if ended && self.has_room() {
+                self.change.delete::<DeliveryClaim>(&key);
+                self.found.claims += 1;
             }
         }
         Ok(())

@@ -12,20 +12,24 @@ use crate::{InvalidRow, Row, Table};
 
 mod agent;
 mod audit;
+mod delivery;
 mod edge;
 mod flow;
 mod git;
+mod intake;
 mod mirror;
 mod tenant;
 
 pub use agent::{AgentFlow, AgentFlowState, AgentRow};
 pub use audit::{AuditCheckpoint, AuditHead, AuditLine, AuditOrigin};
+pub use delivery::{DeliveryBody, DeliveryKey, DeliveryRow, InvalidDeliveryKey};
 pub use edge::{BundleAlias, BundleTree, Document, EdgeRepo, PoolRoot, SignedFile, TufFile};
 pub use flow::{
     BuildNumber, EdgeHead, EnvHead, FlowClaim, FlowGone, FlowHead, FlowOwner, SeenPlan,
 };
 pub use git::{GitOid, RefRow};
 pub(crate) use git::{RefChanges, blob_of_log_entry};
+pub use intake::{DeliveryClaim, WebhookRow, WebhookSecret};
 pub use mirror::{Effect, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow};
 pub use tenant::{
     FirstCommit, Planted, QuotaStamp, RootsOrigin, SlugOf, TenantHead, TenantRow, TokenRow,
@@ -101,6 +105,10 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::AuditHead => row::<AuditHead>(key, value),
         Table::AuditOrigin => row::<AuditOrigin>(key, value),
         Table::AuditCheckpoint => row::<AuditCheckpoint>(key, value),
+        Table::DeliveryClaim => row::<DeliveryClaim>(key, value),
+        Table::Delivery => row::<DeliveryRow>(key, value),
+        Table::DeliveryBody => row::<DeliveryBody>(key, value),
+        Table::Webhook => row::<WebhookRow>(key, value),
     }
 }
 

@@ -112,6 +112,14 @@ tables! {
     AuditOrigin = "audit-origin-1",
     /// (uid, number of lines) → a signed note over so many lines.
     AuditCheckpoint = "audit-checkpoint-1",
+    /// Tenant uid → which of its webhook secrets are good.
+    Webhook = "webhook-1",
+    /// (uid, digest of a delivery's name) → the build that claimed it.
+    DeliveryClaim = "delivery-claim-1",
+    /// (uid, time and random bits) → a delivery and what became of it.
+    Delivery = "delivery-1",
+    /// (uid, time and random bits) → the body of a delivery that was refused.
+    DeliveryBody = "delivery-body-1",
 }
 
 impl fmt::Display for Table {

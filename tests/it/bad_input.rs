@@ -2,7 +2,7 @@
 
 use crate::support::programs::git;
 use crate::support::{Answer, TestServer, TestTenant, small_flow};
-use colophon::http::webhook_signature;
+use colophon::intake::legacy_signature as webhook_signature;
 
 /// What a client can see of a tenant's state: refs and the manifest.
 fn state(server: &TestServer, tenant: &TestTenant) -> (String, Vec<u8>) {

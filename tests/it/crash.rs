@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use colophon::http::webhook_signature;
+use colophon::intake::legacy_signature as webhook_signature;
 use serde_json::Value;
 
 use crate::support::process::{ServerProcess, colophon};

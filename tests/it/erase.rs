@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use colophon::http::webhook_signature;
+use colophon::intake::legacy_signature as webhook_signature;
 use colophon_model::Digest;
 use colophon_store::PreparedBlob;
 use serde_json::Value;

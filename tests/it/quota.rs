@@ -10,7 +10,7 @@ fn racing_builds_get_exactly_the_quota() {
     let tenant = server.tenant("acme-inc");
     let (built, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
-        for n in 0..32 {
+        for n in 0..128 {
             let (server, tenant, built, refused) = (&server, &tenant, &built, &refused);
             scope.spawn(move || {
                 let answer = server.build(tenant, &small_flow(&format!("f{n}"), None, "x"));
@@ -23,7 +23,7 @@ fn racing_builds_get_exactly_the_quota() {
         }
     });
     assert_eq!(built.into_inner(), 10);
-    assert_eq!(refused.into_inner(), 22);
+    assert_eq!(refused.into_inner(), 118);
 
     server.clock.advance(24 * 60 * 60 * 1000 + 1);
     assert_eq!(server.build(&tenant, &small_flow("later", None, "x")).status, 201, "a day later");

@@ -6,6 +6,7 @@ pub(crate) mod process;
 pub(crate) mod programs;
 pub(crate) mod raw;
 pub(crate) mod relay;
+pub(crate) mod sign;
 pub(crate) mod upstream;
 
 use std::fmt::Write as _;
@@ -18,7 +19,7 @@ use colophon::app::App;
 use colophon::clock::Clock;
 use colophon::config::{Config, Space};
 use colophon::gates::Mode;
-use colophon::http::webhook_signature;
+use colophon::intake::legacy_signature as webhook_signature;
 use colophon::serve::Server;
 use colophon::tenants;
 use colophon::tokens::{TokenKind, create_token};

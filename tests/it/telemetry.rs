@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::mpsc;
 
-use colophon::http::webhook_signature;
+use colophon::intake::legacy_signature as webhook_signature;
 
 use crate::support::process::{ServerProcess, colophon};
 use crate::support::{agent, small_flow};

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::http::tenants::CreatedTenant;
 use crate::http::tokens::CreatedToken;
-use crate::http::webhook_signature;
+use crate::intake::legacy_signature as webhook_signature;
 
 /// A server that was started for the demonstration, and is stopped with it.
 pub(super) struct Running {

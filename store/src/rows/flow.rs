@@ -41,6 +41,10 @@ pub struct FlowHead {
     /// back.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub env_seq: u64,
+    /// The latest time that a delivery of it was signed at, or received at when it was not signed, or
+    /// that somebody went back at. It never falls. `None` in a head of before this was kept.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ordered: Option<UnixMillis>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -90,6 +94,9 @@ pub struct FlowGone {
     /// How often an environment had been set.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub env_seq: u64,
+    /// When it was deleted, or the flow's latest delivery if that was later.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ordered: Option<UnixMillis>,
 }
 
 json_row!(FlowGone, FlowGone, (TenantUid, FlowId));

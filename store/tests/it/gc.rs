@@ -73,6 +73,9 @@ fn whatever_a_row_names_is_kept() {
         now: at(1000),
         keep_millis: 24 * HOUR,
         quota_window_millis: 24 * HOUR,
+        claim_millis: 24 * HOUR,
+        delivery_millis: 24 * HOUR,
+        body_millis: 24 * HOUR,
         dry_run: false,
     };
     store.purge(tenant.uid, &options).unwrap();

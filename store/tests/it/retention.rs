@@ -1,10 +1,11 @@
 //! What is kept for a time goes when that is over, and nothing else does.
 
-use colophon_model::{BuildRecord, TagObject, UnixMillis};
+use colophon_model::{BuildId, BuildRecord, Digest, TagObject, UnixMillis};
 use colophon_store::rows::{
-    BundleAlias, Effect, MirrorRow, OutboxRow, QuotaStamp, RefRow, TufFile,
+    BundleAlias, DeliveryBody, DeliveryClaim, DeliveryKey, DeliveryRow, Effect, MirrorRow,
+    OutboxRow, QuotaStamp, RefRow, TufFile,
 };
-use colophon_store::{Change, FsckOptions, Pace, PurgeOptions, PurgeReport, Store};
+use colophon_store::{Change, FsckOptions, Pace, PreparedBlob, PurgeOptions, PurgeReport, Store};
 
 use crate::world::Tenant;
 
@@ -19,6 +20,9 @@ fn options(today: u64) -> PurgeOptions {
         now: day(today),
         keep_millis: 30 * DAY,
         quota_window_millis: DAY,
+        claim_millis: 7 * DAY,
+        delivery_millis: 30 * DAY,
+        body_millis: 7 * DAY,
         dry_run: false,
     }
 }
@@ -42,7 +46,13 @@ fn expired_tags_go_and_the_branch_and_the_records_stay() {
     let tenant = forty_days(&store);
     let report = store.purge(tenant.uid, &options(39)).unwrap();
     // Days 0 to 9 are thirty days back; the bundle of day 39 is the flow's current one.
-    let expected = PurgeReport { tags: 10, bundles: 10, tuf_files: 23, quota_stamps: 38 };
+    let expected = PurgeReport {
+        tags: 10,
+        bundles: 10,
+        tuf_files: 23,
+        quota_stamps: 38,
+        ..PurgeReport::default()
+    };
     assert_eq!(report, expected);
     assert_eq!(count::<RefRow>(&store, &tenant), 31, "thirty tags and the branch");
     assert_eq!(count::<TagObject>(&store, &tenant), 30);
@@ -135,4 +145,64 @@ fn a_tenant_that_is_not_there_has_nothing_to_purge() {
     let store = Store::in_memory().unwrap();
     let report = store.purge(crate::support::uid(9), &options(0)).unwrap();
     assert_eq!(report, PurgeReport::default());
+}
+
+/// The name of a delivery can be given to another one once it is over, and not before.
+#[test]
+fn claims_end_after_their_time() {
+    let store = Store::in_memory().unwrap();
+    let tenant = Tenant::create(&store, 1, day(0));
+    let mut change = Change::new();
+    for n in 0..3_u64 {
+        let body = Digest::of(b"body");
+        let claim = DeliveryClaim { body, build: BuildId::from_bytes([1; 16]), at: day(n) };
+        change.put(&(tenant.uid, Digest::of(&n.to_be_bytes())), &claim);
+    }
+    store.commit(change).unwrap();
+    assert_eq!(store.purge(tenant.uid, &options(8)).unwrap().claims, 2);
+    assert_eq!(count::<DeliveryClaim>(&store, &tenant), 1);
+}
+
+fn delivery(at: UnixMillis) -> DeliveryRow {
+    DeliveryRow {
+        at,
+        by: "standard".to_owned(),
+        secret: Some(1),
+        from: None,
+        id: None,
+        signed: None,
+        replay_of: None,
+        body: Digest::of(b"refused"),
+        size: 7,
+        outcome: "refused".to_owned(),
+        status: 422,
+        code: Some("invalid-flow".to_owned()),
+        flow: None,
+        build: None,
+        micros: 1,
+    }
+}
+
+/// The log of deliveries ends after its time, and the bodies of what was refused before that; until then
+/// they are no garbage.
+#[test]
+fn deliveries_and_their_bodies_end_after_their_time() {
+    let store = Store::in_memory().unwrap();
+    let tenant = Tenant::create(&store, 1, day(0));
+    let mut change = Change::new();
+    for n in [0, 10, 20] {
+        let key = (tenant.uid, DeliveryKey::new(day(n), [0; 10]));
+        let body = PreparedBlob::new(b"refused").unwrap();
+        change.put(&key, &delivery(day(n)));
+        change.put(&key, &DeliveryBody { digest: body.digest(), size: 7 });
+        change.blob(tenant.uid, body);
+    }
+    store.commit(change).unwrap();
+    let names = store.explain(&Digest::of(b"refused")).unwrap().unwrap().tenants;
+    assert_eq!(names[0].reasons.len(), 3, "{names:?}");
+    let report = store.purge(tenant.uid, &options(20)).unwrap();
+    assert_eq!((report.deliveries, report.refused_bodies), (0, 2));
+    let report = store.purge(tenant.uid, &options(41)).unwrap();
+    assert_eq!((report.deliveries, report.refused_bodies), (2, 1));
+    assert_eq!(count::<DeliveryRow>(&store, &tenant), 1);
 }

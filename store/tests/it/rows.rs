@@ -10,10 +10,10 @@ use colophon_model::{
     Target, TenantSlug, UnixMillis,
 };
 use colophon_store::rows::{
-    BuildNumber, BundleAlias, BundleTree, Document, EdgeHead, Effect, EnvHead, FirstCommit,
-    FlowClaim, FlowGone, FlowHead, FlowOwner, GitOid, Halt, MirrorRow, MirrorState, MirrorTag,
-    OutboxRow, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow,
-    TokenUsed, TufFile,
+    BuildNumber, BundleAlias, BundleTree, DeliveryClaim, Document, EdgeHead, Effect, EnvHead,
+    FirstCommit, FlowClaim, FlowGone, FlowHead, FlowOwner, GitOid, Halt, MirrorRow, MirrorState,
+    MirrorTag, OutboxRow, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow,
+    TokenRow, TokenUsed, TufFile, WebhookRow, WebhookSecret,
 };
 use colophon_store::{Row, Table};
 use proptest::prelude::*;
@@ -58,6 +58,12 @@ fn key() -> BuildKey {
         targets: &[Target::Cloud],
         options: b"",
     })
+}
+
+fn webhook() -> WebhookRow {
+    let first = WebhookSecret { generation: 1, created: TIME, ends: Some(TIME), revoked: true };
+    let second = WebhookSecret { generation: 2, created: TIME, ends: None, revoked: false };
+    WebhookRow { next: 3, secrets: vec![first, second], repeats: true }
 }
 
 fn build_id() -> BuildId {
@@ -130,6 +136,7 @@ fn flow_head() -> FlowHead {
             set: UnixMillis::new(7),
         }),
         env_seq: 4,
+        ordered: Some(TIME),
     }
 }
 
@@ -281,9 +288,20 @@ fn every_row_round_trips_and_refuses_junk() {
     strict(&uid(1), &FirstCommit { commit: oid(1), signature: Some(signature()) });
     strict(&uid(1), &FirstCommit { commit: oid(1), signature: None });
     strict(&(uid(1), flow()), &flow_head());
-    strict(&(uid(1), flow()), &FlowHead { env: None, env_seq: 0, ..flow_head() });
-    let gone = FlowGone { build: build_id(), revision: Some(7), edge_seq: 3, env_seq: 4 };
+    strict(&(uid(1), flow()), &FlowHead { env: None, env_seq: 0, ordered: None, ..flow_head() });
+    let gone = FlowGone {
+        build: build_id(),
+        revision: Some(7),
+        edge_seq: 3,
+        env_seq: 4,
+        ordered: Some(TIME),
+    };
+    strict(&(uid(1), flow()), &FlowGone { ordered: None, ..gone.clone() });
     strict(&(uid(1), flow()), &gone);
+    strict(&uid(1), &webhook());
+    strict(&uid(1), &WebhookRow { repeats: false, ..webhook() });
+    let claim = DeliveryClaim { body: digest(1), build: build_id(), at: TIME };
+    strict(&(uid(1), digest(2)), &claim);
     let rebuild = colophon_model::BuildKind::Rebuild { index: 1, of: 3 };
     strict(&(uid(1), build_id()), &BuildRecord { kind: rebuild, ..record() });
     let deletion = colophon_model::BuildKind::Deletion;

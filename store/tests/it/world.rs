@@ -348,6 +348,7 @@ impl Tenant {
             min_seq: None,
             env: None,
             env_seq: 0,
+            ordered: None,
         }
     }
 }

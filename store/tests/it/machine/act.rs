@@ -214,6 +214,9 @@ impl Run {
             now: self.model.now,
             keep_millis: days * DAY,
             quota_window_millis: DAY,
+            claim_millis: DAY,
+            delivery_millis: DAY,
+            body_millis: DAY,
             dry_run: false,
         };
         let (after, expected) = self.model.purged(uid, days * DAY, DAY);

@@ -230,6 +230,7 @@ impl Model {
             bundles: (before.bundles.len() - rows.bundles.len()) as u64,
             tuf_files: (before.tuf.len() - rows.tuf.len()) as u64,
             quota_stamps: (before.stamps.len() - rows.stamps.len()) as u64,
+            ..PurgeReport::default()
         };
         (after, report)
     }

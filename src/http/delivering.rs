@@ -1,0 +1,116 @@
+//! Running a delivery, and writing down what became of it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Response;
+use colophon_model::Digest;
+use colophon_store::rows::{DeliveryKey, DeliveryRow};
+
+use super::ApiError;
+use crate::intake::log::{Draft, Entry};
+use crate::keys::random_bytes;
+use crate::pipeline::{BuildError, Delivery, Finished, Outcome, Press};
+
+/// Names the delivery in the log, in every answer to one that was proven.
+const DELIVERY: HeaderName = HeaderName::from_static("colophon-delivery");
+
+/// What is logged of a delivery beside its content.
+#[derive(Debug, Clone, Default)]
+pub(super) struct About {
+    /// How it was proven.
+    pub(super) by: &'static str,
+    /// Generation of the secret.
+    pub(super) secret: Option<u32>,
+    /// Address of the sender.
+    pub(super) from: Option<IpAddr>,
+    /// What the sender calls it.
+    pub(super) id: Option<String>,
+    /// The delivery that is run again.
+    pub(super) replay_of: Option<DeliveryKey>,
+}
+
+/// What became of a delivery, and its name in the log.
+pub(super) struct Told {
+    pub(super) key: DeliveryKey,
+    pub(super) result: Result<Finished, ApiError>,
+}
+
+/// Runs a delivery that began at `start`. What leads to a build is logged with it, the rest soon after.
+pub(super) fn run(
+    press: &Press,
+    mut delivery: Delivery,
+    about: About,
+    (start, gate_status): (Instant, u16),
+) -> Result<Told, ApiError> {
+    let random = random_bytes().map_err(|e| ApiError::internal(&e))?;
+    let key = DeliveryKey::new(delivery.received, random);
+    let draft = Draft { key, row: row(&delivery, about), start, gate_status };
+    delivery.origin.log = Some(draft.clone());
+    let (tenant, body) = (delivery.tenant.clone(), delivery.body.clone());
+    let (row, body, result) = match press.run(delivery) {
+        Ok(finished) => match finished.outcome {
+            Outcome::Built(_) => return Ok(Told { key, result: Ok(finished) }),
+            ref outcome => (draft.unchanged(outcome.word(), outcome.record()), None, Ok(finished)),
+        },
+        Err(error) => {
+            let told = ApiError::build(&error).gate_status(gate_status);
+            if matches!(error, BuildError::Gate(_)) {
+                return Ok(Told { key, result: Err(told) });
+            }
+            let flow = error.flow().cloned();
+            let row = DeliveryRow { flow, ..draft.refused(told.status(), told.code()) };
+            // One that is in work will be answered; its body is not worth keeping twice.
+            let body = (!matches!(error, BuildError::InFlight)).then_some(body);
+            (row, body, Err(told))
+        }
+    };
+    press.deliveries.push(Entry { tenant, key, row, body });
+    Ok(Told { key, result })
+}
+
+/// What is known before anything becomes of it.
+fn row(delivery: &Delivery, about: About) -> DeliveryRow {
+    let About { by, secret, from, id, replay_of } = about;
+    DeliveryRow {
+        at: delivery.received,
+        by: by.to_owned(),
+        secret,
+        from: from.map(|address| address.to_string()),
+        id,
+        signed: delivery.origin.signed,
+        replay_of,
+        body: Digest::of(&delivery.body),
+        size: delivery.body.len() as u64,
+        outcome: String::new(),
+        status: 0,
+        code: None,
+        flow: None,
+        build: None,
+        micros: 0,
+    }
+}
+
+/// `response` with the name of the delivery that it answers.
+pub(super) fn named(mut response: Response, key: DeliveryKey) -> Response {
+    if let Ok(value) = HeaderValue::from_str(&key.to_string()) {
+        response.headers_mut().insert(DELIVERY, value);
+    }
+    response
+}
+
+/// The address that a request came from, where the server knows it: of a proxy, if there is one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) Option<IpAddr>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        Ok(Self(peer.map(|ConnectInfo(address)| address.ip())))
+    }
+}

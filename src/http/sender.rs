@@ -1,0 +1,140 @@
+//! Who a delivery is from: a token with the right to build, or a proof with one of the tenant's
+//! webhook secrets.
+
+use std::net::IpAddr;
+
+use axum::http::{HeaderMap, StatusCode, header};
+use colophon_store::View;
+use colophon_store::rows::TenantRow;
+
+use super::delivering::About;
+use super::{ApiError, auth};
+use crate::app::App;
+use crate::caller::{Caller, Who};
+use crate::intake::{DeliveryId, Proof, Scheme, Verified, idempotency_key, secrets};
+use crate::pipeline::Origin;
+use crate::tokens::Scope;
+
+/// A delivery whose credential holds.
+#[derive(Debug)]
+pub(super) struct Sender {
+    /// Who delivers.
+    pub(super) caller: Caller,
+    /// Whose.
+    pub(super) tenant: TenantRow,
+    /// How it was proven.
+    pub(super) by: By,
+    /// What the sender calls the delivery, if it says.
+    pub(super) id: Option<DeliveryId>,
+    /// What tells the delivery from others.
+    pub(super) origin: Origin,
+}
+
+/// Ids that senders choose in `Idempotency-Key` are no ids of a scheme.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+impl Sender {
+    /// What is logged of it.
+    pub(super) fn about(&self, from: Option<IpAddr>) -> About {
+        let (by, secret) = match self.by {
+            By::Token => ("token", None),
+            By::Secret { scheme, generation } => (scheme.word(), Some(generation)),
+        };
+        let id = self.id.as_ref().map(|id| id.as_str().to_owned());
+        About { by, secret, from, id, replay_of: None }
+    }
+}
+
+/// By what a delivery was proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// A bearer token of the tenant.
+    Token,
+    /// One of the tenant's webhook secrets.
+    Secret {
+        /// How.
+        scheme: Scheme,
+        /// Which.
+        generation: u32,
+    },
+}
+
+/// The sender of a delivery to `/build`. A wrong proof and an unknown tenant are the same 401. A token
+/// decides before any proof.
+pub(super) fn sender(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Sender, ApiError> {
+    let named = auth::tenant_header(headers)?;
+    let view = app.press.store.view()?;
+    if headers.contains_key(header::AUTHORIZATION) || holds_token(headers) {
+        let (caller, tenant) = auth::token_caller(app, &view, &as_bearer(headers), Scope::Build)?;
+        if tenant.slug != named {
+            let text = "the token belongs to another tenant than the header names";
+            return Err(ApiError::forbidden(text));
+        }
+        let id = key_of(headers)?;
+        let claim = id.as_ref().map(|id| id.claim(IDEMPOTENCY_KEY));
+        let repeats = secrets::row(&view, &tenant)?.repeats;
+        let origin = Origin { claim, repeats, only: caller.target(), ..Origin::default() };
+        return Ok(Sender { caller, tenant, by: By::Token, id, origin });
+    }
+    let tenant = view.get::<TenantRow>(&named)?;
+    proven(app, &view, tenant, &Proof::read(headers, None), headers, body)
+}
+
+/// The sender, if `proof` was made by `tenant`.
+pub(super) fn proven(
+    app: &App,
+    view: &View,
+    tenant: Option<TenantRow>,
+    proof: &Proof,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Sender, ApiError> {
+    let now = app.press.clock.now();
+    let master = &app.press.keys;
+    let row = tenant.as_ref().map(|tenant| secrets::row(view, tenant)).transpose()?;
+    let keys = match (&tenant, &row) {
+        (Some(tenant), Some(row)) => secrets::keys(row, master, tenant.uid, now),
+        _ => vec![secrets::key(master, auth::NOBODY, 1)],
+    };
+    let verified = proof.verify(&keys, body, now, app.config.intake.tolerance.millis());
+    let (Some(tenant), Some(verified)) = (tenant, verified) else { return Err(unproven()) };
+    let Verified { scheme, generation, id, time } = verified;
+    let (kind, id) = match id {
+        Some(id) => (scheme.word(), Some(id)),
+        None => (IDEMPOTENCY_KEY, key_of(headers)?),
+    };
+    let claim = id.as_ref().map(|id| id.claim(kind));
+    let repeats = row.is_some_and(|row| row.repeats);
+    let origin = Origin { claim, signed: time, repeats, ..Origin::default() };
+    let caller = Caller::of(Who::Webhook { key: generation.to_string() }, tenant.uid);
+    Ok(Sender { caller, tenant, by: By::Secret { scheme, generation }, id, origin })
+}
+
+/// 401, whatever is wrong.
+fn unproven() -> ApiError {
+    let text = "the delivery is not signed by the tenant it names";
+    ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", text)
+}
+
+fn key_of(headers: &HeaderMap) -> Result<Option<DeliveryId>, ApiError> {
+    idempotency_key(headers)
+        .map_err(|error| ApiError::bad_request("invalid-delivery-id", error.to_string()))
+}
+
+/// Whether `X-Api-Key` holds a token, and not a static key. No scheme of more weight is there then.
+fn holds_token(headers: &HeaderMap) -> bool {
+    let key = headers.get("x-api-key").and_then(|value| value.to_str().ok());
+    key.is_some_and(|key| key.starts_with("clp_")) && Scheme::of(headers) == Some(Scheme::Static)
+}
+
+/// The headers with the token where tokens are looked for.
+fn as_bearer(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = headers.clone();
+    if let Some(key) = headers.get("x-api-key").and_then(|value| value.to_str().ok())
+        && !headers.contains_key(header::AUTHORIZATION)
+        && let Ok(value) = format!("Bearer {key}").parse()
+    {
+        headers.insert(header::AUTHORIZATION, value);
+    }
+    headers
+}

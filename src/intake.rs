@@ -1,0 +1,15 @@
+//! Deliveries: how they prove where they are from, and what tells one from another.
+//!
+//! What is here knows headers and bytes, and neither tenants' rows nor the store, except for
+//! `secrets.rs`. A proof is checked over the raw body before anything is parsed.
+
+mod delivery_id;
+mod flight;
+pub mod flush;
+pub mod log;
+mod proof;
+pub mod secrets;
+
+pub use delivery_id::{DeliveryId, InvalidDeliveryId, idempotency_key};
+pub use flight::{Flight, Flights};
+pub use proof::{Key, MAX_KEYS, Proof, Scheme, Verified, legacy_signature};

@@ -1,0 +1,51 @@
+//! The task of a running server that writes the log of deliveries.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::app::SharedApp;
+use crate::http::chain;
+
+/// How long an entry waits for others: what a crash may lose came within this.
+const WAIT: Duration = Duration::from_millis(500);
+
+/// The task of a running server.
+pub struct DeliveryFlush {
+    task: JoinSet<()>,
+    app: SharedApp,
+}
+
+impl DeliveryFlush {
+    /// Starts it.
+    pub fn start(app: &SharedApp) -> Self {
+        let mut task = JoinSet::new();
+        let worker = app.clone();
+        task.spawn(async move {
+            loop {
+                sleep(WAIT).await;
+                flush(&worker).await;
+            }
+        });
+        Self { task, app: app.clone() }
+    }
+
+    /// Ends it, and writes what waits.
+    pub async fn stop(mut self) {
+        self.task.shutdown().await;
+        flush(&self.app).await;
+    }
+}
+
+async fn flush(app: &SharedApp) {
+    if !app.press.deliveries.is_waiting() {
+        return;
+    }
+    let press = app.press.clone();
+    match app.reads.resume(move || press.deliveries.flush(&press.store)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(error = %chain(&error), "deliveries were not logged"),
+        Err(error) => tracing::warn!(%error, "deliveries were not logged"),
+    }
+}

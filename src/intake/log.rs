@@ -1,0 +1,235 @@
+//! The log of deliveries. A delivery that leads to a build is written in the build's transaction; the
+//! others wait here and are written together, so that none of them costs a commit of its own.
+//!
+//! What waits is lost by a crash: at most what came within half a second. What is lost changes nothing but
+//! the log.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use axum::body::Bytes;
+use colophon_model::{BuildRecord, TenantUid};
+use colophon_store::rows::{DeliveryBody, DeliveryKey, DeliveryRow, SlugOf, TenantRow};
+use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
+
+/// Most entries that wait.
+const WAITING: usize = 16 * 1024;
+/// Most bytes of bodies that wait. Over it an entry is written without its body.
+const WAITING_BYTES: usize = 64 << 20;
+
+/// How much is kept of what was refused, for each tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Most bodies.
+    pub bodies: usize,
+    /// Most bytes of them.
+    pub bytes: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { bodies: 100, bytes: 16 << 20 }
+    }
+}
+
+/// A delivery as far as it is known before anything becomes of it.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Its name.
+    pub key: DeliveryKey,
+    /// What came in.
+    pub row: DeliveryRow,
+    /// When the request began.
+    pub start: Instant,
+    /// Status of the answer when a gate refuses the build.
+    pub gate_status: u16,
+}
+
+impl Draft {
+    /// The row of a delivery that led to the build `record`, made or refused by a gate.
+    pub(crate) fn built(&self, record: &BuildRecord) -> DeliveryRow {
+        let row = self.ended(record);
+        if record.failure.is_some() {
+            let code = Some("gate-failed".to_owned());
+            DeliveryRow { outcome: "refused".to_owned(), status: self.gate_status, code, ..row }
+        } else {
+            DeliveryRow { outcome: "built".to_owned(), status: 201, ..row }
+        }
+    }
+
+    /// The row of a delivery that is answered with the build `record`, which was there before.
+    pub(crate) fn unchanged(&self, outcome: &str, record: &BuildRecord) -> DeliveryRow {
+        DeliveryRow { outcome: outcome.to_owned(), status: 200, ..self.ended(record) }
+    }
+
+    /// The row of a delivery that was refused.
+    pub(crate) fn refused(&self, status: u16, code: &str) -> DeliveryRow {
+        DeliveryRow {
+            outcome: "refused".to_owned(),
+            status,
+            code: Some(code.to_owned()),
+            micros: self.micros(),
+            ..self.row.clone()
+        }
+    }
+
+    fn ended(&self, record: &BuildRecord) -> DeliveryRow {
+        let (flow, build) = (Some(record.flow.clone()), Some(record.id));
+        DeliveryRow { flow, build, micros: self.micros(), ..self.row.clone() }
+    }
+
+    fn micros(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A row that waits.
+#[derive(Debug)]
+pub struct Entry {
+    /// Whose.
+    pub tenant: TenantRow,
+    /// Its name.
+    pub key: DeliveryKey,
+    /// What became of it.
+    pub row: DeliveryRow,
+    /// What came in, if it is to be kept.
+    pub body: Option<Bytes>,
+}
+
+/// What waits to be written.
+#[derive(Debug, Default)]
+pub struct DeliveryLog {
+    waiting: Mutex<Waiting>,
+    bounds: Bounds,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    entries: Vec<Entry>,
+    bytes: usize,
+    /// Entries that there was no room for.
+    lost: u64,
+}
+
+impl DeliveryLog {
+    /// A log that keeps so much of what was refused.
+    pub fn new(bounds: Bounds) -> Self {
+        Self { waiting: Mutex::default(), bounds }
+    }
+
+    /// Lets an entry wait to be written. Never blocks on the store.
+    pub fn push(&self, mut entry: Entry) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.entries.len() >= WAITING {
+            waiting.lost += 1;
+            return;
+        }
+        let bytes = entry.body.as_ref().map_or(0, Bytes::len);
+        if waiting.bytes + bytes > WAITING_BYTES {
+            entry.body = None;
+        } else {
+            waiting.bytes += bytes;
+        }
+        waiting.entries.push(entry);
+    }
+
+    /// Whether anything waits to be written.
+    pub fn is_waiting(&self) -> bool {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        !waiting.entries.is_empty() || waiting.lost > 0
+    }
+
+    /// Writes what waits: one change for each tenant, all in one commit as a rule. A change that is
+    /// refused, on a full disk perhaps, is lost.
+    pub fn flush(&self, store: &Store) -> Result<(), colophon_store::Error> {
+        let Waiting { entries, lost, .. } =
+            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        if lost > 0 {
+            tracing::warn!(lost, "deliveries were not logged: too many came at a time");
+        }
+        let mut tenants: BTreeMap<TenantUid, Vec<Entry>> = BTreeMap::new();
+        for entry in entries {
+            tenants.entry(entry.tenant.uid).or_default().push(entry);
+        }
+        let mut tickets = Vec::with_capacity(tenants.len());
+        for (uid, entries) in tenants {
+            let lane = store.lane(uid);
+            let change = change(&lane.view()?, self.bounds, &entries)?;
+            tickets.push((entries.len(), lane.submit(change)));
+        }
+        for (rows, ticket) in tickets {
+            match ticket.wait() {
+                // The tenant was erased meanwhile.
+                Ok(()) | Err(CommitError::Conflict(_)) => {}
+                Err(error) => tracing::warn!(rows, %error, "deliveries were not logged"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The rows of one tenant's entries.
+fn change(view: &View, bounds: Bounds, entries: &[Entry]) -> Result<Change, colophon_store::Error> {
+    let mut change = Change::new();
+    let Some(first) = entries.first() else { return Ok(change) };
+    let uid = first.tenant.uid;
+    let slug = SlugOf { slug: first.tenant.slug.clone() };
+    change.expect(&uid, Some(&slug));
+    let mut kept = Vec::new();
+    for entry in entries {
+        change.put(&(uid, entry.key), &entry.row);
+        let size = entry.row.size;
+        if let Some(body) = entry.body.as_ref().filter(|_| size <= bounds.bytes) {
+            kept.push((entry.key, DeliveryBody { digest: entry.row.body, size }, body));
+        }
+    }
+    if kept.is_empty() {
+        return Ok(change);
+    }
+    let news = kept.iter().map(|(key, body, _)| (*key, *body));
+    let before = view.scan::<DeliveryBody>(&uid).map(|row| row.map(|((_, key), body)| (key, body)));
+    let mut all: BTreeMap<_, _> = before.collect::<Result<_, _>>()?;
+    all.extend(news);
+    for key in excess(&all, bounds) {
+        all.remove(&key);
+        change.delete::<DeliveryBody>(&(uid, key));
+    }
+    for (key, row, body) in kept.iter().filter(|(key, ..)| all.contains_key(key)) {
+        change.put(&(uid, *key), row).blob(uid, PreparedBlob::new(body)?);
+    }
+    Ok(change)
+}
+
+/// The oldest bodies that go, so that the rest is within bounds.
+fn excess(all: &BTreeMap<DeliveryKey, DeliveryBody>, bounds: Bounds) -> Vec<DeliveryKey> {
+    let (mut count, mut bytes) = (all.len(), all.values().map(|body| body.size).sum::<u64>());
+    let mut gone = Vec::new();
+    for (key, body) in all {
+        if count <= bounds.bodies && bytes <= bounds.bytes {
+            break;
+        }
+        gone.push(*key);
+        count -= 1;
+        bytes -= body.size;
+    }
+    gone
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use colophon_model::{Digest, UnixMillis};
+
+    #[test]
+    fn the_oldest_bodies_go_first() {
+        let key = |n: u64| DeliveryKey::new(UnixMillis::new(n), [0; 10]);
+        let body = |size| DeliveryBody { digest: Digest::of(b"x"), size };
+        let all: BTreeMap<_, _> = (0..4).map(|n| (key(n), body(10))).collect();
+        let gone = |bodies, bytes| excess(&all, Bounds { bodies, bytes }).len();
+        assert_eq!(gone(4, 40), 0);
+        assert_eq!(excess(&all, Bounds { bodies: 3, bytes: 40 }), [key(0)]);
+        assert_eq!(gone(4, 39), 1);
+        assert_eq!(gone(0, 40), 4);
+    }
+}

@@ -1,0 +1,251 @@
+//! A tenant's webhook secrets: several are good at a time, so that a builder can be given a new one
+//! without a delivery being refused.
+//!
+//! Every secret derives from the master key by its generation; the store holds generations and times.
+
+use colophon_model::{TenantSlug, TenantUid, UnixMillis};
+use colophon_store::rows::{SlugOf, TenantRow, WebhookRow, WebhookSecret};
+use colophon_store::{Change, CommitError, View};
+use serde::{Deserialize, Serialize};
+
+use super::{Key, MAX_KEYS};
+use crate::keys::MasterKey;
+use crate::pipeline::{ATTEMPTS, Press};
+use crate::tenants::{self, TenantError};
+use crate::units::Span;
+
+/// Most secrets that are told of. Older ones that are good no more are forgotten.
+const TOLD: usize = 16;
+/// Longest time for which a replaced secret stays good.
+pub const LONGEST_OVERLAP: Span = Span::days(90);
+
+/// Why secrets were not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// There is no such tenant, or the store refused.
+    #[error(transparent)]
+    Tenant(#[from] TenantError),
+    /// So many are good that a new one would be one too many.
+    #[error("{MAX_KEYS} secrets are good already")]
+    TooMany,
+    /// The replaced secrets would stay good for too long.
+    #[error("replaced secrets stay good for at most {LONGEST_OVERLAP}")]
+    TooLong,
+    /// The tenant has no such secret, or it is good no more.
+    #[error("no secret of generation {0} is good")]
+    Unknown(u32),
+    /// Others changed the same at the same time.
+    #[error("the secrets were changed by others at the same time")]
+    Contended,
+}
+
+impl From<colophon_store::Error> for SecretError {
+    fn from(error: colophon_store::Error) -> Self {
+        Self::Tenant(error.into())
+    }
+}
+
+/// How a tenant's deliveries are checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookView {
+    /// The tenant.
+    pub slug: TenantSlug,
+    /// Whether deliveries that nothing orders may repeat content that was replaced.
+    pub repeats: bool,
+    /// Its secrets, newest first.
+    pub secrets: Vec<SecretView>,
+}
+
+/// What is told of a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretView {
+    /// Its number.
+    pub generation: u32,
+    /// Whether it is good.
+    pub state: SecretState,
+    /// When it was made.
+    pub created: String,
+    /// When it ends or ended; null while nothing replaces it.
+    pub ends: Option<String>,
+}
+
+/// Whether a secret is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SecretState {
+    /// It is, until it is replaced.
+    Active,
+    /// It is, until a time.
+    Retiring,
+    /// It was replaced.
+    Retired,
+    /// Somebody revoked it.
+    Revoked,
+}
+
+/// A new secret, told once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewSecret {
+    /// Its number.
+    pub generation: u32,
+    /// The secret, for builders that sign.
+    pub secret: String,
+    /// The key, for builders that cannot.
+    pub static_key: String,
+    /// When the secrets before it end.
+    pub others_end: String,
+}
+
+/// What is asked for with a new secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rotate {
+    /// How long the secrets that it replaces stay good.
+    pub overlap: Span,
+}
+
+impl Default for Rotate {
+    fn default() -> Self {
+        Self { overlap: Span::days(1) }
+    }
+}
+
+/// The keys in `row` that are good for deliveries of `tenant` at `now`, newest first, at most
+/// [`MAX_KEYS`].
+pub fn keys(row: &WebhookRow, master: &MasterKey, tenant: TenantUid, now: UnixMillis) -> Vec<Key> {
+    let good = row.secrets.iter().rev().filter(|secret| is_good(secret, now)).take(MAX_KEYS);
+    good.map(|secret| key(master, tenant, secret.generation)).collect()
+}
+
+/// The key of one generation, whether it is good or not.
+pub fn key(master: &MasterKey, tenant: TenantUid, generation: u32) -> Key {
+    Key {
+        generation,
+        secret: master.webhook_secret(tenant, generation),
+        static_key: master.webhook_static_key(tenant, generation),
+    }
+}
+
+/// The tenant's row, or what holds without one.
+pub(crate) fn row(view: &View, tenant: &TenantRow) -> Result<WebhookRow, colophon_store::Error> {
+    let first =
+        WebhookSecret { generation: 1, created: tenant.created, ends: None, revoked: false };
+    let none = WebhookRow { next: 2, secrets: vec![first], repeats: false };
+    Ok(view.get::<WebhookRow>(&tenant.uid)?.unwrap_or(none))
+}
+
+fn is_good(secret: &WebhookSecret, now: UnixMillis) -> bool {
+    secret.ends.is_none_or(|ends| now < ends)
+}
+
+/// Says how deliveries of tenant `slug` are checked.
+pub fn show(press: &Press, slug: &TenantSlug) -> Result<WebhookView, SecretError> {
+    let view = press.store.view()?;
+    let tenant = tenants::find(&view, slug)?;
+    Ok(told(slug, &row(&view, &tenant)?, press.clock.now()))
+}
+
+/// Makes a new secret; those that are good end after the overlap, if not before.
+pub fn rotate(press: &Press, slug: &TenantSlug, wanted: Rotate) -> Result<NewSecret, SecretError> {
+    if wanted.overlap > LONGEST_OVERLAP {
+        return Err(SecretError::TooLong);
+    }
+    let now = press.clock.now();
+    let end = now.plus(wanted.overlap.millis());
+    let (tenant, row) = change(press, slug, |row| {
+        for secret in row.secrets.iter_mut().filter(|secret| is_good(secret, now)) {
+            secret.ends = Some(secret.ends.map_or(end, |ends| ends.min(end)));
+        }
+        if row.secrets.iter().filter(|secret| is_good(secret, now)).count() >= MAX_KEYS {
+            return Err(SecretError::TooMany);
+        }
+        let generation = row.next;
+        row.secrets.push(WebhookSecret { generation, created: now, ends: None, revoked: false });
+        row.next += 1;
+        forget(row, now);
+        Ok(())
+    })?;
+    let made = key(&press.keys, tenant.uid, row.next - 1);
+    let Key { generation, secret, static_key } = made;
+    Ok(NewSecret { generation, secret, static_key, others_end: end.rfc3339_seconds() })
+}
+
+/// Ends a secret at once.
+pub fn revoke(
+    press: &Press,
+    slug: &TenantSlug,
+    generation: u32,
+) -> Result<WebhookView, SecretError> {
+    let now = press.clock.now();
+    let (_, row) = change(press, slug, |row| {
+        let meant = |s: &&mut WebhookSecret| s.generation == generation && is_good(s, now);
+        let secret = row.secrets.iter_mut().find(meant).ok_or(SecretError::Unknown(generation))?;
+        secret.ends = Some(now);
+        secret.revoked = true;
+        Ok(())
+    })?;
+    Ok(told(slug, &row, now))
+}
+
+/// Sets whether deliveries that nothing orders may repeat content that was replaced.
+pub fn set_repeats(
+    press: &Press,
+    slug: &TenantSlug,
+    repeats: bool,
+) -> Result<WebhookView, SecretError> {
+    let (_, row) = change(press, slug, |row| {
+        row.repeats = repeats;
+        Ok(())
+    })?;
+    Ok(told(slug, &row, press.clock.now()))
+}
+
+/// Drops the oldest secrets that are good no more.
+fn forget(row: &mut WebhookRow, now: UnixMillis) {
+    let mut excess = row.secrets.len().saturating_sub(TOLD);
+    row.secrets.retain(|secret| {
+        let goes = excess > 0 && !is_good(secret, now);
+        excess -= usize::from(goes);
+        !goes
+    });
+}
+
+fn change(
+    press: &Press,
+    slug: &TenantSlug,
+    with: impl Fn(&mut WebhookRow) -> Result<(), SecretError>,
+) -> Result<(TenantRow, WebhookRow), SecretError> {
+    for _ in 0..ATTEMPTS {
+        let view = press.store.view()?;
+        let tenant = tenants::find(&view, slug)?;
+        let before = view.get::<WebhookRow>(&tenant.uid)?;
+        let mut after = row(&view, &tenant)?;
+        with(&mut after)?;
+        let mut change = Change::new();
+        // The tenant may be erased meanwhile, and then has no row.
+        change.expect(&tenant.uid, Some(&SlugOf { slug: slug.clone() }));
+        change.expect(&tenant.uid, before.as_ref()).put(&tenant.uid, &after);
+        match press.store.commit(change) {
+            Ok(()) => return Ok((tenant, after)),
+            Err(CommitError::Conflict(_)) => {}
+            Err(error) => return Err(TenantError::from(error).into()),
+        }
+    }
+    Err(SecretError::Contended)
+}
+
+fn told(slug: &TenantSlug, row: &WebhookRow, now: UnixMillis) -> WebhookView {
+    let secret = |secret: &WebhookSecret| SecretView {
+        generation: secret.generation,
+        state: match secret.ends {
+            None => SecretState::Active,
+            Some(_) if secret.revoked => SecretState::Revoked,
+            Some(ends) if now < ends => SecretState::Retiring,
+            Some(_) => SecretState::Retired,
+        },
+        created: secret.created.rfc3339_seconds(),
+        ends: secret.ends.map(UnixMillis::rfc3339_seconds),
+    };
+    let secrets = row.secrets.iter().rev().map(secret).collect();
+    WebhookView { slug: slug.clone(), repeats: row.repeats, secrets }
+}

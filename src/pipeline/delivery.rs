@@ -1,0 +1,61 @@
+//! A flow as it comes in.
+
+use axum::body::Bytes;
+use colophon_model::{Digest, Target, UnixMillis};
+use colophon_store::rows::TenantRow;
+
+use super::BuildError;
+use crate::intake::log::Draft;
+
+/// A flow as delivered, from a tenant whose credential has been checked.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Whose flow.
+    pub tenant: TenantRow,
+    /// The JSON as received.
+    pub body: Bytes,
+    /// When.
+    pub received: UnixMillis,
+    /// What came with it.
+    pub origin: Origin,
+}
+
+/// What comes with a delivery and tells it from others: earlier, later, or the same once more.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// Digest of the name that the sender gave it, such as [`crate::intake::DeliveryId::claim`] makes. The
+    /// build claims it.
+    pub claim: Option<Digest>,
+    /// When it was signed. Orders flows that have no revision.
+    pub signed: Option<UnixMillis>,
+    /// Whether content that was replaced is taken again when neither revision nor time orders it.
+    pub repeats: bool,
+    /// The only target that may be built for; `None`: every one.
+    pub only: Option<Target>,
+    /// What is written of it in the transaction of its build.
+    pub log: Option<Draft>,
+}
+
+impl Delivery {
+    /// A flow with nothing beside it.
+    pub fn new(tenant: TenantRow, body: impl Into<Bytes>, received: UnixMillis) -> Self {
+        Self { tenant, body: body.into(), received, origin: Origin::default() }
+    }
+
+    /// When it was made, as far as it is known: signed, or received. What was signed before a flow's head
+    /// was made must not replace it.
+    pub fn made(&self) -> UnixMillis {
+        self.origin.signed.unwrap_or(self.received)
+    }
+
+    /// Whether a flow with parts for these targets may be delivered so.
+    pub(super) fn check(
+        &self,
+        mut targets: impl Iterator<Item = Target>,
+    ) -> Result<(), BuildError> {
+        match self.origin.only.filter(|only| targets.any(|target| target != *only)) {
+            Some(only) => Err(BuildError::OtherTarget { only }),
+            None => Ok(()),
+        }
+    }
+}
