@@ -2,6 +2,7 @@
 
 mod edge;
 mod maintenance;
+mod telemetry;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -9,14 +10,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
 
 use crate::gates::{GatesConfig, Mode};
 use crate::units::{Size, Span};
 
 pub use edge::Edge;
 pub use maintenance::Maintenance;
+pub use telemetry::{Fraction, LogFormat, Telemetry};
 
 /// Everything an operator can set. Unknown keys are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ pub struct Config {
     pub mirror: Mirror,
     /// What a build must pass before it is committed.
     pub gates: GatesConfig,
-    /// Where traces go.
+    /// Where traces and logs go.
     pub telemetry: Telemetry,
 }
 
@@ -160,16 +160,6 @@ pub struct Mirror {
     pub push_every: Span,
     /// Whether `http://` is allowed to other machines too. Credentials then go unprotected.
     pub plain_http: bool,
-}
-
-/// Where traces go.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Telemetry {
-    /// OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`. None: no export.
-    pub otlp_endpoint: Option<String>,
-    /// Filter of what is logged to stderr, in `tracing`'s syntax; default `info`.
-    pub log: Option<String>,
 }
 
 impl Default for Config {
@@ -371,14 +361,8 @@ impl Config {
             problems.push("`mirror.workers` must be 1 to 64".to_owned());
         }
         problems.extend(self.edge.problems());
-        let endpoint = self.telemetry.otlp_endpoint.as_deref();
-        if endpoint.is_some_and(|u| !has_scheme(u, &["http://"])) {
-            problems.push("`telemetry.otlp_endpoint` must begin with http://".to_owned());
-        }
         problems.extend(self.gates.problems());
-        if let Err(error) = self.telemetry.filter() {
-            problems.push(format!("`telemetry.log` is not a filter: {error}"));
-        }
+        problems.extend(self.telemetry.problems());
         if !problems.is_empty() {
             bail!("{}", problems.join("; "));
         }
@@ -388,13 +372,6 @@ impl Config {
 
 fn has_scheme(url: &str, schemes: &[&str]) -> bool {
     schemes.iter().any(|s| url.strip_prefix(s).is_some_and(|rest| !rest.is_empty()))
-}
-
-impl Telemetry {
-    /// The log filter.
-    pub fn filter(&self) -> Result<EnvFilter, ParseError> {
-        EnvFilter::try_new(self.log.as_deref().unwrap_or("info"))
-    }
 }
 
 #[cfg(test)]
@@ -444,7 +421,7 @@ mod tests {
     fn mistakes_are_named_all_at_once() {
         assert!(load("lisen = \"x\"", Overrides::default()).is_err(), "unknown key");
         let bad = "public_url = \"ftp://x\"\n[limits]\nedge_url_seconds = 0\nbody_bytes = 1\n\
-                   [mirror]\nworkers = 0\n[edge]\nencoders = 0\nrenders = 0\n[telemetry]\notlp_endpoint = \"https://x\"\nlog = \"a=b=c\"\n";
+                   [mirror]\nworkers = 0\n[edge]\nencoders = 0\nrenders = 0\n[telemetry]\notlp_endpoint = \"ftp://x\"\nlog = \"a=b=c\"\n";
         let text = load(bad, Overrides::default()).unwrap_err().to_string();
         for word in [
             "public_url",

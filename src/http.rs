@@ -21,6 +21,7 @@ mod health;
 mod maintenance;
 mod metadata;
 pub mod mirrors;
+mod observe;
 mod operator;
 mod path;
 mod representation;

@@ -17,6 +17,7 @@ pub mod keys;
 pub mod made;
 pub mod maintenance;
 pub mod mirror;
+mod outgoing;
 pub mod pipeline;
 pub mod projection;
 pub mod serve;

@@ -14,6 +14,7 @@ mod error;
 mod files;
 mod memo;
 mod naming;
+mod observed;
 mod order;
 mod recompile;
 mod refused;
@@ -24,8 +25,8 @@ use axum::body::Bytes;
 use colophon_compiler::{Compiled, Compiler, Limits, Plan, Problem};
 use colophon_gitbridge::Cache;
 use colophon_model::{
-    BuildId, BuildKey, BuildKind, BuildRecord, Digest, FlowId, GateResult, Oid, Stamp, TenantUid,
-    UnixMillis,
+    BuildId, BuildKey, BuildKind, BuildRecord, Digest, FlowId, GateResult, Oid, Stamp,
+    TenantBranch, TenantUid, UnixMillis,
 };
 use colophon_store::quota::Rule;
 use colophon_store::rows::TenantRow;
@@ -239,21 +240,11 @@ impl Press {
 
     /// Takes a delivery through every step. Blocks until the build is durable.
     pub fn run(&self, delivery: Delivery) -> Result<Finished, BuildError> {
-        let span = tracing::info_span!(
-            "build",
-            tenant.slug = %delivery.tenant.slug,
-            flow.id = tracing::field::Empty,
-            build.id = tracing::field::Empty,
-            outcome = tracing::field::Empty,
-        );
-        let _entered = span.enter();
-        let finished = self.build(delivery)?;
-        let (outcome, record) = (&finished.outcome, finished.outcome.record());
-        span.record("flow.id", record.flow.as_str());
-        span.record("build.id", record.id.to_string());
-        span.record("outcome", outcome.word());
-        tracing::info!(commit = %record.commit, "{}", outcome.word());
-        Ok(finished)
+        let tenant = delivery.tenant.clone();
+        let span = observed::span(&tenant);
+        let result = span.in_scope(|| self.build(delivery));
+        observed::end(&span, &tenant, &result);
+        result
     }
 
     fn build(&self, delivery: Delivery) -> Result<Finished, BuildError> {
@@ -306,7 +297,11 @@ impl Press {
         }
     }
 
-    #[tracing::instrument(name = "received", skip_all, fields(size_bytes = delivery.body.len()))]
+    #[tracing::instrument(target = "trace", name = "received", skip_all, fields(
+        openinference.span.kind = "TOOL",
+        cicd.pipeline.task.name = "received",
+        colophon.body.size = delivery.body.len(),
+    ))]
     fn receive(&self, delivery: Delivery, body: Digest) -> Result<Job, BuildError> {
         let policy = delivery.tenant.policy;
         let plan = self.compiler.parse(&delivery.body, policy, &self.limits)?;
@@ -377,13 +372,21 @@ impl Press {
         }
     }
 
-    #[tracing::instrument(name = "render", skip_all)]
+    #[tracing::instrument(target = "trace", name = "render", skip_all, fields(
+        openinference.span.kind = "TOOL",
+        cicd.pipeline.task.name = "render",
+    ))]
     fn compile(&self, job: &Job, flow: &FlowId) -> Result<Compiled, BuildError> {
         Ok(self.compiler.compile(&job.plan, &job.delivery.tenant.slug, flow)?)
     }
 
     /// One try in the lane. `None`: the tenant changed in between; try again.
-    #[tracing::instrument(name = "commit", skip_all)]
+    #[tracing::instrument(target = "trace", name = "commit", skip_all, fields(
+        openinference.span.kind = "TOOL",
+        cicd.pipeline.task.name = "commit",
+        vcs.ref.head.name = %TenantBranch::new(job.delivery.tenant.slug.clone()),
+        vcs.ref.head.type = "branch",
+    ))]
     fn attempt(
         &self,
         job: &Job,

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::telemetry::request::{self, About};
+
 /// Runs blocking work of one kind, at most so much at a time, with a bounded queue before it.
 #[derive(Debug)]
 pub struct Tasks {
@@ -90,10 +92,10 @@ async fn spawn<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, TaskError> {
     let running = running.clone().acquire_owned().await.map_err(|_| TaskError::Stopped)?;
-    let span = tracing::Span::current();
+    let (span, about) = (tracing::Span::current(), About::current());
     let task = move || {
         let _place = (admitted, running);
-        span.in_scope(work)
+        request::within(about, || span.in_scope(work))
     };
     tokio::task::spawn_blocking(task).await.map_err(|_| TaskError::Stopped)
 }

@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::ApiError;
 use crate::app::App;
+use crate::telemetry::request::asked_by;
 use crate::tenants::WEBHOOK_GENERATION;
 use crate::tokens::{Scope, Token, authorise};
 
@@ -64,6 +65,9 @@ pub(super) fn deliverer(
     let uid = tenant.as_ref().map_or(NOBODY, |t| t.uid);
     let secret = app.press.keys.webhook_secret(uid, WEBHOOK_GENERATION);
     let signed = signature(headers).is_some_and(|s| hmac(&secret, body).verify_slice(&s).is_ok());
+    if signed && tenant.is_some() {
+        asked_by("webhook", Some(&named));
+    }
     tenant.filter(|_| signed).ok_or_else(|| {
         ApiError::new(
             axum::http::StatusCode::UNAUTHORIZED,
@@ -90,6 +94,7 @@ pub(super) fn token_tenant(
     let uid = authorise(view, token.digest(), scope, app.press.clock.now())?;
     let uid = uid.ok_or_else(ApiError::unauthorized)?;
     let slug = view.get::<SlugOf>(&uid)?.ok_or_else(ApiError::unauthorized)?;
+    asked_by("token", Some(&slug.slug));
     view.get::<TenantRow>(&slug.slug)?.ok_or_else(ApiError::unauthorized)
 }
 
@@ -111,7 +116,11 @@ pub(super) fn check_operator(app: &App, headers: &HeaderMap) -> Result<(), ApiEr
     let token = credential(headers).ok_or_else(ApiError::unauthorized)?;
     let expected = app.press.keys.operator_token().digest();
     let same: bool = token.digest().as_bytes().ct_eq(expected.as_bytes()).into();
-    if same { Ok(()) } else { Err(ApiError::unauthorized()) }
+    if !same {
+        return Err(ApiError::unauthorized());
+    }
+    asked_by("operator", None);
+    Ok(())
 }
 
 /// A bearer token (RFC 6750 §2.1), or the password of Basic credentials (RFC 7617), which is what

@@ -107,6 +107,38 @@ pub enum BuildError {
     Encoding(#[from] serde_json::Error),
 }
 
+impl BuildError {
+    /// The reason in one word, for telemetry: the code of the answer, as far as there is one.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Flow(_) => "invalid-flow",
+            Self::Stale { .. } => "stale-revision",
+            Self::SeenBefore { .. } => "seen-before",
+            Self::NoFlow { .. } | Self::TenantGone => "not-found",
+            Self::NoBundle { .. } => "no-bundle",
+            Self::Deleted { .. } => "flow-deleted",
+            Self::NoFreeName { .. } => "no-free-name",
+            Self::Quota { .. } => "quota-exceeded",
+            Self::Gate(_) => "gate-failed",
+            Self::GateMissing { .. } => "gate-unavailable",
+            Self::Contended => "contended",
+            Self::Full(_) => "disk-full",
+            Self::Stopped(_) => "store-stopped",
+            Self::Zip(_) | Self::Store(_) | Self::Git(_) | Self::Feed(_) | Self::Encoding(_) => {
+                "internal"
+            }
+        }
+    }
+
+    /// Whether it says more about the server than about the delivery.
+    pub fn is_ours(&self) -> bool {
+        matches!(
+            self.reason(),
+            "gate-unavailable" | "contended" | "disk-full" | "store-stopped" | "internal"
+        )
+    }
+}
+
 /// The gate that refused the build of `record`.
 pub fn refusal(record: &BuildRecord) -> Option<&GateResult> {
     record.gates.iter().find(|gate| gate.status == GateStatus::Failed)

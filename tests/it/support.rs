@@ -1,6 +1,7 @@
 //! A server in this process on a free port, and the requests tests make of it.
 
 pub(crate) mod clients;
+pub(crate) mod collector;
 pub(crate) mod gates;
 pub(crate) mod process;
 pub(crate) mod programs;
@@ -214,8 +215,22 @@ impl Drop for TestServer {
     }
 }
 
+/// The trace of every request of a test: answers tell its id, and tests compare answers.
+pub(crate) const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+
+/// A client whose requests all belong to one trace, unless they name another.
 pub(crate) fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder().http_status_as_error(false).build().into()
+    let config = ureq::Agent::config_builder().http_status_as_error(false);
+    config.middleware(in_one_trace).build().into()
+}
+
+fn in_one_trace(
+    mut request: ureq::http::Request<ureq::SendBody<'_>>,
+    next: ureq::middleware::MiddlewareNext<'_>,
+) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
+    let parent = ureq::http::HeaderValue::from_static(TRACEPARENT);
+    request.headers_mut().entry("traceparent").or_insert(parent);
+    next.handle(request)
 }
 
 pub(crate) fn read(mut response: ureq::http::Response<ureq::Body>) -> Answer {
