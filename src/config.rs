@@ -1,5 +1,6 @@
 //! Configuration: a TOML file, then `COLOPHON_*` variables, then flags; the later wins.
 
+mod admin;
 mod edge;
 mod maintenance;
 mod telemetry;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::gates::{GatesConfig, Mode};
 use crate::units::{Size, Span};
 
+pub use admin::Admin;
 pub use edge::Edge;
 pub use maintenance::Maintenance;
 pub use telemetry::{Fraction, LogFormat, Telemetry};
@@ -50,6 +52,8 @@ pub struct Config {
     pub mirror: Mirror,
     /// What a build must pass before it is committed.
     pub gates: GatesConfig,
+    /// The listener for operators.
+    pub admin: Admin,
     /// Where traces and logs go.
     pub telemetry: Telemetry,
 }
@@ -179,6 +183,7 @@ impl Default for Config {
             edge: Edge::default(),
             mirror: Mirror::default(),
             gates: GatesConfig::default(),
+            admin: Admin::default(),
             telemetry: Telemetry::default(),
         }
     }
@@ -281,6 +286,9 @@ pub struct Overrides {
     /// The Python interpreter of the smoke gate, in which langgraph is installed [default: python3]
     #[arg(long, env = "COLOPHON_GATES_PYTHON", value_name = "FILE")]
     pub gates_python: Option<PathBuf>,
+    /// Address of the listener for metrics and health [default: none]
+    #[arg(long, env = "COLOPHON_ADMIN_LISTEN", value_name = "ADDR")]
+    pub admin_listen: Option<SocketAddr>,
     /// Send traces to this OTLP/HTTP endpoint
     #[arg(long, env = "COLOPHON_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
@@ -324,6 +332,9 @@ impl Config {
         lay(overrides.builds_per_day.as_ref(), &mut self.quota.builds_per_day);
         lay(overrides.space_low.as_ref(), &mut self.space.low);
         lay(overrides.maintenance.as_ref(), &mut self.maintenance.enabled);
+        if overrides.admin_listen.is_some() {
+            self.admin.listen = overrides.admin_listen;
+        }
         if overrides.templates.is_some() {
             self.compiler.templates.clone_from(&overrides.templates);
         }

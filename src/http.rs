@@ -1,5 +1,6 @@
 //! The HTTP surface.
 
+mod admin;
 mod agents;
 mod auth;
 mod blobs;
@@ -31,6 +32,7 @@ mod sync;
 pub mod tenants;
 mod transfer;
 
+pub use admin::admin_router;
 pub use auth::webhook_signature;
 pub use error::{ApiError, chain};
 pub use router::router;

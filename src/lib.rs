@@ -16,6 +16,7 @@ pub mod http;
 pub mod keys;
 pub mod made;
 pub mod maintenance;
+pub mod metrics;
 pub mod mirror;
 mod outgoing;
 pub mod pipeline;

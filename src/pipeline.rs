@@ -21,6 +21,9 @@ mod refused;
 mod rollback;
 mod timing;
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use axum::body::Bytes;
 use colophon_compiler::{Compiled, Compiler, Limits, Plan, Problem};
 use colophon_gitbridge::Cache;
@@ -47,6 +50,7 @@ use crate::evidence::Attester;
 use crate::feed::status::EndingRoots;
 use crate::gates::{Gates, Refused};
 use crate::keys::MasterKey;
+use crate::metrics::Metrics;
 use crate::projection::KeySigner;
 
 /// What a build needs: the store, the compiler, keys, and the time.
@@ -77,6 +81,8 @@ pub struct Press {
     pub offline_roots: bool,
     /// How many tenants need a ceremony.
     pub ending_roots: EndingRoots,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     memo: Memo,
 }
 
@@ -228,6 +234,7 @@ impl Press {
             memo,
             offline_roots: false,
             ending_roots: EndingRoots::default(),
+            metrics: Arc::default(),
         }
     }
 
@@ -242,8 +249,12 @@ impl Press {
     pub fn run(&self, delivery: Delivery) -> Result<Finished, BuildError> {
         let tenant = delivery.tenant.clone();
         let span = observed::span(&tenant);
+        let start = Instant::now();
+        self.metrics.builds_in_flight.inc();
         let result = span.in_scope(|| self.build(delivery));
+        self.metrics.builds_in_flight.dec();
         observed::end(&span, &tenant, &result);
+        observed::count(&self.metrics, &tenant, &result, start.elapsed());
         result
     }
 

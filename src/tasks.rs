@@ -12,6 +12,19 @@ use crate::telemetry::request::{self, About};
 pub struct Tasks {
     running: Arc<Semaphore>,
     admitted: Arc<Semaphore>,
+    /// How much may run, and be admitted.
+    most: (usize, usize),
+}
+
+/// How busy one kind of work is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// What runs.
+    pub running: usize,
+    /// What was admitted and does not run yet.
+    pub waiting: usize,
+    /// How much may run.
+    pub most: usize,
 }
 
 /// A place in the queue, held from before a request's body is read until its work is done.
@@ -39,7 +52,16 @@ impl Tasks {
         Self {
             running: Arc::new(Semaphore::new(running)),
             admitted: Arc::new(Semaphore::new(running.saturating_add(waiting))),
+            most: (running, running.saturating_add(waiting)),
         }
+    }
+
+    /// How busy it is at this moment.
+    pub fn load(&self) -> Load {
+        let (most, places) = self.most;
+        let running = most.saturating_sub(self.running.available_permits());
+        let admitted = places.saturating_sub(self.admitted.available_permits());
+        Load { running, waiting: admitted.saturating_sub(running), most }
     }
 
     /// Takes a place in the queue, or says that there is none.
@@ -123,6 +145,7 @@ mod tests {
     async fn a_full_queue_turns_new_work_away_and_lets_admitted_work_wait() {
         let tasks = Arc::new(Tasks::new(1, 0));
         let (release, busy) = occupy(&tasks).await;
+        assert_eq!(tasks.load(), Load { running: 1, waiting: 0, most: 1 });
         assert!(matches!(tasks.run(|| ()).await, Err(TaskError::Busy)));
         let next = tokio::spawn({
             let tasks = tasks.clone();

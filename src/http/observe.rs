@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -14,12 +14,18 @@ use http_body::{Frame, SizeHint};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
+use crate::app::SharedApp;
+use crate::metrics::{Answered, Metrics};
 use crate::telemetry::request::About;
 
 /// Answers within a span of the request's own (OpenTelemetry's conventions for HTTP servers). It and
 /// the access line are done when the last byte of the answer has left, or nobody wants it any more.
-pub(super) async fn observe(request: Request, next: Next) -> Response {
-    let seen = Seen::new(&request);
+pub(super) async fn observe(
+    State(app): State<SharedApp>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let seen = Seen::new(&request, app.press.metrics.clone());
     // For the log, which knows nothing of the other span.
     let line = tracing::info_span!(parent: &seen.span, "request", trace_id = seen.about.trace());
     let answer = seen.about.clone().around(next.run(request).instrument(line)).await;
@@ -38,16 +44,18 @@ struct Seen {
     about: Arc<About>,
     span: Span,
     status: StatusCode,
+    metrics: Arc<Metrics>,
 }
 
 impl Seen {
-    fn new(request: &Request) -> Self {
+    fn new(request: &Request, metrics: Arc<Metrics>) -> Self {
+        metrics.requests_in_flight.inc();
         let method = known(request.method());
         let route = request.extensions().get::<MatchedPath>().cloned();
         let span = span(method, route.as_ref().map(MatchedPath::as_str), request);
         let about = About::new(&span, request.headers());
         let (start, version) = (Instant::now(), request.version());
-        Self { start, method, route, version, about, span, status: StatusCode::OK }
+        Self { start, method, route, version, about, span, status: StatusCode::OK, metrics }
     }
 
     fn answered(mut self, status: StatusCode) -> Self {
@@ -65,14 +73,18 @@ impl Seen {
 
     fn ended(&self, bytes: u64) {
         self.span.record("http.response.body.size", bytes);
+        let (took, status) = (self.start.elapsed(), self.status.as_u16());
+        let route = self.route.as_ref().map_or("", MatchedPath::as_str);
+        self.metrics.requests_in_flight.dec();
+        self.metrics.answered(Answered { method: self.method, route, status, bytes, took });
         tracing::info!(
             target: "access",
             parent: None,
             method = self.method,
-            route = self.route.as_ref().map_or("", MatchedPath::as_str),
-            status = self.status.as_u16(),
+            route,
+            status,
             bytes,
-            seconds = self.start.elapsed().as_secs_f64(),
+            seconds = took.as_secs_f64(),
             version = ?self.version,
             tenant = self.about.tenant().map(|slug| slug.as_str()),
             caller = self.about.caller(),

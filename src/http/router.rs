@@ -82,7 +82,7 @@ pub fn router(app: SharedApp) -> Router {
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(axum::middleware::from_fn(observe))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), observe))
         .with_state(app)
 }
 

@@ -165,12 +165,13 @@ fn attempt(app: &SharedApp, client: &Client, stopping: &AtomicBool, due: &Due) {
         stopping,
     };
     if let Some((outcome, state)) = attempt.run() {
-        trace(&outcome);
+        app.press.metrics.push(trace(&outcome));
         tell(&due.tenant, &outcome, &state, &due.mirror.url);
     }
 }
 
-fn trace(outcome: &Outcome) {
+/// Says in the current span how it went, and returns the word for it.
+fn trace(outcome: &Outcome) -> &'static str {
     let span = tracing::Span::current();
     let result = match outcome {
         Outcome::Settled | Outcome::Progress => "success",
@@ -180,6 +181,7 @@ fn trace(outcome: &Outcome) {
     if result == "failure" {
         span.record("otel.status_code", "ERROR");
     }
+    result
 }
 
 fn tell(tenant: &TenantRow, outcome: &Outcome, state: &MirrorState, url: &str) {

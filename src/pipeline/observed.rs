@@ -1,6 +1,8 @@
 //! What a delivery leaves behind in traces and in the log. Names of attributes are those of
 //! OpenTelemetry's conventions for CI/CD; what they have no name for begins with `colophon.`.
 
+use std::time::Duration;
+
 use colophon_model::Target;
 use colophon_store::rows::TenantRow;
 use opentelemetry::trace::TraceContextExt as _;
@@ -9,6 +11,7 @@ use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{BuildError, Finished, Outcome};
+use crate::metrics::{Delivered, Metrics};
 
 /// The span of one delivery, from its acceptance to its answer.
 pub(super) fn span(tenant: &TenantRow) -> Span {
@@ -53,10 +56,31 @@ pub(super) fn end(span: &Span, tenant: &TenantRow, result: &Result<Finished, Bui
     }
 }
 
+/// Counts a delivery.
+pub(super) fn count(
+    metrics: &Metrics,
+    tenant: &TenantRow,
+    result: &Result<Finished, BuildError>,
+    took: Duration,
+) {
+    let (target, outcome, reason) = match result {
+        Ok(finished) => {
+            metrics.stages(&finished.timing);
+            (targets(&finished.outcome), finished.outcome.word(), None)
+        }
+        Err(error) => ("", if error.is_ours() { "error" } else { "refused" }, Some(error.reason())),
+    };
+    metrics.delivered(Delivered { tenant: tenant.slug.as_str(), target, outcome, reason, took });
+}
+
+fn targets(outcome: &Outcome) -> &'static str {
+    pipeline(outcome.record().outputs.iter().map(|output| output.target))
+}
+
 fn built(span: &Span, outcome: &Outcome) {
     let record = outcome.record();
     let noop = matches!(outcome, Outcome::NoOp(_));
-    name(span, pipeline(record.outputs.iter().map(|output| output.target)));
+    name(span, targets(outcome));
     span.record("cicd.pipeline.run.id", record.id.to_string());
     span.record("cicd.pipeline.result", if noop { "skip" } else { "success" });
     span.record("vcs.ref.head.revision", record.commit.to_string());

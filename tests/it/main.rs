@@ -28,6 +28,7 @@ mod git_refs;
 mod isolation;
 mod layering;
 mod maintenance;
+mod metrics;
 mod mirror;
 mod mirror_cli;
 mod mirror_faults;

@@ -52,6 +52,8 @@ pub(crate) struct TestServer {
     pub(crate) app: Arc<App>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) url: String,
+    /// URL of the admin listener; empty without one.
+    pub(crate) admin: String,
     pub(crate) dir: tempfile::TempDir,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -118,14 +120,15 @@ impl TestServer {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let server = Server::start(config, server_clock).await.unwrap();
-                ready.send((server.app(), server.address())).unwrap();
+                ready.send((server.app(), server.address(), server.admin_address())).unwrap();
                 let stop = async move { drop(stopped.await) };
                 server.run(stop).await.unwrap();
             });
         });
-        let (app, address) = started.recv().unwrap();
+        let (app, address, admin) = started.recv().unwrap();
         let url = format!("http://{address}");
-        Self { app, clock, url, dir, stop: Some(stop), thread: Some(thread) }
+        let admin = admin.map_or_else(String::new, |address| format!("http://{address}"));
+        Self { app, clock, url, admin, dir, stop: Some(stop), thread: Some(thread) }
     }
 
     pub(crate) fn tenant(&self, slug: &str) -> TestTenant {
