@@ -61,6 +61,9 @@ impl App {
 
     /// An app over an opened press.
     pub fn over(press: Arc<Press>, config: Config) -> Self {
+        if config.admin.tenant_label {
+            press.metrics.count_by_tenant();
+        }
         Self {
             press,
             builds: Tasks::new(config.limits.builds, config.limits.waiting),

@@ -1,5 +1,7 @@
 //! Who asks for something.
 
+use std::fmt;
+
 use colophon_model::{Target, TenantUid};
 
 use crate::tokens::TokenKind;
@@ -52,4 +54,16 @@ impl Caller {
 
     /// The operator, who acts for the whole server.
     pub const OPERATOR: Self = Self { who: Who::Operator, tenant: None };
+}
+
+/// The kind of the credential and its id, for logs.
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.who {
+            Who::Operator => f.write_str("operator"),
+            Who::Token { id, .. } => write!(f, "token:{id}"),
+            Who::Webhook { key } => write!(f, "webhook:{key}"),
+            Who::SignedUrl => f.write_str("url"),
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! Configuration: a TOML file, then `COLOPHON_*` variables, then flags; the later wins.
 
+mod admin;
 mod edge;
 mod intake;
 mod maintenance;
+mod telemetry;
 mod tokens;
 
 use std::net::SocketAddr;
@@ -11,15 +13,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
 
 use crate::gates::{GatesConfig, Mode};
 use crate::units::{Size, Span};
 
+pub use admin::Admin;
 pub use edge::Edge;
 pub use intake::Intake;
 pub use maintenance::Maintenance;
+pub use telemetry::{Fraction, LogFormat, Telemetry};
 pub use tokens::Tokens;
 
 /// Everything an operator can set. Unknown keys are refused.
@@ -58,7 +60,9 @@ pub struct Config {
     pub mirror: Mirror,
     /// What a build must pass before it is committed.
     pub gates: GatesConfig,
-    /// Where traces go.
+    /// The listener for operators.
+    pub admin: Admin,
+    /// Where traces and logs go.
     pub telemetry: Telemetry,
 }
 
@@ -176,16 +180,6 @@ pub struct Mirror {
     pub plain_http: bool,
 }
 
-/// Where traces go.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Telemetry {
-    /// OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`. None: no export.
-    pub otlp_endpoint: Option<String>,
-    /// Filter of what is logged to stderr, in `tracing`'s syntax; default `info`.
-    pub log: Option<String>,
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -205,6 +199,7 @@ impl Default for Config {
             tokens: Tokens::default(),
             mirror: Mirror::default(),
             gates: GatesConfig::default(),
+            admin: Admin::default(),
             telemetry: Telemetry::default(),
         }
     }
@@ -312,6 +307,9 @@ pub struct Overrides {
     /// The Python interpreter of the smoke gate, in which langgraph is installed [default: python3]
     #[arg(long, env = "COLOPHON_GATES_PYTHON", value_name = "FILE")]
     pub gates_python: Option<PathBuf>,
+    /// Address of the listener for metrics and health [default: none]
+    #[arg(long, env = "COLOPHON_ADMIN_LISTEN", value_name = "ADDR")]
+    pub admin_listen: Option<SocketAddr>,
     /// Send traces to this OTLP/HTTP endpoint
     #[arg(long, env = "COLOPHON_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
@@ -355,6 +353,9 @@ impl Config {
         lay(overrides.builds_per_day.as_ref(), &mut self.quota.builds_per_day);
         lay(overrides.space_low.as_ref(), &mut self.space.low);
         lay(overrides.maintenance.as_ref(), &mut self.maintenance.enabled);
+        if overrides.admin_listen.is_some() {
+            self.admin.listen = overrides.admin_listen;
+        }
         if overrides.templates.is_some() {
             self.compiler.templates.clone_from(&overrides.templates);
         }
@@ -394,14 +395,8 @@ impl Config {
         problems.extend(self.edge.problems());
         problems.extend(self.tokens.problems());
         problems.extend(self.intake.problems(&self.retention));
-        let endpoint = self.telemetry.otlp_endpoint.as_deref();
-        if endpoint.is_some_and(|u| !has_scheme(u, &["http://"])) {
-            problems.push("`telemetry.otlp_endpoint` must begin with http://".to_owned());
-        }
         problems.extend(self.gates.problems());
-        if let Err(error) = self.telemetry.filter() {
-            problems.push(format!("`telemetry.log` is not a filter: {error}"));
-        }
+        problems.extend(self.telemetry.problems());
         if !problems.is_empty() {
             bail!("{}", problems.join("; "));
         }
@@ -411,13 +406,6 @@ impl Config {
 
 fn has_scheme(url: &str, schemes: &[&str]) -> bool {
     schemes.iter().any(|s| url.strip_prefix(s).is_some_and(|rest| !rest.is_empty()))
-}
-
-impl Telemetry {
-    /// The log filter.
-    pub fn filter(&self) -> Result<EnvFilter, ParseError> {
-        EnvFilter::try_new(self.log.as_deref().unwrap_or("info"))
-    }
 }
 
 #[cfg(test)]
@@ -467,7 +455,7 @@ mod tests {
     fn mistakes_are_named_all_at_once() {
         assert!(load("lisen = \"x\"", Overrides::default()).is_err(), "unknown key");
         let bad = "public_url = \"ftp://x\"\n[limits]\nedge_url_seconds = 0\nbody_bytes = 1\n\
-                   [mirror]\nworkers = 0\n[edge]\nencoders = 0\nrenders = 0\n[telemetry]\notlp_endpoint = \"https://x\"\nlog = \"a=b=c\"\n";
+                   [mirror]\nworkers = 0\n[edge]\nencoders = 0\nrenders = 0\n[telemetry]\notlp_endpoint = \"ftp://x\"\nlog = \"a=b=c\"\n";
         let text = load(bad, Overrides::default()).unwrap_err().to_string();
         for word in [
             "public_url",

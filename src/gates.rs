@@ -80,8 +80,24 @@ impl Gates {
     }
 
     /// Puts a build through every gate. Returns what they said.
-    #[tracing::instrument(name = "gates", skip_all)]
+    #[tracing::instrument(target = "trace", name = "test", skip_all, fields(
+        openinference.span.kind = "TOOL",
+        cicd.pipeline.task.name = "test",
+        cicd.pipeline.task.run.result = tracing::field::Empty,
+    ))]
     pub fn check(&self, compiled: &Compiled) -> Result<Vec<GateResult>, Refused> {
+        let result = self.check_all(compiled);
+        let word = match &result {
+            Ok(results) if results.is_empty() => "skip",
+            Ok(_) => "success",
+            Err(Refused::Failed(_)) => "failure",
+            Err(Refused::Missing { .. }) => "error",
+        };
+        tracing::Span::current().record("cicd.pipeline.task.run.result", word);
+        result
+    }
+
+    fn check_all(&self, compiled: &Compiled) -> Result<Vec<GateResult>, Refused> {
         let mut results = Vec::new();
         if self.tools.is_empty() && self.config.smoke == Mode::Off {
             return Ok(results);

@@ -1,5 +1,6 @@
 //! The HTTP surface.
 
+mod admin;
 mod agents;
 mod audit;
 mod auth;
@@ -24,6 +25,7 @@ mod health;
 mod maintenance;
 mod metadata;
 pub mod mirrors;
+mod observe;
 mod operator;
 mod path;
 mod representation;
@@ -36,5 +38,6 @@ pub mod tokens;
 mod transfer;
 pub mod webhooks;
 
+pub use admin::admin_router;
 pub use error::{ApiError, chain};
 pub use router::router;

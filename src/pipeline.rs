@@ -15,16 +15,21 @@ mod error;
 mod files;
 mod memo;
 mod naming;
+mod observed;
 mod order;
 mod recompile;
 mod refused;
 mod rollback;
 mod timing;
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use colophon_compiler::{Compiled, Compiler, Limits, Plan, Problem};
 use colophon_gitbridge::Cache;
 use colophon_model::{
-    BuildId, BuildKey, BuildKind, BuildRecord, Digest, FlowId, GateResult, Oid, Stamp, TenantUid,
+    BuildId, BuildKey, BuildKind, BuildRecord, Digest, FlowId, GateResult, Oid, Stamp,
+    TenantBranch, TenantUid,
 };
 use colophon_store::quota::Rule;
 use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
@@ -47,6 +52,7 @@ use crate::gates::{Gates, Refused};
 use crate::intake::Flights;
 use crate::intake::log::DeliveryLog;
 use crate::keys::MasterKey;
+use crate::metrics::Metrics;
 use crate::projection::KeySigner;
 
 /// What a build needs: the store, the compiler, keys, and the time.
@@ -79,6 +85,8 @@ pub struct Press {
     pub ending_roots: EndingRoots,
     /// What came in and is to be told of.
     pub deliveries: DeliveryLog,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     memo: Memo,
     flights: Flights,
 }
@@ -226,6 +234,7 @@ impl Press {
             deliveries: DeliveryLog::default(),
             offline_roots: false,
             ending_roots: EndingRoots::default(),
+            metrics: Arc::default(),
         }
     }
 
@@ -238,21 +247,15 @@ impl Press {
 
     /// Takes a delivery through every step. Blocks until the build is durable.
     pub fn run(&self, delivery: Delivery) -> Result<Finished, BuildError> {
-        let span = tracing::info_span!(
-            "build",
-            tenant.slug = %delivery.tenant.slug,
-            flow.id = tracing::field::Empty,
-            build.id = tracing::field::Empty,
-            outcome = tracing::field::Empty,
-        );
-        let _entered = span.enter();
-        let finished = self.build(delivery)?;
-        let (outcome, record) = (&finished.outcome, finished.outcome.record());
-        span.record("flow.id", record.flow.as_str());
-        span.record("build.id", record.id.to_string());
-        span.record("outcome", outcome.word());
-        tracing::info!(commit = %record.commit, "{}", outcome.word());
-        Ok(finished)
+        let tenant = delivery.tenant.clone();
+        let span = observed::span(&tenant);
+        let start = Instant::now();
+        self.metrics.builds_in_flight.inc();
+        let result = span.in_scope(|| self.build(delivery));
+        self.metrics.builds_in_flight.dec();
+        observed::end(&span, &tenant, &result);
+        observed::count(&self.metrics, &tenant, &result, start.elapsed());
+        result
     }
 
     fn build(&self, delivery: Delivery) -> Result<Finished, BuildError> {
@@ -313,7 +316,11 @@ impl Press {
         }
     }
 
-    #[tracing::instrument(name = "received", skip_all, fields(size_bytes = delivery.body.len()))]
+    #[tracing::instrument(target = "trace", name = "received", skip_all, fields(
+        openinference.span.kind = "TOOL",
+        cicd.pipeline.task.name = "received",
+        colophon.body.size = delivery.body.len(),
+    ))]
     fn receive(&self, delivery: Delivery, body: Digest) -> Result<Job, BuildError> {
         let policy = delivery.tenant.policy;
         let plan = self.compiler.parse(&delivery.body, policy, &self.limits)?;
@@ -386,13 +393,21 @@ impl Press {
         }
     }
 
-    #[tracing::instrument(name = "render", skip_all)]
+    #[tracing::instrument(target = "trace", name = "render", skip_all, fields(
+        openinference.span.kind = "TOOL",
+        cicd.pipeline.task.name = "render",
+    ))]
     fn compile(&self, job: &Job, flow: &FlowId) -> Result<Compiled, BuildError> {
         Ok(self.compiler.compile(&job.plan, &job.delivery.tenant.slug, flow)?)
     }
 
     /// One try in the lane. `None`: the tenant changed in between; try again.
-    #[tracing::instrument(name = "commit", skip_all)]
+    #[tracing::instrument(target = "trace", name = "commit", skip_all, fields(
+        openinference.span.kind = "TOOL",
+        cicd.pipeline.task.name = "commit",
+        vcs.ref.head.name = %TenantBranch::new(job.delivery.tenant.slug.clone()),
+        vcs.ref.head.type = "branch",
+    ))]
     fn attempt(
         &self,
         job: &Job,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::clock::SharedClock;
@@ -25,23 +26,31 @@ pub struct Server {
     app: Arc<App>,
     listener: TcpListener,
     address: SocketAddr,
+    admin: Option<TcpListener>,
 }
 
 impl Server {
     /// Takes the address first, so that the lock file names the real one, then opens the data.
     pub async fn start(mut config: Config, clock: SharedClock) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .with_context(|| format!("cannot listen on `{}`", config.listen))?;
+        let listener = bind(config.listen).await?;
+        let admin = match config.admin.listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
         let address = listener.local_addr()?;
         config.listen = address;
         let app = Arc::new(App::open(config, clock)?);
-        Ok(Self { app, listener, address })
+        Ok(Self { app, listener, address, admin })
     }
 
     /// The address it listens on.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address of the admin listener, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
     /// What handlers share, for tests and the demo.
@@ -57,6 +66,12 @@ impl Server {
         let warm = self.app.clone();
         // On a thread of its own: the imports of a worker take seconds, and nothing waits for them.
         std::thread::spawn(move || warm.press.gates.warm_up());
+        // Until the very end: what watches the server sees how it stops.
+        let mut admin = JoinSet::new();
+        if let Some(listener) = self.admin {
+            let router = http::admin_router(self.app.clone());
+            admin.spawn(async move { drop(axum::serve(listener, router).await) });
+        }
         let (stopping, stopped) = tokio::sync::oneshot::channel();
         let signal = async move {
             stop.await;
@@ -83,8 +98,13 @@ impl Server {
         mirrors.stop().await;
         deliveries.stop().await;
         upkeep.stop().await;
+        admin.shutdown().await;
         result
     }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on `{address}`"))
 }
 
 /// Ends when the process is asked to stop: SIGINT or SIGTERM.

@@ -5,11 +5,26 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::telemetry::request::{self, About};
+
 /// Runs blocking work of one kind, at most so much at a time, with a bounded queue before it.
 #[derive(Debug)]
 pub struct Tasks {
     running: Arc<Semaphore>,
     admitted: Arc<Semaphore>,
+    /// How much may run, and be admitted.
+    most: (usize, usize),
+}
+
+/// How busy one kind of work is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// What runs.
+    pub running: usize,
+    /// What was admitted and does not run yet.
+    pub waiting: usize,
+    /// How much may run.
+    pub most: usize,
 }
 
 /// A place in the queue, held from before a request's body is read until its work is done.
@@ -37,7 +52,16 @@ impl Tasks {
         Self {
             running: Arc::new(Semaphore::new(running)),
             admitted: Arc::new(Semaphore::new(running.saturating_add(waiting))),
+            most: (running, running.saturating_add(waiting)),
         }
+    }
+
+    /// How busy it is at this moment.
+    pub fn load(&self) -> Load {
+        let (most, places) = self.most;
+        let running = most.saturating_sub(self.running.available_permits());
+        let admitted = places.saturating_sub(self.admitted.available_permits());
+        Load { running, waiting: admitted.saturating_sub(running), most }
     }
 
     /// Takes a place in the queue, or says that there is none.
@@ -90,10 +114,10 @@ async fn spawn<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, TaskError> {
     let running = running.clone().acquire_owned().await.map_err(|_| TaskError::Stopped)?;
-    let span = tracing::Span::current();
+    let (span, about) = (tracing::Span::current(), About::current());
     let task = move || {
         let _place = (admitted, running);
-        span.in_scope(work)
+        request::within(about, || span.in_scope(work))
     };
     tokio::task::spawn_blocking(task).await.map_err(|_| TaskError::Stopped)
 }
@@ -121,6 +145,7 @@ mod tests {
     async fn a_full_queue_turns_new_work_away_and_lets_admitted_work_wait() {
         let tasks = Arc::new(Tasks::new(1, 0));
         let (release, busy) = occupy(&tasks).await;
+        assert_eq!(tasks.load(), Load { running: 1, waiting: 0, most: 1 });
         assert!(matches!(tasks.run(|| ()).await, Err(TaskError::Busy)));
         let next = tokio::spawn({
             let tasks = tasks.clone();

@@ -1,29 +1,38 @@
 //! Logs to stderr, and traces to an OTLP collector when one is configured.
+//!
+//! Spans with the target [`TRACE`] are for traces alone: their fields have the names of
+//! OpenTelemetry's semantic conventions, and would only be noise in a log. What a log line has to say
+//! stands in the line itself, behind the trace's id.
+
+mod export;
+pub mod request;
 
 use std::io::IsTerminal as _;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::{Protocol, WithExportConfig as _};
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing::{Level, Metadata};
-use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::config::Telemetry;
+use crate::config::{LogFormat, Telemetry};
 
-/// Sends what is still buffered when it is dropped.
+/// The target of spans that are exported. The macros of `tracing` want it written out.
+pub const TRACE: &str = "trace";
+
+/// Sends what is still buffered when it is dropped, in bounded time.
 #[derive(Debug)]
-pub struct Guard(Option<SdkTracerProvider>);
+pub struct Guard(Option<(SdkTracerProvider, Duration)>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(provider) = &self.0
-            && let Err(error) = provider.shutdown()
+        if let Some((provider, longest)) = &self.0
+            && let Err(error) = provider.shutdown_with_timeout(*longest)
         {
             eprintln!("warning: traces were not sent to the end: {error}");
         }
@@ -34,12 +43,9 @@ impl Drop for Guard {
 pub fn start(config: &Telemetry) -> anyhow::Result<Guard> {
     let filter = config.filter().context("the log filter is not valid")?;
     // Each has a filter of its own: a quiet log must not silence the traces.
-    let log = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .with_filter(filter.and(filter_fn(is_harmless)));
-    let provider = config.otlp_endpoint.as_deref().map(provider).transpose()?;
+    let log = log(config.log_format).with_filter(filter.and(filter_fn(is_for_the_log)));
+    let provider = config.otlp_endpoint.as_deref();
+    let provider = provider.map(|endpoint| export::provider(endpoint, config)).transpose()?;
     let traces = provider.as_ref().map(|p| {
         tracing_opentelemetry::layer()
             .with_tracer(p.tracer("colophon"))
@@ -47,34 +53,41 @@ pub fn start(config: &Telemetry) -> anyhow::Result<Guard> {
             .with_threads(false)
             .with_tracked_inactivity(false)
             .with_target(false)
-            .with_filter(LevelFilter::INFO)
+            .with_level(false)
+            .with_filter(filter_fn(is_for_traces))
     });
     tracing_subscriber::registry()
         .with(log)
         .with(traces)
         .try_init()
         .context("logging was started before")?;
-    Ok(Guard(provider))
+    Ok(Guard(provider.map(|provider| (provider, config.otlp_timeout.get()))))
+}
+
+type Log<S> = Box<dyn Layer<S> + Send + Sync>;
+
+/// Lines on stderr. Each JSON line has the fields of its event beside `timestamp`, `level`, `target`
+/// and `message`.
+fn log<S: Subscriber + for<'a> LookupSpan<'a>>(format: LogFormat) -> Log<S> {
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => {
+            layer.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed()
+        }
+        LogFormat::Json => {
+            layer.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+        }
+    }
 }
 
 /// At trace level, libraries of HTTP and TLS write down what goes over the wire, credentials among it.
 /// That level is for our own crates alone.
-fn is_harmless(event: &Metadata<'_>) -> bool {
-    *event.level() != Level::TRACE || event.target().starts_with("colophon")
+fn is_for_the_log(about: &Metadata<'_>) -> bool {
+    let harmless = *about.level() != Level::TRACE || about.target().starts_with("colophon");
+    harmless && about.target() != TRACE
 }
 
-/// OTLP over HTTP with protobuf bodies, the form that every collector and Phoenix take. The
-/// blocking client is needed: the batch processor runs on a thread of its own, without tokio.
-fn provider(endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
-    let exporter = opentelemetry_otlp::SpanExporter::builder()
-        .with_http()
-        .with_protocol(Protocol::HttpBinary)
-        .with_endpoint(endpoint)
-        .build()
-        .context("the OTLP exporter could not be made")?;
-    let resource = Resource::builder()
-        .with_service_name("colophon")
-        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-        .build();
-    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+/// Our spans, and what went wrong in them.
+fn is_for_traces(about: &Metadata<'_>) -> bool {
+    if about.is_span() { about.target() == TRACE } else { *about.level() <= Level::WARN }
 }

@@ -151,6 +151,7 @@ async fn collect(app: SharedApp) -> bool {
         freed_bytes = done.freed_bytes,
         "collected garbage"
     );
+    app.press.metrics.freed(done.freed_bytes);
     if done.missing > 0 {
         tracing::error!(missing = done.missing, "blobs are missing; `colophon fsck` says which");
     }
@@ -164,7 +165,16 @@ async fn run<J: Job>(app: &SharedApp, name: &'static str, job: J) -> Option<J::O
         let site = Site { press: &worker.press, config: &worker.config };
         job.run(site, &|_| {})
     };
-    settle(name, app.maintenance.run(work).await)
+    let ran = app.maintenance.run(work).await;
+    // One that found another at work comes again soon, and is counted then.
+    if !is_busy(&ran) {
+        app.press.metrics.job(name, matches!(ran, Ok(Ok(_))));
+    }
+    settle(name, ran)
+}
+
+const fn is_busy<T>(ran: &Result<Result<T, JobError>, TaskError>) -> bool {
+    matches!(ran, Err(TaskError::Busy) | Ok(Err(JobError::Store(colophon_store::Error::Busy))))
 }
 
 /// What came of a job. `None`: another was running, or it failed, which is logged.

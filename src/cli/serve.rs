@@ -17,6 +17,8 @@ const LAST_WORK: Duration = Duration::from_secs(10);
 #[derive(Serialize)]
 struct Listening {
     listening: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin: Option<String>,
     data: String,
 }
 
@@ -28,7 +30,8 @@ pub(super) fn run(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
     let result = runtime.block_on(async {
         let data = config.data.display().to_string();
         let server = Server::start(config, Arc::new(SystemClock)).await?;
-        let ready = Listening { listening: format!("http://{}", server.address()), data };
+        let admin = server.admin_address().map(|address| format!("http://{address}"));
+        let ready = Listening { listening: format!("http://{}", server.address()), admin, data };
         out.data(&ready, |r| format!("listening on {} with data in {}", r.listening, r.data))?;
         server.run(stop_signal()).await
     });

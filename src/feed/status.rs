@@ -43,6 +43,17 @@ pub struct FileStatus {
 }
 
 impl EdgeStatus {
+    /// When the files of each role end.
+    pub fn ends(tenant: &TenantRow, head: &TenantHead) -> [(&'static str, UnixMillis); 4] {
+        let state = repo::state(tenant, head);
+        [
+            ("root", state.root.expires),
+            ("targets", state.targets.expires),
+            ("snapshot", state.snapshot.expires),
+            ("timestamp", state.timestamp.expires),
+        ]
+    }
+
     /// How the tenant's repository stands at `now`.
     pub fn of(tenant: &TenantRow, head: &TenantHead, now: UnixMillis) -> Self {
         let state = repo::state(tenant, head);

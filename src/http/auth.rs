@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq as _;
 use super::ApiError;
 use crate::app::App;
 use crate::caller::{Caller, Who};
+use crate::telemetry::request::asked_by;
 use crate::tokens::{Scope, Token, authorise};
 
 /// Stands in for an unknown tenant, so that the same work is done.
@@ -53,7 +54,9 @@ pub(super) fn token_caller(
     let tenant = view.get::<TenantRow>(&slug.slug)?.ok_or_else(ApiError::unauthorized)?;
     app.usage.note(digest, tenant.uid, now);
     let who = Who::Token { id: row.id, kind, target: row.target };
-    Ok((Caller::of(who, tenant.uid), tenant))
+    let caller = Caller::of(who, tenant.uid);
+    asked_by(&caller, Some(&tenant.slug));
+    Ok((caller, tenant))
 }
 
 /// The tenant whose slug stands in the path, see [`path_caller`].
@@ -107,7 +110,11 @@ pub(super) fn check_operator(app: &App, headers: &HeaderMap) -> Result<Caller, A
     let token = credential(headers).ok_or_else(ApiError::unauthorized)?;
     let expected = app.press.keys.operator_token().digest();
     let same: bool = token.digest().as_bytes().ct_eq(expected.as_bytes()).into();
-    if same { Ok(Caller::OPERATOR) } else { Err(ApiError::unauthorized()) }
+    if !same {
+        return Err(ApiError::unauthorized());
+    }
+    asked_by(&Caller::OPERATOR, None);
+    Ok(Caller::OPERATOR)
 }
 
 /// A bearer token (RFC 6750 §2.1), or the password of Basic credentials (RFC 7617), which is what
@@ -136,6 +143,7 @@ mod tests {
     use crate::config::Config;
     use crate::http::sender::sender;
     use crate::intake::legacy_signature;
+    use crate::telemetry::request::{About, within};
     use crate::tenants;
     use crate::tokens::{TokenKind, create_token};
 
@@ -144,6 +152,13 @@ mod tests {
         let value = format!("Bearer {}", token.reveal());
         headers.insert(header::AUTHORIZATION, value.parse().unwrap());
         headers
+    }
+
+    /// Who a delivery of `x` is from.
+    fn delivers(app: &App, headers: &HeaderMap) -> Option<Caller> {
+        let about = About::new(&tracing::Span::none(), headers);
+        within(Some(about.clone()), || sender(app, headers, b"x")).unwrap();
+        about.caller().cloned()
     }
 
     /// What is written down about a request must name whoever made it.
@@ -165,12 +180,12 @@ mod tests {
         assert_eq!(path_caller(&app, &view, &headers, "acme", Scope::Read).unwrap().0, by_token);
         assert_eq!(owner_caller(&app, &view, &headers, "acme", Scope::Read).unwrap().0, by_token);
         headers.insert("x-tenant-slug", "acme".parse().unwrap());
-        assert_eq!(sender(&app, &headers, b"x").unwrap().caller, by_token);
+        assert_eq!(delivers(&app, &headers), Some(by_token));
         let signature = legacy_signature(&made.webhook_secret, b"x").parse().unwrap();
         headers.remove(header::AUTHORIZATION);
         headers.insert("x-ap-signature", signature);
         let by_key = Who::Webhook { key: "1".to_owned() };
-        assert_eq!(sender(&app, &headers, b"x").unwrap().caller, Caller::of(by_key, uid));
+        assert_eq!(delivers(&app, &headers), Some(Caller::of(by_key, uid)));
         let operator = bearer(&app.press.keys.operator_token());
         assert_eq!(check_operator(&app, &operator).unwrap(), Caller::OPERATOR);
         let (caller, _) = owner_caller(&app, &view, &operator, "acme", Scope::Read).unwrap();

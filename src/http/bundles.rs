@@ -16,6 +16,8 @@ use super::path::Segments;
 use super::representation::{Asked, Described};
 use super::{ApiError, auth};
 use crate::app::{App, SharedApp};
+use crate::caller::{Caller, Who};
+use crate::telemetry::request::asked_by;
 use crate::tokens::Scope;
 
 /// A bundle to whoever has a token of the tenant or a signed URL for it.
@@ -80,9 +82,10 @@ fn granted(
         Ok(slug) => view.get::<TenantRow>(&slug)?,
         Err(_) => None,
     };
-    let uid = tenant.map_or(auth::NOBODY, |t| t.uid);
+    let uid = tenant.as_ref().map_or(auth::NOBODY, |t| t.uid);
     let key = app.press.keys.url_key();
     if edge_url::allows(&key, grant, method, uid, sha256, app.press.clock.now()) {
+        asked_by(&Caller::of(Who::SignedUrl, uid), tenant.as_ref().map(|t| &t.slug));
         Ok(uid)
     } else {
         Err(ApiError::forbidden("the download URL is not valid, or no longer")

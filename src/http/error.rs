@@ -20,6 +20,7 @@ use crate::mirror::MirrorError;
 use crate::pipeline::{BuildError, refusal};
 use crate::projection::RebuildError;
 use crate::tasks::TaskError;
+use crate::telemetry::request::About;
 use crate::tenants::TenantError;
 use crate::zips::ZipError;
 
@@ -72,6 +73,8 @@ struct Body<'a> {
     hint: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [ProblemView],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
 }
 
 impl ApiError {
@@ -495,6 +498,7 @@ impl Refusal {
             detail: &self.detail,
             hint: self.hint.as_deref(),
             errors: &self.errors,
+            trace_id: About::current().map(|about| about.trace().to_owned()),
         }
     }
 }

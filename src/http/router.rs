@@ -1,12 +1,12 @@
 //! Every route.
 
 use axum::Router;
-use axum::http::{Method, Request, StatusCode};
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::trace::TraceLayer;
 
+use super::observe::observe;
 use super::{
     ApiError, agents, audit, blobs, branches, builds, bundles, deliveries, edge, environments,
     evidence, flows, git, health, maintenance, metadata, mirrors, operator, schema, sync, tenants,
@@ -103,10 +103,7 @@ pub fn router(app: SharedApp) -> Router {
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked))
-        // The path alone: a query may hold a signature, which is as good as a password.
-        .layer(TraceLayer::new_for_http().make_span_with(|request: &Request<_>| {
-            tracing::debug_span!("http", method = %request.method(), path = request.uri().path())
-        }))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), observe))
         .with_state(app)
 }
 

@@ -13,13 +13,12 @@ use crate::app::App;
 use crate::caller::{Caller, Who};
 use crate::intake::{DeliveryId, Proof, Scheme, Verified, idempotency_key, secrets};
 use crate::pipeline::Origin;
+use crate::telemetry::request::asked_by;
 use crate::tokens::Scope;
 
 /// A delivery whose credential holds.
 #[derive(Debug)]
 pub(super) struct Sender {
-    /// Who delivers.
-    pub(super) caller: Caller,
     /// Whose.
     pub(super) tenant: TenantRow,
     /// How it was proven.
@@ -74,7 +73,7 @@ pub(super) fn sender(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Send
         let claim = id.as_ref().map(|id| id.claim(IDEMPOTENCY_KEY));
         let repeats = secrets::row(&view, &tenant)?.repeats;
         let origin = Origin { claim, repeats, only: caller.target(), ..Origin::default() };
-        return Ok(Sender { caller, tenant, by: By::Token, id, origin });
+        return Ok(Sender { tenant, by: By::Token, id, origin });
     }
     let tenant = view.get::<TenantRow>(&named)?;
     proven(app, &view, tenant, &Proof::read(headers, None), headers, body)
@@ -107,7 +106,8 @@ pub(super) fn proven(
     let repeats = row.is_some_and(|row| row.repeats);
     let origin = Origin { claim, signed: time, repeats, ..Origin::default() };
     let caller = Caller::of(Who::Webhook { key: generation.to_string() }, tenant.uid);
-    Ok(Sender { caller, tenant, by: By::Secret { scheme, generation }, id, origin })
+    asked_by(&caller, Some(&tenant.slug));
+    Ok(Sender { tenant, by: By::Secret { scheme, generation }, id, origin })
 }
 
 /// 401, whatever is wrong.

@@ -1,12 +1,10 @@
 //! The remote over HTTP: its refs, and pushes to it. Every answer is bounded in size and time.
 
 use std::io::{Cursor, Read};
-use std::sync::Arc;
 use std::time::Duration;
 
 use colophon_gitbridge::{Advertisement, Report, visible};
 use ureq::http::{HeaderMap, Response, header};
-use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, SendBody};
 
 use super::backoff;
@@ -14,6 +12,7 @@ use super::fault::Fault;
 use super::url::MirrorUrl;
 use crate::clock::SharedClock;
 use crate::http::chain;
+use crate::outgoing;
 
 /// How long to wait for a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -47,12 +46,8 @@ impl Client {
     /// Certificates are checked against those that the machine trusts. Redirects are not followed,
     /// so that a credential goes nowhere but to the mirror's own host.
     pub(super) fn new(clock: SharedClock) -> Self {
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::PlatformVerifier)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
         let config = Agent::config_builder()
-            .tls_config(tls)
+            .tls_config(outgoing::tls())
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -71,7 +66,7 @@ impl Remote<'_> {
     /// Reads what the remote holds.
     pub(super) fn refs(&self) -> Result<Advertisement, Fault> {
         let url = format!("{}/info/refs?service=git-receive-pack", self.url);
-        let mut request = self.client.agent.get(url);
+        let mut request = outgoing::traced(self.client.agent.get(url));
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
@@ -85,10 +80,8 @@ impl Remote<'_> {
         let unread = |e: std::io::Error| Fault::Local(format!("the push could not be made: {e}"));
         let mut start = Vec::new();
         body.take(WITH_LENGTH as u64 + 1).read_to_end(&mut start).map_err(unread)?;
-        let mut request = self
-            .client
-            .agent
-            .post(format!("{}/git-receive-pack", self.url))
+        let request = self.client.agent.post(format!("{}/git-receive-pack", self.url));
+        let mut request = outgoing::traced(request)
             .header(header::CONTENT_TYPE, "application/x-git-receive-pack-request")
             .header(header::ACCEPT, "application/x-git-receive-pack-result");
         if let Some(authorization) = &self.authorization {

@@ -57,7 +57,7 @@ impl fmt::Display for CredentialRef {
 
 impl CredentialRef {
     /// Reads it as it is now. The error says what is wrong without any of its content.
-    pub(super) fn read(&self) -> Result<Secret, String> {
+    pub(crate) fn read(&self) -> Result<Secret, String> {
         let text = match self {
             Self::Env(name) => std::env::var(name)
                 .map_err(|_| format!("the server has no environment variable `{name}`"))?,
@@ -75,7 +75,7 @@ impl CredentialRef {
 
 /// A password or token. Never printed.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Secret(String);
+pub(crate) struct Secret(String);
 
 impl Secret {
     /// White space around it is dropped. `None` when nothing is left, or when it is too long or
@@ -84,6 +84,11 @@ impl Secret {
         let text = text.trim();
         let fits = !text.is_empty() && text.len() as u64 <= LONGEST;
         (fits && !text.contains(char::is_control)).then(|| Self(text.to_owned()))
+    }
+
+    /// The secret itself, for where it is used.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
     }
 
     /// The value of an `Authorization` header (RFC 7617).

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use colophon_model::{TenantUid, UnixMillis};
+use colophon_model::{TenantBranch, TenantUid, UnixMillis};
 use colophon_store::rows::{Effect, MirrorRow, MirrorState, OutboxRow, TenantRow};
 use colophon_store::{Store, View};
 use tokio::task::JoinSet;
@@ -142,7 +142,17 @@ async fn push(
     uid
 }
 
-#[tracing::instrument(name = "push", skip_all, fields(tenant.slug = %due.tenant.slug))]
+#[tracing::instrument(target = "trace", name = "push", skip_all, fields(
+    otel.kind = "client",
+    otel.status_code = tracing::field::Empty,
+    openinference.span.kind = "TOOL",
+    cicd.pipeline.task.name = "push",
+    cicd.pipeline.task.run.result = tracing::field::Empty,
+    vcs.ref.head.name = %TenantBranch::new(due.tenant.slug.clone()),
+    vcs.ref.head.type = "branch",
+    vcs.repository.url.full = due.mirror.url,
+    colophon.tenant = %due.tenant.slug,
+))]
 fn attempt(app: &SharedApp, client: &Client, stopping: &AtomicBool, due: &Due) {
     let config = &app.config.mirror;
     let attempt = Attempt {
@@ -155,17 +165,34 @@ fn attempt(app: &SharedApp, client: &Client, stopping: &AtomicBool, due: &Due) {
         stopping,
     };
     if let Some((outcome, state)) = attempt.run() {
-        tell(&outcome, &state, &due.mirror.url);
+        app.press.metrics.push(trace(&outcome));
+        tell(&due.tenant, &outcome, &state, &due.mirror.url);
     }
 }
 
-fn tell(outcome: &Outcome, state: &MirrorState, url: &str) {
+/// Says in the current span how it went, and returns the word for it.
+fn trace(outcome: &Outcome) -> &'static str {
+    let span = tracing::Span::current();
+    let result = match outcome {
+        Outcome::Settled | Outcome::Progress => "success",
+        Outcome::Diverged(_) | Outcome::Failed(..) => "failure",
+    };
+    span.record("cicd.pipeline.task.run.result", result);
+    if result == "failure" {
+        span.record("otel.status_code", "ERROR");
+    }
+    result
+}
+
+fn tell(tenant: &TenantRow, outcome: &Outcome, state: &MirrorState, url: &str) {
+    let tenant = tenant.slug.as_str();
     let tip = state.tip.map(|tip| tip.to_string());
     let trouble = state.trouble.as_deref();
     match outcome {
-        Outcome::Settled => tracing::info!(url, tip, "the mirror is up to date"),
-        Outcome::Progress => tracing::info!(url, tip, "pushed; there is more to push"),
+        Outcome::Settled => tracing::info!(tenant, url, tip, "the mirror is up to date"),
+        Outcome::Progress => tracing::info!(tenant, url, tip, "pushed; there is more to push"),
         Outcome::Diverged(found) => tracing::error!(
+            tenant,
             url,
             name = found.name,
             ours = %found.ours,
@@ -173,10 +200,15 @@ fn tell(outcome: &Outcome, state: &MirrorState, url: &str) {
             "the mirror was written to by somebody else; it is left alone"
         ),
         Outcome::Failed(..) if state.halt.is_some() => {
-            tracing::error!(url, trouble, "the mirror is parked; see `colophon mirror status`");
+            tracing::error!(
+                tenant,
+                url,
+                trouble,
+                "the mirror is parked; see `colophon mirror status`"
+            );
         }
         Outcome::Failed(..) => {
-            tracing::warn!(url, trouble, failures = state.failures, "a push failed");
+            tracing::warn!(tenant, url, trouble, failures = state.failures, "a push failed");
         }
     }
 }

@@ -143,6 +143,39 @@ impl BuildError {
             _ => None,
         }
     }
+    /// The reason in one word, for telemetry: the code of the answer, as far as there is one.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Flow(_) => "invalid-flow",
+            Self::Stale { .. } => "stale-revision",
+            Self::StaleDelivery { .. } => "stale-delivery",
+            Self::InFlight => "delivery-in-flight",
+            Self::IdReused => "delivery-id-reused",
+            Self::OtherTarget { .. } => "target-not-allowed",
+            Self::SeenBefore { .. } => "seen-before",
+            Self::NoFlow { .. } | Self::TenantGone => "not-found",
+            Self::NoBundle { .. } => "no-bundle",
+            Self::Deleted { .. } => "flow-deleted",
+            Self::NoFreeName { .. } => "no-free-name",
+            Self::Quota { .. } => "quota-exceeded",
+            Self::Gate(_) => "gate-failed",
+            Self::GateMissing { .. } => "gate-unavailable",
+            Self::Contended => "contended",
+            Self::Full(_) => "disk-full",
+            Self::Stopped(_) => "store-stopped",
+            Self::Zip(_) | Self::Store(_) | Self::Git(_) | Self::Feed(_) | Self::Encoding(_) => {
+                "internal"
+            }
+        }
+    }
+
+    /// Whether it says more about the server than about the delivery.
+    pub fn is_ours(&self) -> bool {
+        matches!(
+            self.reason(),
+            "gate-unavailable" | "contended" | "disk-full" | "store-stopped" | "internal"
+        )
+    }
 }
 
 /// The gate that refused the build of `record`.

@@ -15,6 +15,22 @@ pub struct Timing {
     pub commit: Stage,
 }
 
+impl Timing {
+    /// The stages that there were, by name, in seconds.
+    pub fn seconds(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        let stages = [
+            ("received", self.receive),
+            ("render", self.render),
+            ("test", self.gates),
+            ("commit", self.commit),
+        ];
+        stages
+            .into_iter()
+            .map(|(name, Stage(took))| (name, took.as_secs_f64()))
+            .filter(|s| s.1 > 0.0)
+    }
+}
+
 /// Time spent in one stage.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Stage(Duration);

@@ -66,6 +66,16 @@ pub trait Snapshot: Send + Sync {
 
     /// Shows the rows of `range` by ascending key, until `visit` answers false.
     fn visit(&self, table: Table, range: &KeyRange, visit: Visit<'_>) -> io::Result<()>;
+
+    /// How many rows a table has.
+    fn count(&self, table: Table) -> io::Result<u64> {
+        let mut count = 0;
+        self.visit(table, &KeyRange::prefix(&[]), &mut |_, _| {
+            count += 1;
+            true
+        })?;
+        Ok(count)
+    }
 }
 
 /// Looks at one row, key and value, and answers whether to go on.

@@ -77,6 +77,11 @@ impl Space {
         CommitError::Full { free, resume: self.resume() }
     }
 
+    /// Bytes that are free, if there is a disk.
+    pub(crate) fn free(&self) -> io::Result<Option<u64>> {
+        self.disk.as_ref().map(|disk| disk.free()).transpose()
+    }
+
     /// Free bytes if the disk is full.
     fn look(&self) -> io::Result<Option<u64>> {
         let Some(disk) = self.disk.as_ref().filter(|_| self.marks.low > 0) else {

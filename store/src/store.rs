@@ -13,12 +13,13 @@ use crate::format;
 use crate::gc::Retired;
 use crate::lane::Lanes;
 use crate::lease::Leases;
+use crate::meter::Meter;
 use crate::space::Space;
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::writer::{Answer, Ticket, Writer};
 use crate::{
     Change, CommitError, Disk, Durability, Error, FileSegments, Kv, Lane, Lease, MemoryKv,
-    MemorySegments, OsDisk, RedbKv, Segments, View, Watermarks,
+    MemorySegments, OsDisk, RedbKv, Segments, Table, View, Watermarks,
 };
 
 /// How to open a store.
@@ -71,6 +72,19 @@ struct Inner {
     /// Held by the one maintenance job that runs.
     maintenance: Mutex<()>,
     retired: Mutex<Vec<Retired>>,
+}
+
+/// How much a store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Blobs, each once.
+    pub blobs: u64,
+    /// Segments that hold larger ones.
+    pub segments: u64,
+    /// Their length in all, in bytes.
+    pub segment_bytes: u64,
+    /// Bytes that are free on its disk, if it has one.
+    pub free: Option<u64>,
 }
 
 impl Store {
@@ -202,6 +216,26 @@ impl Store {
     pub fn room(&self) -> Result<(), CommitError> {
         self.health()?;
         self.0.space.check()
+    }
+
+    /// What the writer did since the store was opened.
+    pub fn meter(&self) -> &Meter {
+        self.writer().meter()
+    }
+
+    /// How much the store holds.
+    ///
+    /// # Errors
+    /// [`Error::Read`] when the metadata or the disk cannot be asked.
+    pub fn extent(&self) -> Result<Extent, Error> {
+        let blobs = self.0.kv.snapshot().and_then(|rows| rows.count(Table::Blob));
+        let segments = self.0.segments.list().map_err(Error::Read)?;
+        Ok(Extent {
+            blobs: blobs.map_err(Error::Read)?,
+            segments: segments.len() as u64,
+            segment_bytes: segments.iter().map(|segment| segment.length).sum(),
+            free: self.0.space.free().map_err(Error::Read)?,
+        })
     }
 
     /// The turn of one maintenance job: two at once would undo each other's plans.

@@ -2,8 +2,10 @@
 //! answers everyone.
 
 use std::io;
+use std::time::Instant;
 
 use crate::committer::Committer;
+use crate::meter::Meter;
 use crate::sync::mpsc::{self, Receiver, SyncSender};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Arc, OnceLock};
@@ -86,18 +88,25 @@ pub(crate) struct Writer {
     queue: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
     stopped: Arc<OnceLock<Arc<io::Error>>>,
+    meter: Arc<Meter>,
 }
 
 impl Writer {
+    /// What it has done so far.
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
     /// Starts the thread. It keeps what `committer` holds until it ends.
     pub(crate) fn start(committer: Committer) -> io::Result<Self> {
         let stopped = Arc::new(OnceLock::new());
         let (queue, jobs) = mpsc::sync_channel(MAX_WAITING);
-        let mut work = Work { committer, stopped: Arc::clone(&stopped) };
+        let meter = Arc::new(Meter::default());
+        let mut work = Work { committer, meter: Arc::clone(&meter), stopped: Arc::clone(&stopped) };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || work.run(&jobs))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), stopped })
+        Ok(Self { queue: Some(queue), thread: Some(thread), stopped, meter })
     }
 
     /// Queues a change. When the writer has ended, the answer is given at once.
@@ -147,6 +156,7 @@ impl Drop for Writer {
 /// What runs on the thread.
 struct Work {
     committer: Committer,
+    meter: Arc<Meter>,
     stopped: Arc<OnceLock<Arc<io::Error>>>,
 }
 
@@ -167,7 +177,10 @@ impl Work {
 
     fn commit(&mut self, group: Vec<Commit>) {
         let changes: Vec<Arc<Change>> = group.iter().map(|job| Arc::clone(&job.change)).collect();
-        match self.unless_stopped(|committer| committer.commit(&changes)) {
+        let start = Instant::now();
+        let result = self.unless_stopped(|committer| committer.commit(&changes));
+        self.meter.group(changes.len(), start.elapsed());
+        match result {
             Ok(results) => {
                 for (job, result) in group.into_iter().zip(results) {
                     job.answer.give(result);

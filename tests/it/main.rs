@@ -31,6 +31,7 @@ mod intake_schemes;
 mod isolation;
 mod layering;
 mod maintenance;
+mod metrics;
 mod mirror;
 mod mirror_cli;
 mod mirror_faults;

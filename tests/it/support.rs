@@ -1,6 +1,7 @@
 //! A server in this process on a free port, and the requests tests make of it.
 
 pub(crate) mod clients;
+pub(crate) mod collector;
 pub(crate) mod gates;
 pub(crate) mod process;
 pub(crate) mod programs;
@@ -52,6 +53,8 @@ pub(crate) struct TestServer {
     pub(crate) app: Arc<App>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) url: String,
+    /// URL of the admin listener; empty without one.
+    pub(crate) admin: String,
     pub(crate) dir: tempfile::TempDir,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -118,14 +121,15 @@ impl TestServer {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let server = Server::start(config, server_clock).await.unwrap();
-                ready.send((server.app(), server.address())).unwrap();
+                ready.send((server.app(), server.address(), server.admin_address())).unwrap();
                 let stop = async move { drop(stopped.await) };
                 server.run(stop).await.unwrap();
             });
         });
-        let (app, address) = started.recv().unwrap();
+        let (app, address, admin) = started.recv().unwrap();
         let url = format!("http://{address}");
-        Self { app, clock, url, dir, stop: Some(stop), thread: Some(thread) }
+        let admin = admin.map_or_else(String::new, |address| format!("http://{address}"));
+        Self { app, clock, url, admin, dir, stop: Some(stop), thread: Some(thread) }
     }
 
     pub(crate) fn tenant(&self, slug: &str) -> TestTenant {
@@ -215,8 +219,22 @@ impl Drop for TestServer {
     }
 }
 
+/// The trace of every request of a test: answers tell its id, and tests compare answers.
+pub(crate) const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+
+/// A client whose requests all belong to one trace, unless they name another.
 pub(crate) fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder().http_status_as_error(false).build().into()
+    let config = ureq::Agent::config_builder().http_status_as_error(false);
+    config.middleware(in_one_trace).build().into()
+}
+
+fn in_one_trace(
+    mut request: ureq::http::Request<ureq::SendBody<'_>>,
+    next: ureq::middleware::MiddlewareNext<'_>,
+) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
+    let parent = ureq::http::HeaderValue::from_static(TRACEPARENT);
+    request.headers_mut().entry("traceparent").or_insert(parent);
+    next.handle(request)
 }
 
 pub(crate) fn read(mut response: ureq::http::Response<ureq::Body>) -> Answer {

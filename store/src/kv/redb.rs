@@ -241,6 +241,12 @@ impl Snapshot for RedbSnapshot {
         }
     }
 
+    /// Known without a look at the rows.
+    fn count(&self, table: Table) -> io::Result<u64> {
+        let rows = self.txn.open_table(definition(table)).map_err(to_io)?;
+        rows.len().map_err(to_io)
+    }
+
     fn visit(&self, table: Table, range: &KeyRange, visit: Visit<'_>) -> io::Result<()> {
         let rows = self.txn.open_table(definition(table)).map_err(to_io)?;
         for row in ReadableTable::range::<&[u8]>(&rows, bounds(range)).map_err(to_io)? {

@@ -10,6 +10,8 @@ use super::programs::program;
 pub(crate) struct ServerProcess {
     child: Child,
     pub(crate) url: String,
+    /// The line that says it is ready.
+    pub(crate) ready: serde_json::Value,
 }
 
 impl ServerProcess {
@@ -40,7 +42,7 @@ impl ServerProcess {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready: serde_json::Value = serde_json::from_str(&line).expect("the server starts");
         let url = ready["listening"].as_str().unwrap().to_owned();
-        Self { child, url }
+        Self { child, url, ready }
     }
 
     /// SIGTERM: the process ends its work and says how it ended.

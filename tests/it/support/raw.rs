@@ -3,6 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use super::TRACEPARENT;
+
 /// An answer, whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Raw {
@@ -33,7 +35,9 @@ pub(crate) fn exchange(url: &str, head: &str, body: &[u8]) -> Raw {
     let mut stream = connect(url);
     let head = head.trim_end().replace('\n', "\r\n");
     let length = if body.is_empty() { String::new() } else { content_length(body) };
-    let start = format!("{head}\r\nHost: localhost\r\nConnection: close\r\n{length}\r\n");
+    let trace = format!("traceparent: {TRACEPARENT}");
+    let start =
+        format!("{head}\r\n{trace}\r\nHost: localhost\r\nConnection: close\r\n{length}\r\n");
     stream.write_all(start.as_bytes()).unwrap();
     // A server that has said no need not read on.
     let _ = stream.write_all(body);

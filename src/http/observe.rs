@@ -1,0 +1,173 @@
+//! What every request leaves behind: a span, and a line at the target `access`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, Version};
+use axum::middleware::Next;
+use axum::response::Response;
+use http_body::{Frame, SizeHint};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
+
+use crate::app::SharedApp;
+use crate::metrics::{Answered, Metrics};
+use crate::telemetry::request::About;
+
+/// Answers within a span of the request's own (OpenTelemetry's conventions for HTTP servers). It and
+/// the access line are done when the last byte of the answer has left, or nobody wants it any more.
+pub(super) async fn observe(
+    State(app): State<SharedApp>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let seen = Seen::new(&request, app.press.metrics.clone());
+    // For the log, which knows nothing of the other span.
+    let line = tracing::info_span!(parent: &seen.span, "request", trace_id = seen.about.trace());
+    let answer = seen.about.clone().around(next.run(request).instrument(line)).await;
+    let (head, body) = answer.into_parts();
+    let body = Observed { body, seen: seen.answered(head.status), sent: 0 };
+    Response::from_parts(head, Body::new(body))
+}
+
+/// A request on its way.
+struct Seen {
+    start: Instant,
+    method: &'static str,
+    /// As in `router.rs`. Empty: no such route.
+    route: Option<MatchedPath>,
+    version: Version,
+    about: Arc<About>,
+    span: Span,
+    status: StatusCode,
+    metrics: Arc<Metrics>,
+}
+
+impl Seen {
+    fn new(request: &Request, metrics: Arc<Metrics>) -> Self {
+        metrics.requests_in_flight.inc();
+        let method = known(request.method());
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        let span = span(method, route.as_ref().map(MatchedPath::as_str), request);
+        let about = About::new(&span, request.headers());
+        let (start, version) = (Instant::now(), request.version());
+        Self { start, method, route, version, about, span, status: StatusCode::OK, metrics }
+    }
+
+    fn answered(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self.span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            self.span.record("otel.status_code", "ERROR");
+            self.span.record("error.type", status.as_str());
+        }
+        if let Some(tenant) = self.about.tenant() {
+            self.span.record("colophon.tenant", tenant.as_str());
+        }
+        self
+    }
+
+    fn ended(&self, bytes: u64) {
+        self.span.record("http.response.body.size", bytes);
+        let (took, status) = (self.start.elapsed(), self.status.as_u16());
+        let route = self.route.as_ref().map_or("", MatchedPath::as_str);
+        self.metrics.requests_in_flight.dec();
+        self.metrics.answered(Answered { method: self.method, route, status, bytes, took });
+        tracing::info!(
+            target: "access",
+            parent: None,
+            method = self.method,
+            route,
+            status,
+            bytes,
+            seconds = took.as_secs_f64(),
+            version = ?self.version,
+            tenant = self.about.tenant().map(|slug| slug.as_str()),
+            caller = self.about.caller().map(tracing::field::display),
+            trace_id = self.about.trace(),
+            "request"
+        );
+    }
+}
+
+fn span(method: &'static str, route: Option<&str>, request: &Request) -> Span {
+    // The path alone: a query may hold a signature, which is as good as a password.
+    tracing::info_span!(
+        target: "trace",
+        "http",
+        otel.name = %[method, route.unwrap_or_default()].join(" ").trim_end(),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = Empty,
+        http.response.body.size = Empty,
+        url.path = request.uri().path(),
+        user_agent.original = agent(request.headers()),
+        error.type = Empty,
+        colophon.tenant = Empty,
+    )
+}
+
+fn agent(headers: &HeaderMap) -> Option<&str> {
+    let agent = headers.get(axum::http::header::USER_AGENT)?.to_str().ok()?;
+    Some(&agent[..agent.len().min(200)])
+}
+
+/// Methods that somebody makes up are one, as the conventions say.
+fn known(method: &Method) -> &'static str {
+    let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
+    known.into_iter().find(|name| method == *name).unwrap_or("_OTHER")
+}
+
+/// An answer's body that counts what is taken of it, and tells of the request with its end.
+struct Observed {
+    body: Body,
+    seen: Seen,
+    sent: u64,
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        self.seen.ended(self.sent);
+    }
+}
+
+impl HttpBody for Observed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(data) = frame.as_ref().and_then(|f| f.as_ref().ok()).and_then(Frame::data_ref) {
+            self.sent += data.len() as u64;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_that_nobody_knows_makes_no_name_of_its_own() {
+        assert_eq!(known(&Method::GET), "GET");
+        assert_eq!(known(&Method::from_bytes(b"GOT").unwrap()), "_OTHER");
+    }
+}

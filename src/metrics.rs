@@ -1,0 +1,187 @@
+//! What is counted for Prometheus. Names have base units; labels are bounded: never a flow, a hash or
+//! a build. What can be looked up when somebody asks is not counted here, but in `metrics/look.rs`.
+
+mod look;
+mod text;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::pipeline::Timing;
+
+pub use look::{Look, look};
+pub use text::{CONTENT_TYPE, text};
+
+type Labels<const N: usize> = [(&'static str, String); N];
+type Counts<const N: usize> = Family<Labels<N>, Counter>;
+type Times<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram>;
+
+/// Counters of the whole process. They begin at zero with it.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Whether builds are counted by tenant.
+    by_tenant: AtomicBool,
+    requests: Counts<3>,
+    request_seconds: Times<2>,
+    response_bytes: Counts<1>,
+    /// Requests that are being answered.
+    pub requests_in_flight: Gauge,
+    builds: Counts<3>,
+    build_seconds: Times<2>,
+    stage_seconds: Times<1>,
+    refusals: Counts<1>,
+    /// Deliveries that are being worked on.
+    pub builds_in_flight: Gauge,
+    jobs: Counts<2>,
+    freed_bytes: Counter,
+    pushes: Counts<1>,
+}
+
+/// A request that was answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Answered<'a> {
+    /// The method, one of those that are known.
+    pub method: &'static str,
+    /// The route as in `router.rs`; empty for none.
+    pub route: &'a str,
+    /// The status.
+    pub status: u16,
+    /// Bytes of the body that were sent.
+    pub bytes: u64,
+    /// Until its end.
+    pub took: Duration,
+}
+
+/// How a delivery ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivered<'a> {
+    /// Whose.
+    pub tenant: &'a str,
+    /// `cloud` or `cloud+edge`; empty when the flow could not be read.
+    pub target: &'static str,
+    /// `built`, `noop`, `refused` or `error`.
+    pub outcome: &'static str,
+    /// Why, when it was refused or failed.
+    pub reason: Option<&'static str>,
+    /// From its acceptance to its answer.
+    pub took: Duration,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            by_tenant: AtomicBool::new(false),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(quick),
+            response_bytes: Family::default(),
+            requests_in_flight: Gauge::default(),
+            builds: Family::default(),
+            build_seconds: Family::new_with_constructor(slow),
+            stage_seconds: Family::new_with_constructor(slow),
+            refusals: Family::default(),
+            builds_in_flight: Gauge::default(),
+            jobs: Family::default(),
+            freed_bytes: Counter::default(),
+            pushes: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+/// Seconds of requests, most of which read.
+fn quick() -> Histogram {
+    Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0])
+}
+
+/// Seconds of builds and their stages: a no-op takes a tenth of a millisecond, a gate perhaps a minute.
+fn slow() -> Histogram {
+    Histogram::new([0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0])
+}
+
+impl Metrics {
+    /// Counters get `_total` behind their name where they are printed.
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        let (requests, seconds) = (self.requests.clone(), self.request_seconds.clone());
+        registry.register("colophon_http_requests", "Requests answered", requests);
+        registry.register("colophon_http_request_duration_seconds", "Until the end", seconds);
+        let bytes = self.response_bytes.clone();
+        registry.register("colophon_http_response_bytes", "Bytes of bodies sent", bytes);
+        let now = self.requests_in_flight.clone();
+        registry.register("colophon_http_requests_in_flight", "Being answered", now);
+        registry.register("colophon_builds", "Deliveries by outcome", self.builds.clone());
+        let (seconds, stages) = (self.build_seconds.clone(), self.stage_seconds.clone());
+        registry.register("colophon_build_duration_seconds", "Of a delivery", seconds);
+        registry.register("colophon_build_stage_duration_seconds", "Of one stage", stages);
+        registry.register("colophon_build_refusals", "Why not built", self.refusals.clone());
+        let now = self.builds_in_flight.clone();
+        registry.register("colophon_builds_in_flight", "Deliveries worked on", now);
+        registry.register("colophon_maintenance_runs", "Jobs by result", self.jobs.clone());
+        let freed = self.freed_bytes.clone();
+        registry.register("colophon_gc_freed_bytes", "Given back by collections", freed);
+        registry.register("colophon_mirror_pushes", "Attempts by result", self.pushes.clone());
+    }
+
+    /// Counts builds by tenant from now on: one time series more for each.
+    pub fn count_by_tenant(&self) {
+        self.by_tenant.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts a request.
+    pub fn answered(&self, it: Answered<'_>) {
+        let (method, route) = (it.method.to_owned(), it.route.to_owned());
+        let status = it.status.to_string();
+        let labels = [("method", method.clone()), ("route", route.clone()), ("status", status)];
+        self.requests.get_or_create(&labels).inc();
+        let labels = [("method", method), ("route", route.clone())];
+        self.request_seconds.get_or_create(&labels).observe(it.took.as_secs_f64());
+        self.response_bytes.get_or_create(&[("route", route)]).inc_by(it.bytes);
+    }
+
+    /// Counts a delivery.
+    pub fn delivered(&self, it: Delivered<'_>) {
+        let by_tenant = self.by_tenant.load(Ordering::Relaxed);
+        let tenant = if by_tenant { it.tenant } else { "" }.to_owned();
+        let (outcome, target) = (it.outcome.to_owned(), it.target.to_owned());
+        let labels = [("outcome", outcome.clone()), ("target", target.clone()), ("tenant", tenant)];
+        self.builds.get_or_create(&labels).inc();
+        let labels = [("outcome", outcome), ("target", target)];
+        self.build_seconds.get_or_create(&labels).observe(it.took.as_secs_f64());
+        if let Some(reason) = it.reason {
+            self.refusals.get_or_create(&[("reason", reason.to_owned())]).inc();
+        }
+    }
+
+    /// Counts the stages of a build.
+    pub fn stages(&self, timing: &Timing) {
+        for (stage, took) in timing.seconds() {
+            self.stage_seconds.get_or_create(&[("stage", stage.to_owned())]).observe(took);
+        }
+    }
+
+    /// Counts a job of maintenance that the server started by itself.
+    pub fn job(&self, job: &'static str, well: bool) {
+        let result = if well { "success" } else { "failure" };
+        let labels = [("job", job.to_owned()), ("result", result.to_owned())];
+        self.jobs.get_or_create(&labels).inc();
+    }
+
+    /// Counts what a collection gave back.
+    pub fn freed(&self, bytes: u64) {
+        self.freed_bytes.inc_by(bytes);
+    }
+
+    /// Counts an attempt at a mirror.
+    pub fn push(&self, result: &'static str) {
+        self.pushes.get_or_create(&[("result", result.to_owned())]).inc();
+    }
+}

@@ -1,0 +1,140 @@
+//! The text that Prometheus reads: OpenMetrics 1.0.
+
+use std::fmt;
+
+use colophon_store::{Histogram, Meter};
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use super::{Look, Metrics};
+use crate::app::App;
+use crate::tasks::Load;
+
+/// What the answer is (OpenMetrics 1.0 §ABNF; Prometheus takes it since 2.5).
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Everything that was counted and looked up.
+pub fn text(app: &App, metrics: &Metrics, look: &Look) -> Result<String, fmt::Error> {
+    let mut text = String::new();
+    encode_registry(&mut text, &metrics.registry)?;
+    let mut now = prometheus_client::registry::Registry::default();
+    let gauges = Now { gauges: gauges(app, look), meter: meter(app.press.store.meter()) };
+    now.register_collector(Box::new(gauges));
+    encode_registry(&mut text, &now)?;
+    encode_eof(&mut text)?;
+    Ok(text)
+}
+
+/// A name, its help, and values by one label, which may be empty.
+struct Named(&'static str, &'static str, Vec<(Vec<(&'static str, String)>, f64)>);
+
+#[derive(Debug)]
+struct Now {
+    gauges: Vec<Named>,
+    meter: [(&'static str, &'static str, Histogram, f64); 2],
+}
+
+impl fmt::Debug for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+fn meter(meter: &Meter) -> [(&'static str, &'static str, Histogram, f64); 2] {
+    let commits = "Until a group of changes was durable";
+    [
+        ("colophon_store_commit_duration_seconds", commits, meter.commit_micros(), 1e6),
+        ("colophon_store_group_changes", "Changes in a group", meter.group_changes(), 1.0),
+    ]
+}
+
+fn gauges(app: &App, look: &Look) -> Vec<Named> {
+    let mut all = vec![build_info(), tasks(app)];
+    let one = |value| vec![(Vec::new(), value)];
+    let extent = &look.extent;
+    let (agents, behind, silent) = look.agents;
+    let states = [("all", agents), ("behind", behind), ("silent", silent)];
+    let up = app.press.store.health().is_ok();
+    let room = app.press.store.room().is_ok();
+    all.extend([
+        Named("colophon_store_blobs", "Blobs held", one(number(extent.blobs))),
+        Named("colophon_store_segments", "Segments", one(number(extent.segments))),
+        Named("colophon_store_segment_bytes", "Their length", one(number(extent.segment_bytes))),
+        Named("colophon_store_metadata_bytes", "Metadata", one(number(look.metadata_bytes))),
+        Named("colophon_store_up", "1 while the store writes", one(f64::from(u8::from(up)))),
+        Named("colophon_store_room", "1 while changes are taken", one(f64::from(u8::from(room)))),
+        Named("colophon_tenants", "Tenants", one(number(look.tenants))),
+        Named("colophon_outbox_rows", "Effects to come", one(number(look.outbox.0))),
+        Named("colophon_outbox_oldest_seconds", "How long one waits", one(look.outbox.1)),
+        Named("colophon_mirrors", "Mirrors by phase", by("phase", look.mirrors)),
+        Named("colophon_agents", "Devices by state; `all` has the others", by("state", states)),
+        Named(
+            "colophon_edge_roots_ending",
+            "Tenants that need a ceremony",
+            one(number(app.press.ending_roots.get())),
+        ),
+    ]);
+    if let Some(free) = extent.free {
+        all.push(Named("colophon_disk_free_bytes", "Free for the data", one(number(free))));
+    }
+    let ends = look.ends.iter().map(|(role, left)| (vec![("role", (*role).to_owned())], *left));
+    all.push(Named("colophon_edge_metadata_ends_seconds", "Until the first", ends.collect()));
+    all
+}
+
+fn build_info() -> Named {
+    let labels = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+    Named("colophon_build_info", "This program", vec![(labels, 1.0)])
+}
+
+fn tasks(app: &App) -> Named {
+    let kinds = [
+        ("build", app.builds.load()),
+        ("read", app.reads.load()),
+        ("maintenance", app.maintenance.load()),
+        ("mirror", app.mirrors.load()),
+    ];
+    let rows = kinds.into_iter().flat_map(|(kind, Load { running, waiting, most })| {
+        let row = |state: &str, value: usize| {
+            let labels = vec![("kind", kind.to_owned()), ("state", state.to_owned())];
+            (labels, number(value as u64))
+        };
+        [row("running", running), row("waiting", waiting), row("most", most)]
+    });
+    Named("colophon_tasks", "Blocking work by kind; `most` is the bound", rows.collect())
+}
+
+fn by<const N: usize>(
+    label: &'static str,
+    counts: [(&'static str, u64); N],
+) -> Vec<(Vec<(&'static str, String)>, f64)> {
+    counts.map(|(word, count)| (vec![(label, word.to_owned())], number(count))).into()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus knows no other numbers")]
+const fn number(count: u64) -> f64 {
+    count as f64
+}
+
+impl prometheus_client::collector::Collector for Now {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for Named(name, help, rows) in &self.gauges {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (labels, value) in rows {
+                ConstGauge::new(*value).encode(family.encode_family(labels)?)?;
+            }
+        }
+        for (name, help, histogram, unit) in &self.meter {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+            let buckets = histogram.buckets.iter();
+            let buckets = buckets.map(|(bound, count)| (number(*bound) / unit, *count));
+            let above = histogram.count - histogram.buckets.iter().map(|(_, n)| n).sum::<u64>();
+            let all: Vec<_> = buckets.chain([(f64::INFINITY, above)]).collect();
+            let sum = number(histogram.sum) / unit;
+            family.encode_histogram::<NoLabelSet>(sum, histogram.count, &all, None)?;
+        }
+        Ok(())
+    }
+}

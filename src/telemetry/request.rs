@@ -1,0 +1,151 @@
+//! What is known of the request that is being answered, wherever its work runs.
+
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+
+use axum::http::HeaderMap;
+use colophon_model::TenantSlug;
+use opentelemetry::Context;
+use opentelemetry::propagation::TextMapPropagator as _;
+use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry_http::HeaderExtractor;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use crate::caller::Caller;
+use crate::keys::random_bytes;
+
+tokio::task_local! {
+    static CURRENT: Arc<About>;
+}
+
+/// A request, as logs, traces and answers tell of it.
+#[derive(Debug)]
+pub struct About {
+    span: Span,
+    trace: String,
+    tenant: OnceLock<TenantSlug>,
+    caller: OnceLock<Caller>,
+}
+
+impl About {
+    /// A request whose span is `span`. Its trace is that of the `traceparent` header (W3C Trace
+    /// Context), else a new one; it has an id also when nothing is exported.
+    pub fn new(span: &Span, headers: &HeaderMap) -> Arc<Self> {
+        let (tenant, caller) = (OnceLock::new(), OnceLock::new());
+        Arc::new(Self { span: span.clone(), trace: adopt(span, headers), tenant, caller })
+    }
+
+    /// The trace's id, 32 hex digits.
+    pub fn trace(&self) -> &str {
+        &self.trace
+    }
+
+    /// The tenant whose credential the request carries, once that is known.
+    pub fn tenant(&self) -> Option<&TenantSlug> {
+        self.tenant.get()
+    }
+
+    /// Who asks, once that is known.
+    pub fn caller(&self) -> Option<&Caller> {
+        self.caller.get()
+    }
+
+    /// The request that is being answered here, if any.
+    pub fn current() -> Option<Arc<Self>> {
+        CURRENT.try_with(Arc::clone).ok()
+    }
+
+    /// Runs `work` as part of the request.
+    pub async fn around<F: Future>(self: Arc<Self>, work: F) -> F::Output {
+        CURRENT.scope(self, work).await
+    }
+}
+
+/// Runs `work`, on a thread perhaps, as part of the request that it is for.
+pub fn within<T>(about: Option<Arc<About>>, work: impl FnOnce() -> T) -> T {
+    match about {
+        Some(about) => {
+            // A layer that sees only this span would not find it as the parent of one it does not see.
+            let span = about.span.clone();
+            CURRENT.sync_scope(about, || span.in_scope(work))
+        }
+        None => work(),
+    }
+}
+
+/// Says who asks, and the tenant that it is for. Only the first word counts.
+pub fn asked_by(caller: &Caller, tenant: Option<&TenantSlug>) {
+    let _ = CURRENT.try_with(|about| {
+        let _ = about.caller.set(caller.clone());
+        if let Some(tenant) = tenant {
+            let _ = about.tenant.set(tenant.clone());
+        }
+    });
+}
+
+/// Makes the caller's span the parent of `span`, and returns the id of their trace.
+fn adopt(span: &Span, headers: &HeaderMap) -> String {
+    let propagator = TraceContextPropagator::new();
+    let theirs = propagator.extract_with_context(&Context::new(), &HeaderExtractor(headers));
+    if theirs.span().span_context().is_valid() {
+        // Refused only when nothing is exported.
+        let _ = span.set_parent(theirs.clone());
+    }
+    for context in [span.context(), theirs] {
+        let span = context.span().span_context().clone();
+        if span.is_valid() {
+            return span.trace_id().to_string();
+        }
+    }
+    hex::encode(random_bytes::<16>().unwrap_or([1; 16]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    fn traced(parent: &'static str) -> String {
+        let mut headers = HeaderMap::new();
+        headers.insert("traceparent", parent.parse().unwrap());
+        About::new(&Span::none(), &headers).trace().to_owned()
+    }
+
+    /// The example of W3C Trace Context §3.2.4. What is no `traceparent` begins a trace.
+    #[test]
+    fn a_request_belongs_to_the_trace_that_it_names() {
+        assert_eq!(traced(PARENT), "4bf92f3577b34da6a3ce929d0e0e4736");
+        for bad in [
+            "",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E473x-00f067aa0ba902b7-01",
+        ] {
+            let new = traced(bad);
+            assert!(new.len() == 32 && !new.starts_with("4bf9"), "{bad}: {new}");
+            assert_ne!(new, traced(bad), "each begins one of its own");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_asks_is_known_wherever_the_work_runs() {
+        let about = About::new(&Span::none(), &HeaderMap::new());
+        let slug: TenantSlug = "acme-inc".parse().unwrap();
+        let work = async {
+            let here = About::current();
+            let thread = std::thread::spawn(move || {
+                within(here, || asked_by(&Caller::OPERATOR, Some(&slug)));
+            });
+            thread.join().unwrap();
+        };
+        about.clone().around(work).await;
+        assert_eq!(about.caller(), Some(&Caller::OPERATOR));
+        assert_eq!(about.tenant().map(TenantSlug::as_str), Some("acme-inc"));
+        assert!(About::current().is_none());
+        asked_by(&Caller::OPERATOR, None); // nobody listens
+    }
+}
