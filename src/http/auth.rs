@@ -72,6 +72,7 @@ pub(super) fn delivery_caller(
             "the delivery is not signed by the tenant it names",
         )
     })?;
+    awake(&tenant)?;
     let who = Who::Webhook { key: WEBHOOK_GENERATION.to_string() };
     Ok((Caller::of(who, tenant.uid), tenant))
 }
@@ -105,9 +106,15 @@ pub(super) fn token_caller(
     let row = authorise(view, digest, scope, now)?.ok_or_else(ApiError::unauthorized)?;
     let slug = view.get::<SlugOf>(&row.tenant)?.ok_or_else(ApiError::unauthorized)?;
     let tenant = view.get::<TenantRow>(&slug.slug)?.ok_or_else(ApiError::unauthorized)?;
+    awake(&tenant)?;
     app.usage.note(digest, tenant.uid, now);
     let who = Who::Token { id: row.id, kind, target: row.target };
     Ok((Caller::of(who, tenant.uid), tenant))
+}
+
+/// Refuses a credential of a suspended tenant, once it is known to be a good one.
+pub(super) fn awake(tenant: &TenantRow) -> Result<(), ApiError> {
+    if tenant.suspended.is_some() { Err(ApiError::suspended()) } else { Ok(()) }
 }
 
 /// The tenant whose slug stands in the path, see [`path_caller`].

@@ -80,9 +80,10 @@ fn granted(
         Ok(slug) => view.get::<TenantRow>(&slug)?,
         Err(_) => None,
     };
-    let uid = tenant.map_or(auth::NOBODY, |t| t.uid);
+    let uid = tenant.as_ref().map_or(auth::NOBODY, |t| t.uid);
     let key = app.press.keys.url_key();
     if edge_url::allows(&key, grant, method, uid, sha256, app.press.clock.now()) {
+        tenant.as_ref().map_or(Ok(()), auth::awake)?;
         Ok(uid)
     } else {
         Err(ApiError::forbidden("the download URL is not valid, or no longer")

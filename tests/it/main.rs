@@ -43,5 +43,6 @@ mod signatures;
 mod support;
 mod telemetry;
 mod tenant_guard;
+mod tenants;
 mod tokens;
 mod transfer;
