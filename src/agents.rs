@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use colophon_model::{FlowId, UnixMillis};
-use colophon_store::rows::{AgentFlow, AgentFlowState, AgentRow, FlowHead, TenantRow};
+use colophon_store::rows::{AgentFlow, AgentFlowState, AgentRow, FlowHead, SlugOf, TenantRow};
 use colophon_store::{Change, CommitError, Store, View};
 use serde::{Deserialize, Serialize};
 
@@ -127,7 +127,7 @@ pub fn record(
     let known = view.get::<AgentRow>(&key)?;
     let mut change = Change::new();
     // The tenant may be erased meanwhile, and then has no devices.
-    change.expect(&tenant.slug, Some(tenant));
+    change.expect(&tenant.uid, Some(&SlugOf { slug: tenant.slug.clone() }));
     if known.is_none()
         && let Some(silent) = make_room(&view, tenant, now)?
     {

@@ -21,6 +21,7 @@ mod recompile;
 mod refused;
 mod rollback;
 mod timing;
+mod writable;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,6 +44,7 @@ use memo::{Known, Memo};
 use order::Decision;
 pub use recompile::Recompiled;
 pub use timing::Timing;
+pub(crate) use writable::writable;
 
 use crate::bundles::Bundles;
 use crate::clock::SharedClock;
@@ -260,6 +262,7 @@ impl Press {
 
     fn build(&self, delivery: Delivery) -> Result<Finished, BuildError> {
         let mut timing = Timing::default();
+        writable(&self.store.view()?, &delivery.tenant)?;
         let body = Digest::of(&delivery.body);
         let uid = delivery.tenant.uid;
         let begin = |claim| self.flights.begin(uid, claim).ok_or(BuildError::InFlight);
@@ -363,6 +366,7 @@ impl Press {
         job: &Job,
         flow: &FlowId,
     ) -> Result<Option<Outcome>, BuildError> {
+        writable(view, &job.delivery.tenant)?;
         if naming::flow_id(view, job.delivery.tenant.uid, &job.plan)? != *flow {
             return Ok(None);
         }
@@ -419,6 +423,7 @@ impl Press {
         let now = self.clock.now();
         let named = naming::flow_id(&view, job.delivery.tenant.uid, &job.plan)? == *flow;
         if !named
+            || writable(&view, &job.delivery.tenant).is_err()
             || !matches!(order::decide(&view, job, flow, self.quota, now), Ok(Decision::Build))
         {
             // What speaks against the build may not be durable yet, and an answer must rest on what

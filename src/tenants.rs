@@ -1,4 +1,7 @@
-//! Creating and finding tenants.
+//! Creating and finding tenants, what they may be used for, and what is told of them.
+
+pub mod overview;
+mod standing;
 
 use std::collections::BTreeMap;
 
@@ -10,10 +13,14 @@ use colophon_store::rows::{
 };
 use colophon_store::{Change, CommitError, PreparedBlob, Store, Table, View};
 
+use crate::config::Tokens;
 use crate::feed::{FeedError, pool, repo};
 use crate::keys::random_bytes;
 use crate::pipeline::{ATTEMPTS, FilesError, Press, puts, with_manifest};
 use crate::projection::{TenantLog, commits, record_objects};
+use crate::tokens::{self, NewToken, TokenKind};
+
+pub use standing::{Standing, Step, step};
 
 /// Why a tenant, or a token of one, could not be made or found.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +61,9 @@ pub enum TenantError {
     /// Other tenants took each root of the pool that was chosen.
     #[error("too many tenants are made at a time; try again")]
     RootTaken,
+    /// The tenant changed each time that it was to be changed.
+    #[error("the tenant changed too often meanwhile; try again")]
+    Contended,
     /// A new token is known already.
     #[error("a token was drawn twice: the source of random bytes is broken")]
     TokenTaken,
@@ -68,20 +78,33 @@ pub struct NewTenant {
     pub webhook_secret: String,
     /// The first version of its root metadata, which agents pin.
     pub root: Vec<u8>,
+    /// Its first tokens.
+    pub tokens: Vec<NewToken>,
 }
 
 /// Generation of webhook secrets in use.
 pub const WEBHOOK_GENERATION: u32 = 1;
 
-/// Creates a tenant: its row, the first commit on its branch, its TUF repository, all at once.
+/// Creates a tenant without tokens, see [`create_with`].
 pub fn create(
     press: &Press,
     slug: &TenantSlug,
     policy: CodePolicy,
 ) -> Result<NewTenant, TenantError> {
+    create_with(press, slug, policy, (&[], &Tokens::default()))
+}
+
+/// Creates a tenant: its row, the first commit on its branch, its TUF repository, and a token of each
+/// of these kinds, all at once.
+pub fn create_with(
+    press: &Press,
+    slug: &TenantSlug,
+    policy: CodePolicy,
+    tokens: (&[TokenKind], &Tokens),
+) -> Result<NewTenant, TenantError> {
     for _ in 0..ATTEMPTS {
         check_free(&press.store, slug)?;
-        match try_create(press, slug, policy) {
+        match try_create(press, slug, policy, tokens) {
             Err(TenantError::RootTaken) => {} // another tenant was quicker: take the next root
             made => return made,
         }
@@ -93,6 +116,7 @@ fn try_create(
     press: &Press,
     slug: &TenantSlug,
     policy: CodePolicy,
+    (kinds, rules): (&[TokenKind], &Tokens),
 ) -> Result<NewTenant, TenantError> {
     let now = press.clock.now();
     let mut change = Change::new();
@@ -102,16 +126,24 @@ fn try_create(
         None if press.offline_roots => return Err(TenantError::PoolEmpty),
         None => (TenantUid::from_bytes(random_bytes()?), RootsOrigin::Server),
     };
-    let tenant = TenantRow { uid, slug: slug.clone(), created: now, policy, roots };
+    let (suspended, archived) = (None, None);
+    let tenant =
+        TenantRow { uid, slug: slug.clone(), created: now, policy, roots, suspended, archived };
     change.expect::<TenantRow>(slug, None).put::<TenantRow>(slug, &tenant);
     change.put::<SlugOf>(&uid, &SlugOf { slug: slug.clone() });
     let root = drawn.and_then(|(uid, row)| take(&mut change, uid, &row));
     let (root, edge) = repo::plant(&mut change, &press.keys, &tenant, root)?;
     let head = first_commit(press, &mut change, &tenant, edge)?;
     change.expect::<TenantHead>(&uid, None).put::<TenantHead>(&uid, &head);
+    let first = |kind: &TokenKind| {
+        let (made, row) = tokens::first(rules, uid, *kind, now)?;
+        tokens::put_new(&mut change, &made.token, &row);
+        Ok(made)
+    };
+    let tokens = kinds.iter().map(first).collect::<Result<_, TenantError>>()?;
     commit(&press.store, change, slug)?;
     let webhook_secret = press.keys.webhook_secret(uid, WEBHOOK_GENERATION);
-    Ok(NewTenant { tenant, webhook_secret, root })
+    Ok(NewTenant { tenant, webhook_secret, root, tokens })
 }
 
 /// Whether a tenant may have this name. The tenant is looked for first: it becomes a retired name
@@ -185,6 +217,17 @@ fn planted(press: &Press, slug: &TenantSlug) -> Result<FileSet, TenantError> {
     let manifest = TenantManifest::new(slug.clone(), BTreeMap::new());
     let files = press.compiler.bootstrap(slug);
     Ok(with_manifest(files, &manifest)?)
+}
+
+/// All that an operator is told of a tenant.
+pub fn show(
+    press: &Press,
+    slug: &TenantSlug,
+    public_url: &str,
+) -> Result<overview::TenantDetails, TenantError> {
+    let view = press.store.view()?;
+    let tenant = find(&view, slug)?;
+    Ok(overview::details(&view, &tenant, public_url, press.quota, press.clock.now())?)
 }
 
 /// Finds a tenant by name.

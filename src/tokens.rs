@@ -9,7 +9,8 @@ mod usage;
 pub use form::{InvalidToken, Token};
 pub use manage::{
     NewToken, TokenError, TokenList, TokenState, TokenView, Wanted, authorise, create,
-    create_token, draw, list, revoke, revoke_all, rotate, show,
+    create_token, good, list, revoke, revoke_all, rotate, show,
 };
+pub(crate) use manage::{first, put_new};
 pub use scope::{Scope, Scopes, TokenKind};
 pub use usage::Usage;

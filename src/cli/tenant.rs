@@ -1,11 +1,14 @@
-//! `colophon tenant create` and `colophon tenant erase`.
+//! `colophon tenant …`.
 
+mod life;
+
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use colophon_model::{CodePolicy, TenantSlug};
 use colophon_store::rows::RootsOrigin;
 
@@ -14,8 +17,10 @@ use super::job::{self, Request, row};
 use super::out::Out;
 use crate::config::{Config, Overrides};
 use crate::http::tenants::{CreateTenant, CreatedTenant};
+use crate::http::tokens::CreatedToken;
 use crate::maintenance::{Erase, ErasureReport, Statement};
-use crate::tenants;
+use crate::tenants::{self, Step};
+use crate::tokens::TokenKind;
 use crate::units::Size;
 
 #[derive(Debug, Subcommand)]
@@ -27,12 +32,30 @@ pub(super) enum Tenant {
         /// Which code its LangFlow exports and ActivePieces flows may carry
         #[arg(long, value_enum, default_value_t)]
         components: Components,
+        /// Make a first token of each of these kinds; they are shown once
+        #[arg(long = "token", value_enum, value_delimiter = ',', value_name = "KIND,…")]
+        tokens: Vec<TokenKind>,
         /// Write the root metadata that agents pin to this new file
         #[arg(long, value_name = "FILE")]
         root_out: Option<PathBuf>,
         #[command(flatten)]
         overrides: Overrides,
     },
+    /// List tenants
+    List {
+        #[command(flatten)]
+        overrides: Overrides,
+    },
+    /// Show what is known of a tenant; its secrets are not shown
+    Show(One),
+    /// Refuse every credential of a tenant; nothing of it is lost
+    Suspend(One),
+    /// Take a suspended tenant's credentials again
+    Resume(One),
+    /// Make a tenant read-only; agents keep its flows, see `edge archive`
+    Archive(One),
+    /// Let an archived tenant be built for again
+    Restore(One),
     /// Erase a tenant and every byte that only it has; its name is never given again
     Erase {
         /// The tenant
@@ -48,17 +71,41 @@ pub(super) enum Tenant {
     },
 }
 
+/// One tenant.
+#[derive(Debug, Args)]
+pub(super) struct One {
+    /// The tenant
+    slug: TenantSlug,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
 impl Tenant {
     pub(super) fn run(self, out: Out) -> anyhow::Result<()> {
         match self {
-            Self::Create { slug, components, root_out, overrides } => {
-                let wanted = CreateTenant { slug, components: components.into() };
+            Self::Create { slug, components, tokens, root_out, overrides } => {
+                let wanted = CreateTenant { slug, components: components.into(), tokens };
                 run_create(&Config::load(&overrides)?, out, &wanted, root_out.as_deref())
             }
+            Self::List { overrides } => {
+                let listed = life::list(&Config::load(&overrides)?)?;
+                out.data(&listed, life::table)
+            }
+            Self::Show(one) => life::show(&Config::load(&one.overrides)?, out, &one.slug),
+            Self::Suspend(one) => one.step(out, Step::Suspend),
+            Self::Resume(one) => one.step(out, Step::Resume),
+            Self::Archive(one) => one.step(out, Step::Archive),
+            Self::Restore(one) => one.step(out, Step::Restore),
             Self::Erase { slug, confirm, report, overrides } => {
                 erase(&overrides, out, &Erase { slug, confirm }, report.as_deref())
             }
         }
+    }
+}
+
+impl One {
+    fn step(&self, out: Out, step: Step) -> anyhow::Result<()> {
+        life::step(&Config::load(&self.overrides)?, out, &self.slug, step)
     }
 }
 
@@ -129,7 +176,8 @@ fn new_file(path: &Path) -> anyhow::Result<File> {
 fn create(config: &Config, wanted: &CreateTenant) -> anyhow::Result<CreatedTenant> {
     match admin::open_or_create(config)? {
         Access::Direct(press) => {
-            let made = tenants::create(&press, &wanted.slug, wanted.components)?;
+            let tokens = (wanted.tokens.as_slice(), &config.tokens);
+            let made = tenants::create_with(&press, &wanted.slug, wanted.components, tokens)?;
             Ok(CreatedTenant::new(&config.public_url(), made))
         }
         Access::Server(client) => client.post("/v1/tenants", wanted),
@@ -147,13 +195,19 @@ fn text(made: &CreatedTenant, root_out: Option<&Path>) -> String {
         }
         RootsOrigin::Offline => "made in a ceremony: this server cannot replace its root",
     };
-    format!(
+    let mut text = format!(
         "tenant          {}\nuid             {}\ngit             {}\nwebhook secret  {}\n\
          root metadata   {root}\n\
          root keys       {roots}\n\
          keep the secret: it goes into the builder's webhook settings and is not shown again",
         made.slug, made.uid, made.git_url, made.webhook_secret
-    )
+    );
+    for CreatedToken { token, view } in &made.tokens {
+        let kind = view.kind.word();
+        let _ = write!(text, "\ntoken {kind:<9} {token}\n                id {}; ", view.id);
+        let _ = write!(text, "valid until {}; it is not shown again", view.expires);
+    }
+    text
 }
 
 fn erasure_text(done: &ErasureReport, envelope: &str, report: Option<&Path>) -> String {

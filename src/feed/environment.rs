@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::repo::Repo;
 use super::rotate::flows;
 use crate::ciphertext::Ciphertext;
-use crate::pipeline::{BuildError, Press};
+use crate::pipeline::{BuildError, Press, writable};
 
 /// Why an environment was not set or removed.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +93,7 @@ impl Press {
         let blob = PreparedBlob::new(ciphertext.as_bytes()).map_err(BuildError::from)?;
         let sha256 = Sha256::of(ciphertext.as_bytes());
         self.in_lane(tenant.uid, |view, head| {
+            let row = writable(view, tenant)?;
             let before = standing(view, tenant, flow)?;
             if before.edge.is_none() {
                 return Err(EnvError::NoEdgePart(flow.clone()));
@@ -116,6 +117,7 @@ impl Press {
             let status = EnvStatus::of(flow, env_seq, &env);
             let after = FlowHead { env: Some(env), env_seq, ..before.clone() };
             let mut change = keep(tenant, flow, &before, blob.clone());
+            change.expect(&row.slug, Some(&row));
             self.list(view, &mut change, (tenant, head), (flow, &after))?;
             Ok((Some(change), EnvSet { changed: true, status }))
         })
@@ -129,6 +131,7 @@ impl Press {
         flow: &FlowId,
     ) -> Result<EnvRemoved, EnvError> {
         self.in_lane(tenant.uid, |view, head| {
+            let row = writable(view, tenant)?;
             let before = standing(view, tenant, flow)?;
             let removed = before.env.is_some();
             let done = EnvRemoved { flow: flow.clone(), removed };
@@ -137,6 +140,7 @@ impl Press {
             }
             let mut change = Change::new();
             change.expect(&(tenant.uid, flow.clone()), Some(&before));
+            change.expect(&row.slug, Some(&row));
             let after = FlowHead { env: None, ..before };
             self.list(view, &mut change, (tenant, head), (flow, &after))?;
             Ok((Some(change), done))

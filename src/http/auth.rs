@@ -52,11 +52,17 @@ pub(super) fn token_caller(
     let row = authorise(view, digest, scope, now)?.ok_or_else(ApiError::unauthorized)?;
     let slug = view.get::<SlugOf>(&row.tenant)?.ok_or_else(ApiError::unauthorized)?;
     let tenant = view.get::<TenantRow>(&slug.slug)?.ok_or_else(ApiError::unauthorized)?;
+    awake(&tenant)?;
     app.usage.note(digest, tenant.uid, now);
     let who = Who::Token { id: row.id, kind, target: row.target };
     let caller = Caller::of(who, tenant.uid);
     asked_by(&caller, Some(&tenant.slug));
     Ok((caller, tenant))
+}
+
+/// Refuses a credential of a suspended tenant, once it is known to be a good one.
+pub(super) fn awake(tenant: &TenantRow) -> Result<(), ApiError> {
+    if tenant.suspended.is_some() { Err(ApiError::suspended()) } else { Ok(()) }
 }
 
 /// The tenant whose slug stands in the path, see [`path_caller`].

@@ -37,8 +37,12 @@ pub(super) async fn show(
 
 fn tip(app: &App, slug: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
     let view = app.press.store.view()?;
-    let tenant = auth::token_tenant(app, &view, headers, Scope::Git)
-        .or_else(|_| auth::token_tenant(app, &view, headers, Scope::Edge))?;
+    let tenant = match auth::token_tenant(app, &view, headers, Scope::Git) {
+        Err(error) if error.is_unauthorized() => {
+            auth::token_tenant(app, &view, headers, Scope::Edge)?
+        }
+        other => other?,
+    };
     if tenant.slug.as_str() != slug {
         return Err(ApiError::not_found());
     }

@@ -85,6 +85,7 @@ fn granted(
     let uid = tenant.as_ref().map_or(auth::NOBODY, |t| t.uid);
     let key = app.press.keys.url_key();
     if edge_url::allows(&key, grant, method, uid, sha256, app.press.clock.now()) {
+        tenant.as_ref().map_or(Ok(()), auth::awake)?;
         asked_by(&Caller::of(Who::SignedUrl, uid), tenant.as_ref().map(|t| &t.slug));
         Ok(uid)
     } else {

@@ -147,6 +147,17 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
+    /// 403 for a good credential of a tenant that is suspended.
+    pub fn suspended() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "tenant-suspended", "the tenant is suspended")
+            .hint("the operator of this server knows why; nothing of the tenant is lost")
+    }
+
+    /// Whether it says that the credential is not good for this.
+    pub(super) fn is_unauthorized(&self) -> bool {
+        self.0.status == StatusCode::UNAUTHORIZED
+    }
+
     /// 400 for a request that cannot be understood.
     pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
@@ -268,6 +279,11 @@ impl ApiError {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "quota-exceeded", error.to_string())
                     .retry_after(*retry_after)
             }
+            BuildError::Suspended => Self::suspended(),
+            BuildError::Archived => {
+                Self::new(StatusCode::CONFLICT, "tenant-archived", error.to_string())
+                    .hint("the operator restores it: `colophon tenant restore`")
+            }
             BuildError::OtherTarget { .. } => {
                 Self::new(StatusCode::FORBIDDEN, "target-not-allowed", error.to_string())
             }
@@ -358,7 +374,7 @@ impl From<TenantError> for ApiError {
                 Self::new(StatusCode::CONFLICT, "no-offline-root", error.to_string())
                     .hint("hold a ceremony: `colophon keys request`")
             }
-            TenantError::RootTaken => {
+            TenantError::RootTaken | TenantError::Contended => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "contended", error.to_string())
                     .retry_after(1)
             }

@@ -132,8 +132,9 @@ impl Repo {
     /// challenge.
     fn open(app: &App, name: &str, headers: &HeaderMap) -> Result<Self, ApiError> {
         let view = app.press.store.view()?;
-        let tenant = auth::token_tenant(app, &view, headers, Scope::Git)
-            .map_err(|e| e.challenge("Basic realm=\"colophon\""))?;
+        let tenant = auth::token_tenant(app, &view, headers, Scope::Git).map_err(|e| {
+            if e.is_unauthorized() { e.challenge("Basic realm=\"colophon\"") } else { e }
+        })?;
         let name = name.strip_suffix(".git").ok_or_else(ApiError::not_found)?;
         let (slug, tags) = match name.strip_suffix("+all") {
             Some(slug) => (slug, Tags::All),

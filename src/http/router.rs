@@ -56,8 +56,12 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/maintenance/git/export", post(maintenance::run::<GitExport>))
         .route("/v1/maintenance/git/bundle", post(maintenance::run::<GitBundle>))
         .route("/v1/maintenance/blobs/{digest}", get(maintenance::explain))
-        .route("/v1/tenants", post(tenants::create))
-        .route("/v1/tenants/{slug}", delete(maintenance::erase))
+        .route("/v1/tenants", get(tenants::list).post(tenants::create))
+        .route("/v1/tenants/{slug}", get(tenants::show).delete(maintenance::erase))
+        .route("/v1/tenants/{slug}/suspend", post(tenants::suspend))
+        .route("/v1/tenants/{slug}/resume", post(tenants::resume))
+        .route("/v1/tenants/{slug}/archive", post(tenants::archive))
+        .route("/v1/tenants/{slug}/restore", post(tenants::restore))
         .route(
             "/v1/tenants/{slug}/tokens",
             get(tokens::list).post(tokens::create).delete(tokens::revoke_all),

@@ -97,6 +97,7 @@ pub(super) fn proven(
     };
     let verified = proof.verify(&keys, body, now, app.config.intake.tolerance.millis());
     let (Some(tenant), Some(verified)) = (tenant, verified) else { return Err(unproven()) };
+    auth::awake(&tenant)?;
     let Verified { scheme, generation, id, time } = verified;
     let (kind, id) = match id {
         Some(id) => (scheme.word(), Some(id)),

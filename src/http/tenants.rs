@@ -1,20 +1,27 @@
-//! Administration: `POST /v1/tenants`, for the operator.
+//! Tenants, for the operator: `/v1/tenants`, `/v1/tenants/{slug}` and the steps of their lives.
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use colophon_model::{CodePolicy, TenantSlug};
 use colophon_store::rows::RootsOrigin;
 use serde::{Deserialize, Serialize};
 
 use super::body::read_body;
+use super::path::Segments;
+use super::tokens::CreatedToken;
 use super::{ApiError, auth};
 use crate::app::SharedApp;
-use crate::tenants;
+use crate::tenants::overview::{self, TenantDetails, TenantPage};
+use crate::tenants::{self, Step};
+use crate::tokens::TokenKind;
 
 /// Largest request of this kind, in bytes.
 const BODY_LIMIT: usize = 16 * 1024;
+/// First tokens of a tenant at most.
+const MOST_TOKENS: usize = 10;
 
 /// What a new tenant is told by.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,6 +32,9 @@ pub struct CreateTenant {
     /// Which component sources its LangFlow exports may carry.
     #[serde(default)]
     pub components: CodePolicy,
+    /// A first token of each of these kinds.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub tokens: Vec<TokenKind>,
 }
 
 /// A new tenant, told once.
@@ -42,6 +52,9 @@ pub struct CreatedTenant {
     pub roots: RootsOrigin,
     /// The root metadata that agents pin, as text.
     pub root: String,
+    /// Its first tokens, in the order in which they were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub tokens: Vec<CreatedToken>,
 }
 
 /// Creates a tenant.
@@ -52,9 +65,16 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<CreatedTenant>), ApiError> {
     auth::check_operator(&app, &headers)?;
     let wanted: CreateTenant = parse(body).await?;
-    let press = app.press.clone();
-    let made =
-        app.reads.run(move || tenants::create(&press, &wanted.slug, wanted.components)).await??;
+    if wanted.tokens.len() > MOST_TOKENS {
+        let text = format!("`tokens` must have at most {MOST_TOKENS} kinds");
+        return Err(ApiError::bad_request("invalid-request", text));
+    }
+    let maker = app.clone();
+    let make = move || {
+        let tokens = (wanted.tokens.as_slice(), &maker.config.tokens);
+        tenants::create_with(&maker.press, &wanted.slug, wanted.components, tokens)
+    };
+    let made = app.reads.run(make).await??;
     Ok((StatusCode::CREATED, Json(CreatedTenant::new(&app.public_url, made))))
 }
 
@@ -68,8 +88,101 @@ impl CreatedTenant {
             webhook_secret: made.webhook_secret,
             roots: made.tenant.roots,
             root: String::from_utf8_lossy(&made.root).into_owned(),
+            tokens: made.tokens.into_iter().map(CreatedToken::new).collect(),
         }
     }
+}
+
+/// Which page of the list is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    limit: Option<usize>,
+    cursor: Option<TenantSlug>,
+}
+
+/// Lists tenants, a page at a time.
+pub(super) async fn list(
+    State(app): State<SharedApp>,
+    headers: HeaderMap,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Json<TenantPage>, ApiError> {
+    auth::check_operator(&app, &headers)?;
+    let Query(Page { limit, cursor }) =
+        page.map_err(|e| ApiError::bad_request("invalid-query", e.body_text()))?;
+    let limit = limit.unwrap_or(100);
+    if !(1..=overview::PAGE).contains(&limit) {
+        let text = format!("`limit` must be 1 to {}", overview::PAGE);
+        return Err(ApiError::bad_request("invalid-query", text));
+    }
+    let press = app.press.clone();
+    let read = move || overview::list(&press.store.view()?, cursor.as_ref(), limit);
+    Ok(Json(app.reads.run(read).await??))
+}
+
+/// Shows one tenant.
+pub(super) async fn show(
+    State(app): State<SharedApp>,
+    Segments(slug): Segments<String>,
+    headers: HeaderMap,
+) -> Result<Json<TenantDetails>, ApiError> {
+    auth::check_operator(&app, &headers)?;
+    let slug: TenantSlug = slug.parse().map_err(|_| ApiError::not_found())?;
+    let reader = app.clone();
+    let read = move || tenants::show(&reader.press, &slug, &reader.public_url);
+    Ok(Json(app.reads.run(read).await??))
+}
+
+/// Refuses every credential of a tenant.
+pub(super) async fn suspend(
+    app: State<SharedApp>,
+    slug: Segments<String>,
+    headers: HeaderMap,
+) -> Result<Json<TenantDetails>, ApiError> {
+    step(app, slug, headers, Step::Suspend).await
+}
+
+/// Takes a tenant's credentials again.
+pub(super) async fn resume(
+    app: State<SharedApp>,
+    slug: Segments<String>,
+    headers: HeaderMap,
+) -> Result<Json<TenantDetails>, ApiError> {
+    step(app, slug, headers, Step::Resume).await
+}
+
+/// Makes a tenant read-only.
+pub(super) async fn archive(
+    app: State<SharedApp>,
+    slug: Segments<String>,
+    headers: HeaderMap,
+) -> Result<Json<TenantDetails>, ApiError> {
+    step(app, slug, headers, Step::Archive).await
+}
+
+/// Lets a tenant be built for again.
+pub(super) async fn restore(
+    app: State<SharedApp>,
+    slug: Segments<String>,
+    headers: HeaderMap,
+) -> Result<Json<TenantDetails>, ApiError> {
+    step(app, slug, headers, Step::Restore).await
+}
+
+async fn step(
+    State(app): State<SharedApp>,
+    Segments(slug): Segments<String>,
+    headers: HeaderMap,
+    step: Step,
+) -> Result<Json<TenantDetails>, ApiError> {
+    auth::check_operator(&app, &headers)?;
+    let slug: TenantSlug = slug.parse().map_err(|_| ApiError::not_found())?;
+    let taker = app.clone();
+    let take = move || {
+        tenants::step(&taker.press, &slug, step)?;
+        tenants::show(&taker.press, &slug, &taker.public_url)
+    };
+    Ok(Json(app.reads.run(take).await??))
 }
 
 /// The JSON of a small request. Nothing at all stands for what has only defaults.

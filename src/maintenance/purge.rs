@@ -67,6 +67,9 @@ impl Purge {
             return Ok(vec![tenant.ok_or_else(|| JobError::Unknown(slug.clone()))?.uid]);
         }
         let rows = view.scan::<TenantRow>(&String::new());
-        Ok(rows.map(|row| row.map(|(_, tenant)| tenant.uid)).collect::<Result<_, _>>()?)
+        let rows: Result<Vec<_>, _> = rows.map(|row| row.map(|(_, tenant)| tenant)).collect();
+        // A suspended tenant keeps what it has, until it is resumed or named.
+        let awake = rows?.into_iter().filter(|tenant| tenant.suspended.is_none());
+        Ok(awake.map(|tenant| tenant.uid).collect())
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Job, JobError, Site};
 use crate::pipeline::{BuildError, Press, Recompiled};
+use crate::tenants::Standing;
 
 /// Tenants at a time: while one waits for its commit to be durable, another compiles.
 const TENANTS_AT_A_TIME: usize = 4;
@@ -118,7 +119,10 @@ impl Recompile {
             vec![super::tenant(&view, slug)?]
         } else {
             let rows = view.scan::<TenantRow>(&String::new());
-            rows.map(|row| row.map(|(_, tenant)| tenant)).collect::<Result<_, _>>()?
+            let rows: Result<Vec<_>, _> = rows.map(|row| row.map(|(_, tenant)| tenant)).collect();
+            let mut tenants = rows?;
+            tenants.retain(|tenant| Standing::of(tenant) == Standing::Active);
+            tenants
         };
         let mut flows = 0;
         for tenant in &tenants {
@@ -153,7 +157,10 @@ impl RecompileReport {
         result: Result<Recompiled, BuildError>,
     ) -> Result<(), JobError> {
         let done = match result {
-            Err(BuildError::TenantGone) => return Ok(()), // erased in between
+            // Erased in between, or at rest.
+            Err(BuildError::TenantGone | BuildError::Suspended | BuildError::Archived) => {
+                return Ok(());
+            }
             other => other?,
         };
         self.tenants += 1;

@@ -123,6 +123,9 @@ fn look(
     let (Some(tenant), Some(mirror)) = (tenant_of(view, uid)?, view.get::<MirrorRow>(&uid)?) else {
         return Ok(None);
     };
+    if tenant.suspended.is_some() {
+        return Ok(None); // what waits is pushed when it is resumed
+    }
     let turn = (state.map_or(row.since, |state| state.next), row.since);
     Ok(Some(Due { tenant, mirror, turn }))
 }
@@ -210,5 +213,52 @@ fn tell(tenant: &TenantRow, outcome: &Outcome, state: &MirrorState, url: &str) {
         Outcome::Failed(..) => {
             tracing::warn!(tenant, url, trouble, failures = state.failures, "a push failed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use colophon_model::CodePolicy;
+    use colophon_store::rows::{RootsOrigin, SlugOf};
+    use colophon_store::{Change, outbox};
+
+    /// A suspended tenant's work stays in the outbox, for when it is resumed.
+    #[test]
+    fn the_mirror_of_a_suspended_tenant_rests() {
+        let (store, now) = (Store::in_memory().unwrap(), UnixMillis::new(1_000));
+        let active = TenantRow {
+            uid: TenantUid::from_bytes([1; 16]),
+            slug: "acme".parse().unwrap(),
+            created: now,
+            policy: CodePolicy::None,
+            roots: RootsOrigin::Server,
+            suspended: None,
+            archived: None,
+        };
+        let mirror = MirrorRow {
+            url: "https://git.example/acme.git".to_owned(),
+            username: "x".to_owned(),
+            credential: None,
+            tags_per_push: 3,
+            set: now,
+        };
+        let put = |row: &TenantRow| {
+            let mut change = Change::new();
+            change.put(&row.slug, row).put(&row.uid, &SlugOf { slug: row.slug.clone() });
+            change.put(&row.uid, &mirror);
+            store.commit(change).unwrap();
+        };
+        put(&active);
+        let mut change = Change::new();
+        outbox::request(&mut change, &store.view().unwrap(), active.uid, Effect::Push, now)
+            .unwrap();
+        store.commit(change).unwrap();
+        let count = || due(&store, now).unwrap().len();
+        assert_eq!(count(), 1);
+        put(&TenantRow { suspended: Some(now), ..active.clone() });
+        assert_eq!(count(), 0);
+        put(&TenantRow { archived: Some(now), ..active });
+        assert_eq!(count(), 1, "what is archived is still brought to its mirror");
     }
 }

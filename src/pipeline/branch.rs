@@ -11,7 +11,7 @@ use colophon_store::rows::{EdgeRepo, FlowHead, RefRow, TenantHead, TenantRow};
 use colophon_store::{Change, View};
 
 use super::files::{manifest_path, put};
-use super::{BuildError, Press};
+use super::{BuildError, Press, writable};
 use crate::feed::repo::Repo;
 use crate::projection::commits::{self, BuildCommit};
 use crate::projection::{TenantLog, record_objects};
@@ -23,6 +23,8 @@ pub(super) type Files<'a> = BTreeMap<&'a ArtifactPath, &'a Artifact>;
 pub(super) struct Branch<'a> {
     /// Whose branch.
     pub(super) tenant: &'a TenantRow,
+    /// The same tenant as the commit rests on it: it may be changed.
+    row: TenantRow,
     /// The tenant's head before the commit.
     pub(super) before: TenantHead,
     /// The commit's time.
@@ -38,11 +40,12 @@ impl<'a> Branch<'a> {
         tenant: &'a TenantRow,
         now: UnixMillis,
     ) -> Result<Self, BuildError> {
+        let row = writable(view, tenant)?;
         let before = view.get::<TenantHead>(&tenant.uid)?.ok_or(BuildError::TenantGone)?;
         let rows = view.scan::<FlowHead>(&tenant.uid);
         let flows: Result<_, _> = rows.map(|row| row.map(|((_, id), head)| (id, head))).collect();
         let stamp = Stamp::after(before.stamp, now);
-        Ok(Self { tenant, before, stamp, flows: flows? })
+        Ok(Self { tenant, row, before, stamp, flows: flows? })
     }
 
     pub(super) fn uid(&self) -> TenantUid {
@@ -131,9 +134,48 @@ impl<'a> Branch<'a> {
         }
     }
 
-    /// Puts the tenant's head. The check on the one before is what two racing builds meet at.
+    /// Puts the tenant's head. The check on the one before is what two racing builds meet at; the one
+    /// on the tenant itself is for whoever suspends or archives it.
     pub(super) fn put_head(&self, change: &mut Change, after: &TenantHead) {
         let uid = self.uid();
+        change.expect::<TenantRow>(&self.row.slug, Some(&self.row));
         change.expect::<TenantHead>(&uid, Some(&self.before)).put::<TenantHead>(&uid, after);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use colophon_model::CodePolicy;
+    use colophon_store::{CommitError, Table};
+
+    use super::*;
+    use crate::app::{Owner, open_press};
+    use crate::clock::SystemClock;
+    use crate::config::Config;
+    use crate::tenants::{self, Step};
+
+    /// Whoever suspends a tenant must not be overtaken by a build that was prepared before.
+    #[test]
+    fn a_change_that_was_prepared_fails_once_the_tenant_may_not_be_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config { data: dir.path().join("data"), ..Config::default() };
+        let press = open_press(&config, Arc::new(SystemClock), Owner::Command).unwrap();
+        let slug = "acme".parse().unwrap();
+        let tenant = tenants::create(&press, &slug, CodePolicy::None).unwrap().tenant;
+        for step in [Step::Suspend, Step::Archive] {
+            let view = press.store.view().unwrap();
+            let branch = Branch::settle(&view, &tenant, press.clock.now()).unwrap();
+            let mut change = Change::new();
+            branch.put_head(&mut change, &branch.before);
+            tenants::step(&press, &slug, step).unwrap();
+            let Err(CommitError::Conflict(at)) = press.store.commit(change) else {
+                panic!("{step:?} was overtaken");
+            };
+            assert_eq!(at.table, Table::Tenant);
+            tenants::step(&press, &slug, Step::Resume).unwrap();
+            tenants::step(&press, &slug, Step::Restore).unwrap();
+        }
     }
 }

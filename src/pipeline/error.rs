@@ -106,6 +106,12 @@ pub enum BuildError {
     /// Other writers changed the tenant each time the build was ready.
     #[error("the tenant changed too often while the build was made")]
     Contended,
+    /// The tenant is suspended.
+    #[error("the tenant is suspended")]
+    Suspended,
+    /// The tenant is archived.
+    #[error("the tenant is archived: it can be read, and nothing can be changed")]
+    Archived,
     /// The tenant was removed in between.
     #[error("the tenant is gone")]
     TenantGone,

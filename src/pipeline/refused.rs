@@ -7,7 +7,7 @@ use colophon_model::{
 use colophon_store::rows::{BuildNumber, RefRow, TenantHead};
 use colophon_store::{Change, PreparedBlob, View, outbox, quota};
 
-use super::{BuildError, Job, Press};
+use super::{BuildError, Job, Press, writable};
 use crate::projection::{commits, committer};
 
 /// The change that writes down the refusal, and its only record. It is counted as a build: what costs as
@@ -20,7 +20,8 @@ pub(super) fn refuse(
     gates: Vec<GateResult>,
     now: UnixMillis,
 ) -> Result<(Change, Vec<BuildRecord>), BuildError> {
-    let uid = job.delivery.tenant.uid;
+    let row = writable(view, &job.delivery.tenant)?;
+    let uid = row.uid;
     let before = view.get::<TenantHead>(&uid)?.ok_or(BuildError::TenantGone)?;
     let mut head = before.clone();
     head.builds += 1;
@@ -33,6 +34,7 @@ pub(super) fn refuse(
     let signer = Some(&press.signer as &dyn Signer);
     let (object, signature) = annotate(tip, &new, &committer()?, stamp.time(), signer)?;
     let mut change = Change::new();
+    change.expect(&row.slug, Some(&row));
     for target in job.plan.targets() {
         quota::charge(&mut change, uid, &mut head, *target, stamp.time());
     }

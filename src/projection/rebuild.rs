@@ -12,7 +12,7 @@ use colophon_gitbridge::ObjectLog as _;
 use colophon_model::{
     LogEntry, Oid, Ordinal, TagObject, TenantBranch, TenantSlug, TenantUid, UnixMillis,
 };
-use colophon_store::rows::{GitOid, RefRow, TenantHead, TenantRow};
+use colophon_store::rows::{GitOid, RefRow, SlugOf, TenantHead, TenantRow};
 use colophon_store::{Change, Error, Progress, Report, Store, View};
 use serde::{Deserialize, Serialize};
 
@@ -249,7 +249,7 @@ impl<'a> Batch<'a> {
     /// Fails with a conflict once the tenant is erased, so that nothing of it comes back.
     fn new(tenant: &'a TenantRow) -> Self {
         let mut change = Change::new();
-        change.expect::<TenantRow>(&tenant.slug, Some(tenant));
+        change.expect(&tenant.uid, Some(&SlugOf { slug: tenant.slug.clone() }));
         Self { uid: tenant.uid, slug: &tenant.slug, change, rows: 0 }
     }
 

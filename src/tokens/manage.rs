@@ -174,14 +174,31 @@ fn kind(row: &TokenRow) -> TokenKind {
     })
 }
 
-/// Draws a token for the tenant with this uid, and makes the row that is to be stored of it.
-pub fn draw(
+/// A token of a tenant that is being made, with all that its kind may do.
+pub(crate) fn first(
+    rules: &Tokens,
+    tenant: TenantUid,
+    kind: TokenKind,
+    now: UnixMillis,
+) -> Result<(NewToken, TokenRow), TenantError> {
+    let label = "made with the tenant".to_owned();
+    let wanted = Wanted { kind, scopes: None, target: None, label, days: None };
+    issue(tenant, &wanted, (kind.scopes(), default_days(rules)), now)
+}
+
+fn default_days(rules: &Tokens) -> u32 {
+    rules.default_days.min(rules.longest_days)
+}
+
+/// Checks what is wanted, draws a token for the tenant with this uid, and makes the row that is to be
+/// stored of it.
+fn draw(
     rules: &Tokens,
     tenant: TenantUid,
     wanted: &Wanted,
     now: UnixMillis,
 ) -> Result<(NewToken, TokenRow), TokenError> {
-    let days = wanted.days.unwrap_or(rules.default_days.min(rules.longest_days));
+    let days = wanted.days.unwrap_or_else(|| default_days(rules));
     if !(1..=rules.longest_days).contains(&days) {
         return Err(TokenError::Days { longest: rules.longest_days });
     }
@@ -197,12 +214,21 @@ pub fn draw(
     if label.chars().count() > LONGEST_LABEL || label.contains(char::is_control) {
         return Err(TokenError::Label);
     }
-    let token = Token::from_random(wanted.kind, &random_bytes().map_err(TenantError::from)?);
+    Ok(issue(tenant, wanted, (scopes, days), now)?)
+}
+
+fn issue(
+    tenant: TenantUid,
+    wanted: &Wanted,
+    (scopes, days): (Scopes, u32),
+    now: UnixMillis,
+) -> Result<(NewToken, TokenRow), TenantError> {
+    let token = Token::from_random(wanted.kind, &random_bytes()?);
     let row = TokenRow {
         id: id(&token.digest()),
         tenant,
         scopes: scopes.words(),
-        label: label.clone(),
+        label: wanted.label.clone(),
         created: now,
         expires: now.plus(u64::from(days) * DAY),
         kind: Some(wanted.kind.word().to_owned()),
@@ -333,6 +359,11 @@ pub fn list(
         Ok(TokenView::of(row, last_used(view, usage, tenant, key)?, now))
     };
     Ok(TokenList { tokens: rows.iter().map(seen).collect::<Result<_, TokenError>>()? })
+}
+
+/// How many tokens of the tenant are good.
+pub fn good(view: &View, tenant: TenantUid, now: UnixMillis) -> Result<u64, colophon_store::Error> {
+    Ok(all(view, tenant)?.iter().filter(|(_, row)| now < row.expires).count() as u64)
 }
 
 /// One token of a tenant.

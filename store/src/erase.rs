@@ -122,7 +122,7 @@ impl Store {
     ) -> Result<Option<Erased>, Error> {
         let _turn = self.maintenance()?;
         let Some(tenant) = self.view()?.get::<TenantRow>(slug)? else { return Ok(None) };
-        let number = self.begin_erasure(&tenant, now)?;
+        let Some(number) = self.begin_erasure(&tenant, now)? else { return Ok(None) };
         let erasure = Erasure { tenant: Some(tenant.uid), started: now };
         self.finish_erasure(number, erasure, report).map(Some)
     }
@@ -143,11 +143,14 @@ impl Store {
         Ok(self.view()?.get::<RetiredSlug>(&retired_key(slug))?.is_some())
     }
 
-    /// Takes the tenant away from everyone who asks for it, in one transaction.
-    fn begin_erasure(&self, tenant: &TenantRow, now: UnixMillis) -> Result<u64, Error> {
+    /// Takes the tenant away from everyone who asks for it, in one transaction. `None` when it is gone.
+    fn begin_erasure(&self, tenant: &TenantRow, now: UnixMillis) -> Result<Option<u64>, Error> {
         loop {
             let lane = self.lane(tenant.uid);
             let view = lane.settled()?;
+            // Its row may have changed since it was found.
+            let row = view.get::<TenantRow>(&tenant.slug)?.filter(|row| row.uid == tenant.uid);
+            let Some(tenant) = row else { return Ok(None) };
             let number = match view.scan::<Erasure>(&()).descending().next().transpose()? {
                 Some((last, _)) => last + 1,
                 None => 1,
@@ -157,11 +160,11 @@ impl Store {
             change.use_reserve();
             change.expect(&number, None::<&Erasure>).put(&number, &erasure);
             change.put(&retired_key(&tenant.slug), &RetiredSlug);
-            change.expect(&tenant.slug, Some(tenant)).delete::<TenantRow>(&tenant.slug);
+            change.expect(&tenant.slug, Some(&tenant)).delete::<TenantRow>(&tenant.slug);
             change.delete::<SlugOf>(&tenant.uid).delete::<TenantHead>(&tenant.uid);
             delete_tokens(&view, tenant.uid, &mut change)?;
             match lane.submit(change).wait() {
-                Ok(()) => return Ok(number),
+                Ok(()) => return Ok(Some(number)),
                 Err(CommitError::Conflict(_)) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -47,5 +47,6 @@ mod signatures;
 mod support;
 mod telemetry;
 mod tenant_guard;
+mod tenants;
 mod tokens;
 mod transfer;

@@ -23,6 +23,12 @@ pub struct TenantRow {
     pub policy: CodePolicy,
     /// Where its TUF root keys were made.
     pub roots: RootsOrigin,
+    /// Since when its credentials are refused; none while they are taken.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub suspended: Option<UnixMillis>,
+    /// Since when it is only read; none while it may be built for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub archived: Option<UnixMillis>,
 }
 
 /// Where a tenant's TUF root keys were made.

@@ -239,7 +239,15 @@ fn nothing_survives_an_erasure_by_halves() {
         let slug = TenantSlug::new("gone").unwrap();
         let created = UnixMillis::new(1);
         let (policy, roots) = (CodePolicy::None, RootsOrigin::Server);
-        let row = TenantRow { uid: TENANT, slug: slug.clone(), created, policy, roots };
+        let row = TenantRow {
+            uid: TENANT,
+            slug: slug.clone(),
+            created,
+            policy,
+            roots,
+            suspended: None,
+            archived: None,
+        };
         let mut change = Change::new();
         change.put(&slug, &row).put(&TENANT, &SlugOf { slug: slug.clone() });
         store.commit(change).unwrap();

@@ -259,7 +259,10 @@ fn every_row_round_trips_and_refuses_junk() {
         created: TIME,
         policy: CodePolicy::KnownOnly,
         roots: RootsOrigin::Server,
+        suspended: None,
+        archived: None,
     };
+    let resting = TenantRow { suspended: Some(TIME), archived: Some(TIME), ..tenant.clone() };
     let token = TokenRow {
         id: "tok1".to_owned(),
         tenant: uid(1),
@@ -279,6 +282,7 @@ fn every_row_round_trips_and_refuses_junk() {
     };
     let slug_key = TenantSlug::new("a-slug-of-length").unwrap();
     strict(&slug_key, &tenant);
+    strict(&slug_key, &resting);
     strict(&uid(1), &SlugOf { slug: slug() });
     strict(&sha(1), &token);
     strict(&sha(1), &limited);
@@ -395,6 +399,24 @@ fn encodings_are_pinned() {
         target: None,
         successor: None,
     };
+    let mut tenant = TenantRow {
+        uid: uid(1),
+        slug: slug(),
+        created: TIME,
+        policy: CodePolicy::KnownOnly,
+        roots: RootsOrigin::Server,
+        suspended: None,
+        archived: None,
+    };
+    let active = format!(
+        r#"{{"uid":"{}","slug":"acme-inc","created":1795262400007,"policy":"known-only","roots":"server""#,
+        uid(1)
+    );
+    assert_eq!(json(tenant.encode()), format!("{active}}}"), "as before there were states");
+    tenant.suspended = Some(TIME);
+    tenant.archived = Some(TIME);
+    let since = r#","suspended":1795262400007,"archived":1795262400007}"#;
+    assert_eq!(json(tenant.encode()), format!("{active}{since}"));
     // As it was before there were kinds: a token must not stop working with a new program.
     let early = format!(
         r#"{{"id":"0123456789ab","tenant":"{}","scopes":["build","read"],"label":"ci","created":1795262400007,"expires":1795262400007"#,

@@ -89,7 +89,15 @@ impl Tenant {
         let (uid, slug) = (self.uid, self.slug.clone());
         let mut change = Change::new();
         let (policy, roots) = (CodePolicy::None, RootsOrigin::Server);
-        let row = TenantRow { uid, slug: slug.clone(), created: now, policy, roots };
+        let row = TenantRow {
+            uid,
+            slug: slug.clone(),
+            created: now,
+            policy,
+            roots,
+            suspended: None,
+            archived: None,
+        };
         change.expect(&slug, None::<&TenantRow>).put(&slug, &row);
         change.put(&uid, &SlugOf { slug });
         let readme = self.readme();
