@@ -196,7 +196,7 @@ impl<T: Transport> Agent<T> {
             return refresh::unrefreshed(cache, tenant, *now);
         }
         if self.sync {
-            transport.ask(cache, trees);
+            transport.ask(cache, trees, self.attestation.is_some());
         }
         Refresh { cache, transport, tenant, now: *now }.run()
     }

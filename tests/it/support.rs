@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use colophon::app::App;
-use colophon::clock::Clock;
+use colophon::clock::{Clock, SystemClock};
 use colophon::config::{Config, Space};
 use colophon::gates::Mode;
 use colophon::http::webhook_signature;
@@ -37,6 +37,11 @@ impl TestClock {
 
     pub(crate) fn advance(&self, millis: u64) {
         self.0.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    /// Moves it to the machine's time, by which the real agent decides what has expired.
+    pub(crate) fn catch_up(&self) {
+        self.0.fetch_max(SystemClock.now().get(), Ordering::SeqCst);
     }
 }
 

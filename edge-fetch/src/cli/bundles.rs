@@ -42,6 +42,7 @@ pub(super) struct ApplyOptions {
 /// For how many updates `check` asks how large they are.
 const ESTIMATES: usize = 16;
 
+/// Says what is new, and what it would cost.
 pub(super) fn check(
     cli: &Cli,
     cache: Cache,
@@ -63,6 +64,7 @@ pub(super) fn check(
     Ok(if offers.iter().any(update) { Exit::UpdateAvailable } else { Exit::Ok })
 }
 
+/// Downloads and verifies, or only looks whether all is here.
 pub(super) fn fetch(
     cli: &Cli,
     options: &FetchOptions,
@@ -97,6 +99,7 @@ fn fetch_with<T: Transport>(
     }
 }
 
+/// Makes what is new the active bundle, and tells the server.
 pub(super) fn apply(
     cli: &Cli,
     ApplyOptions { flow, no_delta, trial }: &ApplyOptions,

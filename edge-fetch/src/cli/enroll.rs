@@ -28,6 +28,7 @@ pub(super) struct EnrollOptions {
     name: Option<String>,
 }
 
+/// Pins a root and remembers the server.
 pub(super) fn enroll(
     cli: &Cli,
     options: &EnrollOptions,

@@ -1,4 +1,4 @@
-//! Commands about what is installed; none of them needs the server.
+//! Commands about what is installed. None of them needs the server; what changes is told to it.
 
 use colophon_edge_fetch::{Cache, Error, Exit, commit, history, recipient, roll_back};
 use colophon_model::{FlowId, UnixMillis};
@@ -7,6 +7,7 @@ use serde_json::json;
 use super::output::Output;
 use super::{Cli, tell};
 
+/// Commits what is on trial.
 pub(super) fn keep(
     cli: &Cli,
     cache: &Cache,
@@ -20,6 +21,7 @@ pub(super) fn keep(
     Ok(Exit::Ok)
 }
 
+/// Goes back to the bundle before, for a reason.
 pub(super) fn go_back(
     cli: &Cli,
     cache: &Cache,
@@ -33,6 +35,7 @@ pub(super) fn go_back(
     Ok(Exit::Ok)
 }
 
+/// Prints the history of a flow, or of all.
 pub(super) fn what_happened(
     cache: &Cache,
     flow: Option<&FlowId>,
@@ -45,6 +48,7 @@ pub(super) fn what_happened(
     Ok(Exit::Ok)
 }
 
+/// Prints for whom secrets are encrypted.
 pub(super) fn print_recipient(cache: &Cache, output: &Output) -> Result<Exit, Error> {
     let recipient = recipient(cache)?;
     output.say(&recipient, &json!({"event": "recipient", "recipient": recipient}));
