@@ -26,7 +26,6 @@ impl<'a> Machine<'a> {
     }
 
     fn enrolled_with(server: &'a TestServer, tenant: &'a TestTenant, options: &[&str]) -> Self {
-        server.clock.catch_up();
         let root = server.path("root.json");
         std::fs::write(&root, &tenant.root).unwrap();
         let line = Relay::to(server.url.trim_start_matches("http://"));

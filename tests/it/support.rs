@@ -26,22 +26,18 @@ use colophon::units::Size;
 use colophon_model::{CodePolicy, TenantSlug, UnixMillis};
 use serde_json::Value;
 
-/// A clock that stands at 2026-11-21T12:00:00Z until a test moves it.
+/// A clock that stands at the moment at which it was made until a test moves it. Stock clients and the agent
+/// go by the machine's time, and would find metadata that was signed on a fixed day expired a week later.
 #[derive(Debug)]
 pub(crate) struct TestClock(AtomicU64);
 
 impl TestClock {
     fn new() -> Self {
-        Self(AtomicU64::new(1_795_262_400_000))
+        Self(AtomicU64::new(SystemClock.now().get()))
     }
 
     pub(crate) fn advance(&self, millis: u64) {
         self.0.fetch_add(millis, Ordering::SeqCst);
-    }
-
-    /// Moves it to the machine's time, by which the real agent decides what has expired.
-    pub(crate) fn catch_up(&self) {
-        self.0.fetch_max(SystemClock.now().get(), Ordering::SeqCst);
     }
 }
 
