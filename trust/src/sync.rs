@@ -239,9 +239,9 @@ impl Listed {
         let mut listed = Self::default();
         let Ok(file) = serde_json::from_slice::<File>(targets) else { return listed };
         for (name, json) in file.signed.targets {
-            if let Ok(name) = name.parse() {
+            if let Ok(name) = name.parse::<TargetName>() {
                 listed.bundles.extend(TargetFile::from_json(json).ok().map(|file| (name, file)));
-            } else if let Ok(name) = name.parse() {
+            } else if let Ok(name) = name.parse::<EnvName>() {
                 listed.envs.extend(EnvFile::from_json(json).ok().map(|file| (name, file)));
             }
         }
