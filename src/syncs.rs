@@ -1,5 +1,7 @@
 //! What agents would ask for next, in one frame. Made once for all who hold the same.
 
+mod beside;
+
 use std::num::NonZeroU64;
 use std::str::FromStr;
 
@@ -8,12 +10,14 @@ use colophon_model::{Digest, Sha256, TenantUid};
 use colophon_store::rows::{BundleTree, EdgeRepo, TenantHead, TenantRow, TufFile};
 use colophon_store::{Store, View};
 use colophon_trust::limits::{MAX_METADATA, MAX_ROOT_UPDATES};
-use colophon_trust::sync::{self, Answer, Answers};
+use colophon_trust::sync::{self, Answer, Answers, Changed};
 
 use crate::deltas::{Deltas, Frame, Pair};
 use crate::feed::repo;
 use crate::made::Made;
 use crate::tasks::TaskError;
+
+pub use beside::With;
 
 /// Most deltas in a frame, and most bytes of them together: the others are asked for one by one.
 const DELTAS: usize = 32;
@@ -60,6 +64,17 @@ pub struct Held {
     pub targets: Option<Sha256>,
     /// Its bundles, of those that its targets file lists; at most [`sync::MAX_TREES`].
     pub trees: Vec<TreePrefix>,
+    /// What it wants of these bundles beside their files.
+    pub with: With,
+}
+
+impl Held {
+    /// Those of its bundles of which something is another by now.
+    fn changed(&self, before: &[u8], current: &[u8]) -> Vec<Changed> {
+        let mut changed = sync::changed(before, current);
+        changed.retain(|one| self.trees.iter().any(|tree| tree.is_of(&one.from)));
+        changed
+    }
 }
 
 /// What an agent holds, and where the repository is. Frames of another time have another key.
@@ -168,9 +183,8 @@ fn pairs(view: &View, tenant: &TenantRow, held: &Held) -> Result<Vec<Pair>, Sync
         return Ok(Vec::new());
     };
     let mut pairs = Vec::new();
-    for (from, to) in sync::moved(&before, &current) {
-        let has = held.trees.iter().any(|tree| tree.is_of(&from));
-        if has
+    for Changed { from, to, .. } in held.changed(&before, &current) {
+        if from != to
             && pairs.len() < DELTAS
             && is_bundle(view, tenant, from)?
             && is_bundle(view, tenant, to)?
@@ -230,6 +244,7 @@ fn encode(
         let bytes = file(view, tenant, &name)?.ok_or(SyncError::Missing)?;
         let _ = answers.add(&format!("tuf/{name}"), Answer::File(bytes));
     }
+    let changed = targets.held.as_deref().map(|before| held.changed(before, &targets.current));
     if held.targets != Some(Sha256::of(&targets.current)) {
         let path = format!("tuf/{}.targets.json", newest.version);
         let _ = answers.add(&path, Answer::File(targets.current));
@@ -238,6 +253,7 @@ fn encode(
         let from = from.map(|from| from.to_string()).unwrap_or_default();
         let _ = answers.add(&format!("delta/{from}..{to}"), Answer::File(frame.bytes.to_vec()));
     }
+    beside::add(view, tenant, held.with, &changed.unwrap_or_default(), &mut answers)?;
     Ok(answers.encode(targets.held.as_deref())?.into())
 }
 

@@ -82,81 +82,61 @@ PY
   rm -rf "$work"
 }
 
-# An environment with lfx, which is LangFlow's engine: what generated modules are compared with.
-oracle() {
-  local venv="$cache/oracle" from=tests/requirements-oracle.txt
-  cmp -s "$from" "$venv/.requirements" && return 0
-  rm -rf "$venv" "$venv.unavailable"
-  say "making a Python environment with lfx, $(grep -cv '^#' "$from") pinned packages: a minute or two"
-  if python3 -m venv "$venv" &&
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r "$from"; then
-    cp "$from" "$venv/.requirements"
+# A Python environment in the cache: its name, the file that pins its packages, what to say it is, and more
+# options for pip. Made by python3, or by the Python that the caller has in `python`, unless it is there with
+# the same file already. False when it could not be made; then there is none.
+environment() {
+  local wanted="$2" what="$3" venv="$cache/$1"
+  rm -f "$venv.unavailable"
+  cmp -s "$wanted" "$venv/.requirements" && return 0
+  rm -rf "$venv"
+  say "making a Python environment $what, $(grep -cv '^#' "$wanted") pinned packages"
+  if "${python:-python3}" -m venv "$venv" &&
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${@:4}" -r "$wanted"; then
+    cp "$wanted" "$venv/.requirements"
   else
     rm -rf "$venv"
-    missing oracle "generated modules of LangFlow flows are not compared with lfx"
+    return 1
   fi
+}
+
+# The same for tests that cannot do without.
+needed_environment() {
+  environment "$@" || { say "the packages of $2 could not be installed; they are needed"; exit 1; }
+}
+
+# An environment with lfx, which is LangFlow's engine: what generated modules are compared with.
+oracle() {
+  environment oracle tests/requirements-oracle.txt "with lfx, a minute or two" --no-deps ||
+    missing oracle "generated modules of LangFlow flows are not compared with lfx"
 }
 
 # A Python environment with the peers that tests talk to, at pinned versions.
 python_peers() {
-  local venv="$cache/venv" stamp="$cache/venv/.requirements"
-  cmp -s tests/requirements.txt "$stamp" && return 0
-  say "making a Python environment with $(grep -cv '^#' tests/requirements.txt) pinned packages"
-  rm -rf "$venv"
-  python3 -m venv "$venv"
-  if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt; then
-    say "the packages of tests/requirements.txt could not be installed; the tests need them"
-    exit 1
-  fi
-  cp tests/requirements.txt "$stamp"
+  needed_environment venv tests/requirements.txt "with the peers of the tests"
 }
 
 # Stock tools that verify what is written about bundles: minisign, unzip, openssl, curl, jq and age from the distribution, and
 # a Python environment with securesystemslib and the validator of CycloneDX.
 attest() {
-  local venv="$cache/attest" wanted=tests/requirements-attest.txt tool
+  local tool
   for tool in minisign unzip openssl curl jq age; do
     rm -f "$cache/$tool.unavailable"
     from_debian "$tool" "$tool" || missing "$tool" "bundles and secrets are not checked with it"
   done
-  rm -f "$cache/attest.unavailable"
-  cmp -s "$wanted" "$venv/.requirements" && return 0
-  say "making a Python environment with $(grep -cv '^#' "$wanted") pinned packages that verify bundles"
-  rm -rf "$venv"
-  python3 -m venv "$venv"
-  if "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted"; then
-    cp "$wanted" "$venv/.requirements"
-  else
-    rm -rf "$venv"
+  environment attest tests/requirements-attest.txt "to verify bundles" ||
     missing attest "attestations and bills of materials are not verified with Python's tools"
-  fi
 }
 
 # What makes TUF repositories for the conformance tests of edge-fetch.
 conformance() {
-  local venv="$cache/conformance" wanted=tests/requirements-conformance.txt
-  cmp -s "$wanted" "$venv/.requirements" && return 0
-  rm -f "$cache/conformance.unavailable"
-  say "making a Python environment with python-tuf and its cryptography"
-  rm -rf "$venv"
-  python3 -m venv "$venv"
-  if "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted"; then
-    cp "$wanted" "$venv/.requirements"
-  else
-    rm -rf "$venv"
+  environment conformance tests/requirements-conformance.txt "with python-tuf and its cryptography" ||
     missing conformance "edge-fetch is not tested on repositories that python-tuf makes"
-  fi
 }
 
 # The pipeline that the compiler is measured beside.
 bench_compiler() {
-  local venv="$cache/bench-compiler" wanted=benches/compiler/peer/requirements.txt
-  cmp -s "$wanted" "$venv/.requirements" && return 0
-  say "making a Python environment with Jinja2 and black"
-  rm -rf "$venv"
-  python3 -m venv "$venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted"
-  cp "$wanted" "$venv/.requirements"
+  needed_environment bench-compiler benches/compiler/peer/requirements.txt "with Jinja2 and black"
 }
 
 # The wheels that the measured bundles hold, and the other ways to send an update.
@@ -179,38 +159,21 @@ bench_edge() {
 
 # What runs a dual flow from end to end: LangGraph, Playwright, and Debian's Chromium.
 dual() {
-  local venv="$cache/dual" wanted=tests/requirements-dual.txt
   rm -f "$cache/dual.unavailable"
   if ! from_debian chromium chromium; then
     missing dual "there is no Chromium"
     return 0
   fi
-  cmp -s "$wanted" "$venv/.requirements" && return 0
-  say "making a Python environment for dual flows with $(grep -cv '^#' "$wanted") pinned packages"
-  rm -rf "$venv"
-  python3 -m venv "$venv"
-  if "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted"; then
-    cp "$wanted" "$venv/.requirements"
-  else
-    rm -rf "$venv"
-    missing dual "the packages of $wanted could not be installed"
-  fi
+  environment dual tests/requirements-dual.txt "for dual flows" ||
+    missing dual "the packages of tests/requirements-dual.txt could not be installed"
 }
 
 # The Python environment of the gates: langgraph, ruff, black, pytest. The system's Python is preferred,
 # since a server that runs as root gives its rights up for tools that everybody can read.
 gates_python() {
-  local venv="$cache/gates" python=python3
-  cmp -s tests/requirements-gates.txt "$venv/.requirements" && return 0
-  say "making the Python environment of the gates"
-  rm -rf "$venv"
+  local python=python3
   /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && python=/usr/bin/python3
-  "$python" -m venv "$venv"
-  if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/requirements-gates.txt; then
-    say "the packages of tests/requirements-gates.txt could not be installed; the tests need them"
-    exit 1
-  fi
-  cp tests/requirements-gates.txt "$venv/.requirements"
+  needed_environment gates tests/requirements-gates.txt "of the gates"
 }
 
 # Says that a peer is missing and marks it, so that its tests know.

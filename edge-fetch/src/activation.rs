@@ -73,11 +73,15 @@ impl FlowState {
         self.bad.iter().find(|bad| bad.seq == seq && bad.tree == *tree)
     }
 
+    /// Everything that can be run or gone back to.
+    pub(crate) fn installed(&self) -> impl Iterator<Item = &Installed> {
+        let pending = self.pending.as_ref().map(|pending| &pending.installed);
+        [self.active.as_ref(), self.previous.as_ref(), pending].into_iter().flatten()
+    }
+
     /// The generations that must stay.
     pub(crate) fn kept(&self) -> impl Iterator<Item = &Generation> {
-        let pending = self.pending.as_ref().map(|pending| &pending.installed);
-        let all = [self.active.as_ref(), self.previous.as_ref(), pending];
-        all.into_iter().flatten().map(|installed| &installed.generation)
+        self.installed().map(|installed| &installed.generation)
     }
 
     /// The pending generation takes over. Being asked to commit what is active is fine.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use colophon_model::{Digest, FileSet, FlowId, TenantSlug, UnixMillis};
-use colophon_trust::{EnvFile, EnvName, Role, TargetFile, TargetName};
+use colophon_trust::{EnvFile, EnvName, Role, TargetFile, TargetName, TrustedTargets};
 
 use crate::activation::{Activation, FlowState};
 use crate::attestation::Required;
@@ -13,9 +13,10 @@ use crate::environment::Environments;
 use crate::fetch::{Fetch, Fetched};
 use crate::fork;
 use crate::objects::Objects;
-use crate::refresh::Refresh;
+use crate::refresh::{self, Refresh};
 use crate::removal;
 use crate::sync::Ahead;
+use crate::transport::Offline;
 use crate::trial::Trials;
 use crate::{Cache, EnvOffer, Error, Generation, Lock, Platform, Policy, Transport};
 
@@ -29,6 +30,7 @@ pub struct Agent<T> {
     attestation: Option<Required>,
     delta: bool,
     sync: bool,
+    offline: bool,
     now: UnixMillis,
     _lock: Lock,
 }
@@ -87,6 +89,17 @@ pub struct Applied {
     pub fetched: Option<Fetched>,
 }
 
+impl Agent<Offline> {
+    /// Opens an enrolled folder without a way to any server: the stored metadata counts as the newest
+    /// while it has not expired, and what is not here is [`Error::Absent`].
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn offline(cache: Cache, platform: Platform, now: UnixMillis) -> Result<Self, Error> {
+        Ok(Self { offline: true, ..Self::open(cache, Offline, platform, now)? })
+    }
+}
+
 impl<T: Transport> Agent<T> {
     /// Opens an enrolled folder. `now` decides what has expired; the transport is made for the
     /// tenant's URL.
@@ -104,7 +117,7 @@ impl<T: Transport> Agent<T> {
         let lock = cache.lock()?;
         let (policy, attestation) = (Policy::default(), Required::of(&cache)?);
         let transport = Ahead::of(transport);
-        let (delta, sync) = (true, true);
+        let (delta, sync, offline) = (true, true, false);
         Ok(Self {
             cache,
             transport,
@@ -114,6 +127,7 @@ impl<T: Transport> Agent<T> {
             attestation,
             delta,
             sync,
+            offline,
             now,
             _lock: lock,
         })
@@ -158,13 +172,10 @@ impl<T: Transport> Agent<T> {
 
     /// The same, asking also for what the bundles with these trees have become.
     fn offers(&self, trees: &[Digest]) -> Result<Vec<Offer>, Error> {
-        let Self { cache, transport, tenant, now, .. } = self;
+        let Self { cache, tenant, now, .. } = self;
         clock::check(cache, *now)?;
         let known = cache.metadata(Role::Targets)?;
-        if self.sync {
-            transport.ask(cache, trees);
-        }
-        let targets = Refresh { cache, transport, tenant, now: *now }.run()?;
+        let targets = self.targets(trees)?;
         clock::remember(cache, *now)?;
         if targets.is_archived() {
             return Err(Error::Archived { tenant: tenant.clone(), removed: Vec::new() });
@@ -176,6 +187,18 @@ impl<T: Transport> Agent<T> {
             fork::keep(cache, (name, *seq), known.as_deref(), targets.bytes())?;
         }
         offers
+    }
+
+    /// The newest targets: the server's, or those that are here.
+    fn targets(&self, trees: &[Digest]) -> Result<TrustedTargets, Error> {
+        let Self { cache, transport, tenant, now, .. } = self;
+        if self.offline {
+            return refresh::unrefreshed(cache, tenant, *now);
+        }
+        if self.sync {
+            transport.ask(cache, trees, self.attestation.is_some());
+        }
+        Refresh { cache, transport, tenant, now: *now }.run()
     }
 
     fn compare(
@@ -219,10 +242,16 @@ impl<T: Transport> Agent<T> {
         flow: Option<&FlowId>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Vec<Outcome<Fetched>>, Error> {
-        self.each(flow, |offer| {
-            self.environments(offer).fetch(&self.transport, &offer.env)?;
-            Ok(self.download(offer, progress)?.1)
-        })
+        self.each(flow, |offer| self.fetch_one(offer, progress))
+    }
+
+    pub(crate) fn fetch_one(
+        &self,
+        offer: &Offer,
+        progress: &mut Progress<'_>,
+    ) -> Result<Fetched, Error> {
+        self.environments(offer).fetch(&self.transport, &offer.env)?;
+        Ok(self.download(offer, progress)?.1)
     }
 
     /// Downloads, verifies, unpacks and activates bundles: of one flow, or all that run here. Those of
@@ -274,17 +303,34 @@ impl<T: Transport> Agent<T> {
         if let Some(required) = attestation {
             required.check(cache, transport, &offer.name, &offer.file)?;
         }
-        Fetch { cache, transport, name: &offer.name, file: &offer.file, delta: *delta }
-            .run(progress)
+        let fetch = Fetch { cache, transport, name: &offer.name, file: &offer.file, delta: *delta };
+        if self.offline { fetch.stored() } else { fetch.run(progress) }
     }
 
-    /// Runs `work` on the wanted bundles that run here. None of them running here is an error.
+    /// Runs `work` on the bundles of `flow`, or all.
     fn each<R>(
         &self,
         flow: Option<&FlowId>,
+        work: impl FnMut(&Offer) -> Result<R, Error>,
+    ) -> Result<Vec<Outcome<R>>, Error> {
+        let mut offers = self.offers_beside_bases(flow)?;
+        if let Some(flow) = flow {
+            offers.retain(|offer| offer.name.flow() == flow);
+            if offers.is_empty() {
+                return Err(Error::NoSuchFlow { flow: flow.clone() });
+            }
+        }
+        self.each_of(offers, work)
+    }
+
+    /// Runs `work` on those of the offers that run here. That there are others only is an error.
+    pub(crate) fn each_of<R>(
+        &self,
+        offers: Vec<Offer>,
         mut work: impl FnMut(&Offer) -> Result<R, Error>,
     ) -> Result<Vec<Outcome<R>>, Error> {
-        let (offers, unsupported) = self.wanted(flow)?;
+        let (offers, unsupported): (Vec<_>, Vec<_>) =
+            offers.into_iter().partition(|offer| offer.standing != Standing::Unsupported);
         if let (true, Some(offer)) = (offers.is_empty(), unsupported.first()) {
             return Err(self.unsupported(offer));
         }
@@ -300,6 +346,11 @@ impl<T: Transport> Agent<T> {
         Ok(outcomes)
     }
 
+    /// All offers, asking also for what is active of `flow`, or of all, has become.
+    pub(crate) fn offers_beside_bases(&self, flow: Option<&FlowId>) -> Result<Vec<Offer>, Error> {
+        self.offers(&self.bases(flow)?)
+    }
+
     /// The trees of what is active of `flow`, or of all, when bundles may be told from them.
     fn bases(&self, flow: Option<&FlowId>) -> Result<Vec<Digest>, Error> {
         if !(self.delta && self.sync) {
@@ -309,18 +360,6 @@ impl<T: Transport> Agent<T> {
         // A state that cannot be read stops its own flow later, and no other.
         let states = flows.iter().filter_map(|flow| self.state(flow).ok());
         Ok(states.filter_map(|state| Some(state.current()?.tree)).collect())
-    }
-
-    /// The offers of `flow`, or all: those that run here, and the others.
-    fn wanted(&self, flow: Option<&FlowId>) -> Result<(Vec<Offer>, Vec<Offer>), Error> {
-        let mut offers = self.offers(&self.bases(flow)?)?;
-        if let Some(flow) = flow {
-            offers.retain(|offer| offer.name.flow() == flow);
-            if offers.is_empty() {
-                return Err(Error::NoSuchFlow { flow: flow.clone() });
-            }
-        }
-        Ok(offers.into_iter().partition(|offer| offer.standing != Standing::Unsupported))
     }
 
     fn unsupported(&self, offer: &Offer) -> Error {
@@ -379,6 +418,22 @@ mod tests {
             .write_config(&Config { url, tenant, token_file: None, device: None, name: None })
             .unwrap();
         Agent::open(cache, NoNetwork, Platform::current(), UnixMillis::new(0)).unwrap()
+    }
+
+    /// Whatever is asked of an agent that is offline, it does not ask anybody: this transport would end the
+    /// test.
+    #[test]
+    fn offline_asks_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let agent = Agent { offline: true, ..agent(dir.path()) };
+        let absent = |error: Error| matches!(error, Error::Absent { .. });
+        assert!(absent(agent.check().unwrap_err()));
+        assert!(absent(agent.fetch(None, &mut |_, _| {}).unwrap_err()));
+        let digest = Digest::of(b"").to_string().parse().unwrap();
+        assert!(absent(agent.fetch_exactly(None, &digest, &mut |_, _| {}).unwrap_err()));
+        let error = agent.download(&offer(1, 1, 1), &mut |_, _| {}).unwrap_err();
+        assert!(error.to_string().contains("the list of its files"), "{error}");
+        assert_eq!(error.exit(), Exit::NotFound);
     }
 
     fn offer(length: u64, unpacked: u64, files: u64) -> Offer {

@@ -1,9 +1,10 @@
 //! Enrolment and status: what needs no server.
 
-use colophon_model::FlowId;
+use colophon_model::{Digest, FlowId};
 use colophon_trust::attest::PublicKey;
 use colophon_trust::{Role, RootChain};
 
+use crate::activation::flow_state;
 use crate::attestation;
 use crate::generation::Generations;
 use crate::refresh;
@@ -71,6 +72,8 @@ pub struct FlowStatus {
     pub flow: FlowId,
     /// Its active generation.
     pub generation: Generation,
+    /// The signed digest of its files; none when `state.json` is about another one.
+    pub tree: Option<Digest>,
     /// The folder that holds its files.
     pub path: std::path::PathBuf,
 }
@@ -89,7 +92,10 @@ pub fn status(cache: &Cache) -> Result<Status, Error> {
         let generations = Generations::of(cache, &flow);
         if let Some(generation) = generations.active()? {
             let path = generations.path(&generation);
-            flows.push(FlowStatus { flow, generation, path });
+            let state = flow_state(cache, &flow).unwrap_or_default();
+            let installed = state.installed().find(|one| one.generation == generation);
+            let tree = installed.map(|installed| installed.tree);
+            flows.push(FlowStatus { flow, generation, tree, path });
         }
     }
     let archived = refresh::stored(cache)?.is_some_and(|targets| targets.is_archived());

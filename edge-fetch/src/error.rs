@@ -8,8 +8,8 @@ use colophon_trust::TargetName;
 
 use crate::config::InvalidUrl;
 use crate::{
-    AttestationFlaw, BaseUrl, BundleFlaw, DeliveryFlaw, EnvFlaw, Generation, NetworkError,
-    Unhealthy,
+    AttestationFlaw, BaseUrl, BundleDigest, BundleFlaw, DeliveryFlaw, EnvFlaw, Generation,
+    NetworkError, Unhealthy,
 };
 
 /// Why an operation failed. After any of these, what was active before is still active.
@@ -87,6 +87,24 @@ pub enum Error {
     /// Metadata was refused.
     #[error("the tenant's metadata was refused")]
     Trust(#[from] colophon_trust::Error),
+    /// The metadata that is stored here does not do without a server: it has expired, most often.
+    #[error("the tenant's metadata that is stored here cannot be used offline")]
+    Stored {
+        /// Why.
+        source: colophon_trust::Error,
+    },
+    /// Nothing may be asked for, and this is not here.
+    #[error("{what} is not here, and offline nothing is asked for")]
+    Absent {
+        /// What is missing.
+        what: String,
+    },
+    /// A bundle was asked for by a digest that no signed metadata names.
+    #[error("nothing that the tenant signed says that `{digest}` is a bundle of it")]
+    NotVouched {
+        /// What was asked for.
+        digest: BundleDigest,
+    },
     /// What is attested about a bundle was refused.
     #[error("the attestation was refused")]
     Attestation(#[from] colophon_trust::attest::Refused),
@@ -329,6 +347,10 @@ impl Error {
             | Self::NotInstalled { .. }
             | Self::NotFound { .. }
             | Self::NoSuchFlow { .. }
+            | Self::Absent { .. }
+            // Not 6: nothing came that was refused. The digest is of a bundle that was replaced, or is not
+            // published yet, or was never one, and who asked cannot have it.
+            | Self::NotVouched { .. }
             | Self::Archived { .. } => Exit::NotFound,
             Self::Auth { .. } => Exit::Auth,
             Self::Attestation(_)
@@ -338,7 +360,7 @@ impl Error {
             | Self::Delivery { .. }
             | Self::Bundle { .. }
             | Self::Fork { .. } => Exit::Verification,
-            Self::Trust(error) => trust_exit(error),
+            Self::Trust(source) | Self::Stored { source } => trust_exit(source),
             Self::Rollback { .. } | Self::BelowFloor { .. } => Exit::Rollback,
             Self::NotRunnable { .. } | Self::Unsupported { .. } => Exit::Unsupported,
             Self::Environment { source, .. } => source.exit(),
@@ -378,6 +400,13 @@ impl Error {
             Self::Archived { .. } => {
                 Some("`edge-fetch apply` brings them back when it is restored")
             }
+            Self::Stored { source: colophon_trust::Error::Expired { .. } } => {
+                Some("check this machine's clock; if it is right, run it without --offline")
+            }
+            Self::Stored { .. } | Self::Absent { .. } => Some("run it without --offline"),
+            Self::NotVouched { .. } => Some(
+                "`edge-fetch check --json` names what is offered, `edge-fetch status` what is active",
+            ),
             Self::Locked { .. } => Some("wait for the other edge-fetch to finish"),
             Self::Fork { .. } => Some(
                 "both signed files are in state/forks of the agent's folder: show them to the operator",

@@ -97,10 +97,8 @@ pub(crate) struct Fetch<'a, T> {
 impl<T: Transport> Fetch<'_, T> {
     /// The files of the bundle, verified, and kept as objects.
     pub(crate) fn run(&self, progress: &mut Progress<'_>) -> Result<(FileSet, Fetched), Error> {
-        self.file.check_limits()?;
-        let objects = Objects::of(self.cache);
-        if let Some(files) = objects.bundle(&self.signed())? {
-            return Ok((files, Fetched { via: Via::Cache, stages: Vec::new(), resumed_from: 0 }));
+        if let Some(found) = self.cached()? {
+            return Ok(found);
         }
         let mut stages = Vec::new();
         for via in [Via::Delta, Via::Pack, Via::Blobs] {
@@ -118,6 +116,22 @@ impl<T: Transport> Fetch<'_, T> {
         let mut traffic = Traffic::default();
         let files = self.zip(&mut traffic, progress)?;
         self.keep(files, Via::Zip, stages, traffic)
+    }
+
+    /// The same of what is here, and nothing else.
+    pub(crate) fn stored(&self) -> Result<(FileSet, Fetched), Error> {
+        if let Some(found) = self.cached()? {
+            return Ok(found);
+        }
+        let missing = Objects::of(self.cache).missing(&self.signed())?;
+        Err(Error::Absent { what: format!("bundle `{}`: {missing}", self.name) })
+    }
+
+    fn cached(&self) -> Result<Option<(FileSet, Fetched)>, Error> {
+        self.file.check_limits()?;
+        let fetched = Fetched { via: Via::Cache, stages: Vec::new(), resumed_from: 0 };
+        let files = Objects::of(self.cache).bundle(&self.signed())?;
+        Ok(files.map(|files| (files, fetched)))
     }
 
     fn keep(

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use colophon_model::{Digest, FlowId, Tree, UnixMillis};
+use colophon_model::{Digest, FlowId, Tree};
 
-use crate::activation::{Activation, Installed};
+use crate::activation::{Installed, flow_state};
 use crate::disk::{self, At};
 use crate::generation::Generations;
 use crate::refresh;
-use crate::{Cache, Error};
+use crate::{BundleDigest, Cache, Error};
 
 /// A generation whose files are the signed ones.
 #[derive(Debug, Clone)]
@@ -32,8 +32,24 @@ const CODE: [&str; 13] =
 /// # Errors
 /// [`Error::Damaged`] with all that was found.
 pub fn verify(cache: &Cache, flow: &FlowId) -> Result<Intact, Error> {
-    let state = Activation::of(cache, flow, UnixMillis::new(0)).state()?;
+    let state = flow_state(cache, flow)?;
     let installed = state.current().ok_or_else(|| Error::NotInstalled { flow: flow.clone() })?;
+    whole(cache, flow, installed)
+}
+
+/// The generation with this tree, if the flow has it: active, on trial, or where a rollback goes. Others
+/// may be on the disk, but nothing here remembers what was signed for them.
+pub(crate) fn find(
+    cache: &Cache,
+    flow: &FlowId,
+    digest: &BundleDigest,
+) -> Result<Option<Intact>, Error> {
+    let state = flow_state(cache, flow)?;
+    let installed = state.installed().find(|installed| digest.is_tree(&installed.tree));
+    installed.map(|installed| whole(cache, flow, installed)).transpose()
+}
+
+fn whole(cache: &Cache, flow: &FlowId, installed: &Installed) -> Result<Intact, Error> {
     let mut found = check(cache, flow, installed)?;
     found.extend(contradiction(cache, flow, installed)?);
     if found.is_empty() {

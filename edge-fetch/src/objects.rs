@@ -67,6 +67,19 @@ impl Objects {
         Ok(self.assemble(signed, &tree)?.ok())
     }
 
+    /// What of the signed bundle is not here, in words.
+    pub(crate) fn missing(&self, signed: &Contents) -> Result<String, Error> {
+        let text = self.read(&signed.tree)?;
+        let Some(tree) = text.and_then(|text| signed.read_tree(&text).ok()) else {
+            return Ok("the list of its files".to_owned());
+        };
+        let mut missing = 0;
+        for entry in tree.entries() {
+            missing += usize::from(self.read(&entry.digest)?.is_none());
+        }
+        Ok(format!("{missing} of its {} files", tree.entries().len()))
+    }
+
     /// The files of `tree`, if all of them are here and they are those that were signed.
     pub(crate) fn assemble(
         &self,

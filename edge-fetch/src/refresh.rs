@@ -20,11 +20,39 @@ pub(crate) fn stored(cache: &Cache) -> Result<Option<TrustedTargets>, Error> {
     };
     let always = UnixMillis::new(0);
     let root = RootChain::pinned(&root, &cache.config()?.tenant)?.finish(always)?;
-    let targets = root
-        .timestamp(&timestamp, None, always)
-        .and_then(|timestamp| timestamp.snapshot(&snapshot, None, always))
-        .and_then(|snapshot| snapshot.targets(&targets, always));
-    Ok(targets.ok())
+    Ok(from_root(&root, [&timestamp, &snapshot, &targets], always).ok())
+}
+
+/// The stored targets as the newest, as if a server had nothing newer: all that is stored must be valid
+/// at `now`. Versions do not go back, since these files are the newest that were verified here.
+pub(crate) fn unrefreshed(
+    cache: &Cache,
+    tenant: &TenantSlug,
+    now: UnixMillis,
+) -> Result<TrustedTargets, Error> {
+    let read = |role| cache.metadata(role)?.ok_or_else(|| absent(role));
+    let root = read(Role::Root)?;
+    let files = [read(Role::Timestamp)?, read(Role::Snapshot)?, read(Role::Targets)?];
+    let root = RootChain::pinned(&root, tenant)?.finish(now);
+    let targets = root.and_then(|root| from_root(&root, files.each_ref().map(Vec::as_slice), now));
+    targets.map_err(|source| match source {
+        // A refresh that was cut short leaves a file that names one which did not come.
+        colophon_trust::Error::HashMismatch { role } => absent(role),
+        source => Error::Stored { source },
+    })
+}
+
+fn absent(role: Role) -> Error {
+    Error::Absent { what: format!("the newest {role}.json") }
+}
+
+/// Timestamp, snapshot and targets, each by the word of the one before.
+fn from_root(
+    root: &TrustedRoot,
+    [timestamp, snapshot, targets]: [&[u8]; 3],
+    now: UnixMillis,
+) -> Result<TrustedTargets, colophon_trust::Error> {
+    root.timestamp(timestamp, None, now)?.snapshot(snapshot, None, now)?.targets(targets, now)
 }
 
 /// One refresh. Each file is stored as soon as it is verified, so that a refresh that is cut short

@@ -59,10 +59,10 @@ impl<T: Transport> Ahead<T> {
         self.network
     }
 
-    /// Asks for all at once, with the trees that bundles may be told from. Without a usable answer
-    /// there is none for the requests that follow.
-    pub(crate) fn ask(&self, cache: &Cache, trees: &[Digest]) {
-        let (answers, problem) = match self.answers(cache, trees) {
+    /// Asks for all at once, with the trees that bundles may be told from; with `attested`, for what is
+    /// attested about these too. Without a usable answer there is none for the requests that follow.
+    pub(crate) fn ask(&self, cache: &Cache, trees: &[Digest], attested: bool) {
+        let (answers, problem) = match self.answers(cache, trees, attested) {
             Ok(answers) => (answers, None),
             Err(problem) => (Answers::default(), Some(problem)),
         };
@@ -75,9 +75,9 @@ impl<T: Transport> Ahead<T> {
         self.problem.borrow().clone()
     }
 
-    fn answers(&self, cache: &Cache, trees: &[Digest]) -> Result<Answers, String> {
+    fn answers(&self, cache: &Cache, trees: &[Digest], attested: bool) -> Result<Answers, String> {
         let held = Held::of(cache).map_err(|error| error.to_string())?;
-        let path = held.question(trees);
+        let path = held.question(trees, attested);
         let answer = self.network.get(&path, None).map_err(|error| error.to_string())?;
         if answer.status == 204 {
             return held.newest().ok_or_else(|| "204 for who holds nothing".to_owned());
@@ -119,7 +119,7 @@ impl Held {
     }
 
     /// The path that asks. The server knows trees by the targets file that is held.
-    fn question(&self, trees: &[Digest]) -> String {
+    fn question(&self, trees: &[Digest], attested: bool) -> String {
         let path = format!("edge/sync?root={}", self.root);
         let Some((Stored { timestamp, snapshot, .. }, targets)) = &self.stored else { return path };
         let listed: Vec<Digest> = targets.bundles().values().map(|file| file.custom.tree).collect();
@@ -127,7 +127,12 @@ impl Held {
         let known: Vec<String> = known.map(|tree| tree.to_string()[..8].to_owned()).collect();
         let sum = Sha256::of(targets.bytes());
         let path = format!("{path}&timestamp={timestamp}&snapshot={snapshot}&targets={sum}");
-        if known.is_empty() { path } else { format!("{path}&trees={}", known.join(",")) }
+        if known.is_empty() {
+            return path;
+        }
+        // Servers that do not know `with` leave it alone, and what it asks for out.
+        let with = if attested { "env,provenance" } else { "env" };
+        format!("{path}&with={with}&trees={}", known.join(","))
     }
 
     /// The answers when there is nothing newer: no root after this one, and the timestamp that is here.

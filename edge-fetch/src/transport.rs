@@ -24,6 +24,16 @@ pub trait Transport {
     }
 }
 
+/// No network: nothing can be asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Offline;
+
+impl Transport for Offline {
+    fn get(&self, _: &str, _: Option<&Resume>) -> Result<Response, NetworkError> {
+        Err(NetworkError::Offline)
+    }
+}
+
 /// Gets a whole file of at most `limit` bytes, or one byte more of a longer one.
 pub(crate) fn read(transport: &impl Transport, path: &str, limit: u64) -> Result<Vec<u8>, Error> {
     transport
@@ -103,6 +113,9 @@ pub enum NetworkError {
     /// The body was compressed on the way, though it was asked for as it is.
     #[error("something on the way encodes the answer as `{0}`")]
     Encoded(String),
+    /// Nothing may be asked for.
+    #[error("nothing is asked for offline")]
+    Offline,
     /// The rest of a file was asked for and another part was sent.
     #[error("the server sent another part of the file than was asked for")]
     Range,
@@ -110,7 +123,12 @@ pub enum NetworkError {
 
 impl NetworkError {
     pub(crate) fn at(self, path: &str) -> Error {
-        Error::Network { path: path.to_owned(), source: self }
+        let path = path.to_owned();
+        match self {
+            // Trying again does not help, as it does after all the others.
+            Self::Offline => Error::Absent { what: format!("`{path}`") },
+            source => Error::Network { path, source },
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::path::Segments;
 use super::{ApiError, auth, chain};
 use crate::app::{App, SharedApp};
-use crate::syncs::{self, Held, SyncError, Wanted};
+use crate::syncs::{self, Held, SyncError, Wanted, With};
 use crate::tokens::Scope;
 
 /// What the agent holds; whatever it leaves out it does not have.
@@ -26,6 +26,9 @@ pub(super) struct HeldQuery {
     /// Beginnings of trees, with commas between them.
     #[serde(default)]
     trees: String,
+    /// What it wants beside bundles, with commas between the words.
+    #[serde(default)]
+    with: String,
 }
 
 impl HeldQuery {
@@ -39,8 +42,9 @@ impl HeldQuery {
         }
         // The same trees are the same question.
         trees.sort();
+        let with = With::parse(&self.with);
         let Self { root, timestamp, snapshot, targets, .. } = self;
-        Ok(Held { root, timestamp, snapshot, targets, trees })
+        Ok(Held { root, timestamp, snapshot, targets, trees, with })
     }
 }
 

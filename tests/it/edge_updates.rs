@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::process::colophon;
 use crate::support::programs::program;
 use crate::support::relay::Relay;
-use crate::support::{Answer, TestServer, TestTenant};
+use crate::support::{Answer, TestServer, TestTenant, agent as http, read};
 use crate::transfer::{flow, flow_of};
 
 /// An agent's folder beside a server, and the line between them.
@@ -22,13 +22,18 @@ struct Machine<'a> {
 
 impl<'a> Machine<'a> {
     fn enrolled(server: &'a TestServer, tenant: &'a TestTenant) -> Self {
+        Self::enrolled_with(server, tenant, &[])
+    }
+
+    fn enrolled_with(server: &'a TestServer, tenant: &'a TestTenant, options: &[&str]) -> Self {
         let root = server.path("root.json");
         std::fs::write(&root, &tenant.root).unwrap();
         let line = Relay::to(server.url.trim_start_matches("http://"));
         let machine = Self { server, tenant, line };
         let root = root.display().to_string();
         let url = &machine.line.url;
-        machine.run(0, &["enroll", "--url", url, "--tenant", &tenant.slug, "--root", &root]);
+        let enroll = ["enroll", "--url", url, "--tenant", &tenant.slug, "--root", &root];
+        machine.run(0, &[&enroll, options].concat());
         machine
     }
 
@@ -119,6 +124,75 @@ fn one_edit_among_fifty_flows_is_two_kilobytes() {
         update.received,
         plain.sent.len(),
         plain.received,
+    );
+}
+
+/// Secrets and attestations come along to an agent that needs them, and to no other.
+#[test]
+fn secrets_and_attestations_come_along() {
+    let server = TestServer::start();
+    let tenant = server.tenant("acme-inc");
+    let pem = server.path("p256.pem");
+    std::fs::write(&pem, server.get("/v1/keys/attestation/p256.pem", &[]).bytes).unwrap();
+    let key = pem.display().to_string();
+    let machine = Machine::enrolled_with(&server, &tenant, &["--attestation-key", &key]);
+    let recipient = machine.run(0, &["recipient"])[0]["recipient"].as_str().unwrap().to_owned();
+    let recipient: age::x25519::Recipient = recipient.parse().unwrap();
+    let deliver = |revision: u64| {
+        let body = flow(revision, &format!("https://example.com/{revision}"));
+        assert_eq!(server.build(&tenant, &body).status, 201);
+    };
+    let set = |value: &str| {
+        let ciphertext = age::encrypt(&recipient, value.as_bytes()).unwrap();
+        let request = http().put(format!("{}/v1/t/acme-inc/edge/bot/env", server.url));
+        let request = request.header("authorization", &format!("Bearer {}", tenant.api));
+        assert_eq!(read(request.send(&ciphertext[..]).unwrap()).status, 200);
+    };
+    deliver(1);
+    set(r#"{"ERP_PASSWORD":"one"}"#);
+    machine.run(0, &["apply"]);
+
+    // A bundle, a bundle with secrets, and secrets alone.
+    let changes: [&dyn Fn(); 3] = [
+        &|| deliver(2),
+        &|| {
+            deliver(3);
+            set(r#"{"ERP_PASSWORD":"two"}"#);
+        },
+        &|| set(r#"{"ERP_PASSWORD":"three"}"#),
+    ];
+    for change in changes {
+        machine.line.take();
+        change();
+        let applied = machine.run(0, &["apply"]);
+        assert_eq!((applied.len(), &applied[0]["event"]), (1, &"applied".into()));
+        let asked = machine.line.take().requests();
+        assert_eq!(asked.len(), 1, "{asked:?}");
+        assert!(asked[0].contains("&with=env,provenance&trees="), "{asked:?}");
+    }
+
+    let held = std::fs::read(server.path("agent/state/targets.json")).unwrap();
+    let json: Value = serde_json::from_slice(&held).unwrap();
+    let facts = &json["signed"]["targets"]["acme-inc.bot.python.zip"]["custom"]["colophon"];
+    let tree = facts["tree"].as_str().unwrap().trim_start_matches("blake3:")[..8].to_owned();
+    deliver(4);
+    set(r#"{"ERP_PASSWORD":"four"}"#);
+    let beside = |with: &str, tree: &str| {
+        let sum = Sha256::of(&held);
+        let answer = ask(&server, &tenant, &format!("?root=1&targets={sum}&trees={tree}{with}"));
+        let answers = Answers::decode(&answer.bytes, Some(&held)).unwrap();
+        let has = |end: &str| answers.iter().any(|(path, _)| path.ends_with(end));
+        assert!(has("targets.json"));
+        (has(".env.age"), has("provenance.json"))
+    };
+    assert_eq!(beside("&with=env,provenance", &tree), (true, true));
+    assert_eq!(beside("&with=env", &tree), (true, false));
+    assert_eq!(beside("&with=provenance,more", &tree), (false, true));
+    assert_eq!(beside("", &tree), (false, false), "agents from before do not say it");
+    assert_eq!(
+        beside("&with=env,provenance", "00000000"),
+        (false, false),
+        "of its own bundles only"
     );
 }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use colophon::app::App;
-use colophon::clock::Clock;
+use colophon::clock::{Clock, SystemClock};
 use colophon::config::{Config, Space};
 use colophon::gates::Mode;
 use colophon::intake::legacy_signature as webhook_signature;
@@ -28,13 +28,14 @@ use colophon::units::Size;
 use colophon_model::{CodePolicy, TenantSlug, UnixMillis};
 use serde_json::Value;
 
-/// A clock that stands at 2026-11-21T12:00:00Z until a test moves it.
+/// A clock that stands at the moment at which it was made until a test moves it. Stock clients and the agent
+/// go by the machine's time, and would find metadata that was signed on a fixed day expired a week later.
 #[derive(Debug)]
 pub(crate) struct TestClock(AtomicU64);
 
 impl TestClock {
     fn new() -> Self {
-        Self(AtomicU64::new(1_795_262_400_000))
+        Self(AtomicU64::new(SystemClock.now().get()))
     }
 
     pub(crate) fn advance(&self, millis: u64) {

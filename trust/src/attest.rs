@@ -20,8 +20,8 @@ pub use policy::{MAX_ENVELOPE, Policy, Refused, Statement, Unsatisfiable};
 
 use crate::Seed;
 use crate::dsse::{Envelope, KeySignature, pae};
-use crate::tuf::Key;
 use crate::tuf::canonical::own_canonical;
+use crate::tuf::{ECDSA, ECDSA_P256, ED25519, Key};
 
 /// The payload type of in-toto statements (in-toto Attestation Framework v1, envelope).
 pub const IN_TOTO: &str = "application/vnd.in-toto+json";
@@ -138,8 +138,8 @@ impl PublicKey {
     /// TUF's words for it: key type and scheme.
     pub const fn scheme(&self) -> (&'static str, &'static str) {
         match self {
-            Self::Ed25519(_) => ("ed25519", "ed25519"),
-            Self::P256(_) => ("ecdsa", "ecdsa-sha2-nistp256"),
+            Self::Ed25519(_) => (ED25519, ED25519),
+            Self::P256(_) => (ECDSA, ECDSA_P256),
         }
     }
 

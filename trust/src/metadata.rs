@@ -52,22 +52,8 @@ pub(crate) struct SnapshotMeta {
     pub(crate) targets: MetaFile,
 }
 
-/// The current snapshot file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Timestamp {
-    pub(crate) meta: TimestampMeta,
-}
-
-impl Body for Timestamp {
-    const ROLE: Role = Role::Timestamp;
-}
-
-/// The one file that a timestamp lists.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct TimestampMeta {
-    #[serde(rename = "snapshot.json")]
-    pub(crate) snapshot: MetaFile,
-}
+/// The current snapshot file, always with length and SHA-256.
+pub(crate) type Timestamp = tuf::Timestamp<MetaFile>;
 
 /// The bundles, by name. They are read as untyped entries, so that one of a kind that an older agent
 /// does not know leaves the others readable.

@@ -8,10 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::Entry;
 use crate::keys::RoleKey;
-use crate::metadata::{
-    Hashes, MetaFile, Snapshot, SnapshotMeta, Status, Targets, Timestamp, TimestampMeta,
-};
-use crate::tuf::{Body, Signed};
+use crate::metadata::{Hashes, MetaFile, Snapshot, SnapshotMeta, Status, Targets, Timestamp};
+use crate::tuf::{Body, Signed, TimestampMeta};
 use crate::{
     BundleFacts, EnvFacts, EnvFile, EnvName, Error, OnlineKeys, Role, TargetFile, TargetName,
     TenantKeys,

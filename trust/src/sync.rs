@@ -16,14 +16,17 @@
 
 use std::collections::BTreeMap;
 
-use colophon_model::Digest;
+use colophon_model::{Digest, Sha256};
 use serde::Deserialize;
+use serde_json::Value;
 use zstd::zstd_safe::{
     CCtx, CParameter, DCtx, ErrorCode, compress_bound, find_frame_compressed_size, get_error_name,
     get_frame_content_size,
 };
 
 use crate::limits::MAX_METADATA;
+use crate::metadata::Targets;
+use crate::{EnvFile, EnvName, TargetFile, TargetName};
 
 /// Most bytes of a frame's content: a targets file of the largest size, the most of deltas, and the
 /// rest.
@@ -188,46 +191,62 @@ fn read_line(text: &str) -> Option<(&str, usize, &str)> {
     (number.to_string() == length).then_some((status, number, path))
 }
 
-/// What a bundle was in the targets file `held` and is in `current`, where that is another tree: pairs
-/// of the tree from before and the one now, by name. Both files are of the server's own making; of
-/// anything else there are no pairs.
-pub fn moved(held: &[u8], current: &[u8]) -> Vec<(Digest, Digest)> {
-    let (held, current) = (trees(held), trees(current));
-    let pairs = held.iter().filter_map(|(name, from)| Some((*from, *current.get(name)?)));
-    pairs.filter(|(from, to)| from != to).collect()
+/// What became of a bundle from one targets file to another that both list it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// Its tree before.
+    pub from: Digest,
+    /// Its tree now, which may be the same.
+    pub to: Digest,
+    /// The environment beside it, when it is another one now.
+    pub env: Option<(EnvName, Sha256)>,
+    /// Its zip, when another envelope says now who made it from what.
+    pub attested: Option<Sha256>,
 }
 
-/// What of a targets file must be known to tell what moved.
-#[derive(Deserialize)]
-struct File {
-    signed: Signed,
+/// What changed from the targets file `held` to `current`, by name. Both files are of the server's own
+/// making; of anything else nothing is known.
+pub fn changed(held: &[u8], current: &[u8]) -> Vec<Changed> {
+    let (held, current) = (Listed::read(held), Listed::read(current));
+    let pairs = held.bundles.iter().filter_map(|(name, file)| {
+        let (now, env) = (current.bundles.get(name)?, EnvName::beside(name));
+        let sum = |listed: &Listed| listed.envs.get(&env).map(|file| file.sha256);
+        let other_env = sum(&current).filter(|now| sum(&held) != Some(*now));
+        let (before, after) = (file.custom.attestation, now.custom.attestation);
+        Some(Changed {
+            from: file.custom.tree,
+            to: now.custom.tree,
+            env: other_env.map(|sha256| (env, sha256)),
+            attested: after.filter(|_| before != after).map(|_| now.sha256),
+        })
+    });
+    pairs.filter(|one| one.from != one.to || one.env.is_some() || one.attested.is_some()).collect()
 }
 
-#[derive(Deserialize)]
-struct Signed {
-    targets: BTreeMap<String, Target>,
+/// What a targets file lists of the kinds that agents fetch.
+#[derive(Default)]
+struct Listed {
+    bundles: BTreeMap<TargetName, TargetFile>,
+    envs: BTreeMap<EnvName, EnvFile>,
 }
 
-#[derive(Deserialize)]
-struct Target {
-    custom: Custom,
-}
-
-#[derive(Deserialize)]
-struct Custom {
-    colophon: Facts,
-}
-
-#[derive(Deserialize)]
-struct Facts {
-    tree: String,
-}
-
-fn trees(targets: &[u8]) -> BTreeMap<String, Digest> {
-    let Ok(file) = serde_json::from_slice::<File>(targets) else { return BTreeMap::new() };
-    let tree = |target: &Target| target.custom.colophon.tree.strip_prefix("blake3:")?.parse().ok();
-    let all = file.signed.targets.iter();
-    all.filter_map(|(name, target)| Some((name.clone(), tree(target)?))).collect()
+impl Listed {
+    fn read(targets: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct File {
+            signed: Targets<Value>,
+        }
+        let mut listed = Self::default();
+        let Ok(file) = serde_json::from_slice::<File>(targets) else { return listed };
+        for (name, json) in file.signed.targets {
+            if let Ok(name) = name.parse::<TargetName>() {
+                listed.bundles.extend(TargetFile::from_json(json).ok().map(|file| (name, file)));
+            } else if let Ok(name) = name.parse::<EnvName>() {
+                listed.envs.extend(EnvFile::from_json(json).ok().map(|file| (name, file)));
+            }
+        }
+        listed
+    }
 }
 
 fn compress(prefix: &[u8], content: &[u8]) -> Result<Vec<u8>, ErrorCode> {

@@ -1,7 +1,10 @@
 //! The command line: arguments, folder and token, dispatch.
 
 mod attest;
+mod bundles;
 mod doctor;
+mod enroll;
+mod flows;
 mod options;
 mod output;
 mod run;
@@ -16,15 +19,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use colophon_edge_fetch::{
-    Agent, BaseUrl, Cache, Config, Error, Exit, HttpTransport, Network, Offer, Platform, Settings,
-    Standing, Token, attestation_keys, commit, enroll_attested, history, recipient, roll_back,
-    status,
+    Agent, Cache, Error, Exit, HttpTransport, Network, Platform, Settings, Token, status,
 };
-use colophon_model::{FlowId, TenantSlug, UnixMillis};
+use colophon_model::{FlowId, UnixMillis};
 
-use serde_json::json;
-
-use options::{NetworkOptions, TrialOptions};
+use options::NetworkOptions;
 use output::Output;
 
 /// Fetches, verifies and unpacks the signed bundles of a colophon tenant.
@@ -58,43 +57,13 @@ rolled back, 14 disk full, 15 secrets cannot be decrypted";
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Pin a tenant's root and remember the server
-    Enroll {
-        /// The server, such as `https://colophon.example`
-        #[arg(long)]
-        url: BaseUrl,
-        /// The tenant's slug
-        #[arg(long)]
-        tenant: TenantSlug,
-        /// The tenant's root metadata (root.json), received by a way you trust
-        #[arg(long, value_name = "FILE")]
-        root: PathBuf,
-        /// Take only bundles that were attested with the keys in this PEM file; several times for all of them
-        #[arg(long = "attestation-key", value_name = "FILE")]
-        attestation_keys: Vec<PathBuf>,
-        /// Under which name the server lists this machine [default: its own]
-        #[arg(long)]
-        name: Option<String>,
-    },
+    Enroll(enroll::EnrollOptions),
     /// Say what is new; 10 when there is an update
     Check,
     /// Download and verify bundles without activating them
-    Fetch {
-        /// Only this flow's
-        flow: Option<FlowId>,
-        /// Fetch whole bundles, without telling the server which one is here
-        #[arg(long)]
-        no_delta: bool,
-    },
+    Fetch(bundles::FetchOptions),
     /// Download, verify, unpack and activate bundles
-    Apply {
-        /// Only this flow's
-        flow: Option<FlowId>,
-        /// Fetch whole bundles, without telling the server which one is here
-        #[arg(long)]
-        no_delta: bool,
-        #[command(flatten)]
-        trial: TrialOptions,
-    },
+    Apply(bundles::ApplyOptions),
     /// Keep the bundle that is on trial
     Commit {
         /// Of this flow; not needed when there is only one
@@ -109,19 +78,7 @@ enum Command {
         reason: String,
     },
     /// Check a flow's files and run one of its segments; ends as the script ends
-    Run {
-        /// The flow
-        flow: FlowId,
-        /// Which of its segments; not needed when there is only one
-        #[arg(long)]
-        segment: Option<String>,
-        /// Fetch the bundle again when its files were changed; takes an update along
-        #[arg(long)]
-        repair: bool,
-        /// Arguments of the script
-        #[arg(last = true)]
-        args: Vec<String>,
-    },
+    Run(run::RunOptions),
     /// Apply every new bundle, until it is stopped
     Watch(watch::WatchOptions),
     #[command(flatten)]
@@ -145,9 +102,6 @@ enum Command {
     TufClient(tuf_client::TufCommand),
 }
 
-/// For how many updates `check` asks how large they are.
-const ESTIMATES: usize = 16;
-
 /// Runs the command line of this process.
 pub(crate) fn run(clock: fn() -> UnixMillis) -> ExitCode {
     let cli = Cli::parse();
@@ -158,22 +112,6 @@ pub(crate) fn run(clock: fn() -> UnixMillis) -> ExitCode {
     })
 }
 
-fn run_segment(
-    cli: &Cli,
-    cache: &Cache,
-    now: UnixMillis,
-    (flow, segment, args, repair): (&FlowId, Option<&str>, &[String], bool),
-) -> Result<ExitCode, Error> {
-    let command = match run::command(cache, flow, segment, args) {
-        Err(error) if repair && error.is_damage() => {
-            upkeep::repair(cli, cache, flow, now)?;
-            run::command(cache, flow, segment, args)?
-        }
-        command => command?,
-    };
-    run::become_it(flow, command)
-}
-
 fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result<ExitCode, Error> {
     if let Command::Attest(attest) = &cli.command {
         return Ok(ExitCode::from(attest.run(output)? as u8)); // it needs no folder
@@ -181,93 +119,28 @@ fn dispatch(cli: &Cli, clock: fn() -> UnixMillis, output: &mut Output) -> Result
     let cache = Cache::new(folder(cli.dir.as_deref())?).waiting(cli.wait);
     let now = clock();
     let exit = match &cli.command {
-        Command::Run { flow, segment, repair, args } => {
-            return run_segment(cli, &cache, now, (flow, segment.as_deref(), args, *repair));
-        }
+        // These two end as something else ended.
+        Command::Run(options) => return run::run(cli, options, &cache, now),
         Command::TufClient(command) => {
             return Ok(command.run(&cli.network.over(&Settings::default()), now));
         }
+        Command::Enroll(options) => enroll::enroll(cli, options, &cache, output)?,
+        Command::Check => bundles::check(cli, cache, now, output)?,
+        Command::Fetch(options) => bundles::fetch(cli, options, cache, now, output)?,
+        Command::Apply(options) => bundles::apply(cli, options, &cache, now, output)?,
         Command::Watch(options) => watch::watch(cli, options, &cache, clock, output)?,
+        Command::Commit { flow } => flows::keep(cli, &cache, flow.as_ref(), now, output)?,
+        Command::Rollback { flow, reason } => {
+            flows::go_back(cli, &cache, (flow.as_ref(), reason), now, output)?
+        }
         Command::Upkeep(command) => upkeep::run(cli, command, &cache, now, output)?,
         Command::Doctor => doctor::doctor(cli, &cache, now, output),
-        Command::Enroll { url, tenant, root, attestation_keys: files, name } => {
-            let token_file = cli.token_file.as_deref().map(absolute).transpose()?;
-            if token_file.is_some() {
-                network(cli, &cache)?.check_token_is_safe(url)?;
-            }
-            let config = Config {
-                url: url.clone(),
-                tenant: tenant.clone(),
-                token_file,
-                device: tell::new_device(),
-                name: Some(name.clone().unwrap_or_else(tell::machine)),
-            };
-            let keys: Result<Vec<_>, _> = files.iter().map(|file| attestation_keys(file)).collect();
-            let enrolled = enroll_attested(&cache, config, &input(root)?, &keys?.concat())?;
-            output.enrolled(&cache, &enrolled);
-            Exit::Ok
-        }
-        Command::Check => {
-            let agent = agent(cli, cache, now)?;
-            let offers = output.after_sync(&agent, agent.check())?;
-            let mut estimates = ESTIMATES;
-            for offer in &offers {
-                let asks = offer.standing == Standing::Update && estimates > 0;
-                estimates -= usize::from(asks);
-                output.offer(offer, if asks { agent.estimate(offer) } else { None });
-            }
-            let update = |offer: &Offer| match offer.standing {
-                Standing::Unsupported => false,
-                standing => standing == Standing::Update || offer.env.is_news(),
-            };
-            let update = offers.iter().any(update);
-            if update { Exit::UpdateAvailable } else { Exit::Ok }
-        }
-        Command::Fetch { flow, no_delta } => {
-            let agent = agent(cli, cache, now)?.with_delta(!no_delta);
-            let outcomes = agent.fetch(flow.as_ref(), &mut output.progress());
-            let outcomes = output.after_sync(&agent, outcomes)?;
-            output.outcomes(&outcomes, Output::fetched)
-        }
-        Command::Apply { flow, no_delta, trial } => {
-            let policy = trial.policy(&Settings::of(&cache)?);
-            let agent = agent(cli, cache.clone(), now)?.with_policy(policy).with_delta(!no_delta);
-            let outcomes = agent.apply(flow.as_ref(), &mut output.progress());
-            let outcomes = output.after_sync(&agent, outcomes);
-            let line = agent.close();
-            let trouble = tell::trouble(&outcomes);
-            let exit = output.ended(&outcomes);
-            tell::tell(cli, &cache, Some(line), now, trouble.as_deref(), output);
-            exit
-        }
-        Command::Commit { flow } => {
-            let (flow, done) = commit(&cache, flow.as_ref(), now)?;
-            output.committed(&flow, done);
-            tell::tell(cli, &cache, None, now, None, output);
-            Exit::Ok
-        }
-        Command::Rollback { flow, reason } => {
-            let (flow, back) = roll_back(&cache, flow.as_ref(), now, reason)?;
-            output.rolled_back(&flow, back.as_ref());
-            tell::tell(cli, &cache, None, now, None, output);
-            Exit::Ok
-        }
-        Command::History { flow } => {
-            let flows = flow.clone().map_or_else(|| cache.flows(), |flow| Ok(vec![flow]))?;
-            for flow in flows {
-                output.history(&flow, &history(&cache, &flow)?);
-            }
-            Exit::Ok
-        }
+        Command::History { flow } => flows::what_happened(&cache, flow.as_ref(), output)?,
         Command::Status => {
             output.status(&status(&cache)?);
             Exit::Ok
         }
-        Command::Recipient => {
-            let recipient = recipient(&cache)?;
-            output.say(&recipient, &json!({"event": "recipient", "recipient": recipient}));
-            Exit::Ok
-        }
+        Command::Recipient => flows::print_recipient(&cache, output)?,
         Command::Attest(attest) => attest.run(output)?,
     };
     Ok(ExitCode::from(exit as u8))

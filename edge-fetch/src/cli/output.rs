@@ -5,8 +5,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use colophon_edge_fetch::{
-    Agent, Applied, Cache, Enrolled, Entry, EnvOffer, Error, Exit, Fetched, Generation, Offer,
-    Outcome, Stage, Standing, Status, Transport, Via,
+    Agent, Applied, Cache, Enrolled, Entry, EnvOffer, Error, Exit, Fetched, Generation, Intact,
+    Offer, Outcome, Stage, Standing, Status, Transport, Via,
 };
 use colophon_model::{FlowId, UnixMillis};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -108,6 +108,14 @@ impl Output {
         let text = format!("{name} {version}: verified, {}", came(fetched));
         let mut json = describe("fetched", offer);
         describe_fetched(&mut json, fetched);
+        self.line(&text, &json);
+    }
+
+    /// A generation whose files are those that were signed.
+    pub(crate) fn intact(&self, flow: &FlowId, Intact { installed, path }: &Intact) {
+        let text = format!("{flow}: {} is as it was signed", installed.generation);
+        let json = json!({"event": "verified", "flow": flow, "path": path,
+            "generation": installed.generation, "tree": installed.tree});
         self.line(&text, &json);
     }
 
@@ -263,9 +271,12 @@ impl Output {
             "roots": roots, "archived": status.archived});
         self.line(&text, &json);
         for flow in &status.flows {
-            let text = format!("{}: {}, in {}", flow.flow, flow.generation, flow.path.display());
-            let json = json!({"event": "active", "flow": flow.flow, "seq": flow.generation.seq(),
-                "generation": flow.generation.to_string(), "path": flow.path});
+            let tree = flow.tree.as_ref().map(|tree| format!("blake3:{tree}"));
+            let shown = tree.as_ref().map(|tree| format!(" ({tree})")).unwrap_or_default();
+            let (name, generation, path) = (&flow.flow, &flow.generation, flow.path.display());
+            let text = format!("{name}: {generation}{shown}, in {path}");
+            let json = json!({"event": "active", "flow": name, "seq": generation.seq(),
+                "generation": generation.to_string(), "path": flow.path, "tree": tree});
             self.line(&text, &json);
         }
     }
@@ -338,7 +349,7 @@ fn describe(event: &str, offer: &Offer) -> Value {
     json!({
         "event": event, "target": offer.name, "flow": facts.flow, "runtime": facts.runtime,
         "version": facts.version, "seq": facts.seq, "length": offer.file.length,
-        "sha256": offer.file.sha256, "env_seq": offer.env.file().map(|env| env.custom.seq),
+        "sha256": offer.file.sha256, "tree": format!("blake3:{}", facts.tree), "env_seq": offer.env.file().map(|env| env.custom.seq),
     })
 }
 

@@ -3,11 +3,48 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use clap::Args;
 use colophon_edge_fetch::{Cache, Error, Intact, environment, verify};
-use colophon_model::{ArtifactPath, EdgeManifest, EdgeRuntime, FlowId};
+use colophon_model::{ArtifactPath, EdgeManifest, EdgeRuntime, FlowId, UnixMillis};
+
+use super::{Cli, upkeep};
+
+#[derive(Debug, Args)]
+pub(super) struct RunOptions {
+    /// The flow
+    flow: FlowId,
+    /// Which of its segments; not needed when there is only one
+    #[arg(long)]
+    segment: Option<String>,
+    /// Fetch the bundle again when its files were changed; takes an update along
+    #[arg(long)]
+    repair: bool,
+    /// Arguments of the script
+    #[arg(last = true)]
+    args: Vec<String>,
+}
+
+/// Runs a segment and ends as it ends.
+pub(super) fn run(
+    cli: &Cli,
+    options: &RunOptions,
+    cache: &Cache,
+    now: UnixMillis,
+) -> Result<ExitCode, Error> {
+    let RunOptions { flow, segment, repair, args } = options;
+    let checked = || command(cache, flow, segment.as_deref(), args);
+    let command = match checked() {
+        Err(error) if *repair && error.is_damage() => {
+            upkeep::repair(cli, cache, flow, now)?;
+            checked()?
+        }
+        command => command?,
+    };
+    become_it(flow, command)
+}
 
 /// The command that runs a segment of a flow whose files are as signed.
-pub(super) fn command(
+fn command(
     cache: &Cache,
     flow: &FlowId,
     segment: Option<&str>,
@@ -91,14 +128,14 @@ fn on_path(name: &str) -> Option<PathBuf> {
 
 /// Becomes the command, so that signals and the exit code are its own.
 #[cfg(unix)]
-pub(super) fn become_it(flow: &FlowId, mut command: Command) -> Result<ExitCode, Error> {
+fn become_it(flow: &FlowId, mut command: Command) -> Result<ExitCode, Error> {
     use std::os::unix::process::CommandExt;
     Err(not_started(flow, &command.exec()))
 }
 
 /// Runs the command and ends as it ended; codes past 255 are 1.
 #[cfg(not(unix))]
-pub(super) fn become_it(flow: &FlowId, mut command: Command) -> Result<ExitCode, Error> {
+fn become_it(flow: &FlowId, mut command: Command) -> Result<ExitCode, Error> {
     let status = command.status().map_err(|error| not_started(flow, &error))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
     Ok(ExitCode::from(code))

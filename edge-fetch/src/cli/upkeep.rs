@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use colophon_edge_fetch::{
-    Agent, Cache, Error, Exit, FolderTransport, Intact, Platform, Settings, cache_size,
-    clean_cache, gc, inspect_digest, inspect_file, verify, verify_objects,
+    Agent, Cache, Error, Exit, FolderTransport, Platform, Settings, cache_size, clean_cache, gc,
+    inspect_digest, inspect_file, verify, verify_objects,
 };
 use colophon_model::{Digest, FlowId, UnixMillis};
 use serde_json::json;
@@ -155,12 +155,7 @@ fn check(
             found => found,
         };
         match found {
-            Ok(Intact { installed, path }) => {
-                let text = format!("{flow}: {} is as it was signed", installed.generation);
-                let json = json!({"event": "verified", "flow": flow, "path": path,
-                    "generation": installed.generation, "tree": installed.tree});
-                output.say(&text, &json);
-            }
+            Ok(intact) => output.intact(&flow, &intact),
             Err(error) => {
                 output.error(&error);
                 exit = if exit == Exit::Ok { error.exit() } else { exit };

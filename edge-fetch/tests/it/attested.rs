@@ -192,3 +192,18 @@ fn an_exported_copy_is_attested() {
     bare.expect(&["import", copy.to_str().unwrap()], 6);
     assert!(bare.current().is_none());
 }
+
+/// Offline, one that was checked before counts, and one that never came is missing.
+#[test]
+fn offline_an_attestation_must_be_here() {
+    let tenant = Tenant::new();
+    publish(&tenant, 1, Some(&good()), Some(&good()));
+    let agent = strict(&tenant);
+    agent.expect(&["fetch"], 0);
+    tenant.server.requests("");
+    agent.expect(&["fetch", "--offline"], 0);
+    std::fs::remove_dir_all(agent.home().join("state/attested")).unwrap();
+    let run = agent.expect(&["fetch", "--offline"], 4);
+    assert!(run.stderr.contains("provenance.json` is not here"), "{}", run.stderr);
+    assert!(tenant.server.requests("").is_empty());
+}

@@ -10,11 +10,13 @@ mod attested;
 mod bundles;
 mod commands;
 mod conformance;
+mod exact;
 #[path = "../../../trust/tests/it/forge.rs"]
 #[expect(dead_code, reason = "the forger knows more tricks than these tests need")]
 mod forge;
 #[cfg(target_os = "linux")]
 mod full;
+mod offline;
 mod refusals;
 mod reports;
 mod resume;

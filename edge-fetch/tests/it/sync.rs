@@ -76,7 +76,7 @@ fn an_update_is_one_request() {
     let [question] = &asked(&tenant)[..] else { panic!("one request") };
     let tree = version(1, "one").file.custom.tree.to_string();
     assert!(question.starts_with("edge/sync?root=1&timestamp=1&snapshot=1&targets="), "{question}");
-    assert!(question.ends_with(&format!("&trees={}", &tree[..8])), "{question}");
+    assert!(question.ends_with(&format!("&with=env&trees={}", &tree[..8])), "{question}");
 }
 
 /// Without deltas the server is not told what is here; without the whole, it is asked file by file.

@@ -30,11 +30,13 @@ pub(crate) struct Key {
     scheme: String,
 }
 
-const ED25519: &str = "ed25519";
+/// TUF's word for both the type and the scheme of Ed25519 keys.
+pub(crate) const ED25519: &str = "ed25519";
 /// The type of keys on any curve of NIST (specification §4.2); the scheme tells which. Older
 /// repositories write the scheme in its place.
-const ECDSA: &str = "ecdsa";
-const ECDSA_P256: &str = "ecdsa-sha2-nistp256";
+pub(crate) const ECDSA: &str = "ecdsa";
+/// The scheme of ECDSA keys on P-256 with SHA-256.
+pub(crate) const ECDSA_P256: &str = "ecdsa-sha2-nistp256";
 
 impl Key {
     pub(crate) fn ed25519(key: &VerifyingKey) -> Self {
@@ -48,9 +50,9 @@ impl Key {
     /// A key that TUF knows as `ecdsa-sha2-nistp256`, by its PEM.
     pub(crate) fn p256(pem: &str) -> Self {
         Self {
-            keytype: "ecdsa".to_owned(),
+            keytype: ECDSA.to_owned(),
             keyval: serde_json::json!({ "public": pem }),
-            scheme: "ecdsa-sha2-nistp256".to_owned(),
+            scheme: ECDSA_P256.to_owned(),
         }
     }
 

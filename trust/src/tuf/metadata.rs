@@ -71,21 +71,21 @@ impl Grants {
     }
 }
 
-/// The current snapshot file (§4.6).
+/// The current snapshot file (§4.6), described as a repository describes files.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Timestamp {
-    pub(crate) meta: TimestampMeta,
+pub(crate) struct Timestamp<M = MetaFile> {
+    pub(crate) meta: TimestampMeta<M>,
 }
 
-impl Body for Timestamp {
+impl<M: Serialize + for<'de> Deserialize<'de>> Body for Timestamp<M> {
     const ROLE: Role = Role::Timestamp;
 }
 
 /// The one file that a timestamp lists.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct TimestampMeta {
+pub(crate) struct TimestampMeta<M> {
     #[serde(rename = "snapshot.json")]
-    pub(crate) snapshot: MetaFile,
+    pub(crate) snapshot: M,
 }
 
 /// The current file of every role that lists targets, by unversioned name (§4.4).

@@ -31,7 +31,7 @@ pub use search::{Search, Wanted};
 pub use target::{Hashes, Target};
 
 pub(crate) use expires::Expires;
-pub(crate) use key::{Key, KeyId, RoleKeys};
+pub(crate) use key::{ECDSA, ECDSA_P256, ED25519, Key, KeyId, RoleKeys};
 pub(crate) use metadata::{
-    Body, Grants, MetaFile, Root, SPEC_VERSION, Signed, Snapshot, Targets, Timestamp,
+    Body, Grants, MetaFile, Root, SPEC_VERSION, Signed, Snapshot, Targets, Timestamp, TimestampMeta,
 };

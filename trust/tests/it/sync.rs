@@ -1,13 +1,15 @@
 //! Many answers in one frame: what an honest server sends arrives, and nothing else does.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
-use colophon_model::{Digest, TenantUid};
+use colophon_model::{Digest, FlowId, Sha256, TenantSlug, TenantUid};
 use colophon_trust::sync::{
-    Answer, Answers, MAX_ANSWERS, MAX_CONTENT, MAX_PATH, SyncFlaw, max_frame, moved,
+    Answer, Answers, Changed, MAX_ANSWERS, MAX_CONTENT, MAX_PATH, SyncFlaw, changed, max_frame,
 };
-use colophon_trust::{Listing, Seed, TenantKeys, Versions, sign_all};
+use colophon_trust::{
+    BundleFacts, EnvFacts, EnvFile, EnvKind, EnvName, FactsSchema, Listing, Seed, TargetFile,
+    TenantKeys, Versions, sign_all,
+};
 use proptest::prelude::*;
 
 use crate::forge::{NOW, bundle};
@@ -111,25 +113,70 @@ fn bad_frames_give_nothing() {
 }
 
 fn signed(version: u64, trees: &[(&str, &str)]) -> Vec<u8> {
+    listing(version, trees.iter().map(|(flow, text)| target(flow, text)), &[])
+}
+
+fn target(flow: &str, text: &str) -> TargetFile {
+    bundle("acme", flow, 1, text.as_bytes())
+}
+
+/// A targets file with bundles, and with environments by flow and text.
+fn listing(
+    version: u64,
+    bundles: impl Iterator<Item = TargetFile>,
+    envs: &[(&str, &str)],
+) -> Vec<u8> {
     let keys = TenantKeys::derive(&Seed::new([7; 32]), TenantUid::from_bytes([9; 16]));
-    let file = |(flow, text): &(&str, &str)| {
-        let file = bundle("acme", flow, 1, text.as_bytes());
-        (file.custom.target_name(), file)
+    let bundles = bundles.map(|file| (file.custom.target_name(), file)).collect();
+    let env = |(flow, text): &(&str, &str)| {
+        let (slug, flow): (TenantSlug, FlowId) = ("acme".parse().unwrap(), flow.parse().unwrap());
+        let name = EnvName::new(slug.clone(), flow.clone());
+        let custom = EnvFacts { schema: FactsSchema, kind: EnvKind::Env, slug, flow, seq: version };
+        let sha256 = Sha256::of(text.as_bytes());
+        (name, EnvFile { length: text.len() as u64, sha256, custom })
     };
-    let bundles: BTreeMap<_, _> = trees.iter().map(file).collect();
+    let envs = envs.iter().map(env).collect();
     let versions = Versions::all(NonZeroU64::new(version).unwrap());
-    let listing = Listing::Current { bundles: &bundles, envs: &BTreeMap::new() };
+    let listing = Listing::Current { bundles: &bundles, envs: &envs };
     sign_all(keys.online(), versions, listing, NOW).unwrap().files.swap_remove(0).1
 }
 
-/// Bundles that are new, gone or as before are not moved.
+fn moved(from: &str, to: &str) -> Changed {
+    let (from, to) = (Digest::of(from.as_bytes()), Digest::of(to.as_bytes()));
+    Changed { from, to, env: None, attested: None }
+}
+
+/// Bundles that are new, gone or as before did not change.
 #[test]
-fn what_moved_is_found_in_two_targets_files() {
+fn what_changed_is_found_in_two_targets_files() {
     let old = signed(1, &[("a", "1"), ("b", "1"), ("gone", "1")]);
     let new = signed(2, &[("a", "1"), ("b", "2"), ("more", "1")]);
-    assert_eq!(moved(&old, &new), [(Digest::of(b"1"), Digest::of(b"2"))]);
-    assert!(moved(&new, &new).is_empty());
-    assert!(moved(b"{}", &new).is_empty() && moved(&old, b"").is_empty());
+    assert_eq!(changed(&old, &new), [moved("1", "2")]);
+    assert!(changed(&new, &new).is_empty());
+    assert!(changed(b"{}", &new).is_empty() && changed(&old, b"").is_empty());
+}
+
+/// An environment or an attestation that is another one is a change of its own, and neither hides that
+/// a bundle moved.
+#[test]
+fn what_stands_beside_a_bundle_changes_too() {
+    let name = |flow: &str| format!("acme.{flow}.env.age").parse::<EnvName>().unwrap();
+    let env = |flow, text: &str| Some((name(flow), Sha256::of(text.as_bytes())));
+    let bundles = || ["1", "2"].map(|text| target(&format!("flow_{text}"), text)).into_iter();
+    let old = listing(1, bundles(), &[("flow_1", "x"), ("flow_2", "x")]);
+    let new = listing(2, bundles(), &[("flow_1", "x"), ("flow_2", "y")]);
+    assert_eq!(changed(&old, &new), [Changed { env: env("flow_2", "y"), ..moved("2", "2") }]);
+    assert!(changed(&new, &listing(3, bundles(), &[])).is_empty(), "gone is nothing to send");
+
+    let attested = |text| TargetFile {
+        custom: BundleFacts { attestation: Some(Sha256::of(b"e")), ..target("a", text).custom },
+        ..target("a", text)
+    };
+    let plain = listing(1, [target("a", "1")].into_iter(), &[("a", "x")]);
+    let with = listing(2, [attested("2")].into_iter(), &[("a", "x")]);
+    let zip = Some(Sha256::of(b"2"));
+    assert_eq!(changed(&plain, &with), [Changed { attested: zip, ..moved("1", "2") }]);
+    assert!(changed(&with, &with).is_empty());
 }
 
 /// The reason for the prefix: of fifty flows, one moved.
