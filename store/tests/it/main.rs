@@ -6,6 +6,7 @@ mod backup;
 mod crash;
 mod damage;
 mod disk_contract;
+mod era;
 mod erase;
 mod failing;
 mod format;
