@@ -17,6 +17,7 @@ use crate::config::{Config, Durability};
 use crate::gates::Gates;
 use crate::keys::MasterKey;
 use crate::pipeline::Press;
+use crate::recall::Recall;
 use crate::tasks::Tasks;
 use crate::templates;
 use crate::turnstile::Turnstiles;
@@ -89,6 +90,7 @@ pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::
     let mut press =
         Press::new(store, compiler, keys, clock, quota, limits, gates, objects, bundles);
     press.offline_roots = config.edge.offline_roots;
+    press.recall = Recall::new(&config.edge);
     Ok(press)
 }
 

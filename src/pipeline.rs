@@ -42,11 +42,13 @@ pub use timing::Timing;
 
 use crate::bundles::Bundles;
 use crate::clock::SharedClock;
+use crate::config;
 use crate::evidence::Attester;
 use crate::feed::status::EndingRoots;
 use crate::gates::{Gates, Refused};
 use crate::keys::MasterKey;
 use crate::projection::KeySigner;
+use crate::recall::Recall;
 
 /// What a build needs: the store, the compiler, keys, and the time.
 pub struct Press {
@@ -72,6 +74,8 @@ pub struct Press {
     pub objects: Cache,
     /// What was made of bundles before, of all tenants.
     pub bundles: Bundles,
+    /// What was read of the store before and still stands, of all tenants.
+    pub recall: Recall,
     /// Whether tenants may have roots of ceremonies only.
     pub offline_roots: bool,
     /// How many tenants need a ceremony.
@@ -224,6 +228,7 @@ impl Press {
             gates,
             objects,
             bundles,
+            recall: Recall::new(&config::Edge::default()),
             memo,
             offline_roots: false,
             ending_roots: EndingRoots::default(),
@@ -235,6 +240,7 @@ impl Press {
         self.memo.forget(tenant);
         self.objects.forget(*tenant.as_bytes());
         self.bundles.forget(tenant);
+        self.recall.forget(tenant);
     }
 
     /// Takes a delivery through every step. Blocks until the build is durable.

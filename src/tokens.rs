@@ -6,8 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use colophon_model::{Sha256, TenantSlug, TenantUid, UnixMillis};
-use colophon_store::rows::TokenRow;
+use colophon_model::{Sha256, TenantSlug, UnixMillis};
+use colophon_store::rows::{SlugOf, TenantRow, TokenRow};
 use colophon_store::{Change, CommitError, Store, View};
 use serde::{Deserialize, Serialize};
 
@@ -208,17 +208,36 @@ pub fn create_token(
     }
 }
 
-/// The tenant that a token may act for, if the token is known, in time and has the scope.
-pub fn authorise(
-    view: &View,
-    token: Sha256,
-    scope: Scope,
-    now: UnixMillis,
-) -> Result<Option<TenantUid>, colophon_store::Error> {
-    let Some(row) = view.get::<TokenRow>(&token)? else { return Ok(None) };
-    let in_time = now < row.expires;
-    let allowed = row.scopes.iter().any(|s| s == scope.word());
-    Ok((in_time && allowed).then_some(row.tenant))
+/// What a token grants. Its end is in it: that comes by the clock, without a change of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    tenant: TenantRow,
+    scopes: Vec<String>,
+    expires: UnixMillis,
+}
+
+impl Grant {
+    /// What the token with this digest grants, if it is known and its tenant is there.
+    pub fn read(view: &View, token: Sha256) -> Result<Option<Self>, colophon_store::Error> {
+        let Some(TokenRow { tenant, scopes, expires, .. }) = view.get::<TokenRow>(&token)? else {
+            return Ok(None);
+        };
+        let Some(SlugOf { slug }) = view.get::<SlugOf>(&tenant)? else { return Ok(None) };
+        let tenant = view.get::<TenantRow>(&slug)?;
+        Ok(tenant.map(|tenant| Self { tenant, scopes, expires }))
+    }
+
+    /// Whose token it is, whether or not it has ended.
+    pub const fn tenant(&self) -> &TenantRow {
+        &self.tenant
+    }
+
+    /// The tenant that the token may act for at `now`, if it has the scope.
+    pub fn allows(&self, scope: Scope, now: UnixMillis) -> Option<&TenantRow> {
+        let in_time = now < self.expires;
+        let allowed = self.scopes.iter().any(|s| s == scope.word());
+        (in_time && allowed).then_some(&self.tenant)
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use axum::http::{HeaderMap, header};
 use colophon_model::{TenantSlug, TenantUid};
 use colophon_store::View;
-use colophon_store::rows::{SlugOf, TenantRow};
+use colophon_store::rows::TenantRow;
 use data_encoding::BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq as _;
 use super::ApiError;
 use crate::app::App;
 use crate::tenants::WEBHOOK_GENERATION;
-use crate::tokens::{Scope, Token, authorise};
+use crate::tokens::{Scope, Token};
 
 /// The builder's signature over a webhook's raw body, as it goes into `X-Ap-Signature`.
 pub fn webhook_signature(secret: &str, body: &[u8]) -> String {
@@ -86,11 +86,24 @@ pub(super) fn token_tenant(
     headers: &HeaderMap,
     scope: Scope,
 ) -> Result<TenantRow, ApiError> {
-    let token = credential(headers).ok_or_else(ApiError::unauthorized)?;
-    let uid = authorise(view, token.digest(), scope, app.press.clock.now())?;
-    let uid = uid.ok_or_else(ApiError::unauthorized)?;
-    let slug = view.get::<SlugOf>(&uid)?.ok_or_else(ApiError::unauthorized)?;
-    view.get::<TenantRow>(&slug.slug)?.ok_or_else(ApiError::unauthorized)
+    let (press, token) = (&app.press, credential(headers).ok_or_else(ApiError::unauthorized)?);
+    let grant = press.recall.grant(&press.store, view, token.digest())?;
+    let tenant = grant.as_ref().and_then(|grant| grant.allows(scope, press.clock.now()));
+    tenant.cloned().ok_or_else(ApiError::unauthorized)
+}
+
+/// The tenant that [`path_tenant`] would find, when what the token grants is remembered. It may be asked on
+/// any thread. `None` refuses nothing: whoever gets it goes on to look.
+pub(super) fn remembered_tenant(
+    app: &App,
+    headers: &HeaderMap,
+    slug: &str,
+    scope: Scope,
+) -> Option<TenantUid> {
+    let (press, token) = (&app.press, credential(headers)?);
+    let grant = press.recall.known_grant(&press.store, &token.digest())?;
+    let tenant = grant.allows(scope, press.clock.now())?;
+    (tenant.slug.as_str() == slug).then_some(tenant.uid)
 }
 
 /// The tenant whose slug stands in the path, if the request's token is that tenant's and has
