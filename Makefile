@@ -81,7 +81,7 @@ bench-compiler: ## Flows to files beside Jinja2 and black, and rebuild --all: ma
 	@tests/setup.sh bench-compiler
 	$(CARGO) bench --locked --bench compiler -- $(ARGS)
 
-bench-edge: ## Updates of edge bundles beside zip, zstd, bsdiff and casync: make bench-edge [ARGS=--small]
+bench-edge: ## Updates of edge bundles beside zip, zstd, bsdiff and casync: make bench-edge [ARGS="--small"] [ARGS="--only reads"]
 	@tests/setup.sh bench-edge
 	$(CARGO) bench --locked --bench edge -- $(ARGS)
 

@@ -18,6 +18,7 @@ use crate::gates::Gates;
 use crate::intake::log::{Bounds, DeliveryLog};
 use crate::keys::MasterKey;
 use crate::pipeline::Press;
+use crate::recall::Recall;
 use crate::tasks::Tasks;
 use crate::templates;
 use crate::tokens::Usage;
@@ -99,6 +100,7 @@ pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::
     press.offline_roots = config.edge.offline_roots;
     let (bodies, bytes) = (config.intake.refused_bodies, config.intake.refused_bytes.get());
     press.deliveries = DeliveryLog::new(Bounds { bodies, bytes });
+    press.recall = Recall::new(&config.edge);
     Ok(press)
 }
 

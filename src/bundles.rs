@@ -68,6 +68,12 @@ impl Bundles {
         Ok(self.members.get_now(tenant, tree, read)?.0.contains(file))
     }
 
+    /// Whether it is remembered that `file` is one of the bundle with this tree. It may be asked on any
+    /// thread.
+    pub fn known_to_hold(&self, tenant: TenantUid, tree: Digest, file: &Digest) -> bool {
+        self.members.kept(tenant, tree).is_some_and(|members| members.0.contains(file))
+    }
+
     /// Forgets what is kept of a tenant that was erased.
     pub fn forget(&self, tenant: TenantUid) {
         self.zips.forget(tenant);

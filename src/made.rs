@@ -2,6 +2,7 @@
 //! room.
 
 use std::hash::Hash;
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use colophon_model::TenantUid;
@@ -25,8 +26,21 @@ impl Weigh for Bytes {
     }
 }
 
+/// A fact that is told by its key alone.
+impl Weigh for () {
+    fn weight(&self) -> u64 {
+        0
+    }
+}
+
+impl<T: Weigh> Weigh for Arc<T> {
+    fn weight(&self) -> u64 {
+        self.as_ref().weight()
+    }
+}
+
 /// What an entry takes besides what is in it.
-const OVERHEAD: u64 = 256;
+pub(crate) const OVERHEAD: u64 = 256;
 /// Entries that there is room for before the tables grow.
 const EXPECTED: usize = 256;
 
@@ -42,7 +56,7 @@ impl<K, V: Weigh> Weighter<(TenantUid, K), V> for Weight {
 impl<K: Eq + Hash + Clone, V: Weigh + Clone> Made<K, V> {
     /// Keeps about `bytes`.
     pub fn new(bytes: u64) -> Self {
-        Self(empty(bytes))
+        Self(empty(bytes, Weight))
     }
 
     /// What `make` gives, or gave before. Whoever asks for one that is being made waits for it, without a
@@ -72,6 +86,11 @@ impl<K: Eq + Hash + Clone, V: Weigh + Clone> Made<K, V> {
         self.0.get_or_insert_with(&(tenant, key), make)
     }
 
+    /// What was made before, if it is still kept. It waits for nobody.
+    pub fn kept(&self, tenant: TenantUid, key: K) -> Option<V> {
+        self.0.get(&(tenant, key))
+    }
+
     /// Forgets what is kept of a tenant that was erased.
     pub fn forget(&self, tenant: TenantUid) {
         self.0.retain(|(uid, _), _| *uid != tenant);
@@ -79,7 +98,10 @@ impl<K: Eq + Hash + Clone, V: Weigh + Clone> Made<K, V> {
 }
 
 /// In one shard: among several, each would be too small for a large bundle.
-fn empty<K: Eq + Hash, V: Weigh + Clone>(bytes: u64) -> Cache<(TenantUid, K), V, Weight> {
+pub(crate) fn empty<K: Eq + Hash, V: Clone, W: Weighter<K, V> + Clone>(
+    bytes: u64,
+    weight: W,
+) -> Cache<K, V, W> {
     let options = OptionsBuilder::new()
         .shards(1)
         .estimated_items_capacity(EXPECTED)
@@ -87,5 +109,5 @@ fn empty<K: Eq + Hash, V: Weigh + Clone>(bytes: u64) -> Cache<(TenantUid, K), V,
         .build()
         .expect("both capacities are given");
     let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
-    Cache::with_options(options, Weight, hasher, lifecycle)
+    Cache::with_options(options, weight, hasher, lifecycle)
 }

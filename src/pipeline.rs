@@ -48,6 +48,7 @@ pub(crate) use writable::writable;
 
 use crate::bundles::Bundles;
 use crate::clock::SharedClock;
+use crate::config;
 use crate::evidence::Attester;
 use crate::feed::status::EndingRoots;
 use crate::gates::{Gates, Refused};
@@ -56,6 +57,7 @@ use crate::intake::log::DeliveryLog;
 use crate::keys::MasterKey;
 use crate::metrics::Metrics;
 use crate::projection::KeySigner;
+use crate::recall::Recall;
 
 /// What a build needs: the store, the compiler, keys, and the time.
 pub struct Press {
@@ -81,6 +83,8 @@ pub struct Press {
     pub objects: Cache,
     /// What was made of bundles before, of all tenants.
     pub bundles: Bundles,
+    /// What was read of the store before and still stands, of all tenants.
+    pub recall: Recall,
     /// Whether tenants may have roots of ceremonies only.
     pub offline_roots: bool,
     /// How many tenants need a ceremony.
@@ -231,6 +235,7 @@ impl Press {
             gates,
             objects,
             bundles,
+            recall: Recall::new(&config::Edge::default()),
             memo,
             flights: Flights::default(),
             deliveries: DeliveryLog::default(),
@@ -245,6 +250,7 @@ impl Press {
         self.memo.forget(tenant);
         self.objects.forget(*tenant.as_bytes());
         self.bundles.forget(tenant);
+        self.recall.forget(tenant);
     }
 
     /// Takes a delivery through every step. Blocks until the build is durable.

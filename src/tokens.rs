@@ -2,14 +2,16 @@
 //! Only the SHA-256 of a token is stored.
 
 mod form;
+mod grant;
 mod manage;
 mod scope;
 mod usage;
 
 pub use form::{InvalidToken, Token};
+pub use grant::Grant;
 pub use manage::{
-    NewToken, TokenError, TokenList, TokenState, TokenView, Wanted, authorise, create,
-    create_token, good, list, revoke, revoke_all, rotate, show,
+    NewToken, TokenError, TokenList, TokenState, TokenView, Wanted, create, create_token, good,
+    list, revoke, revoke_all, rotate, show,
 };
 pub(crate) use manage::{first, put_new};
 pub use scope::{Scope, Scopes, TokenKind};

@@ -42,6 +42,9 @@ struct Args {
     /// The smaller bundle only.
     #[arg(long)]
     small: bool,
+    /// This part only, which is about the smaller bundle; all of it when not given.
+    #[arg(long)]
+    only: Option<Part>,
     /// The wheels that are in the bundles, as `tests/setup.sh bench-edge` fetches them.
     #[arg(long, default_value = ".cache/bench-edge")]
     wheels: PathBuf,
@@ -55,6 +58,13 @@ struct Args {
     serve: Option<PathBuf>,
 }
 
+/// What can be run alone.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Part {
+    /// Blobs beside nginx, and polls.
+    Reads,
+}
+
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let wheels = root(&args.wheels);
@@ -64,15 +74,21 @@ fn main() -> anyhow::Result<()> {
     let dir = root(&args.dir);
     report::machine()?;
     let mut bars = Vec::new();
+    let effort = (args.rounds, Duration::from_secs_f64(args.seconds));
+    if let Some(Part::Reads) = args.only {
+        let at = dir.join("reads");
+        let (files, running) = updates::start(&SMALL, &at, &wheels)?;
+        reads::run(&running, (&at, &files), effort, &mut bars)?;
+        table::print_bars(&bars);
+        return Ok(());
+    }
     let profiles = if args.small { &[SMALL][..] } else { &[SMALL, LARGE] };
     for profile in profiles {
         let at = dir.join(profile.name.replace(' ', "-"));
         let (mut seen, running) = updates::run(profile, &at, &wheels)?;
         if profile.is_small() {
-            let effort = (args.rounds, Duration::from_secs_f64(args.seconds));
             let files = seen.steps.last().map_or(&seen.install.path, |step| &step.first.path);
-            let reads = reads::files(&running, (&at, files), effort)?;
-            report::reads(&reads, &reads::polls(&running)?, &mut bars);
+            reads::run(&running, (&at, files), effort, &mut bars)?;
         }
         seen.stored = running.stop()?;
         report::updates(profile, &seen, &mut bars);

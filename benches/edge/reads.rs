@@ -1,15 +1,18 @@
 //! Blobs by hash beside nginx, and agents that find nothing new.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use colophon_model::Digest;
 
+use crate::content::SMALL;
 use crate::load::{self, Connection, Rate};
 use crate::nginx::Nginx;
 use crate::place::{TENANT, fresh};
-use crate::table::median;
+use crate::report;
+use crate::table::{Bar, median};
 use crate::updates::Running;
 
 /// Agents that poll.
@@ -22,8 +25,57 @@ pub(crate) struct Read {
     pub(crate) nginx: Rate,
 }
 
+/// Measures, and tells.
+pub(crate) fn run(
+    running: &Running,
+    files: (&Path, &Path),
+    effort: (usize, Duration),
+    bars: &mut Vec<Bar>,
+) -> anyhow::Result<()> {
+    let quiet = self::files(running, files, effort)?;
+    let polls = polls(running)?;
+    let busy = files_meanwhile(running, files, effort)?;
+    report::reads(&quiet, &busy, &polls, bars);
+    Ok(())
+}
+
+/// Files while the server builds, which it does whichever side is read.
+pub(crate) struct Busy {
+    pub(crate) reads: Vec<Read>,
+    pub(crate) builds_per_second: f64,
+}
+
+fn files_meanwhile(
+    running: &Running,
+    at: (&Path, &Path),
+    effort: (usize, Duration),
+) -> anyhow::Result<Busy> {
+    let (done, start) = (AtomicBool::new(false), Instant::now());
+    std::thread::scope(|scope| {
+        let builder = scope.spawn(|| build_until(&done, running));
+        let reads = files(running, at, effort);
+        done.store(true, Ordering::Relaxed);
+        let builds = builder.join().expect("a builder does not panic")?;
+        let builds_per_second = f64::from(builds) / start.elapsed().as_secs_f64();
+        Ok(Busy { reads: reads?, builds_per_second })
+    })
+}
+
+/// Delivers the versions again and again, each time as a revision of its own. How many became builds.
+fn build_until(done: &AtomicBool, running: &Running) -> anyhow::Result<u32> {
+    let (versions, mut builds) = (SMALL.versions()?, 0);
+    while !done.load(Ordering::Relaxed) {
+        let mut flow: serde_json::Value =
+            serde_json::from_slice(&versions[builds as usize % versions.len()])?;
+        builds += 1;
+        flow["revision"] = (1_000 + builds).into();
+        running.tenant.deliver(&running.server, &serde_json::to_vec(&flow)?)?;
+    }
+    Ok(builds)
+}
+
 /// Files of about these sizes, by hash and by name, in turn.
-pub(crate) fn files(
+fn files(
     running: &Running,
     (dir, files): (&Path, &Path),
     (rounds, time): (usize, Duration),
@@ -81,7 +133,7 @@ pub(crate) struct Polls {
 }
 
 /// A thousand agents, each over a connection of its own.
-pub(crate) fn polls(running: &Running) -> anyhow::Result<Polls> {
+fn polls(running: &Running) -> anyhow::Result<Polls> {
     let server = &running.server;
     let ask = |file: &str| load::get(&format!("/v1/t/{TENANT}/tuf/{file}"), &running.tenant.token);
     let requests = [(ask("2.root.json"), 404), (ask("timestamp.json"), 200)];

@@ -3,7 +3,7 @@
 use crate::content::Profile;
 use crate::machine::Update;
 use crate::peers::{Cost, NAMES};
-use crate::reads::{AGENTS, Polls, Read};
+use crate::reads::{AGENTS, Busy, Polls, Read};
 use crate::table::{Bar, Report, Table, median, number};
 use crate::updates::{Step, Updates};
 
@@ -112,24 +112,9 @@ fn notes(updates: &Updates) -> Vec<String> {
 }
 
 /// Blobs and polls.
-pub(crate) fn reads(reads: &[Read], polls: &Polls, bars: &mut Vec<Bar>) {
+pub(crate) fn reads(reads: &[Read], busy: &Busy, polls: &Polls, bars: &mut Vec<Bar>) {
     let mut report = Report::new("Blobs by hash beside nginx, 8 connections; polls");
-    let mut table =
-        Table::new(&["bytes", "colophon/s", "nginx/s", "times", "CPU ms", "nginx, CPU ms"]);
-    for read in reads {
-        let ratio = read.ours.per_second / read.nginx.per_second;
-        table.add([
-            read.bytes.to_string(),
-            number(read.ours.per_second),
-            number(read.nginx.per_second),
-            number(ratio),
-            number(read.ours.cpu),
-            number(read.nginx.cpu),
-        ]);
-        let name = format!("a blob of {} bytes by hash", read.bytes);
-        bars.push(Bar::at_least(&name, ratio, OF_NGINX, "x nginx"));
-    }
-    report.tables.push(table);
+    report.tables.push(rates(reads));
     for (name, rate) in [("two files", polls.files), ("one request for all", polls.sync)] {
         report.notes.push(format!(
             "{AGENTS} agents poll once by {name}, each over a connection of its own: {} ms of the server's processors a poll, {} polls/s",
@@ -138,6 +123,36 @@ pub(crate) fn reads(reads: &[Read], polls: &Polls, bars: &mut Vec<Bar>) {
         ));
     }
     report.print();
+    let title =
+        format!("The same while the server makes {} builds/s", number(busy.builds_per_second));
+    let mut report = Report::new(&title);
+    report.tables.push(rates(&busy.reads));
+    report.notes.push("`CPU ms` holds what the builds took".to_owned());
+    report.print();
+    for read in reads {
+        let name = format!("a blob of {} bytes by hash", read.bytes);
+        bars.push(Bar::at_least(&name, ratio(read), OF_NGINX, "x nginx"));
+    }
+}
+
+fn rates(reads: &[Read]) -> Table {
+    let mut table =
+        Table::new(&["bytes", "colophon/s", "nginx/s", "times", "CPU ms", "nginx, CPU ms"]);
+    for read in reads {
+        table.add([
+            read.bytes.to_string(),
+            number(read.ours.per_second),
+            number(read.nginx.per_second),
+            number(ratio(read)),
+            number(read.ours.cpu),
+            number(read.nginx.cpu),
+        ]);
+    }
+    table
+}
+
+fn ratio(read: &Read) -> f64 {
+    read.ours.per_second / read.nginx.per_second
 }
 
 fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {

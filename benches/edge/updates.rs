@@ -1,7 +1,7 @@
 //! Twenty versions of a bundle, delivered one after the other; after each the agents update, and the
 //! other ways to send the same files are tried.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::content::{Profile, VERSIONS};
 use crate::machine::{Machine, Update};
@@ -71,6 +71,23 @@ pub(crate) fn run(
     let chunks = peers.stored_chunks()?;
     let updates = Updates { install, steps, jumps, stored: 0, chunks, zips };
     Ok((updates, Running { place, tenant, server }))
+}
+
+/// A server with the first two versions of `profile`, and the files of the second.
+pub(crate) fn start(
+    profile: &Profile,
+    dir: &Path,
+    wheels: &Path,
+) -> anyhow::Result<(PathBuf, Running)> {
+    let dir = fresh(dir)?;
+    let place = Place { data: dir.join("data"), wheels: wheels.to_owned() };
+    let tenant = place.make()?;
+    let server = place.start()?;
+    for flow in &profile.versions()?[..2] {
+        tenant.deliver(&server, flow)?;
+    }
+    let files = Machine::new(dir.join("first"), &server, &tenant)?.update(&server)?.path;
+    Ok((files, Running { place, tenant, server }))
 }
 
 /// A server with everything delivered.

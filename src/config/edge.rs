@@ -16,6 +16,8 @@ pub struct Edge {
     pub renders: usize,
     /// Memory for zips that are asked for again and again.
     pub zip_cache: Size,
+    /// Memory for blobs that are asked for again and again. One over a sixteenth of it is not kept.
+    pub blob_cache: Size,
     /// Whether a tenant is made only with a root from a ceremony.
     pub offline_roots: bool,
 }
@@ -27,6 +29,7 @@ impl Default for Edge {
             delta_cache: Size::mib(64),
             renders: 2,
             zip_cache: Size::mib(64),
+            blob_cache: Size::mib(64),
             offline_roots: false,
         }
     }

@@ -4,7 +4,7 @@
 use axum::http::{HeaderMap, header};
 use colophon_model::{TenantSlug, TenantUid};
 use colophon_store::View;
-use colophon_store::rows::{SlugOf, TenantRow};
+use colophon_store::rows::TenantRow;
 use data_encoding::BASE64;
 use subtle::ConstantTimeEq as _;
 
@@ -12,7 +12,7 @@ use super::ApiError;
 use crate::app::App;
 use crate::caller::{Caller, Who};
 use crate::telemetry::request::asked_by;
-use crate::tokens::{Scope, Token, authorise};
+use crate::tokens::{Grant, Scope, Token};
 
 /// Stands in for an unknown tenant, so that the same work is done.
 pub(super) const NOBODY: TenantUid = TenantUid::from_bytes([0; 16]);
@@ -39,6 +39,20 @@ pub(super) fn token_tenant(
     token_caller(app, view, headers, scope).map(|(_, tenant)| tenant)
 }
 
+/// The tenant that [`path_tenant`] would find, when what the token grants is remembered. It may be asked on
+/// any thread. `None` refuses nothing: whoever gets it goes on to look.
+pub(super) fn remembered_tenant(
+    app: &App,
+    headers: &HeaderMap,
+    slug: &str,
+    scope: Scope,
+) -> Option<TenantUid> {
+    let token = credential(headers)?;
+    let grant = app.press.recall.known_grant(&app.press.store, &token.digest())?;
+    let (_, tenant) = admit(app, &token, &grant, scope).ok()?;
+    (tenant.slug.as_str() == slug).then_some(tenant.uid)
+}
+
 /// Whose token the request carries, and its tenant; the token must have `scope`.
 pub(super) fn token_caller(
     app: &App,
@@ -46,16 +60,25 @@ pub(super) fn token_caller(
     headers: &HeaderMap,
     scope: Scope,
 ) -> Result<(Caller, TenantRow), ApiError> {
-    let token = credential(headers).ok_or_else(ApiError::unauthorized)?;
-    let kind = token.kind().ok_or_else(ApiError::unauthorized)?;
-    let (digest, now) = (token.digest(), app.press.clock.now());
-    let row = authorise(view, digest, scope, now)?.ok_or_else(ApiError::unauthorized)?;
-    let slug = view.get::<SlugOf>(&row.tenant)?.ok_or_else(ApiError::unauthorized)?;
-    let tenant = view.get::<TenantRow>(&slug.slug)?.ok_or_else(ApiError::unauthorized)?;
-    awake(&tenant)?;
-    app.usage.note(digest, tenant.uid, now);
-    let who = Who::Token { id: row.id, kind, target: row.target };
-    let caller = Caller::of(who, tenant.uid);
+    let (press, token) = (&app.press, credential(headers).ok_or_else(ApiError::unauthorized)?);
+    let grant = press.recall.grant(&press.store, view, token.digest())?;
+    let grant = grant.ok_or_else(ApiError::unauthorized)?;
+    let (caller, tenant) = admit(app, &token, &grant, scope)?;
+    Ok((caller, tenant.clone()))
+}
+
+/// Lets in whoever holds a token that grants so much, and remembers that it was used.
+fn admit<'a>(
+    app: &App,
+    token: &Token,
+    grant: &'a Grant,
+    scope: Scope,
+) -> Result<(Caller, &'a TenantRow), ApiError> {
+    let (kind, now) = (token.kind().ok_or_else(ApiError::unauthorized)?, app.press.clock.now());
+    let tenant = grant.allows(scope, now).ok_or_else(ApiError::unauthorized)?;
+    awake(tenant)?;
+    app.usage.note(token.digest(), tenant.uid, now);
+    let caller = grant.caller(kind);
     asked_by(&caller, Some(&tenant.slug));
     Ok((caller, tenant))
 }

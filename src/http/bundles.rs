@@ -36,13 +36,14 @@ pub(super) async fn show(
         return app.reads.run(move || environment.answer(&reader, &slug, &headers)).await?;
     }
     let grant = grant.ok().map(|Query(grant)| grant);
-    let asked = Asked::read(&method, &headers);
+    let (asked, sent) = (headers.clone(), method.clone());
     let find =
-        move || find(&reader, &slug, &name, grant.as_ref().map(|grant| (grant, &method)), &headers);
+        move || find(&reader, &slug, &name, grant.as_ref().map(|grant| (grant, &sent)), &asked);
     let (uid, sha256, alias) = app.reads.run(find).await??;
     let total = usize::try_from(alias.length).map_err(|e| ApiError::internal(&e))?;
     let tag = format!("\"sha256:{sha256}\"");
-    let answer = Described { media: "application/zip", tag, sha256, total }.answer(&asked);
+    let answer = Described { media: "application/zip", tag, sha256, total }
+        .answer(&Asked::read(&method, &headers));
     let zip = if answer.needs_bytes() {
         app.press.bundles.zips.get(&app.press, uid, (sha256, alias)).await?
     } else {

@@ -22,9 +22,9 @@ pub(super) struct Described {
 }
 
 /// What a request wants, by its method and headers.
-pub(super) struct Asked {
+pub(super) struct Asked<'a> {
     head: bool,
-    headers: HeaderMap,
+    headers: &'a HeaderMap,
 }
 
 /// An answer but for its bytes.
@@ -55,13 +55,13 @@ impl Representation {
     }
 }
 
-impl Asked {
-    pub(super) fn read(method: &Method, headers: &HeaderMap) -> Self {
-        Self { head: *method == Method::HEAD, headers: headers.clone() }
+impl<'a> Asked<'a> {
+    pub(super) fn read(method: &Method, headers: &'a HeaderMap) -> Self {
+        Self { head: *method == Method::HEAD, headers }
     }
 
     /// The range that is asked for, unless `If-Range` names another version.
-    fn range(&self, tag: &str) -> Option<&str> {
+    fn range(&self, tag: &str) -> Option<&'a str> {
         let other = |value: &HeaderValue| value.as_bytes() != tag.as_bytes();
         if self.headers.get(header::IF_RANGE).is_some_and(other) {
             return None;
@@ -73,9 +73,9 @@ impl Asked {
 impl Described {
     /// RFC 9110 §13 and §14: one range is served, several are answered with the whole; `If-Range`
     /// compares strong tags. The checksum of the whole goes along (RFC 9530 §3).
-    pub(super) fn answer(&self, asked: &Asked) -> Answer {
+    pub(super) fn answer(&self, asked: &Asked<'_>) -> Answer {
         let (base, total) = (self.headers(), self.total);
-        if etag::is_known(&asked.headers, &self.tag) {
+        if etag::is_known(asked.headers, &self.tag) {
             return Answer { builder: base.status(StatusCode::NOT_MODIFIED), part: None };
         }
         if asked.head {

@@ -7,15 +7,15 @@
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use colophon_model::{Digest, Sha256, TenantUid};
+use colophon_model::{Digest, TenantUid};
 use colophon_store::View;
-use colophon_store::rows::BundleTree;
 
 use super::path::Segments;
 use super::representation::Representation;
 use super::{ApiError, auth};
 use crate::app::{App, SharedApp};
 use crate::deltas::{DeltaError, Pair};
+use crate::recall::Blob;
 use crate::tokens::Scope;
 
 /// The list of a bundle's files.
@@ -24,18 +24,35 @@ pub(super) async fn tree(
     Segments((slug, tree)): Segments<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    if let Some((tree, blob)) = recall_tree(&app, &slug, &tree, &headers) {
+        return answer_tree(tree, blob, &headers);
+    }
     let reader = app.clone();
     app.reads.run(move || load_tree(&reader, &slug, &tree, &headers)).await?
+}
+
+fn recall_tree(app: &App, slug: &str, tree: &str, headers: &HeaderMap) -> Option<(Digest, Blob)> {
+    let (recall, store) = (&app.press.recall, &app.press.store);
+    let tenant = auth::remembered_tenant(app, headers, slug, Scope::Edge)?;
+    let tree = tree.parse().ok().filter(|tree| recall.knows_tree(store, tenant, *tree))?;
+    Some((tree, recall.known_blob(store, tenant, tree)?))
 }
 
 fn load_tree(app: &App, slug: &str, tree: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
     let view = app.press.store.view()?;
     let tenant = auth::path_tenant(app, &view, headers, slug, Scope::Edge)?.uid;
-    let digest = bundle_tree(&view, tenant, tree)?.ok_or_else(ApiError::not_found)?;
-    let text = view.read_blob(tenant, &digest)?.ok_or_else(ApiError::not_found)?;
-    let (sha256, tag) = (Sha256::of(&text), format!("\"{digest}\""));
-    let media = "text/plain; charset=us-ascii";
-    Representation { media, tag, sha256, bytes: text.into() }.respond(headers)
+    let digest = bundle_tree(app, &view, tenant, tree)?.ok_or_else(ApiError::not_found)?;
+    let blob = app.press.recall.blob(&app.press.store, &view, tenant, digest)?;
+    answer_tree(digest, blob.ok_or_else(ApiError::not_found)?, headers)
+}
+
+fn answer_tree(
+    digest: Digest,
+    Blob { bytes, sha256 }: Blob,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let (media, tag) = ("text/plain; charset=us-ascii", format!("\"{digest}\""));
+    Representation { media, tag, sha256, bytes }.respond(headers)
 }
 
 /// A bundle told from nothing.
@@ -64,13 +81,38 @@ async fn send(
     to: String,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (reader, asked) = (app.clone(), headers.clone());
-    let find = move || find(&reader, &slug, from.as_deref(), &to, &asked);
-    let pair = app.reads.run(find).await??;
+    let pair = match recall(&app, &slug, from.as_deref(), &to, &headers) {
+        Some(pair) => pair,
+        None => {
+            let (reader, asked) = (app.clone(), headers.clone());
+            let find = move || find(&reader, &slug, from.as_deref(), &to, &asked);
+            app.reads.run(find).await??
+        }
+    };
     let frame = app.press.bundles.deltas.get(&app.press.store, &pair).await?;
     let tag = format!("\"sha256:{}\"", frame.sha256);
     let (media, sha256) = ("application/zstd", frame.sha256);
     Representation { media, tag, sha256, bytes: frame.bytes }.respond(&headers)
+}
+
+/// The pair that is asked for, when it is remembered that the tenant has both.
+fn recall(
+    app: &App,
+    slug: &str,
+    from: Option<&str>,
+    to: &str,
+    headers: &HeaderMap,
+) -> Option<Pair> {
+    let tenant = auth::remembered_tenant(app, headers, slug, Scope::Edge)?;
+    let known = |text: &str| {
+        let tree = text.parse().ok()?;
+        app.press.recall.knows_tree(&app.press.store, tenant, tree).then_some(tree)
+    };
+    let from = match from {
+        Some(from) => Some(known(from)?),
+        None => None,
+    };
+    Some(Pair { tenant, from, to: known(to)? })
 }
 
 /// The pair that is asked for, when the tenant has both. Both are looked up in any case.
@@ -83,20 +125,22 @@ fn find(
 ) -> Result<Pair, ApiError> {
     let view = app.press.store.view()?;
     let tenant = auth::path_tenant(app, &view, headers, slug, Scope::Edge)?.uid;
-    let base = from.map(|from| bundle_tree(&view, tenant, from)).transpose()?;
-    let to = bundle_tree(&view, tenant, to)?;
+    let base = from.map(|from| bundle_tree(app, &view, tenant, from)).transpose()?;
+    let to = bundle_tree(app, &view, tenant, to)?;
     let from = base.map(|base| base.ok_or_else(ApiError::not_found)).transpose()?;
     Ok(Pair { tenant, from, to: to.ok_or_else(ApiError::not_found)? })
 }
 
 /// The digest that `text` is, when it names a bundle's tree of the tenant.
 pub(super) fn bundle_tree(
+    app: &App,
     view: &View,
     tenant: TenantUid,
     text: &str,
 ) -> Result<Option<Digest>, ApiError> {
     let Ok(digest) = text.parse::<Digest>() else { return Ok(None) };
-    Ok(view.get::<BundleTree>(&(tenant, digest))?.map(|BundleTree| digest))
+    let has = app.press.recall.has_tree(&app.press.store, view, tenant, digest)?;
+    Ok(has.then_some(digest))
 }
 
 impl From<DeltaError> for ApiError {

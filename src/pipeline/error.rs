@@ -158,6 +158,8 @@ impl BuildError {
             Self::InFlight => "delivery-in-flight",
             Self::IdReused => "delivery-id-reused",
             Self::OtherTarget { .. } => "target-not-allowed",
+            Self::Suspended => "tenant-suspended",
+            Self::Archived => "tenant-archived",
             Self::SeenBefore { .. } => "seen-before",
             Self::NoFlow { .. } | Self::TenantGone => "not-found",
             Self::NoBundle { .. } => "no-bundle",

@@ -473,14 +473,3 @@ fn successor(
     };
     Ok((told(token, &row, now), row))
 }
-
-/// What a token grants, if the token is known, in time and has the scope.
-pub fn authorise(
-    view: &View,
-    token: Sha256,
-    scope: Scope,
-    now: UnixMillis,
-) -> Result<Option<TokenRow>, colophon_store::Error> {
-    let row = view.get::<TokenRow>(&token)?;
-    Ok(row.filter(|row| now < row.expires && Scopes::stored(&row.scopes).allow(scope)))
-}

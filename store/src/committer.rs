@@ -7,6 +7,7 @@ use colophon_model::{Digest, TenantUid};
 
 use crate::blob::{self, BlobRow, Place};
 use crate::damage::{Damage, Quarantined};
+use crate::era::{self, Era};
 use crate::row::{KeyPart as _, Row, key_bytes};
 use crate::rows::RefChanges;
 use crate::sequence::Sequence;
@@ -22,6 +23,7 @@ pub(crate) struct Committer {
     pub(crate) segments: Arc<dyn Segments>,
     pub(crate) damage: Arc<Damage>,
     pub(crate) space: Arc<Space>,
+    era: Era,
     inline: Inline,
     sequence: Sequence,
 }
@@ -66,7 +68,12 @@ impl Committer {
         inline: Inline,
     ) -> io::Result<Self> {
         let sequence = Sequence::load(&*kv.snapshot()?)?;
-        Ok(Self { kv, segments, damage, space, inline, sequence })
+        Ok(Self { kv, segments, damage, space, era: Era::default(), inline, sequence })
+    }
+
+    /// The era, which this alone ends.
+    pub(crate) fn era(&self) -> Era {
+        self.era.clone()
     }
 
     /// Commits a group and answers for each change.
@@ -98,11 +105,17 @@ impl Committer {
         self.apply(&batches.iter().collect::<Vec<_>>())
     }
 
-    /// The only way to the rows. Who changes refs need not remember to count that.
+    /// The only way to the rows. Who changes refs need not remember to count that, and who takes something
+    /// away need not remember to end the era.
     fn apply(&self, batches: &[&Batch]) -> io::Result<Vec<Result<(), Conflict>>> {
         let counted = self.count_ref_changes(batches)?;
         let all: Vec<&Batch> = batches.iter().copied().chain(&counted).collect();
-        let mut results = self.kv.commit(&all)?;
+        let committed = self.kv.commit(&all);
+        // After an error as well, since nothing is known then; a conflict only costs a look.
+        if batches.iter().any(|batch| era::is_ended_by(batch)) {
+            self.era.end();
+        }
+        let mut results = committed?;
         results.truncate(batches.len());
         Ok(results)
     }

@@ -33,6 +33,7 @@ mod committer;
 mod damage;
 mod dictionary;
 mod disk;
+mod era;
 mod erase;
 mod error;
 mod explain;

@@ -9,6 +9,7 @@ use colophon_model::{Digest, TenantUid};
 
 use crate::committer::{Committer, Inline};
 use crate::damage::Damage;
+use crate::era::Era;
 use crate::format;
 use crate::gc::Retired;
 use crate::lane::Lanes;
@@ -68,6 +69,7 @@ struct Inner {
     segments: Arc<dyn Segments>,
     damage: Arc<Damage>,
     leases: Leases,
+    era: Era,
     space: Arc<Space>,
     /// Held by the one maintenance job that runs.
     maintenance: Mutex<()>,
@@ -148,8 +150,10 @@ impl Store {
             Arc::clone(&damage),
             Arc::clone(&space),
             inline,
-        );
-        let writer = committer.and_then(Writer::start).map_err(Error::Read)?;
+        )
+        .map_err(Error::Read)?;
+        let era = committer.era();
+        let writer = Writer::start(committer).map_err(Error::Read)?;
         Ok(Self(Arc::new(Inner {
             writer,
             lanes: Arc::default(),
@@ -157,6 +161,7 @@ impl Store {
             segments,
             damage,
             leases: Leases::new(),
+            era,
             space,
             maintenance: Mutex::new(()),
             retired: Mutex::new(Vec::new()),
@@ -170,10 +175,21 @@ impl Store {
 
     /// The durable state with `pending` on top.
     pub(crate) fn view_over(&self, pending: Vec<Arc<Change>>) -> Result<View, Error> {
-        let lease = self.lease();
+        // The number first: what the snapshot shows is then of this era or a later one.
+        let (lease, era) = (self.lease(), self.era());
         let snapshot = self.0.kv.snapshot().map_err(Error::Read)?;
         let (segments, damage) = (Arc::clone(&self.0.segments), Arc::clone(&self.0.damage));
-        Ok(View::new(snapshot, pending, segments, damage, lease))
+        Ok(View::new(snapshot, pending, segments, damage, lease, era))
+    }
+
+    /// The number of the current era. What a view of [`Self::view`] showed still stands while this is
+    /// the number of [`View::era`]: a token that it found is not revoked, a tenant not erased, and a blob
+    /// or a bundle that the tenant had it has still, whole as far as is known. Nothing is said of what
+    /// was not found, nor of rows that builds replace, such as heads.
+    ///
+    /// Commits that only add do not raise it. It costs nothing to ask, and is of this process alone.
+    pub fn era(&self) -> u64 {
+        self.0.era.number()
     }
 
     /// Waits for the tenant's lane and holds it. Holding two lanes at once may deadlock.

@@ -3,13 +3,13 @@
 
 #[cfg(not(shuttle))]
 pub(crate) use std::{
-    sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, mpsc},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, atomic, mpsc},
     thread,
 };
 
 #[cfg(shuttle)]
 pub(crate) use shuttle::{
-    sync::{Condvar, Mutex, MutexGuard, RwLock, mpsc},
+    sync::{Condvar, Mutex, MutexGuard, RwLock, atomic, mpsc},
     thread,
 };
 #[cfg(shuttle)]

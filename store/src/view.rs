@@ -24,18 +24,28 @@ pub struct View {
     segments: Arc<dyn Segments>,
     damage: Arc<Damage>,
     lease: Lease,
+    era: u64,
 }
 
 impl View {
-    /// `lease` began before `below` was taken.
+    /// `lease` began, and `era` was asked for, before `below` was taken.
     pub(crate) fn new(
         below: Box<dyn Snapshot>,
         above: Vec<Arc<Change>>,
         segments: Arc<dyn Segments>,
         damage: Arc<Damage>,
         lease: Lease,
+        era: u64,
     ) -> Self {
-        Self { snapshot: Layered { below, above }, segments, damage, lease }
+        Self { snapshot: Layered { below, above }, segments, damage, lease, era }
+    }
+
+    /// The era that this view is of, for who wants to remember what it shows: see [`Store::era`]. `None`
+    /// in a lane's view with changes on their way, which may yet be refused.
+    ///
+    /// [`Store::era`]: crate::Store::era
+    pub fn era(&self) -> Option<u64> {
+        self.snapshot.above.is_empty().then_some(self.era)
     }
 
     /// Keeps the bytes of every blob that this view shows and some row names, also for views that

@@ -40,6 +40,7 @@ mod other_clients;
 mod press_runs;
 mod python_tuf;
 mod quota;
+mod recall;
 mod recompile;
 mod render;
 mod schema;

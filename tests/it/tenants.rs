@@ -150,11 +150,8 @@ fn a_build_that_is_under_way_sees_that_its_tenant_was_suspended() {
     let tenant = server.tenant("acme");
     let (press, slug) = (&server.app.press, "acme".parse::<TenantSlug>().unwrap());
     let active = press.store.view().unwrap().get::<TenantRow>(&slug).unwrap().unwrap();
-    let delivery = |text: &str| Delivery {
-        tenant: active.clone(),
-        body: small_flow("one", None, text).into(),
-        received: press.clock.now(),
-        only: None,
+    let delivery = |text: &str| {
+        Delivery::new(active.clone(), small_flow("one", None, text), press.clock.now())
     };
     press.run(delivery("before")).unwrap();
     std::thread::scope(|scope| {

@@ -7,6 +7,7 @@ mod backup;
 mod crash;
 mod damage;
 mod disk_contract;
+mod era;
 mod erase;
 mod failing;
 mod format;

@@ -1,0 +1,210 @@
+//! What requests ask for again and again: who a token is of, which bundles a tenant has, blobs. All of
+//! it stands in the store; as long as nothing is taken away there, it is answered from here, without a
+//! thread that may block.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use colophon_model::{Digest, Sha256, TenantUid};
+use colophon_store::rows::BundleTree;
+use colophon_store::{Error, Store, View};
+
+use crate::config;
+use crate::made::Weigh;
+use crate::standing::Standing;
+use crate::tokens::Grant;
+
+/// Most bytes of what tokens grant: that of some thousand.
+const GRANTS: u64 = 4 * 1024 * 1024;
+/// Most bytes of which bundles tenants have: some thousand bundles.
+const TREES: u64 = 2 * 1024 * 1024;
+/// A blob is kept when it takes at most this part of the room: a large one would drive out many that are
+/// asked for more often, and reading it is a small part of sending it.
+const PART: u64 = 16;
+
+/// What is remembered of all tenants. Everything that is answered from here was found in a view of the
+/// store, of which nothing has been taken away since.
+#[derive(Debug)]
+pub struct Recall {
+    grants: Standing<Sha256, Arc<Grant>>,
+    trees: Standing<(TenantUid, Digest), ()>,
+    blobs: Standing<(TenantUid, Digest), Blob>,
+    largest: u64,
+}
+
+/// The bytes of a blob as they are sent. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Blob {
+    /// All bytes. They are those of the digest: the store hashed them before it gave them out, and nobody
+    /// can write to them.
+    pub bytes: Bytes,
+    /// Their checksum.
+    pub sha256: Sha256,
+}
+
+impl Weigh for Blob {
+    fn weight(&self) -> u64 {
+        self.bytes.weight()
+    }
+}
+
+impl Weigh for Grant {
+    fn weight(&self) -> u64 {
+        size_of::<Self>() as u64 + 128
+    }
+}
+
+impl Recall {
+    /// As configured.
+    pub fn new(config: &config::Edge) -> Self {
+        let room = config.blob_cache.get();
+        Self {
+            grants: Standing::new(GRANTS),
+            trees: Standing::new(TREES),
+            blobs: Standing::new(room),
+            largest: room / PART,
+        }
+    }
+
+    /// What a token grants, if that is remembered.
+    pub fn known_grant(&self, store: &Store, token: &Sha256) -> Option<Arc<Grant>> {
+        self.grants.get(store, token)
+    }
+
+    /// What a token grants. Whether it has ended is for the caller to ask.
+    pub fn grant(
+        &self,
+        store: &Store,
+        view: &View,
+        token: Sha256,
+    ) -> Result<Option<Arc<Grant>>, Error> {
+        if let Some(grant) = self.known_grant(store, &token) {
+            return Ok(Some(grant));
+        }
+        let Some(grant) = Grant::read(view, token)?.map(Arc::new) else { return Ok(None) };
+        self.grants.keep((store, view), grant.uid(), token, grant.clone());
+        Ok(Some(grant))
+    }
+
+    /// Whether it is remembered that the tenant has a bundle with this tree.
+    pub fn knows_tree(&self, store: &Store, tenant: TenantUid, tree: Digest) -> bool {
+        self.trees.get(store, &(tenant, tree)).is_some()
+    }
+
+    /// Whether the tenant has a bundle with this tree.
+    pub fn has_tree(
+        &self,
+        store: &Store,
+        view: &View,
+        tenant: TenantUid,
+        tree: Digest,
+    ) -> Result<bool, Error> {
+        if self.knows_tree(store, tenant, tree) {
+            return Ok(true);
+        }
+        let has = view.get::<BundleTree>(&(tenant, tree))?.is_some();
+        if has {
+            self.trees.keep((store, view), tenant, (tenant, tree), ());
+        }
+        Ok(has)
+    }
+
+    /// A blob of the tenant, if it is remembered.
+    pub fn known_blob(&self, store: &Store, tenant: TenantUid, digest: Digest) -> Option<Blob> {
+        self.blobs.get(store, &(tenant, digest))
+    }
+
+    /// A blob of the tenant. One that only others have is answered like one that does not exist.
+    ///
+    /// # Errors
+    /// Those of [`View::read_blob`].
+    pub fn blob(
+        &self,
+        store: &Store,
+        view: &View,
+        tenant: TenantUid,
+        digest: Digest,
+    ) -> Result<Option<Blob>, Error> {
+        if let Some(blob) = self.known_blob(store, tenant, digest) {
+            return Ok(Some(blob));
+        }
+        let Some(bytes) = view.read_blob(tenant, &digest)? else { return Ok(None) };
+        let blob = Blob { sha256: Sha256::of(&bytes), bytes: bytes.into() };
+        if blob.weight() <= self.largest {
+            self.blobs.keep((store, view), tenant, (tenant, digest), blob.clone());
+        }
+        Ok(Some(blob))
+    }
+
+    /// Forgets what is kept of a tenant that was erased.
+    pub fn forget(&self, tenant: TenantUid) {
+        self.grants.forget(tenant);
+        self.trees.forget(tenant);
+        self.blobs.forget(tenant);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use colophon_store::{Change, PreparedBlob};
+
+    use super::*;
+    use crate::units::Size;
+
+    const TENANT: TenantUid = TenantUid::from_bytes([1; 16]);
+
+    fn put(store: &Store, bytes: &[u8]) -> Digest {
+        let mut change = Change::new();
+        change.blob(TENANT, PreparedBlob::new(bytes).unwrap());
+        store.commit(change).unwrap();
+        Digest::of(bytes)
+    }
+
+    fn small() -> Recall {
+        Recall::new(&config::Edge { blob_cache: Size::mib(1), ..config::Edge::default() })
+    }
+
+    fn knows(recall: &Recall, store: &Store, digest: Digest) -> bool {
+        recall.known_blob(store, TENANT, digest).is_some()
+    }
+
+    /// A large blob would drive out what is asked for all the time, and many must not take more than there
+    /// is room for.
+    #[test]
+    fn large_blobs_are_not_kept_and_many_do_not_take_more_than_the_room() {
+        let (store, recall) = (Store::in_memory().unwrap(), small());
+        let read = |digest| {
+            let view = store.view().unwrap();
+            recall.blob(&store, &view, TENANT, digest).unwrap().unwrap().bytes
+        };
+        let often = put(&store, b"often");
+        read(often);
+        for n in 0..40 {
+            let large = put(&store, &vec![n; 100_000]);
+            assert_eq!(read(large).len(), 100_000);
+            assert!(!knows(&recall, &store, large));
+        }
+        assert!(knows(&recall, &store, often));
+        let many: Vec<Digest> = (0..100).map(|n| put(&store, &vec![n; 50_000])).collect();
+        many.iter().for_each(|digest| drop(read(*digest)));
+        let kept = many.iter().filter(|digest| knows(&recall, &store, **digest)).count();
+        assert!((1..=20).contains(&kept), "{kept} of 50 kB in 1 MiB");
+    }
+
+    /// A slow reader must not bring back what was taken away while it read.
+    #[test]
+    fn what_an_old_view_shows_is_not_kept() {
+        let (store, recall) = (Store::in_memory().unwrap(), small());
+        let digest = put(&store, b"x");
+        let old = store.view().unwrap();
+        let mut change = Change::new();
+        change.delete::<BundleTree>(&(TENANT, digest));
+        store.commit(change).unwrap();
+        assert!(recall.blob(&store, &old, TENANT, digest).unwrap().is_some());
+        assert_eq!(recall.blobs.len(), 0);
+        assert!(recall.blob(&store, &store.view().unwrap(), TENANT, digest).unwrap().is_some());
+        assert_eq!(recall.blobs.len(), 1);
+        recall.forget(TENANT);
+        assert_eq!(recall.blobs.len(), 0);
+    }
+}
