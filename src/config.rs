@@ -3,6 +3,7 @@
 mod admin;
 mod edge;
 mod maintenance;
+mod server;
 mod telemetry;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use crate::units::{Size, Span};
 pub use admin::Admin;
 pub use edge::Edge;
 pub use maintenance::Maintenance;
+pub use server::{Server, Tls};
 pub use telemetry::{Fraction, LogFormat, Telemetry};
 
 /// Everything an operator can set. Unknown keys are refused.
@@ -30,6 +32,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// URL under which clients reach the server; default `http://<listen>`.
     pub public_url: Option<String>,
+    /// How connections are taken and given up.
+    pub server: Server,
+    /// TLS on the public listener.
+    pub tls: Tls,
     /// Bounds on requests.
     pub limits: Limits,
     /// Builds a tenant may make.
@@ -172,6 +178,8 @@ impl Default for Config {
             data: PathBuf::from("colophon-data"),
             listen: SocketAddr::from(([127, 0, 0, 1], 8787)),
             public_url: None,
+            server: Server::default(),
+            tls: Tls::default(),
             limits: Limits::default(),
             quota: Quota::default(),
             compiler: CompilerConfig::default(),
@@ -351,7 +359,8 @@ impl Config {
 
     /// URL under which clients reach the server, without a final slash.
     pub fn public_url(&self) -> String {
-        let listen = || format!("http://{}", self.listen);
+        let scheme = if self.tls.cert.is_some() { "https" } else { "http" };
+        let listen = || format!("{scheme}://{}", self.listen);
         let url = self.public_url.clone().unwrap_or_else(listen);
         url.trim_end_matches('/').to_owned()
     }
@@ -371,6 +380,8 @@ impl Config {
         if !(1..=64).contains(&self.mirror.workers) {
             problems.push("`mirror.workers` must be 1 to 64".to_owned());
         }
+        problems.extend(self.server.problems());
+        problems.extend(self.tls.problems());
         problems.extend(self.edge.problems());
         problems.extend(self.gates.problems());
         problems.extend(self.telemetry.problems());

@@ -28,7 +28,7 @@ pub(super) async fn create(
     // What can be refused without the body is refused before it is read.
     auth::tenant_header(&headers)?;
     let place = app.builds.admit()?;
-    let body = read_body(body, app.config.limits.body_bytes).await?;
+    let body = read_body(&app, body, app.config.limits.body_bytes).await?;
     let press_app = app.clone();
     let (tenant, finished) = place.run(move || deliver(&press_app, &headers, &body)).await??;
     let timing = TimingView::new(finished.timing, start.elapsed());

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::body::read_body;
 use super::path::Segments;
 use super::{ApiError, auth};
-use crate::app::SharedApp;
+use crate::app::{App, SharedApp};
 use crate::tenants;
 use crate::tokens::{self, NewToken, TokenKind};
 
@@ -53,7 +53,7 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<(StatusCode, Json<CreatedTenant>), ApiError> {
     auth::check_operator(&app, &headers)?;
-    let wanted: CreateTenant = parse(body).await?;
+    let wanted: CreateTenant = parse(&app, body).await?;
     let press = app.press.clone();
     let made =
         app.reads.run(move || tenants::create(&press, &wanted.slug, wanted.components)).await??;
@@ -104,7 +104,7 @@ pub(super) async fn create_token(
     body: Body,
 ) -> Result<(StatusCode, Json<CreatedToken>), ApiError> {
     auth::check_operator(&app, &headers)?;
-    let wanted: CreateToken = parse(body).await?;
+    let wanted: CreateToken = parse(&app, body).await?;
     if !(1..=366).contains(&wanted.days) {
         return Err(ApiError::bad_request("invalid-days", "`days` must be 1 to 366"));
     }
@@ -127,8 +127,8 @@ impl CreatedToken {
     }
 }
 
-async fn parse<T: serde::de::DeserializeOwned>(body: Body) -> Result<T, ApiError> {
-    let bytes = read_body(body, BODY_LIMIT).await?;
+async fn parse<T: serde::de::DeserializeOwned>(app: &App, body: Body) -> Result<T, ApiError> {
+    let bytes = read_body(app, body, BODY_LIMIT).await?;
     serde_json::from_slice(&bytes)
         .map_err(|e| ApiError::bad_request("invalid-request", e.to_string()))
 }
