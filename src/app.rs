@@ -1,7 +1,8 @@
 //! What requests and jobs share.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -19,6 +20,7 @@ use crate::intake::log::{Bounds, DeliveryLog};
 use crate::keys::MasterKey;
 use crate::pipeline::Press;
 use crate::recall::Recall;
+use crate::serve::Tls;
 use crate::tasks::Tasks;
 use crate::templates;
 use crate::tokens::Usage;
@@ -37,6 +39,10 @@ pub struct App {
     pub maintenance: Tasks,
     /// How many Git requests of a tenant are answered at a time.
     pub git_turnstiles: Turnstiles,
+    /// Whether the server is about to end: it is not ready any more.
+    pub stopping: AtomicBool,
+    /// The certificate in use, once it serves with one.
+    pub tls: OnceLock<Arc<Tls>>,
     /// Pushes to mirrors run here.
     pub mirrors: Tasks,
     /// When tokens were used last.
@@ -56,7 +62,11 @@ pub type SharedApp = Arc<App>;
 impl App {
     /// Opens the data directory and makes the handles. Fails when another process holds it.
     pub fn open(config: Config, clock: SharedClock) -> anyhow::Result<Self> {
-        let press = Arc::new(open_press(&config, clock, Owner::Server(config.listen))?);
+        let press = Arc::new(open_press(
+            &config,
+            clock,
+            Owner::Server { address: config.listen, tls: config.tls.cert.is_some() },
+        )?);
         Ok(Self::over(press, config))
     }
 
@@ -71,6 +81,8 @@ impl App {
             reads: Tasks::new(config.limits.reads, config.limits.waiting),
             maintenance: Tasks::new(1, 0),
             git_turnstiles: Turnstiles::new(config.git.per_tenant, TURNSTILE_PATIENCE),
+            stopping: AtomicBool::new(false),
+            tls: OnceLock::new(),
             mirrors: Tasks::new(config.mirror.workers, 0),
             usage: Usage::default(),
             public_url: config.public_url(),
@@ -122,8 +134,13 @@ fn open_keys(config: &Config, store: &Store) -> anyhow::Result<MasterKey> {
 /// What holds a data directory. The text in the lock file tells a second process, and a person.
 #[derive(Debug, Clone, Copy)]
 pub enum Owner {
-    /// A server at an address.
-    Server(SocketAddr),
+    /// A server.
+    Server {
+        /// Where it listens.
+        address: SocketAddr,
+        /// Whether it speaks TLS there.
+        tls: bool,
+    },
     /// A command that ends by itself.
     Command,
 }
@@ -132,7 +149,8 @@ impl Owner {
     fn text(self) -> String {
         let pid = std::process::id();
         match self {
-            Self::Server(address) => format!("pid {pid} at http://{address}"),
+            Self::Server { address, tls: false } => format!("pid {pid} at http://{address}"),
+            Self::Server { address, tls: true } => format!("pid {pid} at https://{address}"),
             Self::Command => format!("pid {pid}, a colophon command"),
         }
     }
@@ -158,5 +176,5 @@ fn store_options(config: &Config, owner: Owner) -> Options {
 /// The URL in what the process that holds a data directory says of itself.
 pub fn owner_url(owner: &str) -> Option<String> {
     let url = owner.trim().rsplit_once(" at ")?.1;
-    url.starts_with("http://").then(|| url.to_owned())
+    (url.starts_with("http://") || url.starts_with("https://")).then(|| url.to_owned())
 }

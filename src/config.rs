@@ -4,6 +4,7 @@ mod admin;
 mod edge;
 mod intake;
 mod maintenance;
+mod server;
 mod telemetry;
 mod tokens;
 
@@ -21,6 +22,7 @@ pub use admin::Admin;
 pub use edge::Edge;
 pub use intake::Intake;
 pub use maintenance::Maintenance;
+pub use server::{Server, Tls};
 pub use telemetry::{Fraction, LogFormat, Telemetry};
 pub use tokens::Tokens;
 
@@ -34,6 +36,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// URL under which clients reach the server; default `http://<listen>`.
     pub public_url: Option<String>,
+    /// How connections are taken and given up.
+    pub server: Server,
+    /// TLS on the public listener.
+    pub tls: Tls,
     /// Bounds on requests.
     pub limits: Limits,
     /// How deliveries are checked.
@@ -186,6 +192,8 @@ impl Default for Config {
             data: PathBuf::from("colophon-data"),
             listen: SocketAddr::from(([127, 0, 0, 1], 8787)),
             public_url: None,
+            server: Server::default(),
+            tls: Tls::default(),
             limits: Limits::default(),
             intake: Intake::default(),
             quota: Quota::default(),
@@ -372,7 +380,8 @@ impl Config {
 
     /// URL under which clients reach the server, without a final slash.
     pub fn public_url(&self) -> String {
-        let listen = || format!("http://{}", self.listen);
+        let scheme = if self.tls.cert.is_some() { "https" } else { "http" };
+        let listen = || format!("{scheme}://{}", self.listen);
         let url = self.public_url.clone().unwrap_or_else(listen);
         url.trim_end_matches('/').to_owned()
     }
@@ -392,6 +401,8 @@ impl Config {
         if !(1..=64).contains(&self.mirror.workers) {
             problems.push("`mirror.workers` must be 1 to 64".to_owned());
         }
+        problems.extend(self.server.problems());
+        problems.extend(self.tls.problems());
         problems.extend(self.edge.problems());
         problems.extend(self.tokens.problems());
         problems.extend(self.intake.problems(&self.retention));

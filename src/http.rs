@@ -28,6 +28,7 @@ pub mod mirrors;
 mod observe;
 mod operator;
 mod path;
+mod remote;
 mod representation;
 mod router;
 mod schema;
@@ -40,4 +41,5 @@ pub mod webhooks;
 
 pub use admin::admin_router;
 pub use error::{ApiError, chain};
+pub use remote::Peer;
 pub use router::router;

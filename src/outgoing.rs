@@ -18,6 +18,15 @@ pub(crate) fn tls() -> TlsConfig {
         .build()
 }
 
+/// TLS to the server of a data directory on this machine, under the address in its lock file: its
+/// certificate is for other names. What it has to show is the master key.
+pub(crate) fn tls_here() -> TlsConfig {
+    TlsConfig::builder()
+        .disable_verification(true)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build()
+}
+
 /// `request` with the headers `traceparent` and `tracestate` (W3C Trace Context) of the current span,
 /// when traces are exported.
 pub(crate) fn traced<B>(request: RequestBuilder<B>) -> RequestBuilder<B> {

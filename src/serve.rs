@@ -1,25 +1,34 @@
 //! Running the service until it is told to stop.
 
+mod accept;
+mod notify;
+mod tls;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::serve::ListenerExt as _;
+use axum::Router;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::clock::SharedClock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::http;
 use crate::intake::flush::DeliveryFlush;
 use crate::mirror::Mirrors;
 use crate::upkeep::Upkeep;
 
-/// How long open connections may go on after the signal to stop.
-const GRACE: Duration = Duration::from_secs(30);
+use accept::Door;
+pub use tls::Tls;
+
+/// Time between two looks at the files of a certificate.
+const LOOK_AT_CERTIFICATES: Duration = Duration::from_secs(30);
 
 /// A server that has its data directory and its address, and is about to serve.
 pub struct Server {
@@ -39,13 +48,24 @@ impl Server {
         };
         let address = listener.local_addr()?;
         config.listen = address;
+        // Before the data: a mistake in a certificate must leave nothing behind.
+        let tls = Tls::load(&config.tls)?.map(Arc::new);
         let app = Arc::new(App::open(config, clock)?);
+        if let Some(tls) = tls {
+            let _ = app.tls.set(tls); // it is new
+        }
         Ok(Self { app, listener, address, admin })
     }
 
     /// The address it listens on.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The URL of the address it listens on.
+    pub fn url(&self) -> String {
+        let scheme = if self.app.tls.get().is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// The address of the admin listener, if there is one.
@@ -58,48 +78,106 @@ impl Server {
         self.app.clone()
     }
 
-    /// Serves until `stop` ends, then lets open requests finish, within limits.
+    /// Serves until `stop` ends. Then, one after the other: `/readyz` says no, no connection is taken
+    /// any more and open requests finish, and background work ends.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
-        let upkeep = Upkeep::start(&self.app);
-        let mirrors = Mirrors::start(&self.app);
-        let deliveries = DeliveryFlush::start(&self.app);
-        let warm = self.app.clone();
+        let (app, settings) = (self.app.clone(), self.app.config.server.clone());
+        let (upkeep, mirrors) = (Upkeep::start(&app), Mirrors::start(&app));
+        let deliveries = DeliveryFlush::start(&app);
         // On a thread of its own: the imports of a worker take seconds, and nothing waits for them.
+        let warm = app.clone();
         std::thread::spawn(move || warm.press.gates.warm_up());
-        // Until the very end: what watches the server sees how it stops.
-        let mut admin = JoinSet::new();
+        let mut beside = JoinSet::new();
         if let Some(listener) = self.admin {
-            let router = http::admin_router(self.app.clone());
-            admin.spawn(async move { drop(axum::serve(listener, router).await) });
+            let door = door(listener, http::admin_router(app.clone()), None, &settings);
+            // Until the very end: what watches the server sees how it stops.
+            beside.spawn(door.serve(std::future::pending(), Duration::ZERO));
         }
-        let (stopping, stopped) = tokio::sync::oneshot::channel();
-        let signal = async move {
+        if let Some(tls) = app.tls.get() {
+            beside.spawn(renew(tls.clone()));
+        }
+        beside.spawn(live(app.clone()));
+        let tls = app.tls.get().cloned();
+        let door = door(self.listener, http::router(app.clone()), tls, &settings);
+        notify::say("READY=1");
+        let draining = app.clone();
+        let stop = async move {
             stop.await;
-            let _ = stopping.send(());
+            notify::say("STOPPING=1");
+            draining.stopping.store(true, Ordering::Relaxed);
+            tokio::time::sleep(settings.drain_delay.get()).await;
         };
-        let listener = self.listener.tap_io(|stream| {
-            // Answers are small and complete: waiting to fill a packet only adds delay.
-            let _ = stream.set_nodelay(true);
-        });
-        // Handlers know where a request came from.
-        let service = http::router(self.app).into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(signal);
-        let late = async move {
-            let _ = stopped.await;
-            tokio::time::sleep(GRACE).await;
-        };
-        let result = tokio::select! {
-            result = async { serving.await } => result.context("the server failed"),
-            () = late => {
-                tracing::warn!("connections still open after {} s were cut", GRACE.as_secs());
-                Ok(())
-            }
-        };
+        door.serve(stop, settings.drain.get()).await;
         mirrors.stop().await;
         deliveries.stop().await;
         upkeep.stop().await;
-        admin.shutdown().await;
-        result
+        beside.shutdown().await;
+        Ok(())
+    }
+}
+
+fn door(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<Arc<Tls>>,
+    settings: &config::Server,
+) -> Door {
+    let header_timeout = settings.header_timeout.get();
+    Door { listener, router, tls, most: settings.max_connections, header_timeout }
+}
+
+/// Takes a new certificate when its files change: looks from time to time, and at once on SIGHUP.
+async fn renew(tls: Arc<Tls>) {
+    let mut hangups = Hangups::new();
+    loop {
+        tokio::select! {
+            () = hangups.next() => {}
+            () = tokio::time::sleep(LOOK_AT_CERTIFICATES) => {}
+        }
+        match tls.reload() {
+            Ok(true) => tracing::info!(until = %tls.end().rfc3339(), "took a new certificate"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(
+                error = %http::chain(error.as_ref()),
+                "the new certificate is not good; the old one stays"
+            ),
+        }
+    }
+}
+
+/// Gives the service manager the signs of life that it wants, while the store writes.
+async fn live(app: Arc<App>) {
+    let Some(every) = notify::watchdog() else { return };
+    loop {
+        tokio::time::sleep(every).await;
+        if app.press.store.health().is_ok() {
+            notify::say("WATCHDOG=1");
+        }
+    }
+}
+
+/// SIGHUP, where there is such a thing.
+struct Hangups(#[cfg(unix)] Option<tokio::signal::unix::Signal>);
+
+impl Hangups {
+    #[cfg(unix)]
+    fn new() -> Self {
+        Self(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok())
+    }
+
+    #[cfg(not(unix))]
+    const fn new() -> Self {
+        Self()
+    }
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.0
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending().await
     }
 }
 
@@ -107,20 +185,57 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on `{address}`"))
 }
 
-/// Ends when the process is asked to stop: SIGINT or SIGTERM.
-pub async fn stop_signal() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-        match terminate {
-            Ok(mut terminate) => tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            },
-            Err(_) => drop(interrupt.await),
+/// How often the process was asked to stop, by SIGINT or SIGTERM.
+#[derive(Debug)]
+pub struct Signals(watch::Receiver<u32>);
+
+impl Signals {
+    /// Counts from now on. Call it within a runtime.
+    pub fn new() -> Self {
+        let (tell, told) = watch::channel(0);
+        tokio::spawn(count_signals(tell));
+        Self(told)
+    }
+
+    /// Ends with the `n`th.
+    pub fn nth(&self, n: u32) -> impl Future<Output = ()> + Send + 'static {
+        let mut told = self.0.clone();
+        async move {
+            if told.wait_for(|count| *count >= n).await.is_err() {
+                // Nobody counts: then nobody can ask.
+                std::future::pending::<()>().await;
+            }
         }
     }
-    #[cfg(not(unix))]
-    drop(interrupt.await);
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The streams are made once: a signal between two of them would be lost.
+#[cfg(unix)]
+async fn count_signals(tell: watch::Sender<u32>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tell.send_modify(|count| *count += 1);
+    }
+}
+
+#[cfg(not(unix))]
+async fn count_signals(tell: watch::Sender<u32>) {
+    while tokio::signal::ctrl_c().await.is_ok() {
+        tell.send_modify(|count| *count += 1);
+    }
 }

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::http::chain;
 use crate::keys::{MasterKey, Nonce};
 use crate::maintenance::{Job, Line, Step};
+use crate::outgoing;
 use crate::pipeline::Press;
 
 /// How to reach the data.
@@ -84,8 +85,8 @@ impl Client {
     fn new(url: String, config: &Config) -> anyhow::Result<Self> {
         let key = MasterKey::load(&config.data)?
             .with_context(|| format!("`{}` has no master key", config.data.display()))?;
-        let agent: ureq::Agent =
-            ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let agent = ureq::Agent::config_builder().http_status_as_error(false);
+        let agent: ureq::Agent = agent.tls_config(outgoing::tls_here()).build().into();
         let nonce = Nonce::random()?;
         let proof = agent
             .get(format!("{url}/v1/operator/proof/{}", nonce.to_hex()))

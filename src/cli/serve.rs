@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use serde::Serialize;
 
 use super::out::Out;
 use crate::clock::SystemClock;
 use crate::config::{Config, Overrides};
-use crate::serve::{Server, stop_signal};
+use crate::serve::{Server, Signals};
 use crate::telemetry;
 
 /// How long blocking work may go on after the last connection is closed.
@@ -22,7 +23,7 @@ struct Listening {
     data: String,
 }
 
-/// Serves until SIGINT or SIGTERM. The first line on stdout says that it is ready.
+/// Serves until SIGINT or SIGTERM; a second one ends it at once. The first line on stdout says that it is ready.
 pub(super) fn run(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
     let config = Config::load(overrides)?;
     let _telemetry = telemetry::start(&config.telemetry)?;
@@ -31,10 +32,18 @@ pub(super) fn run(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
         let data = config.data.display().to_string();
         let server = Server::start(config, Arc::new(SystemClock)).await?;
         let admin = server.admin_address().map(|address| format!("http://{address}"));
-        let ready = Listening { listening: format!("http://{}", server.address()), admin, data };
+        let ready = Listening { listening: server.url(), admin, data };
         out.data(&ready, |r| format!("listening on {} with data in {}", r.listening, r.data))?;
-        server.run(stop_signal()).await
+        let signals = Signals::new();
+        tokio::select! {
+            ended = server.run(signals.nth(1)) => ended,
+            () = signals.nth(2) => Err(anyhow!("ended at once, as a second signal asked for")),
+        }
     });
+    if result.is_err() {
+        runtime.shutdown_background();
+        return result;
+    }
     // Work that hangs must not keep the process: what it had acknowledged is durable.
     runtime.shutdown_timeout(LAST_WORK);
     result

@@ -22,7 +22,7 @@ pub(super) async fn report(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
-    let body = read_body(body, BODY_LIMIT).await?;
+    let body = read_body(&app, body, BODY_LIMIT).await?;
     let press = app.clone();
     app.reads.run(move || take(&press, &slug, &headers, &body)).await??;
     Ok(StatusCode::NO_CONTENT)

@@ -185,7 +185,7 @@ mod tests {
 
     /// Who a delivery of `x` is from.
     fn delivers(app: &App, headers: &HeaderMap) -> Option<Caller> {
-        let about = About::new(&tracing::Span::none(), headers);
+        let about = About::new(&tracing::Span::none(), headers, None);
         within(Some(about.clone()), || sender(app, headers, b"x")).unwrap();
         about.caller().cloned()
     }

@@ -1,20 +1,17 @@
 //! Request bodies: bounded in size and time.
 
-use std::time::Duration;
-
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 
 use super::ApiError;
-
-/// How long a client may take to send a body.
-const BODY_TIME: Duration = Duration::from_secs(30);
+use crate::app::App;
 
 /// Reads a request's body up to `limit` bytes; 413 over it, 408 when it takes too long.
-pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    let reading = tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, limit));
+pub(super) async fn read_body(app: &App, body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    let longest = app.config.server.body_timeout.get();
+    let reading = tokio::time::timeout(longest, axum::body::to_bytes(body, limit));
     let Ok(read) = reading.await else {
-        let text = format!("the body took longer than {} s", BODY_TIME.as_secs());
+        let text = format!("the body took longer than {} s", longest.as_secs());
         return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", text));
     };
     read.map_err(|error| {

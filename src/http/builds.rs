@@ -13,12 +13,13 @@ use colophon_store::rows::TenantRow;
 
 use super::body::read_body;
 use super::build_view::{BuildView, TimingView};
-use super::delivering::{self, Peer, Told};
+use super::delivering::{self, Told};
 use super::path::Segments;
 use super::sender::Sender;
 use super::{ApiError, auth, sender};
 use crate::app::{App, SharedApp};
 use crate::pipeline::{Delivery, Finished, Outcome};
+use crate::telemetry::request;
 use crate::tokens::Scope;
 
 /// Says that the answer is to an earlier delivery of the same name.
@@ -27,15 +28,14 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Takes a signed flow; 201 with a new build, 200 with the current one.
 pub(super) async fn create(
     State(app): State<SharedApp>,
-    Peer(from): Peer,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let start = Instant::now();
+    let (start, from) = (Instant::now(), request::remote());
     // What can be refused without the body is refused before it is read.
     auth::tenant_header(&headers)?;
     let place = app.builds.admit()?;
-    let body = read_body(body, app.config.limits.body_bytes).await?;
+    let body = read_body(&app, body, app.config.limits.body_bytes).await?;
     let press_app = app.clone();
     let run = move || deliver(&press_app, (&headers, from), &body, start);
     let (tenant, Told { key, result }) = place.run(run).await??;

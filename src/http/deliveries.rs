@@ -13,12 +13,13 @@ use colophon_store::View;
 use colophon_store::rows::{DeliveryKey, DeliveryRow, TenantRow};
 use serde::{Deserialize, Serialize};
 
-use super::delivering::{self, About, Peer};
+use super::delivering::{self, About};
 use super::path::Segments;
 use super::{ApiError, auth, flows};
 use crate::app::SharedApp;
 use crate::intake::secrets;
 use crate::pipeline::{Delivery, Origin, Press};
+use crate::telemetry::request;
 use crate::tokens::Scope;
 
 /// Rows that one request looks at, whatever it filters.
@@ -269,10 +270,9 @@ pub(super) async fn one(
 pub(super) async fn run_again(
     State(app): State<SharedApp>,
     Segments((slug, key)): Segments<(String, String)>,
-    Peer(from): Peer,
     headers: HeaderMap,
 ) -> Result<Json<DeliveryView>, ApiError> {
-    let place = app.builds.admit()?;
+    let (place, from) = (app.builds.admit()?, request::remote());
     let replay = move || {
         let press = &app.press;
         let tenant = flows::owner(&app, &press.store.view()?, &headers, &slug, Scope::Build)?;

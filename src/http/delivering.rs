@@ -1,10 +1,8 @@
 //! Running a delivery, and writing down what became of it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Instant;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
-use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use colophon_model::Digest;
@@ -100,17 +98,4 @@ pub(super) fn named(mut response: Response, key: DeliveryKey) -> Response {
         response.headers_mut().insert(DELIVERY, value);
     }
     response
-}
-
-/// The address that a request came from, where the server knows it: of a proxy, if there is one.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) Option<IpAddr>);
-
-impl<S: Send + Sync> FromRequestParts<S> for Peer {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        Ok(Self(peer.map(|ConnectInfo(address)| address.ip())))
-    }
 }

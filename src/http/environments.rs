@@ -28,7 +28,7 @@ pub(super) async fn set(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<EnvSet>, ApiError> {
-    let body = read_body(body, MAX_ENVIRONMENT as usize).await?;
+    let body = read_body(&app, body, MAX_ENVIRONMENT as usize).await?;
     let place = app.builds.admit()?;
     let set = move || {
         let tenant = owner(&app, &app.press.store.view()?, &headers, &slug, Scope::Build)?;

@@ -78,7 +78,8 @@ pub(super) async fn upload_pack(
         app.git_turnstiles.pass(repo.tenant.uid).await.ok_or_else(ApiError::busy_tenant)?;
     let place = app.reads.admit()?;
     let longest = app.config.git.longest.get();
-    let body = timeout(longest, read_body(body, REQUEST_LIMIT)).await.map_err(|_| too_slow())??;
+    let body =
+        timeout(longest, read_body(&app, body, REQUEST_LIMIT)).await.map_err(|_| too_slow())??;
     let reader = app.clone();
     let begun = place.run(move || begin(&reader, &repo, &headers, &body)).await??;
     answer("application/x-git-upload-pack-result", begun.body(app, passage))

@@ -1,5 +1,7 @@
 //! `GET /healthz`: is the process as it should be; `GET /readyz`: does it take builds.
 
+use std::sync::atomic::Ordering;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -52,6 +54,10 @@ pub(super) async fn ready(State(app): State<SharedApp>) -> (StatusCode, Json<Hea
             "{ending} tenants have roots that only a ceremony can renew, with less than half of their \
              life left: `colophon edge status`"
         ));
+    }
+    if app.stopping.load(Ordering::Relaxed) {
+        health.status = "the server is about to end";
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(health));
     }
     let mut code =
         if matches!(room, Room::There) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -41,7 +41,7 @@ pub(super) async fn run<J: Job>(
     body: Body,
 ) -> Result<Response, ApiError> {
     auth::check_operator(&app, &headers)?;
-    let body = read_body(body, J::MAX_REQUEST).await?;
+    let body = read_body(&app, body, J::MAX_REQUEST).await?;
     let options: &[u8] = if body.is_empty() { b"{}" } else { &body };
     let job: J = serde_json::from_slice(options)
         .map_err(|e| ApiError::bad_request("invalid-request", e.to_string()))?;

@@ -32,7 +32,7 @@ pub(super) async fn set(
     body: Body,
 ) -> Result<Json<MirrorStatus>, ApiError> {
     auth::check_operator(&app, &headers)?;
-    let body = read_body(body, BODY_LIMIT).await?;
+    let body = read_body(&app, body, BODY_LIMIT).await?;
     let wanted: SetMirror = serde_json::from_slice(&body)
         .map_err(|e| ApiError::bad_request("invalid-request", e.to_string()))?;
     let plain_http = app.config.mirror.plain_http;

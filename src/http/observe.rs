@@ -14,7 +14,8 @@ use http_body::{Frame, SizeHint};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
-use crate::app::SharedApp;
+use super::remote::{Peer, client};
+use crate::app::{App, SharedApp};
 use crate::metrics::{Answered, Metrics};
 use crate::telemetry::request::About;
 
@@ -25,7 +26,7 @@ pub(super) async fn observe(
     request: Request,
     next: Next,
 ) -> Response {
-    let seen = Seen::new(&request, app.press.metrics.clone());
+    let seen = Seen::new(&request, &app);
     // For the log, which knows nothing of the other span.
     let line = tracing::info_span!(parent: &seen.span, "request", trace_id = seen.about.trace());
     let answer = seen.about.clone().around(next.run(request).instrument(line)).await;
@@ -48,12 +49,16 @@ struct Seen {
 }
 
 impl Seen {
-    fn new(request: &Request, metrics: Arc<Metrics>) -> Self {
+    fn new(request: &Request, app: &App) -> Self {
+        let metrics = app.press.metrics.clone();
+        let peer = request.extensions().get::<Peer>().copied();
+        let trusted = &app.config.server.trusted_proxies;
+        let remote = client(peer, request.headers(), trusted);
         metrics.requests_in_flight.inc();
         let method = known(request.method());
         let route = request.extensions().get::<MatchedPath>().cloned();
         let span = span(method, route.as_ref().map(MatchedPath::as_str), request);
-        let about = About::new(&span, request.headers());
+        let about = About::new(&span, request.headers(), remote);
         let (start, version) = (Instant::now(), request.version());
         Self { start, method, route, version, about, span, status: StatusCode::OK, metrics }
     }
@@ -64,6 +69,9 @@ impl Seen {
         if status.is_server_error() {
             self.span.record("otel.status_code", "ERROR");
             self.span.record("error.type", status.as_str());
+        }
+        if let Some(remote) = self.about.remote() {
+            self.span.record("client.address", remote.to_string());
         }
         if let Some(tenant) = self.about.tenant() {
             self.span.record("colophon.tenant", tenant.as_str());
@@ -86,6 +94,7 @@ impl Seen {
             bytes,
             seconds = took.as_secs_f64(),
             version = ?self.version,
+            remote = self.about.remote().map(tracing::field::display),
             tenant = self.about.tenant().map(|slug| slug.as_str()),
             caller = self.about.caller().map(tracing::field::display),
             trace_id = self.about.trace(),
@@ -109,6 +118,7 @@ fn span(method: &'static str, route: Option<&str>, request: &Request) -> Span {
         url.path = request.uri().path(),
         user_agent.original = agent(request.headers()),
         error.type = Empty,
+        client.address = Empty,
         colophon.tenant = Empty,
     )
 }

@@ -13,7 +13,7 @@ use super::body::read_body;
 use super::path::Segments;
 use super::tokens::CreatedToken;
 use super::{ApiError, auth};
-use crate::app::SharedApp;
+use crate::app::{App, SharedApp};
 use crate::tenants::overview::{self, TenantDetails, TenantPage};
 use crate::tenants::{self, Step};
 use crate::tokens::TokenKind;
@@ -64,7 +64,7 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<(StatusCode, Json<CreatedTenant>), ApiError> {
     auth::check_operator(&app, &headers)?;
-    let wanted: CreateTenant = parse(body).await?;
+    let wanted: CreateTenant = parse(&app, body).await?;
     if wanted.tokens.len() > MOST_TOKENS {
         let text = format!("`tokens` must have at most {MOST_TOKENS} kinds");
         return Err(ApiError::bad_request("invalid-request", text));
@@ -186,8 +186,11 @@ async fn step(
 }
 
 /// The JSON of a small request. Nothing at all stands for what has only defaults.
-pub(super) async fn parse<T: serde::de::DeserializeOwned>(body: Body) -> Result<T, ApiError> {
-    let bytes = read_body(body, BODY_LIMIT).await?;
+pub(super) async fn parse<T: serde::de::DeserializeOwned>(
+    app: &App,
+    body: Body,
+) -> Result<T, ApiError> {
+    let bytes = read_body(app, body, BODY_LIMIT).await?;
     let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
     serde_json::from_slice(text)
         .map_err(|e| ApiError::bad_request("invalid-request", e.to_string()))

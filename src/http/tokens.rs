@@ -88,7 +88,7 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<(StatusCode, Json<CreatedToken>), ApiError> {
     auth::check_operator(&app, &headers)?;
-    let wanted: CreateToken = parse(body).await?;
+    let wanted: CreateToken = parse(&app, body).await?;
     let made = act(&app, slug, move |app, slug| {
         let press = &app.press;
         let now = press.clock.now();
@@ -157,7 +157,7 @@ pub(super) async fn rotate(
     body: Body,
 ) -> Result<(StatusCode, Json<CreatedToken>), ApiError> {
     auth::check_operator(&app, &headers)?;
-    let wanted: RotateToken = parse(body).await?;
+    let wanted: RotateToken = parse(&app, body).await?;
     let made = act(&app, slug, move |app, slug| {
         let (store, now) = (&app.press.store, app.press.clock.now());
         tokens::rotate(store, &app.config.tokens, slug, (&id, wanted.overlap), now)

@@ -44,7 +44,7 @@ pub(super) async fn set(
     body: Body,
 ) -> Result<Json<WebhookView>, ApiError> {
     auth::check_operator(&app, &headers)?;
-    let SetWebhook { repeats } = parse(&read_body(body, BODY_LIMIT).await?)?;
+    let SetWebhook { repeats } = parse(&read_body(&app, body, BODY_LIMIT).await?)?;
     about(&app, &slug, move |press, slug| secrets::set_repeats(press, slug, repeats))
         .await
         .map(Json)
@@ -58,7 +58,7 @@ pub(super) async fn rotate(
     body: Body,
 ) -> Result<(StatusCode, Json<NewSecret>), ApiError> {
     auth::check_operator(&app, &headers)?;
-    let body = read_body(body, BODY_LIMIT).await?;
+    let body = read_body(&app, body, BODY_LIMIT).await?;
     let wanted = if body.is_empty() { Rotate::default() } else { parse(&body)? };
     let made = about(&app, &slug, move |press, slug| secrets::rotate(press, slug, wanted)).await?;
     Ok((StatusCode::CREATED, Json(made)))

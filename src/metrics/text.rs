@@ -81,6 +81,11 @@ fn gauges(app: &App, look: &Look) -> Vec<Named> {
     }
     let ends = look.ends.iter().map(|(role, left)| (vec![("role", (*role).to_owned())], *left));
     all.push(Named("colophon_edge_metadata_ends_seconds", "Until the first", ends.collect()));
+    if let Some(tls) = app.tls.get() {
+        let (end, now) = (tls.end().get(), app.press.clock.now().get());
+        let left = (number(end) - number(now)) / 1e3;
+        all.push(Named("colophon_tls_certificate_ends_seconds", "Until its end", one(left)));
+    }
     all
 }
 

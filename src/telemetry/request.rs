@@ -1,9 +1,10 @@
 //! What is known of the request that is being answered, wherever its work runs.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
 use colophon_model::TenantSlug;
 use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator as _;
@@ -20,11 +21,16 @@ tokio::task_local! {
     static CURRENT: Arc<About>;
 }
 
+/// What is kept of a client's name for itself, in characters.
+const LONGEST_AGENT: usize = 200;
+
 /// A request, as logs, traces and answers tell of it.
 #[derive(Debug)]
 pub struct About {
     span: Span,
     trace: String,
+    remote: Option<IpAddr>,
+    agent: String,
     tenant: OnceLock<TenantSlug>,
     caller: OnceLock<Caller>,
 }
@@ -32,14 +38,27 @@ pub struct About {
 impl About {
     /// A request whose span is `span`. Its trace is that of the `traceparent` header (W3C Trace
     /// Context), else a new one; it has an id also when nothing is exported.
-    pub fn new(span: &Span, headers: &HeaderMap) -> Arc<Self> {
+    pub fn new(span: &Span, headers: &HeaderMap, remote: Option<IpAddr>) -> Arc<Self> {
         let (tenant, caller) = (OnceLock::new(), OnceLock::new());
-        Arc::new(Self { span: span.clone(), trace: adopt(span, headers), tenant, caller })
+        let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        let agent = agent.unwrap_or_default().chars().take(LONGEST_AGENT).collect();
+        let (span, trace) = (span.clone(), adopt(span, headers));
+        Arc::new(Self { span, trace, remote, agent, tenant, caller })
     }
 
     /// The trace's id, 32 hex digits.
     pub fn trace(&self) -> &str {
         &self.trace
+    }
+
+    /// The client's address, as far as it is known.
+    pub const fn remote(&self) -> Option<IpAddr> {
+        self.remote
+    }
+
+    /// What the client calls itself; at most 200 characters.
+    pub fn agent(&self) -> &str {
+        &self.agent
     }
 
     /// The tenant whose credential the request carries, once that is known.
@@ -73,6 +92,11 @@ pub fn within<T>(about: Option<Arc<About>>, work: impl FnOnce() -> T) -> T {
         }
         None => work(),
     }
+}
+
+/// The address of the client whose request is being answered here, as far as it is known.
+pub fn remote() -> Option<IpAddr> {
+    About::current()?.remote()
 }
 
 /// Says who asks, and the tenant that it is for. Only the first word counts.
@@ -111,7 +135,7 @@ mod tests {
     fn traced(parent: &'static str) -> String {
         let mut headers = HeaderMap::new();
         headers.insert("traceparent", parent.parse().unwrap());
-        About::new(&Span::none(), &headers).trace().to_owned()
+        About::new(&Span::none(), &headers, None).trace().to_owned()
     }
 
     /// The example of W3C Trace Context §3.2.4. What is no `traceparent` begins a trace.
@@ -133,7 +157,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_asks_is_known_wherever_the_work_runs() {
-        let about = About::new(&Span::none(), &HeaderMap::new());
+        let about = About::new(&Span::none(), &HeaderMap::new(), None);
         let slug: TenantSlug = "acme-inc".parse().unwrap();
         let work = async {
             let here = About::current();

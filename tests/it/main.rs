@@ -35,6 +35,7 @@ mod metrics;
 mod mirror;
 mod mirror_cli;
 mod mirror_faults;
+mod operations;
 mod order;
 mod other_clients;
 mod press_runs;

@@ -17,6 +17,9 @@ fn token(tenant: TenantUid) -> TokenRow {
         label: String::new(),
         created: UnixMillis::new(0),
         expires: UnixMillis::new(1),
+        kind: None,
+        target: None,
+        successor: None,
     }
 }
 
@@ -27,6 +30,8 @@ fn tenant() -> TenantRow {
         created: UnixMillis::new(0),
         policy: CodePolicy::default(),
         roots: RootsOrigin::Server,
+        suspended: None,
+        archived: None,
     }
 }
 
@@ -48,7 +53,9 @@ fn what_only_adds_ends_nothing() {
         *added = std::mem::take(change.blob(uid(1), blob(b"a")).put(&tree, &BundleTree));
     }));
     assert!(!ends(&store, |change| *change = build(uid(1), Some(&first)).0));
-    assert!(!ends(&store, |change| drop(change.delete::<TenantHead>(&uid(1)))));
+    assert!(!ends(&store, |change| {
+        change.delete::<TenantHead>(&uid(1));
+    }));
 }
 
 #[test]
@@ -56,14 +63,36 @@ fn what_takes_something_away_ends_the_era() {
     let store = Store::in_memory().unwrap();
     let (secret, tree) = (Sha256::of(b"token"), (uid(1), Digest::of(b"tree")));
     let slug = tenant().slug;
-    assert!(ends(&store, |change| drop(change.put(&secret, &token(uid(1))))));
-    assert!(ends(&store, |change| drop(change.put(&secret, &token(uid(2))))), "another's now");
-    assert!(ends(&store, |change| drop(change.delete::<TokenRow>(&secret))));
-    assert!(ends(&store, |change| drop(change.put(&slug, &tenant()))), "or its policy changes");
-    assert!(ends(&store, |change| drop(change.put(&uid(1), &SlugOf { slug: slug.clone() }))));
-    assert!(!ends(&store, |change| drop(change.put(&tree, &BundleTree))));
-    assert!(ends(&store, |change| drop(change.delete::<BundleTree>(&tree))));
-    assert!(ends(&store, |change| drop(change.delete::<TenantRow>(&slug))));
+    assert!(ends(&store, |change| {
+        change.put(&secret, &token(uid(1)));
+    }));
+    assert!(
+        ends(&store, |change| {
+            change.put(&secret, &token(uid(2)));
+        }),
+        "another's now"
+    );
+    assert!(ends(&store, |change| {
+        change.delete::<TokenRow>(&secret);
+    }));
+    assert!(
+        ends(&store, |change| {
+            change.put(&slug, &tenant());
+        }),
+        "or its policy changes"
+    );
+    assert!(ends(&store, |change| {
+        change.put(&uid(1), &SlugOf { slug: slug.clone() });
+    }));
+    assert!(!ends(&store, |change| {
+        change.put(&tree, &BundleTree);
+    }));
+    assert!(ends(&store, |change| {
+        change.delete::<BundleTree>(&tree);
+    }));
+    assert!(ends(&store, |change| {
+        change.delete::<TenantRow>(&slug);
+    }));
 }
 
 /// A collection takes names of blobs away in transactions of its own, and an erasure all of a tenant.
@@ -98,7 +127,9 @@ fn quarantine_ends_the_era() {
     file.read_at(100, &mut byte).unwrap();
     file.write_at(100, &[byte[0] ^ 1]).unwrap();
     assert!(store.view().unwrap().read_blob(uid(1), &digest).is_err());
-    assert!(ends(&store, |change| drop(change.blob(uid(2), blob(b"unrelated")))));
+    assert!(ends(&store, |change| {
+        change.blob(uid(2), blob(b"unrelated"));
+    }));
 }
 
 /// The number of a view is not above what it shows, and that of a commit is there before its answer: so

@@ -52,6 +52,22 @@ impl ServerProcess {
         self.child.wait().unwrap()
     }
 
+    /// A signal, without waiting for what comes of it.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    /// What it says on stderr, when that is piped.
+    pub(crate) fn log(&mut self) -> BufReader<std::process::ChildStderr> {
+        BufReader::new(self.child.stderr.take().unwrap())
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> std::process::ExitStatus {
+        self.child.wait().unwrap()
+    }
+
     /// SIGKILL: the process gets no chance to do anything.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();

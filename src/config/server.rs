@@ -1,0 +1,81 @@
+//! The sections `server` and `tls`.
+
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::units::Span;
+
+/// How connections are taken and given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Connections at a time, on the public listener. More wait in the system's queue.
+    pub max_connections: usize,
+    /// How long a client may take to send a request's head, and to be idle between two.
+    pub header_timeout: Span,
+    /// How long a client may take to send a request's body.
+    pub body_timeout: Span,
+    /// How long requests are still taken after `/readyz` says no, when the server is told to stop: for
+    /// balancers to notice.
+    pub drain_delay: Span,
+    /// How long open requests may go on after that.
+    pub drain: Span,
+    /// Networks of proxies whose `Forwarded` and `X-Forwarded-For` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            max_connections: 4096,
+            header_timeout: Span::seconds(60),
+            body_timeout: Span::seconds(30),
+            drain_delay: Span::seconds(0),
+            drain: Span::seconds(30),
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+/// TLS on the public listener. Without a certificate it speaks plain HTTP.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// The certificate with what leads to its authority, PEM.
+    pub cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub key: Option<PathBuf>,
+    /// Authorities of clients, PEM. When set, every client must have a certificate of one.
+    pub client_ca: Option<PathBuf>,
+}
+
+impl Server {
+    /// What types cannot say.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !(1..=1_000_000).contains(&self.max_connections) {
+            problems.push("`server.max_connections` must be 1 to 1000000".to_owned());
+        }
+        let times = [("header_timeout", self.header_timeout), ("body_timeout", self.body_timeout)];
+        for (name, _) in times.iter().filter(|(_, time)| time.get().is_zero()) {
+            problems.push(format!("`server.{name}` must be more than 0"));
+        }
+        problems
+    }
+}
+
+impl Tls {
+    /// What types cannot say.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.cert.is_some() != self.key.is_some() {
+            problems.push("`tls.cert` and `tls.key` go together".to_owned());
+        }
+        if self.client_ca.is_some() && self.cert.is_none() {
+            problems.push("`tls.client_ca` needs `tls.cert` and `tls.key`".to_owned());
+        }
+        problems
+    }
+}

@@ -1,0 +1,147 @@
+//! Connections: taken within bounds, served, and drained at the end.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tower::ServiceExt as _;
+
+use super::tls::Tls;
+use crate::http::Peer;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Largest head of a request, in bytes.
+const HEAD: usize = 64 * 1024;
+/// Requests at a time over one HTTP/2 connection.
+const STREAMS: u32 = 128;
+/// How long an HTTP/2 connection may be silent before it is asked for a sign of life, and how long
+/// that may take.
+const PING: Duration = Duration::from_secs(30);
+
+/// A listener and what it serves.
+pub(super) struct Door {
+    pub(super) listener: TcpListener,
+    pub(super) router: Router,
+    pub(super) tls: Option<Arc<Tls>>,
+    /// Connections at a time.
+    pub(super) most: usize,
+    /// How long a head may take.
+    pub(super) header_timeout: Duration,
+}
+
+impl Door {
+    /// Takes connections until `stop` ends; then those that are open may finish what they are at, for
+    /// as long as `grace`.
+    pub(super) async fn serve(self, stop: impl Future<Output = ()>, grace: Duration) {
+        let open = GracefulShutdown::new();
+        let places = Arc::new(Semaphore::new(self.most));
+        tokio::select! {
+            () = self.take(&open, &places) => {}
+            () = stop => {}
+        }
+        drop(self);
+        if timeout(grace, open.shutdown()).await.is_err() {
+            tracing::warn!("connections still open after {} s were cut", grace.as_secs());
+        }
+    }
+
+    async fn take(&self, open: &GracefulShutdown, places: &Arc<Semaphore>) {
+        while let Ok(place) = places.clone().acquire_owned().await {
+            match self.listener.accept().await {
+                Ok((stream, peer)) => {
+                    let connection = Connection {
+                        router: self.router.clone(),
+                        peer,
+                        header_timeout: self.header_timeout,
+                        watcher: open.watcher(),
+                        _place: place,
+                    };
+                    tokio::spawn(connection.begin(stream, self.tls.clone()));
+                }
+                Err(error) if is_of_one(&error) => {}
+                Err(error) => {
+                    // Out of file descriptors, as a rule: others must close theirs first.
+                    tracing::error!(%error, "no connection can be taken");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+}
+
+/// Whether an error is about the connection that was to be taken, and not about taking any.
+fn is_of_one(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionRefused | ConnectionAborted | ConnectionReset)
+}
+
+struct Connection {
+    router: Router,
+    peer: SocketAddr,
+    header_timeout: Duration,
+    watcher: Watcher,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    async fn begin(self, stream: TcpStream, tls: Option<Arc<Tls>>) {
+        // Answers are small and complete: waiting to fill a packet only adds delay.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = tls else { return self.serve(stream).await };
+        match timeout(HANDSHAKE, tls.acceptor(self.peer).accept(stream)).await {
+            Ok(Ok(stream)) => self.serve(stream).await,
+            Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "no TLS"),
+            Err(_) => tracing::debug!(peer = %self.peer, "a TLS handshake took too long"),
+        }
+    }
+
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let (router, peer) = (self.router, Peer(self.peer));
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (mut request, router) = (request.map(Body::new), router.clone());
+            request.extensions_mut().insert(peer);
+            async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(never)) }
+        });
+        let builder = builder(self.header_timeout);
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        if let Err(error) = self.watcher.watch(connection.into_owned()).await {
+            tracing::trace!(error, "a connection ended early");
+        }
+    }
+}
+
+fn never<T>(error: Infallible) -> T {
+    match error {}
+}
+
+fn builder(header_timeout: Duration) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_buf_size(HEAD.max(16 * 1024));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEAD as u32)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING);
+    builder
+}
