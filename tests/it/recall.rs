@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use colophon_model::{Digest, Sha256, TenantUid};
 use colophon_store::rows::{BundleTree, TokenRow};
 use colophon_store::{Change, Store};
+use serde_json::Value;
 
 use crate::support::raw::{Raw, exchange};
 use crate::support::{TestServer, TestTenant, noise};
@@ -60,14 +61,14 @@ impl Read {
     }
 
     /// What a request gets after `change`, before anyone else asked.
-    fn after(&self, change: impl FnOnce(&mut Change)) -> u16 {
+    fn after(&self, change: impl FnOnce(&mut Change) -> &mut Change) -> u16 {
         self.remember();
         self.commit(change);
         assert_eq!(self.recall("GET", &self.blob(), "").status, 503, "it is not remembered");
         self.ask("GET", &self.blob(), "").status
     }
 
-    fn commit(&self, change: impl FnOnce(&mut Change)) {
+    fn commit(&self, change: impl FnOnce(&mut Change) -> &mut Change) {
         let mut made = Change::new();
         change(&mut made);
         self.store().commit(made).unwrap();
@@ -84,9 +85,14 @@ impl Read {
 
 /// Builds a revision of the flow. The tenant, the tree of its bundle, and the largest file in it.
 fn bundle(server: &TestServer, tenant: &TestTenant, revision: u64) -> (TenantUid, Digest, Digest) {
-    // Not to be compressed, so that it lies in a segment.
-    let address = format!("https://example.com/{}", noise(revision, 20_000));
-    let built = server.build(tenant, &flow(revision, &address));
+    let mut body: Value = serde_json::from_slice(&flow(revision, "https://example.com/")).unwrap();
+    // Long, and hard to compress, so that it lies in a segment.
+    let seed = |n: u64| revision * 100 + n;
+    let address = |n| format!("https://{}.example.com/{}", tenant.slug, noise(seed(n), 1_500));
+    let step = |n| serde_json::json!({"op": "goto", "url": address(n)});
+    let nodes = body["nodes"].as_array_mut().unwrap();
+    nodes.last_mut().unwrap()["steps"] = (0..20).map(step).collect();
+    let built = server.build(tenant, &serde_json::to_vec(&body).unwrap());
     assert_eq!(built.status, 201, "{:#}", built.json());
     let view = server.app.press.store.view().unwrap();
     let uid = colophon::tenants::find(&view, &tenant.slug.parse().unwrap()).unwrap().uid;
@@ -174,18 +180,18 @@ fn a_token_that_is_revoked_or_changed_or_ended_reads_nothing_at_once() {
     assert_eq!(read.ask("GET", &read.blob(), "").status, 401);
 }
 
-fn set(change: &mut Change, token: &Sha256, row: Option<&TokenRow>) {
+fn set<'a>(change: &'a mut Change, token: &Sha256, row: Option<&TokenRow>) -> &'a mut Change {
     match row {
         Some(row) => change.put(token, row),
         None => change.delete::<TokenRow>(token),
-    };
+    }
 }
 
 #[test]
 fn a_bundle_that_is_taken_away_takes_its_files_along_at_once() {
     let read = Read::new();
-    let gone = |change: &mut Change| drop(change.delete::<BundleTree>(&(read.uid, read.tree)));
-    assert_eq!(read.after(gone), 404);
+    let key = (read.uid, read.tree);
+    assert_eq!(read.after(|change| change.delete::<BundleTree>(&key)), 404);
 }
 
 /// The bytes themselves leave the memory.

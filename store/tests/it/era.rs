@@ -36,7 +36,7 @@ fn tenant() -> TenantRow {
 }
 
 /// Whether a commit of `change` ends the era, as who asks after the answer sees it.
-fn ends(store: &Store, make: impl FnOnce(&mut Change)) -> bool {
+fn ends(store: &Store, make: impl FnOnce(&mut Change) -> &mut Change) -> bool {
     let (before, mut change) = (store.era(), Change::new());
     make(&mut change);
     store.commit(change).unwrap();
@@ -48,14 +48,16 @@ fn ends(store: &Store, make: impl FnOnce(&mut Change)) -> bool {
 fn what_only_adds_ends_nothing() {
     let store = Store::in_memory().unwrap();
     let tree = (uid(1), Digest::of(b"tree"));
-    let (mut change, first) = build(uid(1), None);
-    assert!(!ends(&store, |added| {
-        *added = std::mem::take(change.blob(uid(1), blob(b"a")).put(&tree, &BundleTree));
-    }));
-    assert!(!ends(&store, |change| *change = build(uid(1), Some(&first)).0));
+    let (first, head) = build(uid(1), None);
     assert!(!ends(&store, |change| {
-        change.delete::<TenantHead>(&uid(1));
+        *change = first;
+        change.blob(uid(1), blob(b"a")).put(&tree, &BundleTree)
     }));
+    assert!(!ends(&store, |change| {
+        *change = build(uid(1), Some(&head)).0;
+        change
+    }));
+    assert!(!ends(&store, |change| change.delete::<TenantHead>(&uid(1))));
 }
 
 #[test]
@@ -63,36 +65,14 @@ fn what_takes_something_away_ends_the_era() {
     let store = Store::in_memory().unwrap();
     let (secret, tree) = (Sha256::of(b"token"), (uid(1), Digest::of(b"tree")));
     let slug = tenant().slug;
-    assert!(ends(&store, |change| {
-        change.put(&secret, &token(uid(1)));
-    }));
-    assert!(
-        ends(&store, |change| {
-            change.put(&secret, &token(uid(2)));
-        }),
-        "another's now"
-    );
-    assert!(ends(&store, |change| {
-        change.delete::<TokenRow>(&secret);
-    }));
-    assert!(
-        ends(&store, |change| {
-            change.put(&slug, &tenant());
-        }),
-        "or its policy changes"
-    );
-    assert!(ends(&store, |change| {
-        change.put(&uid(1), &SlugOf { slug: slug.clone() });
-    }));
-    assert!(!ends(&store, |change| {
-        change.put(&tree, &BundleTree);
-    }));
-    assert!(ends(&store, |change| {
-        change.delete::<BundleTree>(&tree);
-    }));
-    assert!(ends(&store, |change| {
-        change.delete::<TenantRow>(&slug);
-    }));
+    assert!(ends(&store, |change| change.put(&secret, &token(uid(1)))));
+    assert!(ends(&store, |change| change.put(&secret, &token(uid(2)))), "another's now");
+    assert!(ends(&store, |change| change.delete::<TokenRow>(&secret)));
+    assert!(ends(&store, |change| change.put(&slug, &tenant())), "or its policy changes");
+    assert!(ends(&store, |change| change.put(&uid(1), &SlugOf { slug: slug.clone() })));
+    assert!(!ends(&store, |change| change.put(&tree, &BundleTree)));
+    assert!(ends(&store, |change| change.delete::<BundleTree>(&tree)));
+    assert!(ends(&store, |change| change.delete::<TenantRow>(&slug)));
 }
 
 /// A collection takes names of blobs away in transactions of its own, and an erasure all of a tenant.
@@ -127,9 +107,7 @@ fn quarantine_ends_the_era() {
     file.read_at(100, &mut byte).unwrap();
     file.write_at(100, &[byte[0] ^ 1]).unwrap();
     assert!(store.view().unwrap().read_blob(uid(1), &digest).is_err());
-    assert!(ends(&store, |change| {
-        change.blob(uid(2), blob(b"unrelated"));
-    }));
+    assert!(ends(&store, |change| change.blob(uid(2), blob(b"unrelated"))));
 }
 
 /// The number of a view is not above what it shows, and that of a commit is there before its answer: so
