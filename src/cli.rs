@@ -14,6 +14,7 @@ mod flow;
 mod fsck;
 mod gc;
 mod git;
+mod hook;
 mod job;
 mod keys;
 mod mirror;
@@ -72,6 +73,9 @@ enum Command {
     /// Show what was delivered and what became of it, and run it again
     #[command(subcommand)]
     Delivery(delivery::Delivery),
+    /// Manage addresses for senders that cannot set a tenant header
+    #[command(subcommand)]
+    Hook(hook::Hook),
     /// Manage the secrets that builders sign deliveries with
     #[command(subcommand)]
     Webhook(webhook::Webhook),
@@ -123,6 +127,7 @@ impl Cli {
             Command::Tenant(tenant) => tenant.run(out),
             Command::Token(token) => token.run(out),
             Command::Delivery(delivery) => delivery.run(out),
+            Command::Hook(hook) => hook.run(out),
             Command::Webhook(webhook) => webhook.run(out),
             Command::Edge(edge) => edge.run(out),
             Command::Keys(keys) => keys.run(out),

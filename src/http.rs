@@ -20,6 +20,7 @@ pub mod flows;
 mod git;
 mod git_stream;
 mod health;
+mod hooks;
 mod maintenance;
 mod metadata;
 pub mod mirrors;

@@ -14,6 +14,7 @@ use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::http;
 use crate::intake::flush::DeliveryFlush;
+use crate::intake::pulls::Pulls;
 use crate::mirror::Mirrors;
 use crate::upkeep::Upkeep;
 
@@ -54,6 +55,7 @@ impl Server {
         let upkeep = Upkeep::start(&self.app);
         let mirrors = Mirrors::start(&self.app);
         let deliveries = DeliveryFlush::start(&self.app);
+        let pulls = Pulls::start(&self.app);
         let warm = self.app.clone();
         // On a thread of its own: the imports of a worker take seconds, and nothing waits for them.
         std::thread::spawn(move || warm.press.gates.warm_up());
@@ -81,6 +83,7 @@ impl Server {
             }
         };
         mirrors.stop().await;
+        pulls.stop().await;
         deliveries.stop().await;
         upkeep.stop().await;
         result

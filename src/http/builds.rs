@@ -38,15 +38,20 @@ pub(super) async fn create(
     let body = read_body(body, app.config.limits.body_bytes).await?;
     let press_app = app.clone();
     let run = move || deliver(&press_app, (&headers, from), &body, start);
-    let (tenant, Told { key, result }) = place.run(run).await??;
-    let response = match result {
+    let (tenant, told) = place.run(run).await??;
+    Ok(answer_of(&app, &tenant, told, start))
+}
+
+/// The answer to a delivery that began at `start`, whatever became of it.
+pub(super) fn answer_of(app: &App, tenant: &TenantRow, told: Told, start: Instant) -> Response {
+    let response = match told.result {
         Ok(finished) => {
             let timing = TimingView::new(finished.timing, start.elapsed());
-            answer(&app, &tenant, &finished, timing)
+            answer(app, tenant, &finished, timing)
         }
         Err(refused) => refused.into_response(),
     };
-    Ok(delivering::named(response, key))
+    delivering::named(response, told.key)
 }
 
 fn deliver(

@@ -46,9 +46,8 @@ pub(super) fn run(
     about: About,
     (start, gate_status): (Instant, u16),
 ) -> Result<Told, ApiError> {
-    let random = random_bytes().map_err(|e| ApiError::internal(&e))?;
-    let key = DeliveryKey::new(delivery.received, random);
-    let draft = Draft { key, row: row(&delivery, about), start, gate_status };
+    let draft = draft(&delivery, about, (start, gate_status))?;
+    let key = draft.key;
     delivery.origin.log = Some(draft.clone());
     let (tenant, body) = (delivery.tenant.clone(), delivery.body.clone());
     let (row, body, result) = match press.run(delivery) {
@@ -70,6 +69,17 @@ pub(super) fn run(
     };
     press.deliveries.push(Entry { tenant, key, row, body });
     Ok(Told { key, result })
+}
+
+/// The delivery's row, to be written when it is known what became of it.
+pub(super) fn draft(
+    delivery: &Delivery,
+    about: About,
+    (start, gate_status): (Instant, u16),
+) -> Result<Draft, ApiError> {
+    let random = random_bytes().map_err(|e| ApiError::internal(&e))?;
+    let key = DeliveryKey::new(delivery.received, random);
+    Ok(Draft { key, row: row(delivery, about), start, gate_status })
 }
 
 /// What is known before anything becomes of it.

@@ -239,7 +239,7 @@ impl From<BuildError> for ApiError {
 }
 
 impl ApiError {
-    pub(super) fn build(error: &BuildError) -> Self {
+    pub(crate) fn build(error: &BuildError) -> Self {
         match error {
             BuildError::Flow(problems) => Self::flow(problems),
             BuildError::Stale { .. } => {

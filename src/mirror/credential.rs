@@ -57,7 +57,7 @@ impl fmt::Display for CredentialRef {
 
 impl CredentialRef {
     /// Reads it as it is now. The error says what is wrong without any of its content.
-    pub(super) fn read(&self) -> Result<Secret, String> {
+    pub(crate) fn read(&self) -> Result<Secret, String> {
         let text = match self {
             Self::Env(name) => std::env::var(name)
                 .map_err(|_| format!("the server has no environment variable `{name}`"))?,
@@ -75,7 +75,7 @@ impl CredentialRef {
 
 /// A password or token. Never printed.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Secret(String);
+pub(crate) struct Secret(String);
 
 impl Secret {
     /// White space around it is dropped. `None` when nothing is left, or when it is too long or
@@ -89,6 +89,11 @@ impl Secret {
     /// The value of an `Authorization` header (RFC 7617).
     pub(super) fn basic(&self, username: &str) -> String {
         format!("Basic {}", BASE64.encode(format!("{username}:{}", self.0).as_bytes()))
+    }
+
+    /// The same for a bearer token (RFC 6750).
+    pub(crate) fn bearer(&self) -> String {
+        format!("Bearer {}", self.0)
     }
 
     /// `text`, which came from elsewhere, without the secret in it.
