@@ -61,7 +61,7 @@ enum Command {
     /// differs: one commit for each tenant, free of quota. To make a tenant's Git objects anew from
     /// the builds that there are, without compiling anything, see `colophon git rebuild`.
     Rebuild(rebuild::Rebuild),
-    /// List and delete flows
+    /// List and delete flows, and go back to earlier builds
     #[command(subcommand)]
     Flow(flow::Flow),
     /// Manage tenants

@@ -18,6 +18,7 @@ mod naming;
 mod order;
 mod recompile;
 mod refused;
+mod revert;
 mod rollback;
 mod timing;
 
@@ -411,7 +412,7 @@ impl Press {
         let tenant = &job.delivery.tenant;
         let (change, mut records) = match output {
             Gated::Passed(compiled) => {
-                let what = (Cause::Delivery, &[Entry { job, flow, compiled }][..]);
+                let what = (Cause::Delivery, &[Entry { job, flow, compiled, like: None }][..]);
                 assemble::assemble(self, &view, tenant, what, now)?
             }
             Gated::Refused(gates) => refused::refuse(self, &view, job, flow, gates.clone(), now)?,

@@ -274,6 +274,10 @@ impl ApiError {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "contended", error.to_string())
                     .retry_after(1)
             }
+            BuildError::NoBuild { .. } => {
+                Self::new(StatusCode::CONFLICT, "no-build", error.to_string())
+                    .hint("name one of the flow's builds that is not its current one")
+            }
             BuildError::NoBundle { .. } => {
                 Self::new(StatusCode::CONFLICT, "no-bundle", error.to_string())
                     .hint("a build's bundle is kept as long as its tags (`retention.tags`)")

@@ -65,6 +65,7 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/mirrors", get(mirrors::list))
         .route("/v1/t/{slug}/flows", get(flows::list))
         .route("/v1/t/{slug}/flows/{flow}", delete(flows::delete))
+        .route("/v1/t/{slug}/flows/{flow}/rollback", post(flows::revert))
         .route("/v1/t/{slug}/deliveries", get(deliveries::list))
         .route("/v1/t/{slug}/deliveries/{id}", get(deliveries::one))
         .route("/v1/t/{slug}/deliveries/{id}/replay", post(deliveries::run_again))

@@ -42,6 +42,7 @@ mod python_tuf;
 mod quota;
 mod recompile;
 mod render;
+mod revert;
 mod schema;
 mod signatures;
 mod support;
