@@ -26,6 +26,8 @@ mod metadata;
 pub mod mirrors;
 mod operator;
 mod path;
+mod prefer;
+mod rate_limit;
 mod representation;
 mod router;
 mod schema;

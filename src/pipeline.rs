@@ -11,6 +11,7 @@ mod assemble;
 mod branch;
 mod delete;
 mod delivery;
+mod dry_run;
 mod error;
 mod files;
 mod memo;
@@ -32,6 +33,7 @@ use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
 
 use assemble::{Cause, Entry};
 pub use delivery::{Delivery, Origin};
+pub use dry_run::{DryRun, FileChange};
 pub use error::{BuildError, refusal};
 pub use files::{FilesError, puts, with_manifest};
 pub(crate) use files::{manifest_file, manifest_path, put};
@@ -258,7 +260,7 @@ impl Press {
 
     fn build(&self, delivery: Delivery) -> Result<Finished, BuildError> {
         let mut timing = Timing::default();
-        let body = Digest::of(&delivery.body);
+        let body = delivery.digest();
         let uid = delivery.tenant.uid;
         let begin = |claim| self.flights.begin(uid, claim).ok_or(BuildError::InFlight);
         let _flight = delivery.origin.claim.map(begin).transpose()?;

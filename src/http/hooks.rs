@@ -98,10 +98,11 @@ fn deliver(
     let about = sender.about(from);
     let Sender { tenant, origin, .. } = sender;
     let received = app.press.clock.now();
-    let delivery = Delivery { origin, ..Delivery::new(tenant.clone(), body.clone(), received) };
+    let delivery = Delivery::new(tenant.clone(), body.clone(), received).with(origin);
     let reads = hook.filter(|hook| hook.pull.is_some()).and_then(|_| id.parse().ok());
     let Some(hook) = reads else {
-        let told = delivering::run(&app.press, delivery, about, (start, app.config.gates.status))?;
+        let told =
+            delivering::run(&app.press, delivery, about, (start, app.config.gates.status), None)?;
         return Ok(Taken::Flow(Box::new(tenant), told));
     };
     let event = Event::parse(body);

@@ -93,9 +93,12 @@ pub fn router(app: SharedApp) -> Router {
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked))
-        // The path alone: a query may hold a signature, which is as good as a password.
+        // The path alone: a query may hold a signature, which is as good as a password. So may be the
+        // address of a hook.
         .layer(TraceLayer::new_for_http().make_span_with(|request: &Request<_>| {
-            tracing::debug_span!("http", method = %request.method(), path = request.uri().path())
+            let path = request.uri().path();
+            let path = if path.starts_with("/v1/hooks/") { "/v1/hooks/…" } else { path };
+            tracing::debug_span!("http", method = %request.method(), path)
         }))
         .with_state(app)
 }

@@ -25,6 +25,8 @@ mod git_files;
 mod git_http;
 mod git_rebuild;
 mod git_refs;
+mod intake_answers;
+mod intake_cli;
 mod intake_hooks;
 mod intake_log;
 mod intake_replays;
