@@ -15,6 +15,7 @@ mod flow;
 mod fsck;
 mod gc;
 mod git;
+mod hook;
 mod job;
 mod keys;
 mod mirror;
@@ -61,7 +62,7 @@ enum Command {
     /// differs: one commit for each tenant, free of quota. To make a tenant's Git objects anew from
     /// the builds that there are, without compiling anything, see `colophon git rebuild`.
     Rebuild(rebuild::Rebuild),
-    /// List and delete flows
+    /// List and delete flows, and go back to earlier builds
     #[command(subcommand)]
     Flow(flow::Flow),
     /// Manage tenants
@@ -73,6 +74,9 @@ enum Command {
     /// Show what was delivered and what became of it, and run it again
     #[command(subcommand)]
     Delivery(delivery::Delivery),
+    /// Manage addresses for senders that cannot set a tenant header
+    #[command(subcommand)]
+    Hook(hook::Hook),
     /// Manage the secrets that builders sign deliveries with
     #[command(subcommand)]
     Webhook(webhook::Webhook),
@@ -127,6 +131,7 @@ impl Cli {
             Command::Tenant(tenant) => tenant.run(out),
             Command::Token(token) => token.run(out),
             Command::Delivery(delivery) => delivery.run(out),
+            Command::Hook(hook) => hook.run(out),
             Command::Webhook(webhook) => webhook.run(out),
             Command::Edge(edge) => edge.run(out),
             Command::Keys(keys) => keys.run(out),

@@ -6,8 +6,11 @@
 mod delivery_id;
 mod flight;
 pub mod flush;
+pub mod hooks;
 pub mod log;
 mod proof;
+pub mod pull;
+pub mod pulls;
 pub mod secrets;
 
 pub use delivery_id::{DeliveryId, InvalidDeliveryId, idempotency_key};

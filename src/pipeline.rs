@@ -11,6 +11,7 @@ mod assemble;
 mod branch;
 mod delete;
 mod delivery;
+mod dry_run;
 mod error;
 mod files;
 mod memo;
@@ -19,6 +20,7 @@ mod observed;
 mod order;
 mod recompile;
 mod refused;
+mod revert;
 mod rollback;
 mod timing;
 mod writable;
@@ -37,6 +39,7 @@ use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
 
 use assemble::{Cause, Entry};
 pub use delivery::{Delivery, Origin};
+pub use dry_run::{DryRun, FileChange};
 pub use error::{BuildError, refusal};
 pub use files::{FilesError, puts, with_manifest};
 pub(crate) use files::{manifest_file, manifest_path, put};
@@ -269,7 +272,7 @@ impl Press {
     fn build(&self, delivery: Delivery) -> Result<Finished, BuildError> {
         let mut timing = Timing::default();
         writable(&self.store.view()?, &delivery.tenant)?;
-        let body = Digest::of(&delivery.body);
+        let body = delivery.digest();
         let uid = delivery.tenant.uid;
         let begin = |claim| self.flights.begin(uid, claim).ok_or(BuildError::InFlight);
         let _flight = delivery.origin.claim.map(begin).transpose()?;
@@ -439,7 +442,7 @@ impl Press {
         let tenant = &job.delivery.tenant;
         let (change, mut records) = match output {
             Gated::Passed(compiled) => {
-                let what = (Cause::Delivery, &[Entry { job, flow, compiled }][..]);
+                let what = (Cause::Delivery, &[Entry { job, flow, compiled, like: None }][..]);
                 assemble::assemble(self, &view, tenant, what, now)?
             }
             Gated::Refused(gates) => refused::refuse(self, &view, job, flow, gates.clone(), now)?,

@@ -21,6 +21,7 @@ use crate::clock::SharedClock;
 use crate::config::{self, Config};
 use crate::http;
 use crate::intake::flush::DeliveryFlush;
+use crate::intake::pulls::Pulls;
 use crate::mirror::Mirrors;
 use crate::upkeep::Upkeep;
 
@@ -84,6 +85,7 @@ impl Server {
         let (app, settings) = (self.app.clone(), self.app.config.server.clone());
         let (upkeep, mirrors) = (Upkeep::start(&app), Mirrors::start(&app));
         let deliveries = DeliveryFlush::start(&app);
+        let pulls = Pulls::start(&app);
         // On a thread of its own: the imports of a worker take seconds, and nothing waits for them.
         let warm = app.clone();
         std::thread::spawn(move || warm.press.gates.warm_up());
@@ -109,6 +111,7 @@ impl Server {
         };
         door.serve(stop, settings.drain.get()).await;
         mirrors.stop().await;
+        pulls.stop().await;
         deliveries.stop().await;
         upkeep.stop().await;
         beside.shutdown().await;

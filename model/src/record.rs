@@ -159,6 +159,11 @@ pub enum BuildKind {
     /// Agents got an older bundle of the flow under a new number. Its other outputs are those of the
     /// build before, as are its flow and key.
     Rollback,
+    /// Somebody went back to an earlier build of the flow: its outputs are those of that build.
+    Reverted {
+        /// The earlier build.
+        to: BuildId,
+    },
 }
 
 impl BuildKind {

@@ -1,12 +1,12 @@
-//! `colophon flow list` and `colophon flow delete`.
+//! `colophon flow list`, `delete` and `rollback`.
 
 use clap::Subcommand;
-use colophon_model::{FlowId, TenantSlug};
+use colophon_model::{BuildId, FlowId, TenantSlug};
 
 use super::admin::{self, Access};
 use super::out::Out;
 use crate::config::{Config, Overrides};
-use crate::http::flows::{Deleted, FlowList, FlowView};
+use crate::http::flows::{Deleted, FlowList, FlowView, GoBack, Reverted};
 use crate::tenants;
 
 /// Subcommands.
@@ -28,6 +28,18 @@ pub(super) enum Flow {
         #[command(flatten)]
         overrides: Overrides,
     },
+    /// Go back to an earlier build of a flow: a new build and commit with its very outputs
+    Rollback {
+        /// The tenant
+        slug: TenantSlug,
+        /// The flow's id, as `colophon flow list` shows it
+        flow: FlowId,
+        /// The build [default: the newest one that is not like the current]
+        #[arg(long, value_name = "BUILD")]
+        to: Option<BuildId>,
+        #[command(flatten)]
+        overrides: Overrides,
+    },
 }
 
 impl Flow {
@@ -40,6 +52,11 @@ impl Flow {
                 .data(&delete(&Config::load(&overrides)?, &slug, &flow)?, |deleted| {
                     format!("deleted {} at commit {}", deleted.flow, deleted.commit)
                 }),
+            Self::Rollback { slug, flow, to, overrides } => {
+                out.data(&revert(&Config::load(&overrides)?, &slug, &flow, to)?, |done| {
+                    format!("{} is as in build {} at commit {}", done.flow, done.to, done.commit)
+                })
+            }
         }
     }
 }
@@ -61,6 +78,24 @@ fn delete(config: &Config, slug: &TenantSlug, flow: &FlowId) -> anyhow::Result<D
             Ok(Deleted::new(&press.delete(&tenant, flow)?))
         }
         Access::Server(client) => client.delete_for(&format!("/v1/t/{slug}/flows/{flow}")),
+    }
+}
+
+fn revert(
+    config: &Config,
+    slug: &TenantSlug,
+    flow: &FlowId,
+    to: Option<BuildId>,
+) -> anyhow::Result<Reverted> {
+    match admin::open(config)? {
+        Access::Direct(press) => {
+            let tenant = tenants::find(&press.store.view()?, slug)?;
+            let (record, to) = press.revert(&tenant, flow, to)?;
+            Ok(Reverted::new(&record, to))
+        }
+        Access::Server(client) => {
+            client.post(&format!("/v1/t/{slug}/flows/{flow}/rollback"), &GoBack { to })
+        }
     }
 }
 

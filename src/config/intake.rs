@@ -15,12 +15,19 @@ pub struct Intake {
     pub refused_bodies: usize,
     /// Most bytes of them.
     pub refused_bytes: Size,
+    /// Whether builders' APIs are read over `http://` from other machines too. Keys then go unprotected.
+    pub plain_http: bool,
 }
 
 impl Default for Intake {
     /// Five minutes is what the libraries of Standard Webhooks take.
     fn default() -> Self {
-        Self { tolerance: Span::seconds(300), refused_bodies: 100, refused_bytes: Size::mib(16) }
+        Self {
+            tolerance: Span::seconds(300),
+            refused_bodies: 100,
+            refused_bytes: Size::mib(16),
+            plain_http: false,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::edge_url;
 use super::error::ProblemView;
 use crate::app::App;
 use crate::feed;
-use crate::pipeline::{Finished, Timing};
+use crate::pipeline::{DryRun, FileChange, Finished, Timing};
 
 /// The body of an answer about a build.
 #[derive(Debug, Serialize)]
@@ -115,6 +115,28 @@ impl BuildView {
             timing_ms: Some(timing),
             ..self
         }
+    }
+}
+
+/// The body of an answer about what would become of a delivery.
+#[derive(Debug, Serialize)]
+pub(super) struct DryRunView {
+    dry_run: bool,
+    outcome: &'static str,
+    flow: FlowId,
+    key: BuildKey,
+    files: Vec<FileChange>,
+    gates: Vec<GateResult>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<ProblemView>,
+}
+
+impl DryRunView {
+    /// What was found.
+    pub(super) fn new(told: DryRun) -> Self {
+        let DryRun { outcome, flow, key, files, gates, warnings } = told;
+        let warnings = warnings.iter().map(ProblemView::new).collect();
+        Self { dry_run: true, outcome, flow, key, files, gates, warnings }
     }
 }
 

@@ -5,48 +5,97 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use colophon_model::{BuildId, BuildRecord};
 use colophon_store::rows::TenantRow;
+use serde::Deserialize;
+use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use super::body::read_body;
-use super::build_view::{BuildView, TimingView};
-use super::delivering::{self, Told};
+use super::build_view::{BuildView, DryRunView, TimingView};
+use super::delivering::{self, Announce, Told};
 use super::path::Segments;
 use super::sender::Sender;
-use super::{ApiError, auth, sender};
+use super::{ApiError, auth, prefer, sender};
 use crate::app::{App, SharedApp};
 use crate::pipeline::{Delivery, Finished, Outcome};
+use crate::tasks::TaskError;
 use crate::telemetry::request;
 use crate::tokens::Scope;
 
 /// Says that the answer is to an earlier delivery of the same name.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// Takes a signed flow; 201 with a new build, 200 with the current one.
+/// How a delivery is to be answered.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Wanted {
+    /// `1` or `true`: say what would become of it, and write nothing.
+    dry_run: Option<String>,
+}
+
+/// Takes a signed flow; 201 with a new build, 200 with the current one, 202 when the sender waits no longer.
 pub(super) async fn create(
     State(app): State<SharedApp>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let (start, from) = (Instant::now(), request::remote());
     // What can be refused without the body is refused before it is read.
-    auth::tenant_header(&headers)?;
+    let slug = auth::tenant_header(&headers)?;
+    let is_dry = is_dry(wanted)?;
+    let wait = prefer::wait(&headers);
     let place = app.builds.admit()?;
     let body = read_body(&app, body, app.config.limits.body_bytes).await?;
-    let press_app = app.clone();
-    let run = move || deliver(&press_app, (&headers, from), &body, start);
-    let (tenant, Told { key, result }) = place.run(run).await??;
-    let response = match result {
-        Ok(finished) => {
-            let timing = TimingView::new(finished.timing, start.elapsed());
-            answer(&app, &tenant, &finished, timing)
-        }
-        Err(refused) => refused.into_response(),
+    let worker = app.clone();
+    if is_dry {
+        return place.run(move || dry_run(&worker, &headers, &body)).await?;
+    }
+    let (announce, announced) = oneshot::channel();
+    let announce = wait.map(|_| announce);
+    let run = move || deliver(&worker, (&headers, from), &body, start, announce);
+    let Some(wait) = wait else {
+        let (tenant, told) = place.run(run).await??;
+        return Ok(answer_of(&app, &tenant, told, start));
     };
-    Ok(delivering::named(response, key))
+    // A task of its own: what has begun goes on when the sender waits no longer.
+    let mut work = tokio::spawn(request::carry(place.run(run)).in_current_span());
+    let late = async {
+        tokio::time::sleep(wait).await;
+        announced.await.ok()
+    };
+    // Nothing is said before it is known who asks: then the work has ended, and not been announced.
+    let done = tokio::select! {
+        biased;
+        Some(key) = late => return Ok(prefer::accepted(&slug, key, wait)),
+        done = &mut work => done,
+    };
+    let done = done.map_err(|_| ApiError::from(TaskError::Stopped))?;
+    let (tenant, told) = done??;
+    Ok(prefer::applied(answer_of(&app, &tenant, told, start), wait))
+}
+
+fn is_dry(wanted: Result<Query<Wanted>, QueryRejection>) -> Result<bool, ApiError> {
+    let refused = |text: String| ApiError::bad_request("invalid-query", text);
+    let Query(Wanted { dry_run }) = wanted.map_err(|e| refused(e.body_text()))?;
+    match dry_run.as_deref() {
+        None | Some("0" | "false") => Ok(false),
+        Some("1" | "true") => Ok(true),
+        Some(_) => Err(refused("`dry_run` is 1 or 0".to_owned())),
+    }
+}
+
+/// Says what would become of a delivery.
+fn dry_run(app: &App, headers: &HeaderMap, body: &Bytes) -> Result<Response, ApiError> {
+    let Sender { tenant, origin, .. } = sender::sender(app, headers, body)?;
+    let received = app.press.clock.now();
+    let delivery = Delivery::new(tenant, body.clone(), received).with(origin);
+    let told = app.press.dry_run(delivery)?;
+    Ok(Json(DryRunView::new(told)).into_response())
 }
 
 fn deliver(
@@ -54,14 +103,32 @@ fn deliver(
     (headers, from): (&HeaderMap, Option<IpAddr>),
     body: &Bytes,
     start: Instant,
+    announce: Option<Announce>,
 ) -> Result<(TenantRow, Told), ApiError> {
     let sender = sender::sender(app, headers, body)?;
     let about = sender.about(from);
     let Sender { tenant, origin, .. } = sender;
     let (body, received) = (body.clone(), app.press.clock.now());
-    let delivery = Delivery { tenant: tenant.clone(), body, received, origin };
-    let told = delivering::run(&app.press, delivery, about, (start, app.config.gates.status))?;
+    let delivery = Delivery::new(tenant.clone(), body, received).with(origin);
+    let at = (start, app.config.gates.status);
+    let told = delivering::run(&app.press, delivery, about, at, announce)?;
     Ok((tenant, told))
+}
+
+/// The answer to a delivery that began at `start`, whatever became of it.
+pub(super) fn answer_of(app: &App, tenant: &TenantRow, told: Told, start: Instant) -> Response {
+    let response = match told.result {
+        Ok(finished) => {
+            let timing = TimingView::new(finished.timing, start.elapsed());
+            answer(app, tenant, &finished, timing)
+        }
+        Err(refused) => refused.into_response(),
+    };
+    let response = delivering::named(response, told.key);
+    match told.left {
+        Some(left) => left.told(response),
+        None => response,
+    }
 }
 
 fn answer(app: &App, tenant: &TenantRow, finished: &Finished, timing: TimingView) -> Response {

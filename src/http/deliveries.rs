@@ -169,9 +169,13 @@ pub fn show(
     tenant: &TenantRow,
     key: DeliveryKey,
 ) -> Result<Option<DeliveryView>, colophon_store::Error> {
+    // First: what ends meanwhile is then in the log.
+    let running = press.deliveries.running(tenant.uid, key);
     press.deliveries.flush(&press.store)?;
     let view = press.store.view()?;
-    let Some(row) = view.get::<DeliveryRow>(&(tenant.uid, key))? else { return Ok(None) };
+    let Some(row) = view.get::<DeliveryRow>(&(tenant.uid, key))? else {
+        return Ok(running.map(|row| DeliveryView::new(key, row)));
+    };
     let replayable = Some(body(&view, tenant, &row)?.is_some());
     Ok(Some(DeliveryView { replayable, ..DeliveryView::new(key, row) }))
 }
@@ -206,9 +210,9 @@ pub fn replay(
     let repeats = secrets::row(&view, tenant)?.repeats;
     drop(view);
     let origin = Origin { signed: row.signed, repeats, ..Origin::default() };
-    let delivery = Delivery { origin, ..Delivery::new(tenant.clone(), body, press.clock.now()) };
+    let delivery = Delivery::new(tenant.clone(), body, press.clock.now()).with(origin);
     let about = About { by: by.word, from: by.from, replay_of: Some(key), ..About::default() };
-    let told = delivering::run(press, delivery, about, (start, gate_status))?;
+    let told = delivering::run(press, delivery, about, (start, gate_status), None)?;
     Ok(show(press, tenant, told.key)?)
 }
 

@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
-use colophon_model::Digest;
 use colophon_store::rows::{DeliveryKey, DeliveryRow};
+use tokio::sync::oneshot;
 
 use super::ApiError;
+use super::rate_limit::RateLimit;
 use crate::intake::log::{Draft, Entry};
 use crate::keys::random_bytes;
 use crate::pipeline::{BuildError, Delivery, Finished, Outcome, Press};
@@ -35,29 +36,44 @@ pub(super) struct About {
 pub(super) struct Told {
     pub(super) key: DeliveryKey,
     pub(super) result: Result<Finished, ApiError>,
+    /// What is left of the quota, when it was asked for.
+    pub(super) left: Option<RateLimit>,
 }
 
-/// Runs a delivery that began at `start`. What leads to a build is logged with it, the rest soon after.
+/// Who is told the name of a delivery before it is known what becomes of it.
+pub(super) type Announce = oneshot::Sender<DeliveryKey>;
+
+/// Runs a delivery that began at `start`. What leads to a build is logged with it, the rest soon after. With
+/// `announce` the delivery is told of while it is worked on.
 pub(super) fn run(
     press: &Press,
     mut delivery: Delivery,
     about: About,
     (start, gate_status): (Instant, u16),
+    announce: Option<Announce>,
 ) -> Result<Told, ApiError> {
-    let random = random_bytes().map_err(|e| ApiError::internal(&e))?;
-    let key = DeliveryKey::new(delivery.received, random);
-    let draft = Draft { key, row: row(&delivery, about), start, gate_status };
+    let draft = draft(&delivery, about, (start, gate_status))?;
+    let key = draft.key;
+    let _running = announce.map(|announce| {
+        let running = press.deliveries.begin(delivery.tenant.uid, &draft);
+        let _ = announce.send(key); // nobody waits for it when the sender has gone
+        running
+    });
     delivery.origin.log = Some(draft.clone());
     let (tenant, body) = (delivery.tenant.clone(), delivery.body.clone());
     let (row, body, result) = match press.run(delivery) {
         Ok(finished) => match finished.outcome {
-            Outcome::Built(_) => return Ok(Told { key, result: Ok(finished) }),
+            Outcome::Built(_) => {
+                let left = Some(RateLimit::read(press, &tenant)?);
+                return Ok(Told { key, result: Ok(finished), left });
+            }
             ref outcome => (draft.unchanged(outcome.word(), outcome.record()), None, Ok(finished)),
         },
         Err(error) => {
             let told = ApiError::build(&error).gate_status(gate_status);
             if matches!(error, BuildError::Gate(_)) {
-                return Ok(Told { key, result: Err(told) });
+                let left = Some(RateLimit::read(press, &tenant)?);
+                return Ok(Told { key, result: Err(told), left });
             }
             let flow = error.flow().cloned();
             let row = DeliveryRow { flow, ..draft.refused(told.status(), told.code()) };
@@ -66,8 +82,21 @@ pub(super) fn run(
             (row, body, Err(told))
         }
     };
+    // A no-op is free, so it is spared the look.
+    let left = if row.status == 429 { Some(RateLimit::read(press, &tenant)?) } else { None };
     press.deliveries.push(Entry { tenant, key, row, body });
-    Ok(Told { key, result })
+    Ok(Told { key, result, left })
+}
+
+/// The delivery's row, to be written when it is known what became of it.
+pub(super) fn draft(
+    delivery: &Delivery,
+    about: About,
+    (start, gate_status): (Instant, u16),
+) -> Result<Draft, ApiError> {
+    let random = random_bytes().map_err(|e| ApiError::internal(&e))?;
+    let key = DeliveryKey::new(delivery.received, random);
+    Ok(Draft { key, row: row(delivery, about), start, gate_status })
 }
 
 /// What is known before anything becomes of it.
@@ -81,7 +110,7 @@ fn row(delivery: &Delivery, about: About) -> DeliveryRow {
         id,
         signed: delivery.origin.signed,
         replay_of,
-        body: Digest::of(&delivery.body),
+        body: delivery.digest(),
         size: delivery.body.len() as u64,
         outcome: String::new(),
         status: 0,

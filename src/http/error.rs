@@ -253,7 +253,7 @@ impl From<BuildError> for ApiError {
 }
 
 impl ApiError {
-    pub(super) fn build(error: &BuildError) -> Self {
+    pub(crate) fn build(error: &BuildError) -> Self {
         match error {
             BuildError::Flow(problems) => Self::flow(problems),
             BuildError::Stale { .. } => {
@@ -295,6 +295,10 @@ impl ApiError {
             BuildError::Contended => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "contended", error.to_string())
                     .retry_after(1)
+            }
+            BuildError::NoBuild { .. } => {
+                Self::new(StatusCode::CONFLICT, "no-build", error.to_string())
+                    .hint("name one of the flow's builds that is not its current one")
             }
             BuildError::NoBundle { .. } => {
                 Self::new(StatusCode::CONFLICT, "no-bundle", error.to_string())

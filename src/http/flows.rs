@@ -1,18 +1,23 @@
-//! A tenant's flows: `GET /v1/t/{slug}/flows` and `DELETE /v1/t/{slug}/flows/{flow}`, for the tenant
-//! itself and for the operator.
+//! A tenant's flows: `GET /v1/t/{slug}/flows`, `DELETE /v1/t/{slug}/flows/{flow}` and
+//! `POST …/{flow}/rollback`, for the tenant itself and for the operator.
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use colophon_model::{BuildId, BuildKey, BuildRecord, FlowId, FlowSource, Oid};
 use colophon_store::View;
 use colophon_store::rows::{FlowHead, TenantRow};
 use serde::{Deserialize, Serialize};
 
+use super::body::read_body;
 use super::path::Segments;
 use super::{ApiError, auth};
 use crate::app::{App, SharedApp};
 use crate::tokens::Scope;
+
+/// Largest request of this kind, in bytes.
+const BODY_LIMIT: usize = 1024;
 
 /// The flows of a tenant that stand, by id.
 #[derive(Debug, Serialize, Deserialize)]
@@ -106,6 +111,56 @@ pub(super) async fn delete(
         Ok(Json(Deleted::new(&app.press.delete(&tenant, &flow)?)))
     };
     place.run(delete).await?
+}
+
+/// What is asked for with a way back.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GoBack {
+    /// The build; default the newest one that is not like the current.
+    pub to: Option<BuildId>,
+}
+
+/// What is said of a way back.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Reverted {
+    /// The flow.
+    pub flow: FlowId,
+    /// The build that it went back to.
+    pub to: BuildId,
+    /// The build that did.
+    pub build: BuildId,
+    /// Its commit.
+    pub commit: Oid,
+}
+
+impl Reverted {
+    /// What `record`, of a way back to `to`, says.
+    pub fn new(record: &BuildRecord, to: BuildId) -> Self {
+        Self { flow: record.flow.clone(), to, build: record.id, commit: record.commit }
+    }
+}
+
+/// Goes back to an earlier build of a flow.
+pub(super) async fn revert(
+    State(app): State<SharedApp>,
+    Segments((slug, flow)): Segments<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<Reverted>), ApiError> {
+    let place = app.builds.admit()?;
+    let body = read_body(&app, body, BODY_LIMIT).await?;
+    let revert = move || {
+        let tenant = owner(&app, &app.press.store.view()?, &headers, &slug, Scope::Build)?;
+        let flow = FlowId::new(flow).map_err(|_| ApiError::not_found())?;
+        let wanted: Result<GoBack, _> =
+            if body.is_empty() { Ok(GoBack::default()) } else { serde_json::from_slice(&body) };
+        let GoBack { to } =
+            wanted.map_err(|e| ApiError::bad_request("invalid-request", e.to_string()))?;
+        let (record, to) = app.press.revert(&tenant, &flow, to)?;
+        Ok((StatusCode::CREATED, Json(Reverted::new(&record, to))))
+    };
+    place.run(revert).await?
 }
 
 /// The tenant in the path: by its own token, or by the operator's.

@@ -26,6 +26,7 @@ use super::{ApiError, auth};
 use crate::app::SharedApp;
 use crate::maintenance::{Erase, Job, Line, Site};
 use crate::tasks::{Place, TaskError};
+use crate::telemetry::request;
 
 /// Lines that may wait for a slow reader; steps beyond are left out.
 const LINES_AHEAD: usize = 16;
@@ -86,7 +87,7 @@ async fn stream<J: Job>(app: SharedApp, job: J) -> Result<Response, ApiError> {
     let place = place.map_err(|_| ApiError::maintenance_runs())?;
     let (sender, mut receiver) = mpsc::channel(LINES_AHEAD);
     // A task of its own: a client that goes away does not end the job half way.
-    tokio::spawn(run_to_end(app, place, job, sender));
+    tokio::spawn(request::carry(run_to_end(app, place, job, sender)));
     let first = match receiver.recv().await {
         Some(Sent::Refused(error)) => return Err(error),
         Some(first) => first,

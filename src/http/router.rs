@@ -9,8 +9,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::observe::observe;
 use super::{
     ApiError, agents, audit, blobs, branches, builds, bundles, deliveries, edge, environments,
-    evidence, flows, git, health, maintenance, metadata, mirrors, operator, schema, sync, tenants,
-    tokens, transfer, webhooks,
+    evidence, flows, git, health, hooks, maintenance, metadata, mirrors, operator, schema, sync,
+    tenants, tokens, transfer, webhooks,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
@@ -25,6 +25,7 @@ pub fn router(app: SharedApp) -> Router {
         .route("/readyz", get(health::ready))
         .route("/build", post(builds::create))
         .route("/v1/builds", post(builds::create))
+        .route("/v1/hooks/{id}", post(hooks::take))
         .route("/v1/builds/{id}", get(builds::show))
         .route("/v1/schema/flow.json", get(schema::flow))
         .route("/v1/operator/proof/{nonce}", get(operator::proof))
@@ -73,6 +74,8 @@ pub fn router(app: SharedApp) -> Router {
             get(mirrors::show).put(mirrors::set).delete(mirrors::clear),
         )
         .route("/v1/tenants/{slug}/mirror/retry", post(mirrors::retry))
+        .route("/v1/tenants/{slug}/hooks", get(hooks::list).post(hooks::create))
+        .route("/v1/tenants/{slug}/hooks/{id}", delete(hooks::delete))
         .route("/v1/tenants/{slug}/webhook", get(webhooks::show).put(webhooks::set))
         .route("/v1/tenants/{slug}/webhook/secrets", post(webhooks::rotate))
         .route("/v1/tenants/{slug}/webhook/secrets/{generation}", delete(webhooks::revoke))
@@ -80,6 +83,7 @@ pub fn router(app: SharedApp) -> Router {
         .route("/v1/mirrors", get(mirrors::list))
         .route("/v1/t/{slug}/flows", get(flows::list))
         .route("/v1/t/{slug}/flows/{flow}", delete(flows::delete))
+        .route("/v1/t/{slug}/flows/{flow}/rollback", post(flows::revert))
         .route("/v1/t/{slug}/deliveries", get(deliveries::list))
         .route("/v1/t/{slug}/deliveries/{id}", get(deliveries::one))
         .route("/v1/t/{slug}/deliveries/{id}/replay", post(deliveries::run_again))

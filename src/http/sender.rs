@@ -37,6 +37,7 @@ impl Sender {
     pub(super) fn about(&self, from: Option<IpAddr>) -> About {
         let (by, secret) = match self.by {
             By::Token => ("token", None),
+            By::Url => ("url", None),
             By::Secret { scheme, generation } => (scheme.word(), Some(generation)),
         };
         let id = self.id.as_ref().map(|id| id.as_str().to_owned());
@@ -49,6 +50,8 @@ impl Sender {
 pub(super) enum By {
     /// A bearer token of the tenant.
     Token,
+    /// The address of a hook, which nobody can guess.
+    Url,
     /// One of the tenant's webhook secrets.
     Secret {
         /// How.
@@ -77,6 +80,11 @@ pub(super) fn sender(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Send
     }
     let tenant = view.get::<TenantRow>(&named)?;
     proven(app, &view, tenant, &Proof::read(headers, None), headers, body)
+}
+
+/// The sender of an event that nothing proves but the address that it came to.
+pub(super) fn by_url(tenant: TenantRow) -> Sender {
+    Sender { tenant, by: By::Url, id: None, origin: Origin::default() }
 }
 
 /// The sender, if `proof` was made by `tenant`.

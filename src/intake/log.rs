@@ -4,7 +4,7 @@
 //! What waits is lost by a crash: at most what came within half a second. What is lost changes nothing but
 //! the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -101,6 +101,8 @@ pub struct Entry {
 #[derive(Debug, Default)]
 pub struct DeliveryLog {
     waiting: Mutex<Waiting>,
+    /// Deliveries whose senders wait no longer, while they are worked on.
+    running: Mutex<HashMap<(TenantUid, DeliveryKey), DeliveryRow>>,
     bounds: Bounds,
 }
 
@@ -115,7 +117,21 @@ struct Waiting {
 impl DeliveryLog {
     /// A log that keeps so much of what was refused.
     pub fn new(bounds: Bounds) -> Self {
-        Self { waiting: Mutex::default(), bounds }
+        Self { bounds, ..Self::default() }
+    }
+
+    /// Tells of a delivery as long as it is worked on.
+    pub(crate) fn begin(&self, tenant: TenantUid, draft: &Draft) -> Running<'_> {
+        let name = (tenant, draft.key);
+        let row = DeliveryRow { outcome: "running".to_owned(), status: 202, ..draft.row.clone() };
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(name, row);
+        Running { log: self, name }
+    }
+
+    /// A delivery that is worked on, if it is told of.
+    pub(crate) fn running(&self, tenant: TenantUid, key: DeliveryKey) -> Option<DeliveryRow> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.get(&(tenant, key)).cloned()
     }
 
     /// Lets an entry wait to be written. Never blocks on the store.
@@ -166,6 +182,19 @@ impl DeliveryLog {
             }
         }
         Ok(())
+    }
+}
+
+/// A delivery that is told of until this is dropped.
+pub(crate) struct Running<'a> {
+    log: &'a DeliveryLog,
+    name: (TenantUid, DeliveryKey),
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let mut running = self.log.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.remove(&self.name);
     }
 }
 

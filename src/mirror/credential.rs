@@ -96,6 +96,11 @@ impl Secret {
         format!("Basic {}", BASE64.encode(format!("{username}:{}", self.0).as_bytes()))
     }
 
+    /// The same for a bearer token (RFC 6750).
+    pub(crate) fn bearer(&self) -> String {
+        format!("Bearer {}", self.0)
+    }
+
     /// `text`, which came from elsewhere, without the secret in it.
     pub(super) fn blot(&self, text: &str) -> String {
         text.replace(&self.0, "…")

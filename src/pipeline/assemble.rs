@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use colophon_compiler::{Compiled, EdgeBundle, Plan};
+use colophon_compiler::{Compiled, Compiler, EdgeBundle, Plan};
 use colophon_gitbridge::Appended;
 use colophon_model::{
     Artifact, ArtifactPath, BuildId, BuildKind, BuildRecord, BuildTag, Digest, EdgeOutput, FileSet,
@@ -32,6 +32,8 @@ pub(super) struct Entry<'a> {
     pub(super) flow: &'a FlowId,
     /// What came out.
     pub(super) compiled: &'a Compiled,
+    /// The earlier build that it came out of, when nothing was compiled now.
+    pub(super) like: Option<&'a BuildRecord>,
 }
 
 /// What leads to the entries being built.
@@ -41,6 +43,8 @@ pub(super) enum Cause {
     Delivery,
     /// Flows that stand were compiled again. Free.
     Rebuild,
+    /// Somebody went back to this build. Free.
+    Revert(BuildId),
 }
 
 /// An entry and the facts of its build, settled before anything is derived from them.
@@ -69,6 +73,7 @@ pub(super) fn assemble(
     for (index, entry) in entries.iter().enumerate() {
         let kind = match cause {
             Cause::Delivery => BuildKind::Delivery,
+            Cause::Revert(to) => BuildKind::Reverted { to },
             Cause::Rebuild => BuildKind::Rebuild { index: index as u32, of: entries.len() as u32 },
         };
         let nth = (kind, index as u64 + 1);
@@ -123,6 +128,14 @@ impl<'a> Member<'a> {
         Ok(member)
     }
 
+    /// The template set and the compiler's version that the outputs were made with.
+    fn made_with(&self, press: &Press) -> (Digest, String) {
+        match self.entry.like {
+            Some(earlier) => (earlier.templates, earlier.compiler.clone()),
+            None => (press.compiler.templates(), Compiler::VERSION.to_owned()),
+        }
+    }
+
     fn plan(&self) -> &'a Plan {
         &self.entry.job.plan
     }
@@ -142,12 +155,13 @@ impl<'a> Member<'a> {
         self.previous.as_ref().and_then(|head| head.revision).or(gone)
     }
 
-    /// The latest delivery, this one among them. Flows that are compiled again stay where they are.
+    /// The latest delivery, this one among them, or now when somebody goes back. Flows that are compiled again
+    /// stay where they are.
     fn ordered(&self) -> Option<UnixMillis> {
         let gone = self.gone.as_ref().and_then(|gone| gone.ordered);
         let before = self.previous.as_ref().and_then(|head| head.ordered).or(gone);
-        let made = self.kind.is_delivery().then(|| self.entry.job.delivery.made());
-        before.max(made)
+        let moves = !matches!(self.kind, BuildKind::Rebuild { .. });
+        before.max(moves.then(|| self.entry.job.delivery.made()))
     }
 
     fn edge_output(&self, tenant: &TenantRow, bundle: &EdgeBundle) -> EdgeOutput {
@@ -198,7 +212,7 @@ impl<'a> Member<'a> {
             source: self.plan().source(),
             revision: self.plan().revision,
             body: &delivery.body,
-            templates: press.compiler.templates(),
+            templates: self.made_with(press).0,
             build: self.id,
             received: delivery.received,
             finished: branch.stamp.time(),
@@ -263,7 +277,10 @@ impl<'a> Member<'a> {
         let at = (self.number, branch.stamp);
         let gates = self.entry.compiled.gates.clone();
         let made = (self.entry.flow, committed.commit);
+        let (templates, compiler) = self.made_with(press);
         BuildRecord {
+            templates,
+            compiler,
             tags: tags.to_vec(),
             outputs: self.outputs(),
             manifest: Some(manifest),

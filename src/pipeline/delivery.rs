@@ -18,6 +18,8 @@ pub struct Delivery {
     pub received: UnixMillis,
     /// What came with it.
     pub origin: Origin,
+    /// BLAKE3 of `body`, taken once.
+    digest: Digest,
 }
 
 /// What comes with a delivery and tells it from others: earlier, later, or the same once more.
@@ -39,7 +41,20 @@ pub struct Origin {
 impl Delivery {
     /// A flow with nothing beside it.
     pub fn new(tenant: TenantRow, body: impl Into<Bytes>, received: UnixMillis) -> Self {
-        Self { tenant, body: body.into(), received, origin: Origin::default() }
+        let body = body.into();
+        let digest = Digest::of(&body);
+        Self { tenant, body, received, origin: Origin::default(), digest }
+    }
+
+    /// The same with what came beside it.
+    #[must_use]
+    pub fn with(self, origin: Origin) -> Self {
+        Self { origin, ..self }
+    }
+
+    /// BLAKE3 of the body.
+    pub const fn digest(&self) -> Digest {
+        self.digest
     }
 
     /// When it was made, as far as it is known: signed, or received. What was signed before a flow's head

@@ -50,6 +50,12 @@ pub enum BuildError {
         /// The flow.
         flow: FlowId,
     },
+    /// The flow has no such build to go back to.
+    #[error("flow `{flow}` has no such earlier build to go back to")]
+    NoBuild {
+        /// The flow.
+        flow: FlowId,
+    },
     /// The flow has no such bundle to go back to, or no longer.
     #[error(
         "flow `{flow}` has no bundle {}to go back to, or no longer",
@@ -143,6 +149,7 @@ impl BuildError {
             | Self::StaleDelivery { flow, .. }
             | Self::SeenBefore { flow }
             | Self::NoFlow { flow }
+            | Self::NoBuild { flow }
             | Self::NoBundle { flow, .. }
             | Self::Deleted { flow } => Some(flow),
             Self::Gate(record) => Some(&record.flow),
@@ -163,6 +170,7 @@ impl BuildError {
             Self::SeenBefore { .. } => "seen-before",
             Self::NoFlow { .. } | Self::TenantGone => "not-found",
             Self::NoBundle { .. } => "no-bundle",
+            Self::NoBuild { .. } => "no-build",
             Self::Deleted { .. } => "flow-deleted",
             Self::NoFreeName { .. } => "no-free-name",
             Self::Quota { .. } => "quota-exceeded",

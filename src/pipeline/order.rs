@@ -25,6 +25,15 @@ pub(super) fn decide(
     rule: Rule,
     now: UnixMillis,
 ) -> Result<Decision, BuildError> {
+    let decision = decide_order(view, job, flow)?;
+    if matches!(decision, Decision::Build) {
+        check_quota(view, job, rule, now)?;
+    }
+    Ok(decision)
+}
+
+/// The same, whatever is left of the quota.
+pub(super) fn decide_order(view: &View, job: &Job, flow: &FlowId) -> Result<Decision, BuildError> {
     let uid = job.delivery.tenant.uid;
     if let Some(record) = claimed(view, &job.delivery, job.body)? {
         return Ok(Decision::Replayed(record));
@@ -33,7 +42,6 @@ pub(super) fn decide(
         return Ok(Decision::NoOp(record));
     }
     check_order(view, job, flow)?;
-    check_quota(view, job, rule, now)?;
     Ok(Decision::Build)
 }
 

@@ -120,7 +120,7 @@ impl Press {
             for Again { job, flow, compiled, stood } in built {
                 let head = view.get::<FlowHead>(&(tenant.uid, flow.clone()))?;
                 if head.is_some_and(|head| head.build == *stood) {
-                    entries.push(Entry { job, flow, compiled });
+                    entries.push(Entry { job, flow, compiled, like: None });
                 }
             }
             if entries.is_empty() {

@@ -94,7 +94,10 @@ impl<'a> BuildCommit<'a> {
         let tag = |tag: &BuildTag| {
             let subject = match self.kind {
                 BuildKind::Rebuild { of, .. } => format!("rebuild of {}", flows(of)),
-                BuildKind::Delivery | BuildKind::Deletion | BuildKind::Rollback => {
+                BuildKind::Delivery
+                | BuildKind::Deletion
+                | BuildKind::Rollback
+                | BuildKind::Reverted { .. } => {
                     format!("build {}", self.id)
                 }
             };
@@ -112,6 +115,11 @@ impl<'a> BuildCommit<'a> {
             }
             BuildKind::Rollback => {
                 (format!("revert(flow): edge bundle of {}", self.flow), self.about_flow())
+            }
+            BuildKind::Reverted { to } => {
+                let mut about = self.about_flow();
+                about.push(("Reverted-To", to.to_string()));
+                (format!("revert(flow): an earlier build of {}", self.flow), about)
             }
             BuildKind::Rebuild { of, .. } => {
                 (format!("chore(flow): rebuild {}", flows(of)), vec![("Flows", of.to_string())])

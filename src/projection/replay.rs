@@ -130,7 +130,10 @@ impl<'a> Replay<'a> {
         for record in records {
             let previous = match record.kind {
                 BuildKind::Deletion => self.flows.remove(&record.flow),
-                BuildKind::Delivery | BuildKind::Rebuild { .. } | BuildKind::Rollback => {
+                BuildKind::Delivery
+                | BuildKind::Rebuild { .. }
+                | BuildKind::Rollback
+                | BuildKind::Reverted { .. } => {
                     self.flows.insert(record.flow.clone(), commits::flow_manifest(record))
                 }
             };

@@ -82,6 +82,17 @@ impl About {
     }
 }
 
+/// `work` as part of the request that is being answered here, wherever it runs from now on.
+pub fn carry<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    let about = About::current();
+    async move {
+        match about {
+            Some(about) => about.around(work).await,
+            None => work.await,
+        }
+    }
+}
+
 /// Runs `work`, on a thread perhaps, as part of the request that it is for.
 pub fn within<T>(about: Option<Arc<About>>, work: impl FnOnce() -> T) -> T {
     match about {

@@ -18,7 +18,7 @@ use crate::gc::{self, Compaction, GcReport};
 use crate::progress::{Progress, Report};
 use crate::row::{Row, key_bytes, mark_row};
 use crate::rows::json_row;
-use crate::rows::{SlugOf, TenantHead, TenantRow, TokenRow};
+use crate::rows::{HookRow, SlugOf, TenantHead, TenantRow, TokenRow};
 use crate::{Change, CommitError, Error, KeyRange, Order, Pace, Store, Table, View};
 
 /// Tables whose keys begin with a tenant's uid.
@@ -58,6 +58,7 @@ const TENANT_TABLES: &[Table] = &[
     Table::DeliveryClaim,
     Table::Delivery,
     Table::DeliveryBody,
+    Table::Pull,
 ];
 /// Rows that one transaction deletes.
 const BATCH: usize = 512;
@@ -162,7 +163,7 @@ impl Store {
             change.put(&retired_key(&tenant.slug), &RetiredSlug);
             change.expect(&tenant.slug, Some(&tenant)).delete::<TenantRow>(&tenant.slug);
             change.delete::<SlugOf>(&tenant.uid).delete::<TenantHead>(&tenant.uid);
-            delete_tokens(&view, tenant.uid, &mut change)?;
+            delete_keys(&view, tenant.uid, &mut change)?;
             match lane.submit(change).wait() {
                 Ok(()) => return Ok(Some(number)),
                 Err(CommitError::Conflict(_)) => {}
@@ -212,9 +213,9 @@ impl Store {
                 report(Progress { stage: "erasing rows", done: rows, total: None });
             }
         }
-        // A token that was made while the erasure began.
+        // A token or hook that was made while the erasure began.
         let mut change = Change::new();
-        delete_tokens(&self.view()?, tenant, change.use_reserve())?;
+        delete_keys(&self.view()?, tenant, change.use_reserve())?;
         self.commit(change)?;
         Ok(rows)
     }
@@ -297,7 +298,14 @@ impl Store {
     }
 }
 
-fn delete_tokens(view: &View, tenant: TenantUid, change: &mut Change) -> Result<(), Error> {
+/// Deletes the tenant's tokens and hooks, which are found by what they are named.
+fn delete_keys(view: &View, tenant: TenantUid, change: &mut Change) -> Result<(), Error> {
+    for row in view.scan::<HookRow>(&()) {
+        let (key, hook) = row?;
+        if hook.tenant == tenant {
+            change.delete::<HookRow>(&key);
+        }
+    }
     for row in view.scan::<TokenRow>(&()) {
         let (key, token) = row?;
         if token.tenant == tenant {
@@ -326,6 +334,7 @@ mod tests {
             (Table::PoolRoot, "a used uid keeps the root from being taken twice"),
             (Table::Tenant, "in the first transaction"),
             (Table::Token, "by the row's tenant"),
+            (Table::Hook, "by the row's tenant"),
         ];
         for table in Table::ALL {
             let erased = TENANT_TABLES.contains(table);

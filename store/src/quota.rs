@@ -52,6 +52,43 @@ pub fn check(
     Ok(if retry_at <= now { Verdict::Allowed } else { Verdict::Exceeded { retry_at } })
 }
 
+/// What is left of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// Builds that fit now.
+    pub builds: u64,
+    /// When one more fits; `None` when no build is counted.
+    pub more_at: Option<UnixMillis>,
+}
+
+/// How many builds for `target` fit at `now`; reads a few rows, whatever the limit.
+pub fn left(
+    view: &View,
+    tenant: TenantUid,
+    head: &TenantHead,
+    target: Target,
+    rule: Rule,
+    now: UnixMillis,
+) -> Result<Left, Error> {
+    let count = head.quota.get(&target).copied().unwrap_or(0);
+    let ends = |number: u64| -> Result<Option<UnixMillis>, Error> {
+        let stamp = view.get::<QuotaStamp>(&(tenant, target, number))?;
+        Ok(stamp.map(|stamp| stamp.at.plus(rule.window_millis)).filter(|ends| *ends > now))
+    };
+    // Times rise with the numbers, so those in the window are the last ones.
+    let (mut low, mut high) = (count.saturating_sub(rule.limit.get()), count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if ends(middle)?.is_some() {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    let more_at = if low < count { ends(low)? } else { None };
+    Ok(Left { builds: rule.limit.get() - (count - low), more_at })
+}
+
 /// Counts one build for `target` at `now`: raises the count in `head`, which the caller writes, and
 /// adds the build's row to `change`.
 pub fn charge(

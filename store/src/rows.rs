@@ -16,6 +16,7 @@ mod delivery;
 mod edge;
 mod flow;
 mod git;
+mod hook;
 mod intake;
 mod mirror;
 mod tenant;
@@ -29,6 +30,7 @@ pub use flow::{
 };
 pub use git::{GitOid, RefRow};
 pub(crate) use git::{RefChanges, blob_of_log_entry};
+pub use hook::{HookId, HookRow, InvalidHookId, PullFrom, PullRow};
 pub use intake::{DeliveryClaim, WebhookRow, WebhookSecret};
 pub use mirror::{Effect, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow};
 pub use tenant::{
@@ -108,6 +110,8 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::DeliveryClaim => row::<DeliveryClaim>(key, value),
         Table::Delivery => row::<DeliveryRow>(key, value),
         Table::DeliveryBody => row::<DeliveryBody>(key, value),
+        Table::Hook => row::<HookRow>(key, value),
+        Table::Pull => row::<PullRow>(key, value),
         Table::Webhook => row::<WebhookRow>(key, value),
     }
 }

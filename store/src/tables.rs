@@ -120,6 +120,10 @@ tables! {
     Delivery = "delivery-1",
     /// (uid, time and random bits) → the body of a delivery that was refused.
     DeliveryBody = "delivery-body-1",
+    /// Random id → whose deliveries come in at that address, and how they are proven.
+    Hook = "hook-1",
+    /// (uid, delivery) → a flow that is to be read from its builder.
+    Pull = "pull-1",
 }
 
 impl fmt::Display for Table {

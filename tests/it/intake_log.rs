@@ -1,7 +1,9 @@
 //! The log of deliveries: what came in, what became of it, and running it again.
 
+use colophon::gates::{GatesConfig, Mode};
 use serde_json::Value;
 
+use crate::support::gates::{command, config, environment};
 use crate::support::sign::standard;
 use crate::support::{Answer, TestServer, TestTenant, small_flow};
 
@@ -215,6 +217,33 @@ fn a_foreign_delivery_is_one_that_is_not_there() {
     }
     assert_eq!(server.get_with(&format!("{path}/{name}"), &victim.api).status, 200);
     assert_eq!(list(&server, &thief, "").len(), 0);
+}
+
+/// What a gate refused has a record, which the log names; its id is free for the next attempt, and a dry run
+/// says the same without either.
+#[test]
+fn a_build_that_a_gate_refused_is_logged_and_claims_nothing() {
+    let python = environment().join("python").display().to_string();
+    let refuses = command("never", &[&python, "-c", "raise SystemExit('no')"]);
+    let gates = GatesConfig { smoke: Mode::Off, command: vec![refuses], ..config() };
+    let server = TestServer::with(|config| config.gates = gates);
+    let tenant = server.tenant("acme-inc");
+    let body = small_flow("one", None, "a");
+    for _ in 0..2 {
+        let refused = server.deliver_standard(&tenant, "msg_1", &body);
+        assert_eq!((refused.status, refused.code().as_str()), (422, "gate-failed"));
+        assert!(refused.header("ratelimit").starts_with("\"builds-cloud\";r="));
+        let told = show(&server, &tenant, refused.header("colophon-delivery"));
+        assert_eq!((&told["code"], &told["flow"]), (&"gate-failed".into(), &"one".into()));
+        let build = format!("/v1/builds/{}", told["build"].as_str().unwrap());
+        assert_eq!(server.get_with(&build, &tenant.api).json()["outcome"], "failed");
+        server.clock.advance(1000);
+    }
+    let mut headers = standard(&tenant.secret, "msg_1", server.seconds(), &body);
+    headers.push(("x-tenant-slug", "acme-inc".to_owned()));
+    let dry = server.send("/build?dry_run=1", &headers, &body);
+    assert_eq!((dry.status, &dry.json()["outcome"]), (200, &"refused".into()));
+    assert_eq!(list(&server, &tenant, "").len(), 2);
 }
 
 /// What waits is written when the server stops, and the delivery of a build is there as soon as the build is.

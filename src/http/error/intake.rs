@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 
 use super::ApiError;
+use crate::intake::hooks::HookError;
 use crate::intake::secrets::SecretError;
 use crate::pipeline::BuildError;
 
@@ -21,6 +22,28 @@ impl ApiError {
             }
             _ => Self::new(StatusCode::CONFLICT, "stale-delivery", text)
                 .hint("sign it again to put it last; to go back, roll the flow back"),
+        }
+    }
+}
+
+impl ApiError {
+    /// 503 for an event when many wait to be worked off.
+    pub(crate) fn many_pulls() -> Self {
+        let text = "too many flows of this tenant wait to be read from their builder";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).retry_after(30)
+    }
+}
+
+impl From<HookError> for ApiError {
+    fn from(error: HookError) -> Self {
+        let text = error.to_string();
+        match error {
+            HookError::Tenant(cause) => cause.into(),
+            HookError::Invalid(_) => Self::bad_request("invalid-hook", text),
+            HookError::TooMany => Self::new(StatusCode::CONFLICT, "too-many-hooks", text)
+                .hint("delete one that is not used"),
+            HookError::Unknown => Self::new(StatusCode::NOT_FOUND, "no-hook", text)
+                .hint("`colophon hook list` shows which there are"),
         }
     }
 }

@@ -1,0 +1,247 @@
+//! Flows that are to be read from a builder's API: kept as rows, so that an event that was acknowledged is
+//! never forgotten, and worked off by a task of the running server.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use colophon_model::TenantUid;
+use colophon_store::rows::{DeliveryKey, DeliveryRow, HookId, HookRow, PullRow, SlugOf, TenantRow};
+use colophon_store::{Change, CommitError, View};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::log::{Draft, Entry};
+use super::pull::{Event, PullClient, PullError};
+use crate::app::SharedApp;
+use crate::http::{ApiError, chain};
+use crate::pipeline::{BuildError, Delivery, Outcome, Press};
+
+/// How often is looked for what is due: one read, of nothing as a rule.
+const LOOK: Duration = Duration::from_millis(500);
+/// Reads at a time, one for each tenant.
+const AT_ONCE: usize = 8;
+/// Most that wait for a tenant.
+const WAITING: usize = 256;
+/// How long to wait after each failure, in milliseconds; after the last the delivery is refused.
+const WAITS: [u64; 6] = [5_000, 30_000, 120_000, 600_000, 1_800_000, 3_600_000];
+
+/// Takes an event that came in at `hook`: what it names is read soon. Returns what is said of it.
+pub fn take(
+    press: &Press,
+    tenant: &TenantRow,
+    hook: HookId,
+    event: Event,
+    draft: Draft,
+) -> Result<&'static str, ApiError> {
+    let (uid, key) = (tenant.uid, draft.key);
+    let Event::Published { flow, version } = event else {
+        let row = DeliveryRow { outcome: "ignored".to_owned(), status: 200, ..draft.row };
+        press.deliveries.push(Entry { tenant: tenant.clone(), key, row, body: None });
+        return Ok("ignored");
+    };
+    let lane = press.store.lane(uid);
+    if lane.view()?.scan::<PullRow>(&uid).take(WAITING).count() == WAITING {
+        return Err(ApiError::many_pulls());
+    }
+    let at = draft.row.at;
+    let row = DeliveryRow { outcome: "accepted".to_owned(), status: 202, ..draft.row };
+    let mut change = Change::new();
+    change.expect(&uid, Some(&SlugOf { slug: tenant.slug.clone() }));
+    change.put(&(uid, key), &row);
+    change.put(&(uid, key), &PullRow { hook, flow, version, failures: 0, next: at });
+    match lane.submit(change).wait() {
+        Ok(()) => Ok("accepted"),
+        // The tenant was erased meanwhile.
+        Err(CommitError::Conflict(_)) => Err(ApiError::not_found()),
+        Err(error) => Err(BuildError::from(error).into()),
+    }
+}
+
+/// The task of a running server.
+pub struct Pulls(JoinSet<()>);
+
+impl Pulls {
+    /// Starts it.
+    pub fn start(app: &SharedApp) -> Self {
+        let mut task = JoinSet::new();
+        task.spawn(work(app.clone()));
+        Self(task)
+    }
+
+    /// Starts nothing more. What was begun is begun again at the next start.
+    pub async fn stop(mut self) {
+        self.0.shutdown().await;
+    }
+}
+
+/// A read whose time has come.
+#[derive(Debug, Clone)]
+struct Due {
+    tenant: TenantRow,
+    key: DeliveryKey,
+    row: PullRow,
+}
+
+async fn work(app: SharedApp) {
+    let client = Arc::new(PullClient::new(app.config.limits.body_bytes));
+    let mut running: JoinSet<TenantUid> = JoinSet::new();
+    let mut busy: HashSet<TenantUid> = HashSet::new();
+    loop {
+        tokio::select! {
+            Some(done) = running.join_next() => match done {
+                Ok(tenant) => drop(busy.remove(&tenant)),
+                Err(error) => tracing::error!(%error, "a read from a builder ended unexpectedly"),
+            },
+            () = sleep(LOOK) => {
+                let (press, others) = (app.press.clone(), busy.clone());
+                let found = app.reads.resume(move || due(&press, &others)).await;
+                for due in found.map(settle).unwrap_or_default() {
+                    busy.insert(due.tenant.uid);
+                    running.spawn(one(app.clone(), client.clone(), due));
+                }
+            }
+        }
+    }
+}
+
+fn settle(found: Result<Vec<Due>, colophon_store::Error>) -> Vec<Due> {
+    found.unwrap_or_else(|error| {
+        tracing::error!(error = %chain(&error), "what is to be read could not be looked for");
+        Vec::new()
+    })
+}
+
+/// What is due, one for each tenant that has nothing in work.
+fn due(press: &Press, busy: &HashSet<TenantUid>) -> Result<Vec<Due>, colophon_store::Error> {
+    let (view, now) = (press.store.view()?, press.clock.now());
+    let (mut found, mut seen) = (Vec::new(), busy.clone());
+    for row in view.scan::<PullRow>(&()) {
+        let ((uid, key), row) = row?;
+        if seen.len() >= AT_ONCE {
+            break;
+        }
+        if row.next > now || seen.contains(&uid) {
+            continue;
+        }
+        if let Some(tenant) = tenant_of(&view, uid)? {
+            seen.insert(uid);
+            found.push(Due { tenant, key, row });
+        }
+    }
+    Ok(found)
+}
+
+fn tenant_of(view: &View, uid: TenantUid) -> Result<Option<TenantRow>, colophon_store::Error> {
+    let Some(SlugOf { slug }) = view.get(&uid)? else { return Ok(None) };
+    view.get(&slug)
+}
+
+async fn one(app: SharedApp, client: Arc<PullClient>, due: Due) -> TenantUid {
+    let uid = due.tenant.uid;
+    let worker = app.clone();
+    let work = move || {
+        if let Err(error) = attempt(&worker, &client, &due) {
+            tracing::error!(error = %chain(&error), "what was read from a builder is not settled");
+        }
+    };
+    if let Err(error) = app.builds.resume(work).await {
+        tracing::error!(%error, "a read from a builder ended unexpectedly");
+    }
+    uid
+}
+
+/// Why a read was not settled: it stays due.
+#[derive(Debug, thiserror::Error)]
+enum Unsettled {
+    #[error("the store could not be read")]
+    Store(#[from] colophon_store::Error),
+    #[error("the store has not taken the change")]
+    Commit(#[from] CommitError),
+}
+
+/// Reads a flow and builds it, or says when to try again.
+fn attempt(app: &SharedApp, client: &PullClient, due: &Due) -> Result<(), Unsettled> {
+    let (press, uid) = (&app.press, due.tenant.uid);
+    let start = Instant::now();
+    let view = press.store.view()?;
+    let row = view.get::<DeliveryRow>(&(uid, due.key))?;
+    let hook = view.get::<HookRow>(&due.row.hook)?.and_then(|hook| hook.pull);
+    drop(view);
+    let Some(row) = row else { return forget(press, due) }; // the log has forgotten it
+    let gate_status = app.config.gates.status;
+    let draft = Draft { key: due.key, row, start, gate_status };
+    let Some(from) = hook else {
+        let gone = PullError { reason: "its hook was deleted".to_owned(), is_final: true };
+        return fail(press, due, &draft, &gone);
+    };
+    let PullRow { flow, version, .. } = &due.row;
+    match client.read(&from.url, &from.credential, (flow, version)) {
+        Ok(body) => build(press, due, draft, body),
+        Err(error) => fail(press, due, &draft, &error),
+    }
+}
+
+/// Builds what was read. The flow's revision orders it, like any delivery.
+fn build(press: &Press, due: &Due, draft: Draft, body: Vec<u8>) -> Result<(), Unsettled> {
+    let mut delivery = Delivery::new(due.tenant.clone(), body, press.clock.now());
+    delivery.origin.log = Some(draft.clone());
+    let row = match press.run(delivery) {
+        Ok(finished) => match &finished.outcome {
+            Outcome::Built(_) => None,
+            outcome => Some(draft.unchanged(outcome.word(), outcome.record())),
+        },
+        Err(BuildError::Gate(_)) => None,
+        Err(error) => {
+            let told = ApiError::build(&error);
+            if matches!(told.status(), 429 | 503 | 507) {
+                let reason = chain(&error);
+                return fail(press, due, &draft, &PullError { reason, is_final: false });
+            }
+            let flow = error.flow().cloned();
+            Some(DeliveryRow { flow, ..draft.refused(told.status(), told.code()) })
+        }
+    };
+    end(press, due, row)
+}
+
+/// Tries again later, or gives up.
+fn fail(press: &Press, due: &Due, draft: &Draft, error: &PullError) -> Result<(), Unsettled> {
+    tracing::warn!(
+        tenant.slug = %due.tenant.slug, delivery = %due.key, %error,
+        "a flow could not be read from its builder"
+    );
+    let wait = WAITS.get(due.row.failures as usize).filter(|_| !error.is_final);
+    let Some(wait) = wait else {
+        return end(press, due, Some(draft.refused(502, "pull-failed")));
+    };
+    let next = press.clock.now().plus(*wait);
+    let later = PullRow { failures: due.row.failures + 1, next, ..due.row.clone() };
+    let key = (due.tenant.uid, due.key);
+    let mut change = Change::new();
+    change.expect(&key, Some(&due.row)).put(&key, &later);
+    settle_change(press, due, change)
+}
+
+/// Says what became of it, and has nothing more to do.
+fn end(press: &Press, due: &Due, row: Option<DeliveryRow>) -> Result<(), Unsettled> {
+    let key = (due.tenant.uid, due.key);
+    let mut change = Change::new();
+    change.expect(&key, Some(&due.row)).delete::<PullRow>(&key);
+    if let Some(row) = row {
+        change.put(&key, &row);
+    }
+    settle_change(press, due, change)
+}
+
+fn forget(press: &Press, due: &Due) -> Result<(), Unsettled> {
+    end(press, due, None)
+}
+
+/// A conflict means that the tenant was erased meanwhile.
+fn settle_change(press: &Press, due: &Due, change: Change) -> Result<(), Unsettled> {
+    match press.store.lane(due.tenant.uid).submit(change).wait() {
+        Ok(()) | Err(CommitError::Conflict(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,272 @@
+//! Hooks: addresses for senders that cannot set a tenant header, and flows that are read from their builder.
+
+use serde_json::{Value, json};
+
+use crate::support::builder::Builder;
+use crate::support::sign::{Headers, github, plain, standard};
+use crate::support::upstream::until;
+use crate::support::{Answer, TestServer, TestTenant, small_flow};
+
+const ORDERS: &[u8] = include_bytes!("../fixtures/flows/activepieces_orders.json");
+const SECOND: u64 = 1000;
+
+fn create(server: &TestServer, slug: &str, hook: &Value) -> Value {
+    let path = format!("/v1/tenants/{slug}/hooks");
+    let made = server.operator("POST", &path, &hook.to_string());
+    assert_eq!(made.status, 201, "{:#}", made.json());
+    made.json()
+}
+
+fn path(hook: &Value) -> &str {
+    hook["path"].as_str().unwrap()
+}
+
+/// The hook's address says whose delivery it is, and which scheme is taken: no other one.
+#[test]
+fn a_hook_names_tenant_and_scheme() {
+    let server = TestServer::start();
+    let tenant = server.tenant("acme-inc");
+    let hook = create(&server, "acme-inc", &json!({"scheme": "github", "label": "forge"}));
+    let body = small_flow("one", None, "x");
+    let secret = &tenant.secret;
+    let wrong: [Headers; 3] =
+        [vec![], plain(secret, &body), standard(secret, "msg_1", server.seconds(), &body)];
+    for headers in wrong {
+        assert_eq!(server.send(path(&hook), &headers, &body).status, 401, "{headers:?}");
+    }
+    let token = vec![("authorization", format!("Bearer {}", tenant.api))];
+    assert_eq!(server.send(path(&hook), &token, &body).status, 401, "tokens name their tenant");
+    let built = server.send(path(&hook), &github(secret, "id-1", &body), &body);
+    assert_eq!(built.status, 201, "{:#}", built.json());
+    let again = server.send(path(&hook), &github(secret, "id-1", &body), &body);
+    assert_eq!(again.header("idempotency-replayed"), "true");
+
+    let fixed = create(&server, "acme-inc", &json!({"scheme": "static"}));
+    let key = fixed["static_key"].as_str().unwrap();
+    for headers in
+        [vec![("x-api-key", key.to_owned())], vec![("authorization", format!("Bearer {key}"))]]
+    {
+        assert_eq!(server.send(path(&fixed), &headers, &body).status, 200);
+    }
+    let listed = server.operator("GET", "/v1/tenants/acme-inc/hooks", "").json();
+    let schemes: Vec<_> =
+        listed["hooks"].as_array().unwrap().iter().map(|h| &h["scheme"]).collect();
+    assert_eq!(schemes.len(), 2);
+    assert!(!listed.to_string().contains(key), "a key is told once");
+}
+
+/// What is no hook answers as a wrong signature does, to the byte, also one that was deleted and one of a
+/// tenant that was erased.
+#[test]
+fn an_unknown_hook_is_a_wrong_signature() {
+    let server = TestServer::start();
+    let (tenant, gone) = (server.tenant("acme-inc"), server.tenant("gone"));
+    let body = small_flow("one", None, "x");
+    let known = create(&server, "acme-inc", &json!({"scheme": "legacy"}));
+    let wrong = server.send(path(&known), &plain(&gone.secret, &body), &body);
+    assert_eq!(wrong.status, 401);
+    let deleted = create(&server, "acme-inc", &json!({"scheme": "legacy"}));
+    let id = deleted["id"].as_str().unwrap();
+    let admin = format!("/v1/tenants/acme-inc/hooks/{id}");
+    assert_eq!(server.operator("DELETE", &format!("/v1/tenants/gone/hooks/{id}"), "").status, 404);
+    assert_eq!(server.operator("DELETE", &admin, "").status, 204);
+    assert_eq!(server.operator("DELETE", &admin, "").code(), "no-hook");
+    let erased = create(&server, "gone", &json!({"scheme": "legacy"}));
+    assert_eq!(server.operator("DELETE", "/v1/tenants/gone?confirm=gone", "").status, 200);
+    let zeros = format!("/v1/hooks/{}", "0".repeat(32));
+    for (path, secret) in [
+        (path(&deleted), &tenant.secret),
+        (path(&erased), &gone.secret),
+        (zeros.as_str(), &tenant.secret),
+        ("/v1/hooks/x", &tenant.secret),
+    ] {
+        let answer = server.send(path, &plain(secret, &body), &body);
+        assert_eq!((answer.status, &answer.bytes), (401, &wrong.bytes), "{path}");
+    }
+    assert_eq!(server.send(path(&known), &plain(&tenant.secret, &body), &body).status, 201);
+}
+
+#[test]
+fn a_hook_that_cannot_work_is_refused() {
+    let server = TestServer::start();
+    server.tenant("acme-inc");
+    for (hook, word) in [
+        (json!({"scheme": "url"}), "proves nothing"),
+        (json!({"scheme": "static", "pull": "https://x/api"}), "go together"),
+        (
+            json!({"scheme": "static", "pull": "http://builder.internal/api", "credential": "env:X"}),
+            "https://",
+        ),
+        (
+            json!({"scheme": "static", "pull": "https://x/api", "credential": "sk-secret"}),
+            "env:NAME",
+        ),
+        (json!({"scheme": "static", "label": "a\nb"}), "one line"),
+    ] {
+        let path = "/v1/tenants/acme-inc/hooks";
+        let refused = server.operator("POST", path, &hook.to_string());
+        assert_eq!((refused.status, refused.code().as_str()), (400, "invalid-hook"), "{hook}");
+        let told = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert!(told.contains(word) && !told.contains("sk-secret"), "{told}");
+    }
+    assert_eq!(
+        server.operator("POST", "/v1/tenants/acme-inc/hooks", "{\"scheme\": \"x\"}").code(),
+        "invalid-request"
+    );
+}
+
+/// A flow as ActivePieces' API shows it: the flow, with one version.
+fn flow(id: &str, updated: &str, name: &str) -> Vec<u8> {
+    let mut template: Value = serde_json::from_slice(ORDERS).unwrap();
+    let mut version = template["template"].take();
+    version["flowId"] = json!(id);
+    version["updated"] = json!(updated);
+    version["displayName"] = json!(name);
+    json!({"id": id, "version": version}).to_string().into_bytes()
+}
+
+fn event(action: &str, flow: &str, version: &str) -> Vec<u8> {
+    let data = json!({"flow": {"id": flow}, "flowVersion": {"id": version}});
+    json!({"action": action, "projectId": "p1", "data": data}).to_string().into_bytes()
+}
+
+/// A tenant whose builder only says that something changed.
+struct Thin {
+    server: TestServer,
+    tenant: TestTenant,
+    builder: Builder,
+    path: String,
+    key: Headers,
+}
+
+impl Thin {
+    fn start() -> Self {
+        let server = TestServer::start();
+        let tenant = server.tenant("acme-inc");
+        let builder = Builder::start();
+        let secret = server.path("builder.key");
+        std::fs::write(&secret, "sk-the-key\n").unwrap();
+        let credential = format!("file:{}", secret.display());
+        let wanted = json!({"scheme": "static", "pull": builder.url, "credential": credential});
+        let hook = create(&server, "acme-inc", &wanted);
+        let path = path(&hook).to_owned();
+        let key = vec![("x-api-key", hook["static_key"].as_str().unwrap().to_owned())];
+        Self { server, tenant, builder, path, key }
+    }
+
+    fn send(&self, body: &[u8]) -> Answer {
+        self.server.send(&self.path, &self.key, body)
+    }
+
+    fn delivery(&self, answer: &Answer) -> Value {
+        self.server.get_with(answer.header("location"), &self.tenant.api).json()
+    }
+
+    /// The delivery when it is known what became of it.
+    fn ended(&self, answer: &Answer) -> Value {
+        let mut told = Value::Null;
+        until("the flow is read and built", || {
+            told = self.delivery(answer);
+            told["outcome"] != "accepted"
+        });
+        told
+    }
+}
+
+#[test]
+fn a_thin_event_has_the_flow_read_and_built() {
+    let thin = Thin::start();
+    let body = flow("f1", "2024-05-01T10:00:00.000Z", "Orders");
+    thin.builder.set("/v1/flows/f1?versionId=v1", 200, "", &body);
+    let refused = thin.server.send(&thin.path, &vec![], &event("flow.published", "f1", "v1"));
+    assert_eq!(refused.status, 401);
+    let taken = thin.send(&event("flow.published", "f1", "v1"));
+    assert_eq!((taken.status, &taken.json()["outcome"]), (202, &"accepted".into()));
+    let told = thin.ended(&taken);
+    assert_eq!((&told["outcome"], &told["status"]), (&"built".into(), &201.into()), "{told:#}");
+    let asked = thin.builder.asked();
+    assert_eq!(asked.len(), 1, "a refused event reads nothing");
+    assert!(asked[0].to_lowercase().contains("authorization: bearer sk-the-key"), "{asked:?}");
+    let again = thin.ended(&thin.send(&event("flow.published", "f1", "v1")));
+    assert_eq!(again["outcome"], "noop");
+    let flows = thin.server.get_with("/v1/t/acme-inc/flows", &thin.tenant.api).json();
+    assert_eq!(flows["flows"][0]["build"], told["build"]);
+}
+
+/// What is not about a published flow is taken and does nothing; what is no event is refused.
+#[test]
+fn other_events_are_acknowledged_and_ignored() {
+    let thin = Thin::start();
+    for action in ["flow.created", "flow.updated", "flow.deleted", "project.replaced"] {
+        let taken = thin.send(&event(action, "f1", "v1"));
+        assert_eq!((taken.status, &taken.json()["outcome"]), (200, &"ignored".into()), "{action}");
+        assert_eq!(thin.delivery(&taken)["outcome"], "ignored");
+    }
+    for bad in [&b"{}"[..], b"[", &event("flow.published", "../secrets", "v1")] {
+        assert_eq!(thin.send(bad).code(), "invalid-event");
+    }
+    assert_eq!(thin.builder.asked().len(), 0);
+}
+
+/// A version that was published before the one that stands is read, and does not replace it.
+#[test]
+fn a_late_event_does_not_take_a_flow_back() {
+    let thin = Thin::start();
+    for (version, updated) in
+        [("v1", "2024-05-01T10:00:00.000Z"), ("v2", "2024-06-01T10:00:00.000Z")]
+    {
+        let path = format!("/v1/flows/f1?versionId={version}");
+        thin.builder.set(&path, 200, "", &flow("f1", updated, version));
+    }
+    assert_eq!(thin.ended(&thin.send(&event("flow.published", "f1", "v2")))["outcome"], "built");
+    let late = thin.ended(&thin.send(&event("flow.published", "f1", "v1")));
+    assert_eq!(late["code"], "stale-revision", "{late:#}");
+}
+
+/// A builder that does not answer is asked again, later and later; one that says that there is no such
+/// flow, or sends the reader elsewhere, is not followed.
+#[test]
+fn a_builder_that_fails_is_asked_again_and_never_followed() {
+    let thin = Thin::start();
+    let (other, path) = (Builder::start(), "/v1/flows/f1?versionId=v1");
+    let elsewhere = format!("location: {}/v1/stolen\r\n", other.url);
+    thin.builder.set(path, 302, &elsewhere, b"");
+    let taken = thin.send(&event("flow.published", "f1", "v1"));
+    until("the first attempt", || thin.builder.asked().len() == 1);
+    thin.builder.set(path, 200, "", &flow("f1", "2024-05-01T10:00:00.000Z", "Orders"));
+    assert_eq!(thin.delivery(&taken)["outcome"], "accepted");
+    thin.server.clock.advance(5 * SECOND);
+    assert_eq!(thin.ended(&taken)["outcome"], "built");
+    assert_eq!((thin.builder.asked().len(), other.asked().len()), (2, 0));
+    let missing = thin.ended(&thin.send(&event("flow.published", "f1", "v9")));
+    assert_eq!((&missing["code"], &missing["status"]), (&"pull-failed".into(), &502.into()));
+    let large = vec![b' '; 1024 * 1024 + 1];
+    thin.builder.set("/v1/flows/f1?versionId=v2", 200, "", &large);
+    assert_eq!(thin.ended(&thin.send(&event("flow.published", "f1", "v2")))["code"], "pull-failed");
+}
+
+/// An event that was acknowledged is worked off by the next server on the same data.
+#[test]
+fn an_acknowledged_event_survives_a_restart() {
+    let data = tempfile::tempdir().unwrap();
+    let at = || TestServer::with(|config| config.data = data.path().join("data"));
+    let (server, builder) = (at(), Builder::start());
+    let tenant = server.tenant("acme-inc");
+    let secret = data.path().join("builder.key");
+    let credential = format!("file:{}", secret.display());
+    let wanted = json!({"scheme": "url", "pull": builder.url, "credential": credential});
+    let hook = create(&server, "acme-inc", &wanted);
+    // There is no key yet, so nothing is read.
+    let taken = server.send(path(&hook), &vec![], &event("flow.published", "f1", "v1"));
+    assert_eq!(taken.status, 202);
+    drop(server);
+    std::fs::write(&secret, "sk-the-key").unwrap();
+    let body = flow("f1", "2024-05-01T10:00:00.000Z", "Orders");
+    builder.set("/v1/flows/f1?versionId=v1", 200, "", &body);
+    let server = at();
+    server.clock.advance(5 * SECOND);
+    until("the flow is built", || {
+        let told = server.get_with(taken.header("location"), &tenant.api).json();
+        told["outcome"] == "built"
+    });
+}
