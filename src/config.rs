@@ -2,6 +2,7 @@
 
 mod edge;
 mod maintenance;
+mod secrets;
 mod tokens;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use crate::units::{Size, Span};
 
 pub use edge::Edge;
 pub use maintenance::Maintenance;
+pub use secrets::{KeysConfig, SecretsConfig, SopsConfig, VaultConfig};
 pub use tokens::Tokens;
 
 /// Everything an operator can set. Unknown keys are refused.
@@ -50,6 +52,10 @@ pub struct Config {
     pub maintenance: Maintenance,
     /// How long tokens last.
     pub tokens: Tokens,
+    /// Where the server's own keys are.
+    pub keys: KeysConfig,
+    /// Where other secrets are found.
+    pub secrets: SecretsConfig,
     /// How upstream repositories are pushed to.
     pub mirror: Mirror,
     /// What a build must pass before it is committed.
@@ -192,6 +198,8 @@ impl Default for Config {
             maintenance: Maintenance::default(),
             edge: Edge::default(),
             tokens: Tokens::default(),
+            keys: KeysConfig::default(),
+            secrets: SecretsConfig::default(),
             mirror: Mirror::default(),
             gates: GatesConfig::default(),
             telemetry: Telemetry::default(),
@@ -377,6 +385,8 @@ impl Config {
         }
         problems.extend(self.edge.problems());
         problems.extend(self.tokens.problems());
+        problems.extend(self.keys.problems());
+        problems.extend(self.secrets.problems());
         let endpoint = self.telemetry.otlp_endpoint.as_deref();
         if endpoint.is_some_and(|u| !has_scheme(u, &["http://"])) {
             problems.push("`telemetry.otlp_endpoint` must begin with http://".to_owned());

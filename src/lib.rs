@@ -20,6 +20,7 @@ pub mod maintenance;
 pub mod mirror;
 pub mod pipeline;
 pub mod projection;
+pub mod secrets;
 pub mod serve;
 pub mod syncs;
 pub mod tasks;

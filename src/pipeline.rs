@@ -44,11 +44,13 @@ pub(crate) use writable::writable;
 
 use crate::bundles::Bundles;
 use crate::clock::SharedClock;
+use crate::config::SecretsConfig;
 use crate::evidence::Attester;
 use crate::feed::status::EndingRoots;
 use crate::gates::{Gates, Refused};
 use crate::keys::MasterKey;
 use crate::projection::KeySigner;
+use crate::secrets::Secrets;
 
 /// What a build needs: the store, the compiler, keys, and the time.
 pub struct Press {
@@ -76,6 +78,8 @@ pub struct Press {
     pub bundles: Bundles,
     /// Whether tenants may have roots of ceremonies only.
     pub offline_roots: bool,
+    /// Where secrets of others are found, such as the credentials of mirrors.
+    pub secrets: Secrets,
     /// How many tenants need a ceremony.
     pub ending_roots: EndingRoots,
     memo: Memo,
@@ -226,6 +230,7 @@ impl Press {
         let signer = KeySigner(keys.git_key());
         let attester = Attester::new(&keys);
         let memo = Memo::default();
+        let secrets = Secrets::new(&SecretsConfig::default(), clock.clone());
         Self {
             store,
             compiler,
@@ -240,6 +245,7 @@ impl Press {
             bundles,
             memo,
             offline_roots: false,
+            secrets,
             ending_roots: EndingRoots::default(),
         }
     }

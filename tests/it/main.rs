@@ -39,6 +39,7 @@ mod quota;
 mod recompile;
 mod render;
 mod schema;
+mod secrets;
 mod signatures;
 mod support;
 mod telemetry;

@@ -31,7 +31,7 @@ use serde_json::Value;
 pub(crate) struct TestClock(AtomicU64);
 
 impl TestClock {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(AtomicU64::new(1_795_262_400_000))
     }
 
