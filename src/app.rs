@@ -20,6 +20,7 @@ use crate::intake::log::{Bounds, DeliveryLog};
 use crate::keys::MasterKey;
 use crate::pipeline::Press;
 use crate::recall::Recall;
+use crate::secrets::{Secrets, check_key, master_key};
 use crate::serve::Tls;
 use crate::tasks::Tasks;
 use crate::templates;
@@ -101,7 +102,8 @@ pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::
         .with_wheels(wheels::read(config.compiler.wheels.as_deref())?);
     let store = Store::open(&config.data, &store_options(config, owner))
         .with_context(|| format!("cannot open data directory `{}`", config.data.display()))?;
-    let keys = open_keys(config, &store)?;
+    let secrets = Secrets::new(&config.secrets, clock.clone());
+    let keys = open_keys(config, &secrets, &store)?;
     let quota = Rule { limit: config.quota.builds_per_day, window_millis: QUOTA_WINDOW };
     let limits = Limits { body: config.limits.body_bytes, ..Limits::default() };
     let objects = Cache::new(config.git.cache.get());
@@ -113,15 +115,22 @@ pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::
     let (bodies, bytes) = (config.intake.refused_bodies, config.intake.refused_bytes.get());
     press.deliveries = DeliveryLog::new(Bounds { bodies, bytes });
     press.recall = Recall::new(&config.edge);
+    press.secrets = secrets;
     Ok(press)
 }
 
 /// The key is made with the first tenant's store and never again: a new one would silently void
 /// every webhook secret and every root that agents have pinned.
-fn open_keys(config: &Config, store: &Store) -> anyhow::Result<MasterKey> {
-    if let Some(key) = MasterKey::load(&config.data)? {
-        return Ok(key);
-    }
+fn open_keys(config: &Config, secrets: &Secrets, store: &Store) -> anyhow::Result<MasterKey> {
+    let key = match master_key(config, secrets)? {
+        Some(key) => key,
+        None => create_key(config, store)?,
+    };
+    check_key(config, &key)?;
+    Ok(key)
+}
+
+fn create_key(config: &Config, store: &Store) -> anyhow::Result<MasterKey> {
     if store.view()?.scan::<TenantRow>(&String::new()).next().is_some() {
         bail!(
             "`{}` holds tenants but no `keys/master.key`; restore that file from its backup",

@@ -4,6 +4,7 @@ mod admin;
 mod edge;
 mod intake;
 mod maintenance;
+mod secrets;
 mod server;
 mod telemetry;
 mod tokens;
@@ -22,6 +23,7 @@ pub use admin::Admin;
 pub use edge::Edge;
 pub use intake::Intake;
 pub use maintenance::Maintenance;
+pub use secrets::{KeysConfig, SecretsConfig, SopsConfig, VaultConfig};
 pub use server::{Server, Tls};
 pub use telemetry::{Fraction, LogFormat, Telemetry};
 pub use tokens::Tokens;
@@ -62,6 +64,10 @@ pub struct Config {
     pub maintenance: Maintenance,
     /// How long tokens last.
     pub tokens: Tokens,
+    /// Where the server's own keys are.
+    pub keys: KeysConfig,
+    /// Where other secrets are found.
+    pub secrets: SecretsConfig,
     /// How upstream repositories are pushed to.
     pub mirror: Mirror,
     /// What a build must pass before it is committed.
@@ -205,6 +211,8 @@ impl Default for Config {
             maintenance: Maintenance::default(),
             edge: Edge::default(),
             tokens: Tokens::default(),
+            keys: KeysConfig::default(),
+            secrets: SecretsConfig::default(),
             mirror: Mirror::default(),
             gates: GatesConfig::default(),
             admin: Admin::default(),
@@ -406,6 +414,8 @@ impl Config {
         problems.extend(self.edge.problems());
         problems.extend(self.tokens.problems());
         problems.extend(self.intake.problems(&self.retention));
+        problems.extend(self.keys.problems());
+        problems.extend(self.secrets.problems());
         problems.extend(self.gates.problems());
         problems.extend(self.telemetry.problems());
         if !problems.is_empty() {

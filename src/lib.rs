@@ -25,6 +25,7 @@ mod outgoing;
 pub mod pipeline;
 pub mod projection;
 pub mod recall;
+pub mod secrets;
 pub mod serve;
 pub mod standing;
 pub mod syncs;

@@ -11,7 +11,6 @@
 mod attempt;
 mod backoff;
 mod client;
-mod credential;
 mod fault;
 mod ledger;
 mod manage;
@@ -21,7 +20,6 @@ mod status;
 mod url;
 mod worker;
 
-pub use credential::{CredentialRef, InvalidCredential};
 pub use manage::{MirrorError, SetMirror, clear, retry, set};
 pub(crate) use manage::{default_tags, default_username};
 pub use status::{Diverged, MirrorStatus, Pending, Phase, list, status};

@@ -51,7 +51,7 @@ pub(crate) use writable::writable;
 
 use crate::bundles::Bundles;
 use crate::clock::SharedClock;
-use crate::config;
+use crate::config::{self, SecretsConfig};
 use crate::evidence::Attester;
 use crate::feed::status::EndingRoots;
 use crate::gates::{Gates, Refused};
@@ -61,6 +61,7 @@ use crate::keys::MasterKey;
 use crate::metrics::Metrics;
 use crate::projection::KeySigner;
 use crate::recall::Recall;
+use crate::secrets::Secrets;
 
 /// What a build needs: the store, the compiler, keys, and the time.
 pub struct Press {
@@ -90,6 +91,8 @@ pub struct Press {
     pub recall: Recall,
     /// Whether tenants may have roots of ceremonies only.
     pub offline_roots: bool,
+    /// Where secrets of others are found, such as the credentials of mirrors.
+    pub secrets: Secrets,
     /// How many tenants need a ceremony.
     pub ending_roots: EndingRoots,
     /// What came in and is to be told of.
@@ -226,6 +229,7 @@ impl Press {
         let signer = KeySigner(keys.git_key());
         let attester = Attester::new(&keys);
         let memo = Memo::default();
+        let secrets = Secrets::new(&SecretsConfig::default(), clock.clone());
         Self {
             store,
             compiler,
@@ -243,6 +247,7 @@ impl Press {
             flights: Flights::default(),
             deliveries: DeliveryLog::default(),
             offline_roots: false,
+            secrets,
             ending_roots: EndingRoots::default(),
             metrics: Arc::default(),
         }

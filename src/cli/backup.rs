@@ -54,7 +54,13 @@ pub(super) struct Restore {
 
 impl Restore {
     pub(super) fn run(self, out: Out) -> anyhow::Result<()> {
-        let data = Config::load(&self.overrides)?.data;
+        let config = Config::load(&self.overrides)?;
+        if self.key.is_some() && config.keys.master.is_some() {
+            bail!(
+                "`keys.master` says where the master key is; `--key` would put another beside it"
+            );
+        }
+        let data = config.data;
         // The key is read first: a wrong one must not leave half of what was asked for.
         let key = self.key.as_deref().map(MasterKey::read).transpose()?;
         let bar = Bar::new(out);
@@ -63,7 +69,9 @@ impl Restore {
         if let Some(key) = &key {
             key.install(&data)?;
         }
-        out.data(&report, |report| text(report, &data, key.is_some()))?;
+        out.data(&report, |report| {
+            text(report, &data, key.is_some() || config.keys.master.is_some())
+        })?;
         if !report.check.is_clean() {
             bail!("the backup is damaged; `{}` holds what it held", data.display());
         }

@@ -3,8 +3,10 @@
 use anyhow::bail;
 
 use super::out::Out;
+use crate::clock::SystemClock;
 use crate::config::{Config, Overrides};
 use crate::gates::{Gates, Mode};
+use crate::secrets::{Secrets, master_key};
 use crate::{templates, wheels};
 
 /// Prints the configuration that would hold, as TOML or JSON; fails when it is not valid, when the
@@ -13,6 +15,11 @@ pub(super) fn run(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
     let config = Config::load(overrides)?;
     templates::compiler(config.compiler.templates.as_deref())?;
     wheels::read(config.compiler.wheels.as_deref())?;
+    if config.keys.master.is_some() {
+        // Only a key that is kept elsewhere: the data directory need not be there yet.
+        let secrets = Secrets::new(&config.secrets, std::sync::Arc::new(SystemClock));
+        master_key(&config, &secrets)?;
+    }
     let text = toml::to_string_pretty(&config)?;
     out.data(&config, |_| text.trim_end().to_owned())?;
     let mut required = Vec::new();

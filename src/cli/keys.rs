@@ -17,8 +17,9 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, Overrides};
 use crate::evidence::Attester;
 use crate::feed::pool::{CeremonyRequest, CeremonyRoots, Imported, RootsFormat};
-use crate::keys::{MasterKey, random_bytes, write_secret};
+use crate::keys::{random_bytes, write_secret};
 use crate::maintenance::{ImportRoots, RequestRoots};
+use crate::secrets::{Secrets, master_key};
 
 /// Seeds of one ceremony.
 const SEEDS: usize = 3;
@@ -122,9 +123,10 @@ struct Shown {
 
 /// Reads the master key alone, so that it works beside a running server.
 fn show(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
-    let data = Config::load(overrides)?.data;
-    let keys = MasterKey::load(&data)?
-        .with_context(|| format!("`{}` holds no `keys/master.key`", data.display()))?;
+    let config = Config::load(overrides)?;
+    let secrets = Secrets::new(&config.secrets, std::sync::Arc::new(SystemClock));
+    let keys = master_key(&config, &secrets)?
+        .with_context(|| format!("`{}` holds no `keys/master.key`", config.data.display()))?;
     let attester = Attester::new(&keys);
     let [ed25519, p256] = attester.public().map(|key| key.to_pem());
     let shown = Shown { ed25519, p256, minisign: attester.minisign() };

@@ -18,7 +18,8 @@ pub(super) enum Mirror {
         slug: TenantSlug,
         /// The repository, which must be this tenant's alone, such as `https://github.com/acme/flows.git`
         url: String,
-        /// Where the server finds the password or token: `env:NAME` or `file:/path`
+        /// Where the server finds the password or token: `env:NAME`, `file:/path`, `systemd:NAME`,
+        /// `vault:MOUNT/PATH#KEY` or `sops:/path#KEY`
         #[arg(long, value_name = "REF")]
         credential: Option<String>,
         /// Who pushes

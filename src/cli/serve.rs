@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::out::Out;
 use crate::clock::SystemClock;
 use crate::config::{Config, Overrides};
+use crate::secrets::Secrets;
 use crate::serve::{Server, Signals};
 use crate::telemetry;
 
@@ -26,7 +27,8 @@ struct Listening {
 /// Serves until SIGINT or SIGTERM; a second one ends it at once. The first line on stdout says that it is ready.
 pub(super) fn run(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
     let config = Config::load(overrides)?;
-    let _telemetry = telemetry::start(&config.telemetry)?;
+    let secrets = Secrets::new(&config.secrets, Arc::new(SystemClock));
+    let _telemetry = telemetry::start(&config.telemetry, &secrets)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let data = config.data.display().to_string();

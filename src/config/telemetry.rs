@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
 use super::has_scheme;
-use crate::mirror::CredentialRef;
+use crate::secrets::SecretRef;
 use crate::units::Span;
 
 /// Where traces and logs go.
@@ -78,7 +78,7 @@ impl Telemetry {
             if axum::http::HeaderName::from_str(name).is_err() {
                 problems.push(format!("`telemetry.otlp_headers`: `{name}` is no header's name"));
             }
-            if let Err(error) = place.parse::<CredentialRef>() {
+            if let Err(error) = place.parse::<SecretRef>() {
                 problems.push(format!("`telemetry.otlp_headers.{name}`: {error}"));
             }
         }

@@ -70,11 +70,11 @@ pub(super) async fn create(
         return Err(ApiError::bad_request("invalid-request", text));
     }
     let maker = app.clone();
-    let make = move || {
+    let work = move || {
         let tokens = (wanted.tokens.as_slice(), &maker.config.tokens);
         tenants::create_with(&maker.press, &wanted.slug, wanted.components, tokens)
     };
-    let made = app.reads.run(make).await??;
+    let made = app.reads.run(work).await??;
     Ok((StatusCode::CREATED, Json(CreatedTenant::new(&app.public_url, made))))
 }
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::Scheme;
 use super::pull::BuilderUrl;
 use crate::keys::random_bytes;
-use crate::mirror::CredentialRef;
 use crate::pipeline::Press;
+use crate::secrets::SecretRef;
 use crate::tenants::{self, TenantError};
 
 /// Most hooks of a tenant.
@@ -196,7 +196,7 @@ fn check(wanted: &CreateHook, plain_http: bool) -> Result<Option<PullFrom>, Hook
         (None, None) => None,
         (Some(url), Some(credential)) => {
             let url = BuilderUrl::parse(url, plain_http).map_err(|e| problems.push(e.to_string()));
-            let found = credential.parse::<CredentialRef>();
+            let found = credential.parse::<SecretRef>();
             let found = found.map_err(|e| problems.push(e.to_string()));
             url.ok().zip(found.ok()).map(|(url, credential)| PullFrom {
                 url: url.to_string(),

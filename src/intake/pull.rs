@@ -17,7 +17,7 @@ use ureq::http::{Uri, header};
 use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::http::chain;
-use crate::mirror::CredentialRef;
+use crate::secrets::{SecretRef, Secrets};
 
 /// How long one read may take in all.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -177,13 +177,13 @@ impl PullClient {
     pub fn read(
         &self,
         url: &str,
-        credential: &str,
+        (secrets, credential): (&Secrets, &str),
         (flow, version): (&str, &str),
     ) -> Result<Vec<u8>, PullError> {
-        let from: CredentialRef = credential
+        let from: SecretRef = credential
             .parse()
-            .map_err(|e: crate::mirror::InvalidCredential| PullError::last(e.to_string()))?;
-        let secret = from.read().map_err(PullError::passing)?;
+            .map_err(|e: crate::secrets::InvalidRef| PullError::last(e.to_string()))?;
+        let secret = secrets.read(&from).map_err(|e| PullError::passing(e.to_string()))?;
         let url = format!("{url}/v1/flows/{flow}?versionId={version}");
         let request = self.agent.get(&url).header(header::AUTHORIZATION, secret.bearer());
         let request = request.header(header::ACCEPT, "application/json");

@@ -176,7 +176,7 @@ fn attempt(app: &SharedApp, client: &PullClient, due: &Due) -> Result<(), Unsett
         return fail(press, due, &draft, &gone);
     };
     let PullRow { flow, version, .. } = &due.row;
-    match client.read(&from.url, &from.credential, (flow, version)) {
+    match client.read(&from.url, (&app.press.secrets, &from.credential), (flow, version)) {
         Ok(body) => build(press, due, draft, body),
         Err(error) => fail(press, due, &draft, &error),
     }

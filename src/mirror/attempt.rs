@@ -6,7 +6,6 @@ use colophon_gitbridge::{Advertisement, Push, Step};
 use colophon_store::rows::{MirrorRow, MirrorState, TenantRow};
 
 use super::client::{Client, Remote};
-use super::credential::{CredentialRef, Secret};
 use super::fault::{Fault, rejection};
 use super::ledger::{Ledger, Look};
 use super::outgoing::Outgoing;
@@ -14,6 +13,7 @@ use super::state::{Outcome, Timing};
 use super::url::MirrorUrl;
 use crate::keys::random_bytes;
 use crate::pipeline::Press;
+use crate::secrets::{InvalidRef, Secret, SecretRef, Secrets};
 
 /// What an attempt is about.
 pub(super) struct Attempt<'a> {
@@ -32,7 +32,8 @@ pub(super) struct Attempt<'a> {
 /// The credential in use, read anew when it is refused.
 struct Session<'a> {
     url: &'a MirrorUrl,
-    from: Option<CredentialRef>,
+    secrets: &'a Secrets,
+    from: Option<SecretRef>,
     secret: Option<Secret>,
 }
 
@@ -43,7 +44,8 @@ impl Attempt<'_> {
         let ledger = Ledger { store, tenant, mirror };
         let (outcome, look) = match self.prepare() {
             Ok((url, from)) => {
-                let mut session = Session { url: &url, from, secret: None };
+                let mut session =
+                    Session { url: &url, secrets: &self.press.secrets, from, secret: None };
                 match self.push(&ledger, &mut session) {
                     Ok((outcome, look)) => (outcome, Some(look)),
                     Err(fault) => (session.failure(&fault), None),
@@ -72,11 +74,11 @@ impl Attempt<'_> {
     }
 
     /// What was stored is checked again: the configuration may have changed since.
-    fn prepare(&self) -> Result<(MirrorUrl, Option<CredentialRef>), Fault> {
+    fn prepare(&self) -> Result<(MirrorUrl, Option<SecretRef>), Fault> {
         let url = MirrorUrl::parse(&self.mirror.url, self.plain_http);
         let url = url.map_err(|e| Fault::Settings(e.to_string()))?;
         let from = self.mirror.credential.as_deref().map(str::parse).transpose();
-        Ok((url, from.map_err(|e: super::InvalidCredential| Fault::Settings(e.to_string()))?))
+        Ok((url, from.map_err(|e: InvalidRef| Fault::Settings(format!("the credential: {e}")))?))
     }
 
     fn push(
@@ -84,7 +86,7 @@ impl Attempt<'_> {
         ledger: &Ledger<'_>,
         session: &mut Session<'_>,
     ) -> Result<(Outcome, Look), Fault> {
-        session.renew()?;
+        session.renew(false)?;
         let seen = self.refs(session)?;
         let look = ledger.look(&seen)?;
         match look.step {
@@ -129,7 +131,7 @@ impl Attempt<'_> {
         let ask = |session: &Session<'_>| session.remote(self.client, &self.mirror.username).refs();
         match ask(session) {
             Err(fault) if fault.is_about_credential() => {
-                if session.renew()? {
+                if session.renew(true)? {
                     ask(session)
                 } else {
                     Err(fault)
@@ -155,10 +157,12 @@ fn failure(fault: &Fault) -> Outcome {
 }
 
 impl Session<'_> {
-    /// Reads the credential as it is now; whether it is another than before.
-    fn renew(&mut self) -> Result<bool, Fault> {
+    /// Reads the credential as it is now, after a refusal from where it is; whether it is another than
+    /// before.
+    fn renew(&mut self, refused: bool) -> Result<bool, Fault> {
         let Some(from) = &self.from else { return Ok(false) };
-        let now = Some(from.read().map_err(Fault::Credential)?);
+        let read = if refused { self.secrets.read_anew(from) } else { self.secrets.read(from) };
+        let now = Some(read.map_err(|e| Fault::Credential(e.to_string()))?);
         let changed = now != self.secret;
         self.secret = now;
         Ok(changed)

@@ -5,10 +5,10 @@ use colophon_store::rows::{Effect, MirrorRow, MirrorState, MirrorTag, OutboxRow,
 use colophon_store::{Change, CommitError, View, outbox};
 use serde::{Deserialize, Serialize};
 
-use super::credential::CredentialRef;
 use super::status::{MirrorStatus, status, tenant_of};
 use super::url::MirrorUrl;
 use crate::pipeline::Press;
+use crate::secrets::SecretRef;
 use crate::tenants::{self, TenantError};
 
 /// What a mirror is told by.
@@ -168,8 +168,8 @@ fn forget(change: &mut Change, view: &View, tenant: &TenantRow) -> Result<(), Mi
 fn check(wanted: &SetMirror, plain_http: bool) -> Result<MirrorRow, MirrorError> {
     let mut problems = Vec::new();
     let url = MirrorUrl::parse(&wanted.url, plain_http).map_err(|e| problems.push(e.to_string()));
-    let from = wanted.credential.as_deref().map(str::parse::<CredentialRef>).transpose();
-    let from = from.map_err(|e| problems.push(e.to_string()));
+    let from = wanted.credential.as_deref().map(str::parse::<SecretRef>).transpose();
+    let from = from.map_err(|e| problems.push(format!("the credential: {e}")));
     let username = &wanted.username;
     if username.is_empty()
         || username.len() > 200

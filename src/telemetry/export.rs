@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use async_trait::async_trait;
 use opentelemetry::KeyValue;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
@@ -15,21 +15,25 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 
 use crate::config::Telemetry;
 use crate::keys::random_bytes;
-use crate::mirror::CredentialRef;
 use crate::outgoing;
+use crate::secrets::{SecretRef, Secrets};
 
 /// Most bytes that are read of a collector's answer.
 const MOST_ANSWER: u64 = 64 * 1024;
 
 /// A provider that sends to `endpoint`, which is used as it is.
-pub(super) fn provider(endpoint: &str, config: &Telemetry) -> anyhow::Result<SdkTracerProvider> {
+pub(super) fn provider(
+    endpoint: &str,
+    config: &Telemetry,
+    secrets: &Secrets,
+) -> anyhow::Result<SdkTracerProvider> {
     let longest = config.otlp_timeout.get();
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(endpoint)
         .with_timeout(longest)
-        .with_headers(headers(config)?)
+        .with_headers(headers(config, secrets)?)
         .with_http_client(Poster::new(longest))
         .build()
         .context("the OTLP exporter could not be made")?;
@@ -41,9 +45,9 @@ pub(super) fn provider(endpoint: &str, config: &Telemetry) -> anyhow::Result<Sdk
         .build())
 }
 
-fn headers(config: &Telemetry) -> anyhow::Result<HashMap<String, String>> {
+fn headers(config: &Telemetry, secrets: &Secrets) -> anyhow::Result<HashMap<String, String>> {
     let read = |(name, place): (&String, &String)| {
-        let value = place.parse::<CredentialRef>()?.read().map_err(|e| anyhow!(e))?;
+        let value = secrets.read(&place.parse::<SecretRef>()?)?;
         Ok((name.clone(), value.reveal().to_owned()))
     };
     let all = config.otlp_headers.iter().map(read).collect::<anyhow::Result<_>>();

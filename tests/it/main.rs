@@ -49,6 +49,7 @@ mod recompile;
 mod render;
 mod revert;
 mod schema;
+mod secrets;
 mod signatures;
 mod support;
 mod telemetry;

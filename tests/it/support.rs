@@ -35,7 +35,7 @@ use serde_json::Value;
 pub(crate) struct TestClock(AtomicU64);
 
 impl TestClock {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(AtomicU64::new(SystemClock.now().get()))
     }
 

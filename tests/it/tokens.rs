@@ -210,7 +210,7 @@ fn tokens_of_another_tenant_are_not_there() {
     assert_eq!(listed["tokens"].as_array().unwrap().len(), 3);
     assert!(!listed.to_string().contains(&id));
 
-    let paths = ["".to_owned(), format!("/{id}"), format!("/{id}/rotate")];
+    let paths = [String::new(), format!("/{id}"), format!("/{id}/rotate")];
     for slug in ["thief", "victim", "nobody"] {
         for end in &paths {
             for token in [&thief.api, &thief.git, &thief.edge, &victim.api] {
