@@ -92,7 +92,7 @@ enum Command {
     #[command(subcommand)]
     Git(git::Git),
     /// Read the configuration, say what holds, and stop
-    CheckConfig(Overrides),
+    CheckConfig(check_config::CheckConfig),
     /// Started by the server: keeps a gate's tool
     #[command(name = crate::gates::sandbox::KEEPER, hide = true)]
     Keeper(sandbox::Keeper),
@@ -124,7 +124,7 @@ impl Cli {
             Command::Backup(backup) => backup.run(out),
             Command::Restore(restore) => restore.run(out),
             Command::Git(git) => git.run(out),
-            Command::CheckConfig(overrides) => check_config::run(&overrides, out),
+            Command::CheckConfig(check) => check.run(out),
             Command::Keeper(keeper) => keeper.run(),
             Command::Starter(starter) => starter.run(),
         }
