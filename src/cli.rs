@@ -6,6 +6,7 @@ mod backup;
 mod build;
 mod check_config;
 mod demo;
+mod doctor;
 mod edge;
 mod edge_env;
 mod explain;
@@ -93,6 +94,8 @@ enum Command {
     Git(git::Git),
     /// Read the configuration, say what holds, and stop
     CheckConfig(check_config::CheckConfig),
+    /// Look at everything that a server needs, and say what is wrong and what helps
+    Doctor(Overrides),
     /// Started by the server: keeps a gate's tool
     #[command(name = crate::gates::sandbox::KEEPER, hide = true)]
     Keeper(sandbox::Keeper),
@@ -125,6 +128,7 @@ impl Cli {
             Command::Restore(restore) => restore.run(out),
             Command::Git(git) => git.run(out),
             Command::CheckConfig(check) => check.run(out),
+            Command::Doctor(overrides) => doctor::run(&overrides, out),
             Command::Keeper(keeper) => keeper.run(),
             Command::Starter(starter) => starter.run(),
         }
