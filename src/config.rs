@@ -3,21 +3,25 @@
 mod admin;
 mod edge;
 mod intake;
+mod layers;
 mod maintenance;
 mod secrets;
 mod server;
+mod settings;
 mod telemetry;
 mod tokens;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
 use crate::gates::{GatesConfig, Mode};
 use crate::units::{Size, Span};
+
+use layers::Layers;
 
 pub use admin::Admin;
 pub use edge::Edge;
@@ -25,6 +29,7 @@ pub use intake::Intake;
 pub use maintenance::Maintenance;
 pub use secrets::{KeysConfig, SecretsConfig, SopsConfig, VaultConfig};
 pub use server::{Server, Tls};
+pub use settings::example;
 pub use telemetry::{Fraction, LogFormat, Telemetry};
 pub use tokens::Tokens;
 
@@ -337,20 +342,29 @@ pub struct Overrides {
 impl Config {
     /// Reads the file that `overrides` names, if any, and lays the overrides over it.
     pub fn load(overrides: &Overrides) -> anyhow::Result<Self> {
-        let mut config = match &overrides.config {
-            Some(path) => Self::read(path)?,
-            None => Self::default(),
+        let mut layers = Layers::default();
+        if let Some(path) = &overrides.config {
+            layers.file(path)?;
+        }
+        layers.environment(&|name| std::env::var(name).ok());
+        let problems = match layers.config() {
+            Some(mut config) => {
+                config.apply(overrides);
+                let problems = config.problems().into_iter().map(|p| layers.placed(p)).collect();
+                let problems = [layers.into_problems(), problems].concat();
+                if problems.is_empty() {
+                    return Ok(config);
+                }
+                problems
+            }
+            None => layers.into_problems(),
         };
-        config.apply(overrides);
-        config.check()?;
-        Ok(config)
+        bail!("the configuration is not valid:\n  {}", problems.join("\n  "))
     }
 
-    fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read configuration `{}`", path.display()))?;
-        toml::from_str(&text)
-            .with_context(|| format!("configuration `{}` is not valid", path.display()))
+    /// The error of TOML says where in the table, which is not where in the file.
+    fn deserialize_table(table: toml::Table) -> Result<Self, String> {
+        table.try_into().map_err(|error| error.message().to_owned())
     }
 
     fn apply(&mut self, overrides: &Overrides) {
@@ -394,8 +408,8 @@ impl Config {
         url.trim_end_matches('/').to_owned()
     }
 
-    /// Checks what types cannot say, and names every problem at once.
-    fn check(&self) -> anyhow::Result<()> {
+    /// What types cannot say: every problem at once, each with its setting first.
+    fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if !(1..=900).contains(&self.limits.edge_url_seconds) {
             problems.push("`limits.edge_url_seconds` must be 1 to 900".to_owned());
@@ -418,10 +432,7 @@ impl Config {
         problems.extend(self.secrets.problems());
         problems.extend(self.gates.problems());
         problems.extend(self.telemetry.problems());
-        if !problems.is_empty() {
-            bail!("{}", problems.join("; "));
-        }
-        Ok(())
+        problems
     }
 }
 

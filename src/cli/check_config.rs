@@ -4,14 +4,34 @@ use anyhow::bail;
 
 use super::out::Out;
 use crate::clock::SystemClock;
-use crate::config::{Config, Overrides};
+use crate::config::{Config, Overrides, example};
 use crate::gates::{Gates, Mode};
 use crate::secrets::{Secrets, master_key};
 use crate::{templates, wheels};
 
+/// What to print.
+#[derive(Debug, clap::Args)]
+pub(super) struct CheckConfig {
+    #[command(flatten)]
+    overrides: Overrides,
+    /// Print a commented file with every setting and its default, and check nothing
+    #[arg(long)]
+    example: bool,
+}
+
+impl CheckConfig {
+    pub(super) fn run(&self, out: Out) -> anyhow::Result<()> {
+        if self.example {
+            let example = example();
+            return out.data(&example, |text| text.trim_end().to_owned());
+        }
+        run(&self.overrides, out)
+    }
+}
+
 /// Prints the configuration that would hold, as TOML or JSON; fails when it is not valid, when the
 /// templates or wheels that it names cannot be read, or when a gate that it requires cannot run here.
-pub(super) fn run(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
+fn run(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
     let config = Config::load(overrides)?;
     templates::compiler(config.compiler.templates.as_deref())?;
     wheels::read(config.compiler.wheels.as_deref())?;

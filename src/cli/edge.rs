@@ -134,7 +134,8 @@ fn archive(
     out.data(&job::run(overrides, out, &Archive { tenant, archived }, &request)?, text)
 }
 
-fn status(config: &Config, tenants: &[TenantSlug]) -> anyhow::Result<Vec<EdgeStatus>> {
+/// How the repositories of `tenants` stand; of all when none is named.
+pub(super) fn status(config: &Config, tenants: &[TenantSlug]) -> anyhow::Result<Vec<EdgeStatus>> {
     match admin::open(config)? {
         Access::Direct(press) => {
             let view = press.store.view()?;

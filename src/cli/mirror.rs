@@ -101,7 +101,8 @@ fn status(config: &Config, slug: &TenantSlug) -> anyhow::Result<MirrorStatus> {
     }
 }
 
-fn list(config: &Config) -> anyhow::Result<MirrorList> {
+/// Every mirror.
+pub(super) fn list(config: &Config) -> anyhow::Result<MirrorList> {
     match admin::open(config)? {
         Access::Direct(press) => Ok(MirrorList { mirrors: mirror::list(&press.store.view()?)? }),
         Access::Server(client) => client.get("/v1/mirrors"),
