@@ -2,13 +2,13 @@
 //! `POST …/{id}/replay`, for the tenant itself and for the operator.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use colophon_model::{BuildId, Digest, FlowId};
+use colophon_model::{BuildId, Digest, FlowId, UnixMillis};
 use colophon_store::View;
 use colophon_store::rows::{DeliveryKey, DeliveryRow, TenantRow};
 use serde::{Deserialize, Serialize};
@@ -106,7 +106,7 @@ impl DeliveryView {
             secret: row.secret,
             from: row.from,
             id: row.id,
-            signed: row.signed.map(|time| time.rfc3339()),
+            signed: row.signed.map(UnixMillis::rfc3339),
             replay_of: row.replay_of,
             body: row.body,
             size: row.size,
@@ -115,7 +115,7 @@ impl DeliveryView {
             code: row.code,
             flow: row.flow,
             build: row.build,
-            millis: row.micros as f64 / 1e3,
+            millis: (Duration::from_micros(row.micros).as_secs_f64() * 1e6).round() / 1e3,
             replayable: None,
         }
     }

@@ -177,13 +177,13 @@ fn attempt(app: &SharedApp, client: &PullClient, due: &Due) -> Result<(), Unsett
     };
     let PullRow { flow, version, .. } = &due.row;
     match client.read(&from.url, (&app.press.secrets, &from.credential), (flow, version)) {
-        Ok(body) => build(press, due, draft, body),
+        Ok(body) => build(press, due, &draft, body),
         Err(error) => fail(press, due, &draft, &error),
     }
 }
 
 /// Builds what was read. The flow's revision orders it, like any delivery.
-fn build(press: &Press, due: &Due, draft: Draft, body: Vec<u8>) -> Result<(), Unsettled> {
+fn build(press: &Press, due: &Due, draft: &Draft, body: Vec<u8>) -> Result<(), Unsettled> {
     let mut delivery = Delivery::new(due.tenant.clone(), body, press.clock.now());
     delivery.origin.log = Some(draft.clone());
     let row = match press.run(delivery) {
@@ -196,7 +196,7 @@ fn build(press: &Press, due: &Due, draft: Draft, body: Vec<u8>) -> Result<(), Un
             let told = ApiError::build(&error);
             if matches!(told.status(), 429 | 503 | 507) {
                 let reason = chain(&error);
-                return fail(press, due, &draft, &PullError { reason, is_final: false });
+                return fail(press, due, draft, &PullError { reason, is_final: false });
             }
             let flow = error.flow().cloned();
             Some(DeliveryRow { flow, ..draft.refused(told.status(), told.code()) })

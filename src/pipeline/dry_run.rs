@@ -84,13 +84,13 @@ impl Press {
         let before = standing(&view, uid, &flow)?;
         drop(view);
         match self.render(&job, &flow, &mut Timing::default())? {
-            Gated::Refused(gates) => Ok(DryRun { warnings, gates, ..nothing("refused") }),
+            Gated::Refused(gates) => Ok(DryRun { gates, warnings, ..nothing("refused") }),
             Gated::Passed(compiled) => {
                 let branch = compiled.edge.iter().flat_map(|edge| edge.branch_files.iter());
                 let files = compiled.cloud.iter().chain(branch);
                 let after = files.map(|(path, file)| (path.clone(), (file.mode(), file.digest())));
                 let (files, gates) = (changes(&before, &after.collect()), compiled.gates);
-                Ok(DryRun { warnings, files, gates, ..nothing("built") })
+                Ok(DryRun { files, gates, warnings, ..nothing("built") })
             }
         }
     }

@@ -124,18 +124,21 @@ fn order(
     (revision, ordered): (Option<u64>, Option<UnixMillis>),
     repeats: bool,
 ) -> Result<Order, BuildError> {
-    let origin = &job.delivery.origin;
-    Ok(match (job.plan.revision, revision, origin.signed, ordered) {
-        (Some(sent), Some(current), ..) if sent <= current => Order::Revision { sent, current },
-        (Some(_), ..) => Order::After,
-        (None, _, Some(sent), Some(last)) if sent <= last => Order::Signed { sent, last },
-        (None, _, Some(_), _) => Order::After,
-        (None, _, None, _) => {
-            let seen = (job.delivery.tenant.uid, flow.clone(), job.plan.digest());
-            let is_seen = !repeats && view.get::<SeenPlan>(&seen)?.is_some();
-            if is_seen { Order::Seen } else { Order::After }
-        }
-    })
+    if let Some(sent) = job.plan.revision {
+        return Ok(match revision {
+            Some(current) if sent <= current => Order::Revision { sent, current },
+            _ => Order::After,
+        });
+    }
+    if let Some(sent) = job.delivery.origin.signed {
+        return Ok(match ordered {
+            Some(last) if sent <= last => Order::Signed { sent, last },
+            _ => Order::After,
+        });
+    }
+    let seen = (job.delivery.tenant.uid, flow.clone(), job.plan.digest());
+    let is_seen = !repeats && view.get::<SeenPlan>(&seen)?.is_some();
+    Ok(if is_seen { Order::Seen } else { Order::After })
 }
 
 /// Checked and charged at the build's stamp, which never steps back.

@@ -18,6 +18,7 @@ fn commands_work_beside_a_server_and_without_one() {
     let secret = made["secret"].as_str().unwrap();
     let body = small_flow("one", None, "a");
     assert_eq!(server.deliver("acme-inc", &plain(secret, &body), &body).status, 201);
+    server.clock.advance(1000); // deliveries of one millisecond are in no order
     let set = run(&["webhook", "set", "acme-inc", "--repeats", "allow"]);
     assert_eq!(set["repeats"], true);
     let revoked = run(&["webhook", "secret", "revoke", "acme-inc", "1"]);
@@ -28,6 +29,8 @@ fn commands_work_beside_a_server_and_without_one() {
     let path = hook["path"].as_str().unwrap();
     assert_eq!(server.send(path, &plain(secret, b"{}"), b"{}").status, 422);
     assert_eq!(run(&["hook", "list", "acme-inc"])["hooks"][0]["id"], hook["id"]);
+
+    server.clock.advance(1000);
 
     let beside = run(&["delivery", "list", "acme-inc"]);
     assert_eq!(beside["deliveries"].as_array().unwrap().len(), 2);

@@ -224,8 +224,8 @@ fn a_foreign_delivery_is_one_that_is_not_there() {
 #[test]
 fn a_build_that_a_gate_refused_is_logged_and_claims_nothing() {
     let python = environment().join("python").display().to_string();
-    let refuses = command("never", &[&python, "-c", "raise SystemExit('no')"]);
-    let gates = GatesConfig { smoke: Mode::Off, command: vec![refuses], ..config() };
+    let gate = command("never", &[&python, "-c", "raise SystemExit('no')"]);
+    let gates = GatesConfig { smoke: Mode::Off, command: vec![gate], ..config() };
     let server = TestServer::with(|config| config.gates = gates);
     let tenant = server.tenant("acme-inc");
     let body = small_flow("one", None, "a");

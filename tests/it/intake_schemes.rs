@@ -8,6 +8,9 @@ use crate::support::{TestServer, small_flow};
 
 const MINUTE: u64 = 60_000;
 
+/// Signs a body in some scheme.
+type Sign<'a> = Box<dyn Fn(&[u8]) -> Headers + 'a>;
+
 /// A builder holds one secret, whatever it signs with.
 #[test]
 fn every_scheme_is_taken_with_the_tenant_s_secret() {
@@ -16,7 +19,6 @@ fn every_scheme_is_taken_with_the_tenant_s_secret() {
     let (secret, now) = (&tenant.secret, server.seconds());
     let uid: TenantUid = uid(&server);
     let key = server.app.press.keys.webhook_static_key(uid, 1);
-    type Sign<'a> = Box<dyn Fn(&[u8]) -> Headers + 'a>;
     let schemes: [(&str, Sign<'_>); 7] = [
         ("standard", Box::new(|body| standard(secret, "msg_1", now, body))),
         ("stamped", Box::new(|body| stamped(secret, now, body))),
