@@ -11,41 +11,34 @@ mod gather;
 mod read;
 mod verify;
 
-pub use by::By;
+pub use by::{By, as_job};
 pub use checkpoint::{checkpoint_all, origin_of};
 pub use gather::{Gathered, Window};
 pub use read::{Page, Shown, Wanted, lines, newest_checkpoint, page};
 pub use verify::{ChainReport, Verified, verify, verify_lines};
 
 use colophon_model::audit::{Act, Chain};
-use colophon_store::{Change, CommitError, Error, View, audit};
+use colophon_store::rows::SlugOf;
+use colophon_store::{Change, CommitError, audit};
 
 use crate::pipeline::Press;
 
 impl Press {
-    /// Writes `acts` down in their chain, which is all there is to do.
+    /// Writes `acts` down in their chain, which is all there is to do. A tenant that was erased meanwhile has
+    /// no chain any more.
     ///
     /// # Errors
-    /// When the store cannot be read or has stopped, or the disk is full.
-    pub fn write_down(&self, chain: Chain, acts: &[Act]) -> Result<(), Error> {
-        loop {
-            let lane = self.store.lane(chain.uid());
-            let (view, mut change) = (lane.view()?, Change::new());
-            if !self.has_chain(&view, chain)? {
-                return Ok(()); // the tenant was erased meanwhile, and its log with it
-            }
-            audit::append(&mut change, &view, chain, acts, self.clock.now())?;
-            match lane.submit(change).wait() {
-                Err(CommitError::Conflict(_)) => {} // another act came first
-                done => return Ok(done?),
-            }
+    /// When the store has stopped or the disk is full.
+    pub fn write_down(&self, chain: Chain, acts: &[Act]) -> Result<(), CommitError> {
+        let mut change = Change::new();
+        if let Chain::Tenant(uid) = chain {
+            let slug = self.store.view().and_then(|view| view.get::<SlugOf>(&uid));
+            let Ok(Some(slug)) = slug else { return Ok(()) };
+            change.expect(&uid, Some(&slug));
         }
-    }
-
-    fn has_chain(&self, view: &View, chain: Chain) -> Result<bool, Error> {
-        match chain {
-            Chain::System => Ok(true),
-            Chain::Tenant(uid) => Ok(view.get::<colophon_store::rows::SlugOf>(&uid)?.is_some()),
+        match audit::commit(&self.store, chain, &change, acts, self.clock.now()) {
+            Err(CommitError::Conflict(_)) => Ok(()), // erased in this moment
+            done => done,
         }
     }
 }

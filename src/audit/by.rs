@@ -3,8 +3,14 @@
 use colophon_model::audit::{Act, Action, Actor, ActorKind, Origin, Outcome, Subject};
 
 use crate::caller::{Caller, Who};
+use crate::keys::random_bytes;
+use crate::telemetry::request::About;
 
-/// By whom something is done, and from where. Whatever changes something is told.
+tokio::task_local! {
+    static JOB: &'static str;
+}
+
+/// By whom something is done, and from where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct By {
     actor: Actor,
@@ -12,30 +18,26 @@ pub struct By {
 }
 
 impl By {
-    /// Somebody on the server's machine, with the data directory at hand.
-    pub fn local() -> Self {
-        Self { actor: Actor::new(ActorKind::Local, ""), origin: None }
-    }
-
-    /// A job of the server itself.
-    pub fn system(job: &str) -> Self {
-        Self { actor: Actor::system(job), origin: None }
-    }
-
-    /// Somebody without a good credential.
-    pub fn unknown(origin: Option<Origin>) -> Self {
-        Self { actor: Actor::new(ActorKind::Unknown, ""), origin }
-    }
-
-    /// Whoever asked over HTTP, from `origin`.
-    pub fn caller(caller: &Caller, origin: Option<Origin>) -> Self {
-        let actor = match &caller.who {
-            Who::Operator => Actor::new(ActorKind::Operator, ""),
-            Who::Token { id, .. } => Actor::new(ActorKind::Token, id.clone()),
-            Who::Webhook { key } => Actor::new(ActorKind::Webhook, key.clone()),
-            Who::SignedUrl => Actor::new(ActorKind::Url, ""),
+    /// Whoever made the request that is being answered here; else the job of the server that runs here; else
+    /// somebody on the server's machine, with the data directory at hand.
+    pub fn here() -> Self {
+        if let Some(about) = About::current() {
+            return Self::request(&about);
+        }
+        let actor = match JOB.try_with(|job| *job) {
+            Ok(job) => Actor::system(job),
+            Err(_) => Actor::new(ActorKind::Local, ""),
         };
-        Self { actor, origin }
+        Self { actor, origin: None }
+    }
+
+    /// Whoever made a request.
+    pub fn request(about: &About) -> Self {
+        let actor = match about.caller() {
+            Some(caller) => actor(caller),
+            None => Actor::new(ActorKind::Unknown, ""),
+        };
+        Self { actor, origin: origin(about) }
     }
 
     /// That they have done `action` to `subject`.
@@ -47,4 +49,28 @@ impl By {
     pub fn was_refused(&self, action: Action, subject: Subject, code: &str) -> Act {
         self.did(action, subject).came_to(Outcome::Refused(code.to_owned()))
     }
+}
+
+/// Runs `work` as a job of the server, which then did what is done in it.
+pub fn as_job<T>(job: &'static str, work: impl FnOnce() -> T) -> T {
+    JOB.sync_scope(job, work)
+}
+
+fn actor(caller: &Caller) -> Actor {
+    match &caller.who {
+        Who::Operator => Actor::new(ActorKind::Operator, ""),
+        Who::Token { id, .. } => Actor::new(ActorKind::Token, id.clone()),
+        Who::Webhook { key } => Actor::new(ActorKind::Webhook, key.clone()),
+        Who::SignedUrl => Actor::new(ActorKind::Url, ""),
+    }
+}
+
+/// Where a request came from, as far as that is known.
+fn origin(about: &About) -> Option<Origin> {
+    Some(Origin {
+        address: about.remote()?.to_string(),
+        agent: about.agent().to_owned(),
+        salt: hex::encode(random_bytes::<16>().ok()?),
+        trace: about.trace().to_owned(),
+    })
 }

@@ -4,11 +4,18 @@
 //! and replaces it. Acts of a tenant therefore go through its lane, where the view has the head that is
 //! not durable yet; those of the system go through the lane of its uid.
 
+use std::io;
+
 use colophon_model::UnixMillis;
 use colophon_model::audit::{Act, Chain};
 
 use crate::rows::{AuditHead, AuditLine, AuditOrigin};
-use crate::{Change, Error, Table, View};
+use crate::sync::Arc;
+use crate::{Change, CommitError, Error, Store, Table, View};
+
+/// How often a change is prepared anew because other acts of its chain came first. In its lane that takes
+/// somebody who writes beside it.
+const ATTEMPTS: usize = 64;
 
 /// Adds to `change` that `acts` were done, in this order. `view` is what the change rests on.
 ///
@@ -42,6 +49,40 @@ pub fn append(
     }
     change.expect(&uid, before.as_ref()).put(&uid, &AuditHead(head));
     Ok(())
+}
+
+/// Commits `change` with `acts` written down in `chain`, in the chain's lane: acts of the same moment stand one
+/// after the other.
+///
+/// # Errors
+/// As [`Store::commit`]; a conflict is one of the change's own. [`CommitError::Stopped`] also when the chain
+/// cannot be read.
+pub fn commit(
+    store: &Store,
+    chain: Chain,
+    change: &Change,
+    acts: &[Act],
+    now: UnixMillis,
+) -> Result<(), CommitError> {
+    let mut attempts = 0..ATTEMPTS;
+    loop {
+        let lane = store.lane(chain.uid());
+        let mut whole = change.clone();
+        let view = lane.view().map_err(unreadable)?;
+        append(&mut whole, &view, chain, acts, now).map_err(unreadable)?;
+        match lane.submit(whole).wait() {
+            Err(CommitError::Conflict(at))
+                if is_only_order(at.table) && attempts.next().is_some() => {}
+            done => return done,
+        }
+    }
+}
+
+fn unreadable(error: Error) -> CommitError {
+    match error {
+        Error::Commit(error) => error,
+        other => CommitError::Stopped(Arc::new(io::Error::other(other))),
+    }
 }
 
 /// Whether a conflict in `table` means no more than that another act came first.

@@ -9,7 +9,7 @@ use crate::{Batch, Check, KeyPart, PreparedBlob, Row};
 /// Rows, blobs and expectations that are committed together or not at all.
 ///
 /// Rows of a tenant go through its [`crate::Lane`]; [`crate::Store::commit`] is for the rest.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Change {
     pub(crate) batch: Batch,
     pub(crate) blobs: Vec<PreparedBlob>,
