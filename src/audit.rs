@@ -5,23 +5,43 @@
 //! that changes nothing (an unchanged flow, a read, a refused credential) is gathered with its like and written down a
 //! little later ([`Gathered`]): a log must not make reading as costly as writing.
 
+mod builds;
 mod by;
 mod checkpoint;
 mod gather;
 mod read;
+mod requests;
 mod verify;
+mod writer;
 
+pub use builds::builds_made;
 pub use by::{By, as_job};
 pub use checkpoint::{checkpoint_all, origin_of};
 pub use gather::{Gathered, Window};
 pub use read::{Page, Shown, Wanted, lines, newest_checkpoint, page};
 pub use verify::{ChainReport, Verified, verify, verify_lines};
+pub use writer::AuditWriter;
 
-use colophon_model::audit::{Act, Chain};
+use colophon_model::audit::{Act, Action, Chain, Subject};
+use colophon_model::{TenantUid, UnixMillis};
 use colophon_store::rows::SlugOf;
-use colophon_store::{Change, CommitError, audit};
+use colophon_store::{Change, CommitError, Error, View, audit};
 
 use crate::pipeline::Press;
+
+/// Adds to `change`, which rests on `view`, that whoever is at work here did `action` to `subject` of a tenant.
+///
+/// # Errors
+/// When the tenant's chain cannot be read.
+pub fn done(
+    change: &mut Change,
+    view: &View,
+    tenant: TenantUid,
+    (action, subject): (Action, Subject),
+    now: UnixMillis,
+) -> Result<(), Error> {
+    audit::append(change, view, Chain::Tenant(tenant), &[By::here().did(action, subject)], now)
+}
 
 impl Press {
     /// Writes `acts` down in their chain, which is all there is to do. A tenant that was erased meanwhile has

@@ -17,14 +17,17 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use colophon_model::TenantSlug;
+use colophon_model::audit::{Action, Chain, Outcome, Subject};
 use colophon_store::rows::TenantRow;
 use colophon_store::{Progress, Report, View};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::By;
 use crate::config::Config;
 use crate::feed::pool::PoolError;
 use crate::feed::rotate::RotateError;
+use crate::http::chain;
 use crate::pipeline::{BuildError, Press};
 use crate::projection::RebuildError;
 
@@ -50,8 +53,37 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     /// Largest job as JSON that a server takes, in bytes.
     const MAX_REQUEST: usize = 16 * 1024;
 
-    /// Does the job to its end. Blocks.
+    /// How the audit log calls it, if it is one that the log tells of as a whole. What is written down for a
+    /// tenant is so where it is done.
+    fn act(&self) -> Option<(Action, Subject)> {
+        None
+    }
+
+    /// Does the job to its end. Blocks. Whoever wants it written down calls [`perform`].
     fn run(&self, site: Site<'_>, report: Report<'_>) -> Result<Self::Outcome, JobError>;
+}
+
+/// Does the job to its end, and writes down that it was done.
+///
+/// # Errors
+/// Those of the job. That the log cannot be written is logged.
+pub fn perform<J: Job>(
+    job: &J,
+    site: Site<'_>,
+    report: Report<'_>,
+) -> Result<J::Outcome, JobError> {
+    let done = job.run(site, report);
+    if let Some((action, subject)) = job.act() {
+        let act = By::here().did(action, subject);
+        let act = match &done {
+            Ok(_) => act,
+            Err(error) => act.came_to(Outcome::Failed("job-failed".to_owned())).with("why", error),
+        };
+        if let Err(error) = site.press.write_down(Chain::System, &[act]) {
+            tracing::warn!(error = %chain(&error), "a job was not written down");
+        }
+    }
+    done
 }
 
 /// Where a job is done.

@@ -49,6 +49,7 @@ pub use recompile::Recompiled;
 pub use timing::Timing;
 pub(crate) use writable::writable;
 
+use crate::audit::Gathered;
 use crate::bundles::Bundles;
 use crate::clock::SharedClock;
 use crate::config::{self, SecretsConfig};
@@ -97,6 +98,8 @@ pub struct Press {
     pub ending_roots: EndingRoots,
     /// What came in and is to be told of.
     pub deliveries: DeliveryLog,
+    /// Acts that wait to be written down in the audit log.
+    pub gathered: Gathered,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     memo: Memo,
@@ -246,6 +249,7 @@ impl Press {
             memo,
             flights: Flights::default(),
             deliveries: DeliveryLog::default(),
+            gathered: Gathered::default(),
             offline_roots: false,
             secrets,
             ending_roots: EndingRoots::default(),
@@ -270,6 +274,7 @@ impl Press {
         let result = span.in_scope(|| self.build(delivery));
         self.metrics.builds_in_flight.dec();
         observed::end(&span, &tenant, &result);
+        self.note_delivery(tenant.uid, &result);
         observed::count(&self.metrics, &tenant, &result, start.elapsed());
         result
     }

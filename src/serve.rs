@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::App;
+use crate::audit::AuditWriter;
 use crate::clock::SharedClock;
 use crate::config::{self, Config};
 use crate::http;
@@ -85,6 +86,7 @@ impl Server {
         let (app, settings) = (self.app.clone(), self.app.config.server.clone());
         let (upkeep, mirrors) = (Upkeep::start(&app), Mirrors::start(&app));
         let deliveries = DeliveryFlush::start(&app);
+        let audit = AuditWriter::start(&app);
         let pulls = Pulls::start(&app);
         // On a thread of its own: the imports of a worker take seconds, and nothing waits for them.
         let warm = app.clone();
@@ -114,6 +116,7 @@ impl Server {
         pulls.stop().await;
         deliveries.stop().await;
         upkeep.stop().await;
+        audit.stop().await;
         beside.shutdown().await;
         Ok(())
     }

@@ -3,6 +3,9 @@
 pub mod overview;
 mod standing;
 
+use crate::audit::By;
+use colophon_model::audit::{Act, Action, Chain, Subject};
+use colophon_store::audit;
 use std::collections::BTreeMap;
 
 use colophon_model::{
@@ -141,7 +144,10 @@ fn try_create(
         Ok(made)
     };
     let tokens = kinds.iter().map(first).collect::<Result<_, TenantError>>()?;
-    commit(&press.store, change, slug)?;
+    let acts =
+        [By::here().did(Action::TenantCreate, Subject::new("tenant", slug)).with("uid", uid)];
+    audit::append(&mut change, &press.store.view()?, Chain::Tenant(uid), &acts, now)?;
+    commit(&press.store, &change, slug, (&acts, now))?;
     let webhook_secret = press.keys.webhook_secret(uid, WEBHOOK_GENERATION);
     Ok(NewTenant { tenant, webhook_secret, root, tokens })
 }
@@ -156,8 +162,13 @@ fn check_free(store: &Store, slug: &TenantSlug) -> Result<(), TenantError> {
 }
 
 /// Writes what must not exist yet.
-fn commit(store: &Store, change: Change, slug: &TenantSlug) -> Result<(), TenantError> {
-    store.commit(change).map_err(|error| match error {
+fn commit(
+    store: &Store,
+    change: &Change,
+    slug: &TenantSlug,
+    (acts, now): (&[Act], UnixMillis),
+) -> Result<(), TenantError> {
+    audit::commit(store, Chain::System, change, acts, now).map_err(|error| match error {
         CommitError::Conflict(at) if at.table == Table::PoolRoot => TenantError::RootTaken,
         CommitError::Conflict(_) => TenantError::Exists(slug.clone()),
         other => other.into(),

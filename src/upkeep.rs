@@ -10,8 +10,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::app::SharedApp;
+use crate::audit::as_job;
 use crate::http::chain;
-use crate::maintenance::{Gc, Job, JobError, Purge, Resign, Site};
+use crate::maintenance::{Gc, Job, JobError, Purge, Resign, Site, perform};
 use crate::tasks::TaskError;
 use crate::units::{Size, Span};
 
@@ -163,7 +164,7 @@ async fn run<J: Job>(app: &SharedApp, name: &'static str, job: J) -> Option<J::O
     let worker = app.clone();
     let work = move || {
         let site = Site { press: &worker.press, config: &worker.config };
-        job.run(site, &|_| {})
+        as_job(name, || perform(&job, site, &|_| {}))
     };
     let ran = app.maintenance.run(work).await;
     // One that found another at work comes again soon, and is counted then.

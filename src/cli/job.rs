@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::admin::{self, Access};
 use super::out::Out;
 use crate::config::{Config, Overrides};
-use crate::maintenance::{Job, Site, Step};
+use crate::maintenance::{Job, Site, Step, perform};
 
 /// How a server is asked for the job.
 pub(super) enum Request {
@@ -31,7 +31,7 @@ pub(super) fn run<J: Job>(
     match admin::open(&config)? {
         Access::Direct(press) => {
             let site = Site { press: &press, config: &config };
-            Ok(job.run(site, &|step| bar.show(&step.into()))?)
+            Ok(perform(job, site, &|step| bar.show(&step.into()))?)
         }
         Access::Server(client) => client.job(request, job, |step| bar.show(&step)),
     }

@@ -233,10 +233,12 @@ fn rotate(
 fn revoke(config: &Config, slug: &TenantSlug, id: Option<&str>) -> anyhow::Result<u64> {
     match (admin::open(config)?, id) {
         (Access::Direct(press), Some(id)) => {
-            tokens::revoke(&press.store, slug, id)?;
+            tokens::revoke(&press.store, slug, id, press.clock.now())?;
             Ok(1)
         }
-        (Access::Direct(press), None) => Ok(tokens::revoke_all(&press.store, slug)?),
+        (Access::Direct(press), None) => {
+            Ok(tokens::revoke_all(&press.store, slug, press.clock.now())?)
+        }
         (Access::Server(client), Some(id)) => {
             client.delete(&format!("{}/{}", path(slug), segment(id)?))?;
             Ok(1)

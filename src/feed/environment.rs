@@ -1,6 +1,7 @@
 //! A flow's encrypted environment: set, shown, removed. No build comes of it: the flow's files and its
 //! bundle stay as they are, and only the list of targets is signed anew.
 
+use colophon_model::audit::{Action, Subject};
 use colophon_model::{FlowId, Sha256};
 use colophon_store::rows::{EnvHead, FlowHead, TenantHead, TenantRow};
 use colophon_store::{Change, PreparedBlob, View};
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::repo::Repo;
 use super::rotate::flows;
+use crate::audit;
 use crate::ciphertext::Ciphertext;
 use crate::pipeline::{BuildError, Press, writable};
 
@@ -119,6 +121,9 @@ impl Press {
             let mut change = keep(tenant, flow, &before, blob.clone());
             change.expect(&row.slug, Some(&row));
             self.list(view, &mut change, (tenant, head), (flow, &after))?;
+            let what = (Action::EnvironmentSet, Subject::new("flow", flow));
+            audit::done(&mut change, view, tenant.uid, what, self.clock.now())
+                .map_err(BuildError::from)?;
             Ok((Some(change), EnvSet { changed: true, status }))
         })
     }
@@ -143,6 +148,9 @@ impl Press {
             change.expect(&row.slug, Some(&row));
             let after = FlowHead { env: None, ..before };
             self.list(view, &mut change, (tenant, head), (flow, &after))?;
+            let what = (Action::EnvironmentRemove, Subject::new("flow", flow));
+            audit::done(&mut change, view, tenant.uid, what, self.clock.now())
+                .map_err(BuildError::from)?;
             Ok((Some(change), done))
         })
     }

@@ -1,5 +1,7 @@
 //! Roots from ceremonies: what one is asked for, and what becomes of its result.
 
+use crate::audit;
+use colophon_model::audit::{Action, Subject};
 use colophon_model::{TenantSlug, TenantUid, UnixMillis};
 use colophon_store::rows::{PoolRoot, RootsOrigin, SlugOf, TenantHead, TenantRow};
 use colophon_store::{Change, CommitError, View};
@@ -250,6 +252,9 @@ impl Press {
                 rotate::sign_with_new_keys(&mut repo, view, &mut change, floor)?;
             }
             repo.put_head(&mut change, head);
+            let what = (Action::RootsImport, Subject::new("tenant", &tenant.slug));
+            audit::done(&mut change, view, uid, what, self.clock.now())
+                .map_err(BuildError::from)?;
             Ok((Some(change), true))
         })
     }

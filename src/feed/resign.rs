@@ -1,5 +1,7 @@
 //! Signing anew what would end: in the tenant's lane, long before agents would refuse it.
 
+use crate::audit;
+use colophon_model::audit::{Action, Subject};
 use colophon_model::{TenantUid, UnixMillis};
 use colophon_store::rows::{RootsOrigin, TenantHead, TenantRow};
 use colophon_store::{Change, CommitError, View};
@@ -34,6 +36,8 @@ impl Press {
                 return Ok((None, signed));
             }
             repo.put_head(&mut change, head);
+            let what = (Action::EdgeResign, Subject::new("tenant", &tenant.slug));
+            audit::done(&mut change, view, tenant.uid, what, now)?;
             Ok::<_, BuildError>((Some(change), signed))
         })
     }

@@ -1,6 +1,8 @@
 //! What an operator does to a tenant's repository as a whole: new keys, the archived mark.
 
+use crate::audit;
 use colophon_model::FlowId;
+use colophon_model::audit::{Action, Subject};
 use colophon_store::rows::{EdgeRepo, FlowHead, RootsOrigin, TenantRow};
 use colophon_store::{Change, View};
 use colophon_trust::{Generations, Role};
@@ -43,6 +45,8 @@ impl Press {
             repo.renew_root(view, &mut change)?;
             sign_with_new_keys(&mut repo, view, &mut change, role == Role::Targets)?;
             repo.put_head(&mut change, head);
+            let what = (Action::EdgeRotate, Subject::new("role", role));
+            audit::done(&mut change, view, tenant.uid, what, self.clock.now())?;
             Ok::<_, BuildError>((Some(change), repo.state))
         })?)
     }
@@ -60,6 +64,9 @@ impl Press {
             let flows = flows(view, &repo)?;
             repo.sign_all(&mut change, flows.iter().map(|(_, head)| head))?;
             repo.put_head(&mut change, head);
+            let action = if archived { Action::EdgeArchive } else { Action::EdgeRestore };
+            let what = (action, Subject::new("tenant", &tenant.slug));
+            audit::done(&mut change, view, tenant.uid, what, self.clock.now())?;
             Ok((Some(change), repo.state))
         })
     }

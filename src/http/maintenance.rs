@@ -24,7 +24,7 @@ use super::body::read_body;
 use super::path::Segments;
 use super::{ApiError, auth};
 use crate::app::SharedApp;
-use crate::maintenance::{Erase, Job, Line, Site};
+use crate::maintenance::{Erase, Job, Line, Site, perform};
 use crate::tasks::{Place, TaskError};
 use crate::telemetry::request;
 
@@ -114,7 +114,7 @@ async fn run_to_end<J: Job>(
     let steps = sender.clone();
     let work = move || {
         let site = Site { press: &app.press, config: &app.config };
-        job.run(site, &told_now_and_then(|step| drop(steps.try_send(Sent::Step(step)))))
+        perform(&job, site, &told_now_and_then(|step| drop(steps.try_send(Sent::Step(step)))))
     };
     let last = match place.run(work).await {
         Ok(Ok(outcome)) => Sent::Done(outcome),

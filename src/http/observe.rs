@@ -16,7 +16,8 @@ use tracing::{Instrument as _, Span};
 
 use super::remote::{Peer, client};
 use crate::app::{App, SharedApp};
-use crate::metrics::{Answered, Metrics};
+use crate::metrics::Answered;
+use crate::pipeline::Press;
 use crate::telemetry::request::About;
 
 /// Answers within a span of the request's own (OpenTelemetry's conventions for HTTP servers). It and
@@ -45,22 +46,22 @@ struct Seen {
     about: Arc<About>,
     span: Span,
     status: StatusCode,
-    metrics: Arc<Metrics>,
+    press: Arc<Press>,
 }
 
 impl Seen {
     fn new(request: &Request, app: &App) -> Self {
-        let metrics = app.press.metrics.clone();
+        let press = app.press.clone();
         let peer = request.extensions().get::<Peer>().copied();
         let trusted = &app.config.server.trusted_proxies;
         let remote = client(peer, request.headers(), trusted);
-        metrics.requests_in_flight.inc();
+        press.metrics.requests_in_flight.inc();
         let method = known(request.method());
         let route = request.extensions().get::<MatchedPath>().cloned();
         let span = span(method, route.as_ref().map(MatchedPath::as_str), request);
         let about = About::new(&span, request.headers(), remote);
         let (start, version) = (Instant::now(), request.version());
-        Self { start, method, route, version, about, span, status: StatusCode::OK, metrics }
+        Self { start, method, route, version, about, span, status: StatusCode::OK, press }
     }
 
     fn answered(mut self, status: StatusCode) -> Self {
@@ -83,8 +84,9 @@ impl Seen {
         self.span.record("http.response.body.size", bytes);
         let (took, status) = (self.start.elapsed(), self.status.as_u16());
         let route = self.route.as_ref().map_or("", MatchedPath::as_str);
-        self.metrics.requests_in_flight.dec();
-        self.metrics.answered(Answered { method: self.method, route, status, bytes, took });
+        self.press.metrics.requests_in_flight.dec();
+        self.press.note_request(&self.about, (self.method, route), self.status);
+        self.press.metrics.answered(Answered { method: self.method, route, status, bytes, took });
         tracing::info!(
             target: "access",
             parent: None,

@@ -134,7 +134,10 @@ pub(super) async fn revoke(
     headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
     auth::check_operator(&app, &headers)?;
-    act(&app, slug, move |app, slug| tokens::revoke(&app.press.store, slug, &id)).await?;
+    act(&app, slug, move |app, slug| {
+        tokens::revoke(&app.press.store, slug, &id, app.press.clock.now())
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -145,7 +148,9 @@ pub(super) async fn revoke_all(
     headers: HeaderMap,
 ) -> Result<Json<Revoked>, ApiError> {
     auth::check_operator(&app, &headers)?;
-    let revoked = act(&app, slug, |app, slug| tokens::revoke_all(&app.press.store, slug));
+    let revoked = act(&app, slug, |app, slug| {
+        tokens::revoke_all(&app.press.store, slug, app.press.clock.now())
+    });
     Ok(Json(Revoked { revoked: revoked.await? }))
 }
 

@@ -1,7 +1,10 @@
 //! Hooks: addresses for senders that cannot say which tenant they are, each for one tenant and one
 //! scheme.
 
+use crate::audit::By;
 use colophon_model::TenantSlug;
+use colophon_model::audit::{Action, Chain, Subject};
+use colophon_store::audit;
 use colophon_store::rows::{HookId, HookRow, PullFrom, SlugOf, TenantRow};
 use colophon_store::{Change, CommitError, View};
 use serde::{Deserialize, Serialize};
@@ -172,7 +175,7 @@ pub fn create(
     // The tenant may be erased meanwhile, and then has no hooks.
     change.expect(&tenant.uid, Some(&SlugOf { slug: slug.clone() }));
     change.expect::<HookRow>(&id, None).put(&id, &row);
-    match press.store.commit(change) {
+    match commit(press, &tenant, &change, (Action::HookCreate, &id)) {
         Ok(()) => {}
         Err(CommitError::Conflict(_)) => {
             return Err(TenantError::Unknown(slug.clone()).into());
@@ -231,6 +234,18 @@ fn of_tenant(
     rows.filter(|row| row.as_ref().map_or(true, |(_, hook)| hook.tenant == tenant.uid)).collect()
 }
 
+/// The id of a hook may be all that its sender shows, so the log knows it by a part.
+fn commit(
+    press: &Press,
+    tenant: &TenantRow,
+    change: &Change,
+    (action, id): (Action, &HookId),
+) -> Result<(), CommitError> {
+    let shown = &id.to_string()[..8];
+    let acts = [By::here().did(action, Subject::new("hook", shown))];
+    audit::commit(&press.store, Chain::Tenant(tenant.uid), change, &acts, press.clock.now())
+}
+
 /// Takes a hook of tenant `slug` away: its address answers like one that never was.
 pub fn delete(press: &Press, slug: &TenantSlug, id: HookId) -> Result<(), HookError> {
     let view = press.store.view()?;
@@ -239,7 +254,7 @@ pub fn delete(press: &Press, slug: &TenantSlug, id: HookId) -> Result<(), HookEr
     let row = row.ok_or(HookError::Unknown)?;
     let mut change = Change::new();
     change.expect(&id, Some(&row)).delete::<HookRow>(&id);
-    match press.store.commit(change) {
+    match commit(press, &tenant, &change, (Action::HookDelete, &id)) {
         // Somebody else has deleted it: a hook is never changed.
         Ok(()) | Err(CommitError::Conflict(_)) => Ok(()),
         Err(error) => Err(TenantError::from(error).into()),

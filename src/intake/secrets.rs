@@ -3,7 +3,10 @@
 //!
 //! Every secret derives from the master key by its generation; the store holds generations and times.
 
+use crate::audit::By;
+use colophon_model::audit::{Action, Chain, Subject};
 use colophon_model::{TenantSlug, TenantUid, UnixMillis};
+use colophon_store::audit;
 use colophon_store::rows::{SlugOf, TenantRow, WebhookRow, WebhookSecret};
 use colophon_store::{Change, CommitError, View};
 use serde::{Deserialize, Serialize};
@@ -163,7 +166,7 @@ pub fn rotate(press: &Press, slug: &TenantSlug, wanted: Rotate) -> Result<NewSec
         row.secrets.push(WebhookSecret { generation, created: now, ends: None, revoked: false });
         row.next += 1;
         forget(row, now);
-        Ok(())
+        Ok((Action::SecretRotate, Subject::new("secret", generation)))
     })?;
     let made = key(&press.keys, tenant.uid, row.next - 1);
     let Key { generation, secret, static_key } = made;
@@ -182,7 +185,7 @@ pub fn revoke(
         let secret = row.secrets.iter_mut().find(meant).ok_or(SecretError::Unknown(generation))?;
         secret.ends = Some(now);
         secret.revoked = true;
-        Ok(())
+        Ok((Action::SecretRevoke, Subject::new("secret", generation)))
     })?;
     Ok(told(slug, &row, now))
 }
@@ -195,7 +198,7 @@ pub fn set_repeats(
 ) -> Result<WebhookView, SecretError> {
     let (_, row) = change(press, slug, |row| {
         row.repeats = repeats;
-        Ok(())
+        Ok((Action::TenantChange, Subject::new("tenant", slug)))
     })?;
     Ok(told(slug, &row, press.clock.now()))
 }
@@ -213,19 +216,21 @@ fn forget(row: &mut WebhookRow, now: UnixMillis) {
 fn change(
     press: &Press,
     slug: &TenantSlug,
-    with: impl Fn(&mut WebhookRow) -> Result<(), SecretError>,
+    with: impl Fn(&mut WebhookRow) -> Result<(Action, Subject), SecretError>,
 ) -> Result<(TenantRow, WebhookRow), SecretError> {
     for _ in 0..ATTEMPTS {
         let view = press.store.view()?;
         let tenant = tenants::find(&view, slug)?;
         let before = view.get::<WebhookRow>(&tenant.uid)?;
         let mut after = row(&view, &tenant)?;
-        with(&mut after)?;
+        let (action, subject) = with(&mut after)?;
         let mut change = Change::new();
         // The tenant may be erased meanwhile, and then has no row.
         change.expect(&tenant.uid, Some(&SlugOf { slug: slug.clone() }));
         change.expect(&tenant.uid, before.as_ref()).put(&tenant.uid, &after);
-        match press.store.commit(change) {
+        let acts = [By::here().did(action, subject)];
+        let (chain, now) = (Chain::Tenant(tenant.uid), press.clock.now());
+        match audit::commit(&press.store, chain, &change, &acts, now) {
             Ok(()) => return Ok((tenant, after)),
             Err(CommitError::Conflict(_)) => {}
             Err(error) => return Err(TenantError::from(error).into()),

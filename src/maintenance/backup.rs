@@ -1,5 +1,6 @@
 //! Copying the store while it is in use.
 
+use colophon_model::audit::{Action, Subject};
 use std::path::{Path, PathBuf};
 
 use colophon_store::{BackupReport, Report};
@@ -27,6 +28,10 @@ pub struct BackedUp {
 
 impl Job for Backup {
     type Outcome = BackedUp;
+
+    fn act(&self) -> Option<(Action, Subject)> {
+        Some((Action::StoreBackup, Subject::new("store", "")))
+    }
 
     fn run(&self, site: Site<'_>, report: Report<'_>) -> Result<BackedUp, JobError> {
         check_outside(&self.dir, &site.config.data)?;

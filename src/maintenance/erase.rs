@@ -3,6 +3,7 @@
 //! The statement names the tenant, so it is handed out and not kept: the data directory holds
 //! nothing of the tenant afterwards.
 
+use colophon_model::audit::{Action, Chain, Subject};
 use colophon_model::{TenantSlug, TenantUid};
 use colophon_store::rows::{MirrorRow, TenantRow};
 use colophon_store::{Erased, Report};
@@ -10,6 +11,7 @@ use colophon_trust::dsse::Envelope;
 use serde::{Deserialize, Serialize};
 
 use super::{Job, JobError, Site};
+use crate::audit::By;
 
 /// The type of a [`Statement`] in its envelope.
 pub const ERASURE_TYPE: &str = "application/vnd.colophon.erasure+json";
@@ -76,7 +78,9 @@ impl Job for Erase {
         let press = site.press;
         let mirror = press.store.view()?.get::<MirrorRow>(&tenant.uid)?;
         let started = press.clock.now();
-        let erased = press.store.erase(&self.slug, started, report);
+        let subject = Subject::new("tenant", Chain::pseudonym(tenant.uid));
+        let act = By::here().did(Action::TenantErase, subject);
+        let erased = press.store.erase(&self.slug, &act, started, report);
         press.forget(tenant.uid);
         let erased = erased?.ok_or_else(|| JobError::Unknown(self.slug.clone()))?;
         sign(

@@ -3,6 +3,7 @@
 mod bundles;
 mod git;
 
+use colophon_model::audit::{Action, Subject};
 use colophon_store::{FsckOptions, FsckReport, Report};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,10 @@ impl Default for Fsck {
 
 impl Job for Fsck {
     type Outcome = FsckReport;
+
+    fn act(&self) -> Option<(Action, Subject)> {
+        Some((Action::StoreCheck, Subject::new("store", "")))
+    }
 
     fn run(&self, site: Site<'_>, report: Report<'_>) -> Result<FsckReport, JobError> {
         let options =

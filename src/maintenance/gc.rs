@@ -1,5 +1,6 @@
 //! Garbage collection.
 
+use colophon_model::audit::{Action, Subject};
 use colophon_store::{GcOptions, GcReport, Report};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,10 @@ impl Default for Gc {
 
 impl Job for Gc {
     type Outcome = GcReport;
+
+    fn act(&self) -> Option<(Action, Subject)> {
+        Some((Action::StoreCollect, Subject::new("store", "")))
+    }
 
     fn run(&self, site: Site<'_>, report: Report<'_>) -> Result<GcReport, JobError> {
         let options = GcOptions {

@@ -1,5 +1,6 @@
 //! Deleting what is kept for a time only.
 
+use colophon_model::audit::{Action, Subject};
 use colophon_model::{TenantSlug, TenantUid};
 use colophon_store::rows::TenantRow;
 use colophon_store::{Progress, PurgeOptions, PurgeReport, Report};
@@ -35,6 +36,10 @@ pub struct Purged {
 
 impl Job for Purge {
     type Outcome = Purged;
+
+    fn act(&self) -> Option<(Action, Subject)> {
+        Some((Action::StorePurge, Subject::new("store", "")))
+    }
 
     fn run(&self, site: Site<'_>, report: Report<'_>) -> Result<Purged, JobError> {
         let options = PurgeOptions {

@@ -1,5 +1,6 @@
 //! Making a tenant's Git objects anew.
 
+use colophon_model::audit::{Action, Subject};
 use colophon_model::{TenantSlug, UnixMillis};
 use colophon_store::Report;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,10 @@ pub struct GitRebuild {
 
 impl Job for GitRebuild {
     type Outcome = Rebuilt;
+
+    fn act(&self) -> Option<(Action, Subject)> {
+        Some((Action::GitRebuild, Subject::new("store", "")))
+    }
 
     fn run(&self, site: Site<'_>, report: Report<'_>) -> Result<Rebuilt, JobError> {
         let store = &site.press.store;

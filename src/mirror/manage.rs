@@ -1,6 +1,8 @@
 //! Setting a mirror, waking one up, taking one away.
 
+use crate::audit;
 use colophon_model::TenantSlug;
+use colophon_model::audit::{Action, Subject};
 use colophon_store::rows::{Effect, MirrorRow, MirrorState, MirrorTag, OutboxRow, TenantRow};
 use colophon_store::{Change, CommitError, View, outbox};
 use serde::{Deserialize, Serialize};
@@ -78,7 +80,7 @@ pub fn set(
     wanted: &SetMirror,
 ) -> Result<MirrorStatus, MirrorError> {
     let mut mirror = check(wanted, plain_http)?;
-    change(press, slug, |change, view, tenant| {
+    change(press, slug, Action::MirrorSet, |change, view, tenant| {
         check_free(view, tenant, &mirror.url, plain_http)?;
         let now = press.clock.now();
         mirror.set = now;
@@ -94,7 +96,7 @@ pub fn set(
 
 /// Lets a mirror that rests or waits try again at once.
 pub fn retry(press: &Press, slug: &TenantSlug) -> Result<MirrorStatus, MirrorError> {
-    change(press, slug, |change, view, tenant| {
+    change(press, slug, Action::MirrorRetry, |change, view, tenant| {
         require(view, tenant)?;
         wake(change, view, tenant, press)
     })?;
@@ -103,7 +105,7 @@ pub fn retry(press: &Press, slug: &TenantSlug) -> Result<MirrorStatus, MirrorErr
 
 /// Takes a mirror away. The upstream repository stays as it is.
 pub fn clear(press: &Press, slug: &TenantSlug) -> Result<(), MirrorError> {
-    change(press, slug, |change, view, tenant| {
+    change(press, slug, Action::MirrorClear, |change, view, tenant| {
         require(view, tenant)?;
         change.use_reserve().delete::<MirrorRow>(&tenant.uid);
         change.delete::<OutboxRow>(&(tenant.uid, Effect::Push));
@@ -115,6 +117,7 @@ pub fn clear(press: &Press, slug: &TenantSlug) -> Result<(), MirrorError> {
 fn change(
     press: &Press,
     slug: &TenantSlug,
+    action: Action,
     mut make: impl FnMut(&mut Change, &View, &TenantRow) -> Result<(), MirrorError>,
 ) -> Result<(), MirrorError> {
     loop {
@@ -125,6 +128,8 @@ fn change(
         change.expect(slug, Some(&tenant));
         change.expect(&tenant.uid, view.get::<MirrorRow>(&tenant.uid)?.as_ref());
         make(&mut change, &view, &tenant)?;
+        let what = (action, Subject::new("mirror", ""));
+        audit::done(&mut change, &view, tenant.uid, what, press.clock.now())?;
         match lane.submit(change).wait() {
             Ok(()) => return Ok(()),
             Err(CommitError::Conflict(_)) => {} // look again

@@ -19,6 +19,7 @@ use colophon_trust::TargetName;
 use super::branch::{Branch, Files};
 use super::files::manifest_file;
 use super::{BuildError, Job, Press};
+use crate::audit::builds_made;
 use crate::evidence::{Evidence, Made};
 use crate::feed;
 use crate::projection::commits::{self, BuildCommit};
@@ -97,6 +98,7 @@ pub(super) fn assemble(
     }
     branch.put_head(&mut change, &after);
     outbox::refs_changed(&mut change, view, tenant.uid, branch.stamp.time())?;
+    builds_made(&mut change, view, &records.records, now)?;
     Ok((change, records.records))
 }
 

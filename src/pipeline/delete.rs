@@ -10,6 +10,7 @@ use colophon_store::{Change, CommitError, PreparedBlob, View, outbox};
 use super::branch::{Branch, Files};
 use super::files::manifest_file;
 use super::{ATTEMPTS, BuildError, Press};
+use crate::audit::builds_made;
 use crate::projection::commits::BuildCommit;
 
 impl Press {
@@ -73,6 +74,7 @@ fn deletion(
     put_rows(&mut change, uid, &head, &record);
     branch.put_head(&mut change, &branch.after(1, &appended, signed));
     outbox::refs_changed(&mut change, view, uid, branch.stamp.time())?;
+    builds_made(&mut change, view, std::slice::from_ref(&record), now)?;
     Ok((change, record))
 }
 

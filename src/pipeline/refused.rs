@@ -8,6 +8,7 @@ use colophon_store::rows::{BuildNumber, RefRow, TenantHead};
 use colophon_store::{Change, PreparedBlob, View, outbox, quota};
 
 use super::{BuildError, Job, Press, writable};
+use crate::audit::builds_made;
 use crate::projection::{commits, committer};
 
 /// The change that writes down the refusal, and its only record. It is counted as a build: what costs as
@@ -52,5 +53,6 @@ pub(super) fn refuse(
         change.put(&(uid, draft.key), &draft.built(&record));
     }
     outbox::refs_changed(&mut change, view, uid, stamp.time())?;
+    builds_made(&mut change, view, std::slice::from_ref(&record), now)?;
     Ok((change, vec![record]))
 }

@@ -15,6 +15,7 @@ use colophon_store::{Change, PreparedBlob, View, outbox};
 use super::branch::{Branch, Files};
 use super::files::{manifest_file, manifest_path};
 use super::{BuildError, Press};
+use crate::audit::builds_made;
 use crate::projection::commits::{self, BuildCommit};
 use crate::zips;
 
@@ -71,6 +72,7 @@ fn rollback(
     change.put::<FlowHead>(&(uid, flow.clone()), &head);
     change.put::<BuildRecord>(&(uid, record.id), &record);
     change.put::<BuildNumber>(&(uid, record.number), &BuildNumber { build: record.id });
+    builds_made(&mut change, view, std::slice::from_ref(&record), now)?;
     Ok((change, record, to))
 }
 

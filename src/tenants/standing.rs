@@ -1,5 +1,7 @@
 //! Whether a tenant may be used: active, suspended or archived.
 
+use crate::audit;
+use colophon_model::audit::{Action, Subject};
 use colophon_model::{TenantSlug, UnixMillis};
 use colophon_store::rows::TenantRow;
 use colophon_store::{Change, CommitError};
@@ -65,6 +67,15 @@ impl Step {
         }
     }
 
+    const fn action(self) -> Action {
+        match self {
+            Self::Suspend => Action::TenantSuspend,
+            Self::Resume => Action::TenantResume,
+            Self::Archive => Action::TenantArchive,
+            Self::Restore => Action::TenantRestore,
+        }
+    }
+
     /// The tenant after the step. What was so before keeps its time.
     fn after(self, before: &TenantRow, now: UnixMillis) -> TenantRow {
         let mut after = before.clone();
@@ -84,13 +95,16 @@ pub fn step(press: &Press, slug: &TenantSlug, step: Step) -> Result<TenantRow, T
     for _ in 0..ATTEMPTS {
         let tenant = find(&press.store.view()?, slug)?;
         let lane = press.store.lane(tenant.uid);
-        let before = find(&lane.settled()?, slug)?;
+        let view = lane.settled()?;
+        let before = find(&view, slug)?;
         let after = step.after(&before, press.clock.now());
         if after == before {
             return Ok(before);
         }
         let mut change = Change::new();
         change.use_reserve().expect(slug, Some(&before)).put(slug, &after);
+        let what = (step.action(), Subject::new("tenant", slug));
+        audit::done(&mut change, &view, tenant.uid, what, press.clock.now())?;
         match lane.submit(change).wait() {
             Ok(()) => {
                 tracing::info!(tenant.slug = %slug, standing = Standing::of(&after).word(), "tenant");

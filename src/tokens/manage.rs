@@ -1,6 +1,9 @@
 //! Tokens as they are made, replaced, listed and taken back, for HTTP and the command line alike.
 
+use crate::audit::By;
+use colophon_model::audit::{Act, Action, Chain, Subject};
 use colophon_model::{Sha256, Target, TenantSlug, TenantUid, UnixMillis};
+use colophon_store::audit;
 use colophon_store::rows::{SlugOf, TokenRow, TokenUsed};
 use colophon_store::{Change, CommitError, Store, View};
 use serde::{Deserialize, Serialize};
@@ -261,7 +264,7 @@ pub fn create(
     let mut change = of_tenant(slug, tenant.uid);
     make_room(&view, &mut change, tenant.uid, now)?;
     put_new(&mut change, &made.token, &row);
-    match store.commit(change) {
+    match commit(store, tenant.uid, &change, (Action::TokenCreate, &[&row.id]), now) {
         Ok(()) => Ok(made),
         Err(CommitError::Conflict(_)) => {
             tenants::find(&store.view()?, slug)?;
@@ -283,6 +286,19 @@ pub fn create_token(
     let label = label.to_owned();
     let wanted = Wanted { kind, scopes: None, target: None, label, days: Some(days) };
     create(store, &Tokens::default(), slug, &wanted, now)
+}
+
+/// Commits what is done to tokens, and that it was done.
+fn commit(
+    store: &Store,
+    tenant: TenantUid,
+    change: &Change,
+    (action, ids): (Action, &[&str]),
+    now: UnixMillis,
+) -> Result<(), CommitError> {
+    let by = By::here();
+    let acts: Vec<Act> = ids.iter().map(|id| by.did(action, Subject::new("token", id))).collect();
+    audit::commit(store, Chain::Tenant(tenant), change, &acts, now)
 }
 
 /// Writes a token that must be new.
@@ -389,17 +405,25 @@ fn last_used(
 }
 
 /// Takes a token back: from now on it is unknown.
-pub fn revoke(store: &Store, slug: &TenantSlug, id: &str) -> Result<(), TokenError> {
+pub fn revoke(
+    store: &Store,
+    slug: &TenantSlug,
+    id: &str,
+    now: UnixMillis,
+) -> Result<(), TokenError> {
     let view = store.view()?;
     let tenant = tenants::find(&view, slug)?.uid;
     let (key, _) = find(&view, tenant, id)?;
-    let mut change = Change::new();
+    let mut change = of_tenant(slug, tenant);
     delete(change.use_reserve(), tenant, &key);
-    Ok(store.commit(change).map_err(TenantError::from)?)
+    match commit(store, tenant, &change, (Action::TokenRevoke, &[id]), now) {
+        Err(CommitError::Conflict(_)) => Err(TokenError::Unknown), // its tenant was erased
+        done => Ok(done.map_err(TenantError::from)?),
+    }
 }
 
 /// Takes every token of a tenant back, and says how many there were.
-pub fn revoke_all(store: &Store, slug: &TenantSlug) -> Result<u64, TokenError> {
+pub fn revoke_all(store: &Store, slug: &TenantSlug, now: UnixMillis) -> Result<u64, TokenError> {
     let tenant = tenants::find(&store.view()?, slug)?.uid;
     let mut revoked = 0;
     loop {
@@ -408,11 +432,15 @@ pub fn revoke_all(store: &Store, slug: &TenantSlug) -> Result<u64, TokenError> {
         if rows.is_empty() {
             return Ok(revoked);
         }
-        let mut change = Change::new();
+        let mut change = of_tenant(slug, tenant);
         for (key, _) in &rows {
             delete(change.use_reserve(), tenant, key);
         }
-        store.commit(change).map_err(TenantError::from)?;
+        let ids: Vec<&str> = rows.iter().map(|(_, row)| row.id.as_str()).collect();
+        match commit(store, tenant, &change, (Action::TokenRevoke, &ids), now) {
+            Err(CommitError::Conflict(_)) => return Ok(revoked), // the tenant was erased
+            done => done.map_err(TenantError::from)?,
+        }
         revoked += rows.len() as u64;
     }
 }
@@ -442,7 +470,7 @@ pub fn rotate(
         make_room(&view, &mut change, tenant, now)?;
         change.expect(&key, Some(&old)).put(&key, &after);
         put_new(&mut change, &made.0.token, &made.1);
-        match store.commit(change) {
+        match commit(store, tenant, &change, (Action::TokenRotate, &[id]), now) {
             Ok(()) => return Ok(made.0),
             Err(CommitError::Conflict(_)) => {} // it was replaced or taken back meanwhile
             Err(error) => return Err(TenantError::from(error).into()),

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use colophon_model::audit::{Act, Chain};
 use colophon_model::{Digest, TenantSlug, TenantUid, UnixMillis};
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +19,8 @@ use crate::gc::{self, Compaction, GcReport};
 use crate::progress::{Progress, Report};
 use crate::row::{Row, key_bytes, mark_row};
 use crate::rows::json_row;
-use crate::rows::{HookRow, SlugOf, TenantHead, TenantRow, TokenRow};
-use crate::{Change, CommitError, Error, KeyRange, Order, Pace, Store, Table, View};
+use crate::rows::{AuditHead, HookRow, SlugOf, TenantHead, TenantRow, TokenRow};
+use crate::{Change, CommitError, Error, KeyRange, Order, Pace, Store, Table, View, audit};
 
 /// Tables whose keys begin with a tenant's uid.
 const TENANT_TABLES: &[Table] = &[
@@ -108,6 +109,8 @@ impl Store {
     /// Erases the tenant `slug` and all that only it reached, and never gives the name again.
     /// `None` when there is no such tenant.
     ///
+    /// `act` is written down in the system's chain, with the end of the tenant's chain, which is erased too.
+    ///
     /// A build of the tenant that is under way meets a conflict. Builds of other tenants wait while
     /// the metadata is written anew.
     ///
@@ -118,12 +121,13 @@ impl Store {
     pub fn erase(
         &self,
         slug: &TenantSlug,
+        act: &Act,
         now: UnixMillis,
         report: Report<'_>,
     ) -> Result<Option<Erased>, Error> {
         let _turn = self.maintenance()?;
         let Some(tenant) = self.view()?.get::<TenantRow>(slug)? else { return Ok(None) };
-        let Some(number) = self.begin_erasure(&tenant, now)? else { return Ok(None) };
+        let Some(number) = self.begin_erasure(&tenant, act, now)? else { return Ok(None) };
         let erasure = Erasure { tenant: Some(tenant.uid), started: now };
         self.finish_erasure(number, erasure, report).map(Some)
     }
@@ -145,7 +149,12 @@ impl Store {
     }
 
     /// Takes the tenant away from everyone who asks for it, in one transaction. `None` when it is gone.
-    fn begin_erasure(&self, tenant: &TenantRow, now: UnixMillis) -> Result<Option<u64>, Error> {
+    fn begin_erasure(
+        &self,
+        tenant: &TenantRow,
+        act: &Act,
+        now: UnixMillis,
+    ) -> Result<Option<u64>, Error> {
         loop {
             let lane = self.lane(tenant.uid);
             let view = lane.settled()?;
@@ -164,6 +173,7 @@ impl Store {
             change.expect(&tenant.slug, Some(&tenant)).delete::<TenantRow>(&tenant.slug);
             change.delete::<SlugOf>(&tenant.uid).delete::<TenantHead>(&tenant.uid);
             delete_keys(&view, tenant.uid, &mut change)?;
+            audit::append(&mut change, &view, Chain::System, &[ended(&view, &tenant, act)?], now)?;
             match lane.submit(change).wait() {
                 Ok(()) => return Ok(Some(number)),
                 Err(CommitError::Conflict(_)) => {}
@@ -299,6 +309,12 @@ impl Store {
 }
 
 /// Deletes the tenant's tokens and hooks, which are found by what they are named.
+/// The act of an erasure with what ends by it.
+fn ended(view: &View, tenant: &TenantRow, act: &Act) -> Result<Act, Error> {
+    let chain = view.get::<AuditHead>(&tenant.uid)?.unwrap_or_default().0;
+    Ok(act.clone().with("lines", chain.seq).with("root", chain.peaks.root()))
+}
+
 fn delete_keys(view: &View, tenant: TenantUid, change: &mut Change) -> Result<(), Error> {
     for row in view.scan::<HookRow>(&()) {
         let (key, hook) = row?;

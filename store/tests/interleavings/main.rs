@@ -261,7 +261,7 @@ fn nothing_survives_an_erasure_by_halves() {
             change.expect(&TENANT, Some(&head)).put(&TENANT, &head);
             let _ = lane.submit(change).wait();
         });
-        store.erase(&slug, created, &|_| {}).unwrap();
+        store.erase(&slug, &erasure(), created, &|_| {}).unwrap();
         building.join().unwrap();
         let view = store.view().unwrap();
         assert!(view.get::<TufFile>(&file("racing")).unwrap().is_none());

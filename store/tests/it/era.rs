@@ -92,7 +92,7 @@ fn collection_and_erasure_end_the_era() {
     assert_eq!(gc(200).released, 1);
     assert_ne!(store.era(), before);
     let before = store.era();
-    store.erase(&tenant().slug, UnixMillis::new(0), &|_| ()).unwrap().unwrap();
+    store.erase(&tenant().slug, &erasure(), UnixMillis::new(0), &|_| ()).unwrap().unwrap();
     assert_ne!(store.era(), before);
 }
 

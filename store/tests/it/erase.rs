@@ -86,7 +86,7 @@ fn no_byte_of_an_erased_tenant_is_left() {
     let traces = traces(&gone, &contents);
     assert!(found_in(dir.path(), &traces).len() >= traces.len(), "each trace can be found");
 
-    let erased = store.erase(&gone.slug, NOW, &silent).unwrap().unwrap();
+    let erased = store.erase(&gone.slug, &erasure(), NOW, &silent).unwrap().unwrap();
     assert!(erased.rows > 50 && erased.blobs > 30 && erased.segments > 2, "{erased:?}");
     assert_eq!(found_in(dir.path(), &traces), Vec::<String>::new());
     assert_sound(&store);
@@ -114,9 +114,12 @@ fn an_erased_name_is_never_given_again() {
     let store = Store::in_memory().unwrap();
     let tenant = Tenant::create(&store, 1, NOW);
     assert!(!store.is_retired(&tenant.slug).unwrap());
-    assert!(store.erase(&tenant.slug, NOW, &silent).unwrap().is_some());
+    assert!(store.erase(&tenant.slug, &erasure(), NOW, &silent).unwrap().is_some());
     assert!(store.is_retired(&tenant.slug).unwrap());
-    assert!(store.erase(&tenant.slug, NOW, &silent).unwrap().is_none(), "there is no such tenant");
+    assert!(
+        store.erase(&tenant.slug, &erasure(), NOW, &silent).unwrap().is_none(),
+        "there is no such tenant"
+    );
 }
 
 /// A build that was prepared before the erasure must not bring a part of the tenant back.
@@ -129,7 +132,7 @@ fn a_build_under_way_is_refused() {
     let (mut change, mut head) = (colophon_store::Change::new(), old.clone());
     tenant.put_build(&mut change, &mut head, b"under way", NOW);
     change.expect(&tenant.uid, Some(&old)).put(&tenant.uid, &head);
-    store.erase(&tenant.slug, NOW, &silent).unwrap();
+    store.erase(&tenant.slug, &erasure(), NOW, &silent).unwrap();
     let refused = store.lane(tenant.uid).submit(change).wait();
     assert!(matches!(&refused, Err(CommitError::Conflict(c)) if c.table == Table::TenantHead));
     assert!(!store.view().unwrap().has_blob(tenant.uid, &Digest::of(b"under way")).unwrap());
@@ -151,7 +154,7 @@ fn an_interrupted_erasure_is_finished_after_opening_again() {
         stays.build(&store, &content(2, 0, true), NOW);
         let traces = traces(&gone, &contents);
         let interrupt = |progress: Progress| assert_ne!(progress.stage, stage, "interrupted");
-        let erasing = || store.erase(&gone.slug, NOW, &interrupt);
+        let erasing = || store.erase(&gone.slug, &erasure(), NOW, &interrupt);
         let stopped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(erasing));
         assert!(stopped.is_err(), "{stage}");
         drop(store);
@@ -184,7 +187,7 @@ fn readers_are_waited_for() {
                 at_readers.send(()).unwrap();
             }
         };
-        erasing.erase(&slug, NOW, &report)
+        erasing.erase(&slug, &erasure(), NOW, &report)
     });
     reached.recv().unwrap();
     let read = view.read_blob(tenant.uid, &Digest::of(&bytes)).unwrap();
@@ -201,12 +204,12 @@ fn only_the_tenants_own_rows_go() {
     for tenant in &tenants {
         tenant.build(&store, b"the same for all", NOW);
     }
-    store.erase(&tenants[1].slug, NOW, &silent).unwrap();
+    store.erase(&tenants[1].slug, &erasure(), NOW, &silent).unwrap();
     assert_sound(&store);
     let has = |uid: TenantUid| {
         store.view().unwrap().has_blob(uid, &Digest::of(b"the same for all")).unwrap()
     };
     let left: Vec<bool> = tenants.iter().map(|tenant| has(tenant.uid)).collect();
     assert_eq!(left, [true, false, true, true]);
-    assert!(!matches!(store.erase(&tenants[0].slug, NOW, &silent), Err(Error::Busy)));
+    assert!(!matches!(store.erase(&tenants[0].slug, &erasure(), NOW, &silent), Err(Error::Busy)));
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
+use colophon_model::audit::{Act, Action, Actor, Subject};
 use colophon_model::{Digest, TenantUid};
 use colophon_store::rows::TenantHead;
 use colophon_store::{
@@ -13,6 +14,11 @@ use colophon_store::{
 
 pub(crate) fn uid(n: u8) -> TenantUid {
     TenantUid::from_bytes([n; 16])
+}
+
+/// What is written down about an erasure.
+pub(crate) fn erasure() -> Act {
+    Act::done(Actor::system("test"), Action::TenantErase, Subject::new("tenant", "x"))
 }
 
 pub(crate) fn blob(bytes: &[u8]) -> PreparedBlob {

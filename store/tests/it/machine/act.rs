@@ -282,7 +282,7 @@ impl Run {
         self.let_go();
         let slug = self.model.clients[&uid].tenant.slug.clone();
         let stages = vec![self.model.state.clone(), self.model.erased(uid)];
-        let answer = self.answer(self.store().erase(&slug, self.model.now, &silent));
+        let answer = self.answer(self.store().erase(&slug, &erasure(), self.model.now, &silent));
         if let Some(answer) = &answer {
             assert!(answer.is_some() && self.store().is_retired(&slug).unwrap());
         }
