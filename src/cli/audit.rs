@@ -70,7 +70,7 @@ pub(super) struct Verify {
 pub(super) struct Export {
     /// The tenant [default: the server's own chain]
     tenant: Option<TenantSlug>,
-    /// Folder for `audit.jsonl`, `checkpoint.txt` and `audit.vkey`; it must not exist
+    /// Folder for `audit.jsonl`, `checkpoint.txt`, `audit.vkey` and `audit.pem`; it must not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
@@ -233,6 +233,7 @@ impl Export {
             fs::write(dir.join("checkpoint.txt"), note)?;
         }
         fs::write(dir.join("audit.vkey"), format!("{key}\n"))?;
+        fs::write(dir.join("audit.pem"), NoteVerifier::parse(&key)?.public().to_pem())?;
         let told = serde_json::json!({ "dir": dir, "lines": total, "checkpoint": note.is_some() });
         out.data(&told, |_| format!("wrote {} to {}", count(total, "line"), dir.display()))
     }

@@ -70,7 +70,7 @@ impl Whose {
     fn chain(&self, app: &App, view: &View, headers: &HeaderMap) -> Result<Chain, ApiError> {
         match &self.0 {
             None => auth::check_operator(app, headers).map(|_| Chain::System),
-            Some(slug) => auth::owner_caller(app, view, headers, slug, Scope::Read)
+            Some(slug) => auth::owner_caller(app, view, headers, slug, Scope::Audit)
                 .map(|(_, tenant)| Chain::Tenant(tenant.uid)),
         }
     }

@@ -4,6 +4,7 @@
 
 mod activepieces;
 mod attest;
+mod audit;
 mod bad_input;
 mod ci;
 mod cli;
