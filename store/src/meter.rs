@@ -82,7 +82,7 @@ mod tests {
     fn what_is_above_every_bound_is_counted_too() {
         let meter = Meter::default();
         meter.group(1, Duration::from_micros(250));
-        meter.group(3, Duration::from_secs(60));
+        meter.group(3, Duration::from_mins(1));
         let times = meter.commit_micros();
         assert_eq!((times.count, times.sum), (2, 60_000_250));
         assert_eq!(times.buckets.iter().map(|(_, count)| count).sum::<u64>(), 1);

@@ -26,6 +26,11 @@ fn value(text: &str, series: &str) -> f64 {
     line.unwrap_or_else(|| panic!("no `{series}` in\n{text}")).parse().unwrap()
 }
 
+/// Counts are whole.
+fn is(value: f64, count: f64) -> bool {
+    (value - count).abs() < 0.5
+}
+
 /// Every kind of metric has a value, so that every name is printed.
 fn busy() -> (TestServer, String) {
     let server = server();
@@ -49,26 +54,25 @@ fn what_happened_is_counted() {
         let labels = format!("outcome=\"{outcome}\",target=\"{target}\",tenant=\"\"");
         counted(&format!("colophon_builds_total{{{labels}}}"))
     };
-    assert_eq!(
-        [builds("built", "cloud"), builds("noop", "cloud"), builds("refused", "")],
-        [1.0; 3]
-    );
-    assert_eq!(counted("colophon_build_refusals_total{reason=\"stale-revision\"}"), 1.0);
+    for (outcome, target) in [("built", "cloud"), ("noop", "cloud"), ("refused", "")] {
+        assert!(is(builds(outcome, target), 1.0), "{outcome}");
+    }
+    assert!(is(counted("colophon_build_refusals_total{reason=\"stale-revision\"}"), 1.0));
     let labels = "outcome=\"built\",target=\"cloud\"";
-    assert_eq!(counted(&format!("colophon_build_duration_seconds_count{{{labels}}}")), 1.0);
+    assert!(is(counted(&format!("colophon_build_duration_seconds_count{{{labels}}}")), 1.0));
     let labels = "method=\"POST\",route=\"/build\",status=\"201\"";
-    assert_eq!(counted(&format!("colophon_http_requests_total{{{labels}}}")), 1.0);
-    assert_eq!(counted("colophon_builds_in_flight"), 0.0);
-    assert_eq!(counted("colophon_tasks{kind=\"build\",state=\"most\"}"), 64.0);
-    assert_eq!([counted("colophon_tenants"), counted("colophon_store_up")], [1.0, 1.0]);
+    assert!(is(counted(&format!("colophon_http_requests_total{{{labels}}}")), 1.0));
+    assert!(is(counted("colophon_builds_in_flight"), 0.0));
+    assert!(is(counted("colophon_tasks{kind=\"build\",state=\"most\"}"), 64.0));
+    assert!(is(counted("colophon_tenants"), 1.0) && is(counted("colophon_store_up"), 1.0));
     assert!(counted("colophon_store_blobs") > 10.0);
     assert!(counted("colophon_store_metadata_bytes") > 0.0);
     assert!(counted("colophon_disk_free_bytes") > 0.0);
     assert!(counted("colophon_store_commit_duration_seconds_count") >= 2.0);
     let groups = counted("colophon_store_group_changes_bucket{le=\"+Inf\"}");
-    assert_eq!(groups, counted("colophon_store_group_changes_count"));
+    assert!(is(groups, counted("colophon_store_group_changes_count")));
     assert!(counted("colophon_edge_metadata_ends_seconds{role=\"timestamp\"}") > 0.0);
-    assert_eq!(counted("colophon_mirrors{phase=\"parked\"}"), 0.0);
+    assert!(is(counted("colophon_mirrors{phase=\"parked\"}"), 0.0));
     assert!(text.ends_with("# EOF\n"));
 
     // Nothing that grows with use is a label.
@@ -90,7 +94,7 @@ fn builds_are_counted_by_tenant_when_that_is_asked_for() {
     let tenant = server.tenant("acme-inc");
     assert_eq!(server.build(&tenant, &small_flow("one", None, "x")).status, 201);
     let labels = "outcome=\"built\",target=\"cloud\",tenant=\"acme-inc\"";
-    assert_eq!(value(&scrape(&server), &format!("colophon_builds_total{{{labels}}}")), 1.0);
+    assert!(is(value(&scrape(&server), &format!("colophon_builds_total{{{labels}}}")), 1.0));
 }
 
 /// Metrics are for the operator's network: the public listener has none, and there is no admin
