@@ -46,12 +46,12 @@ impl<K: Eq + Hash + Clone, V: Weigh + Clone> Standing<K, V> {
     }
 
     /// Keeps what `view` showed of `tenant`, unless it does not stand any more.
-    pub fn keep(&self, (store, view): (&Store, &View), tenant: TenantUid, key: K, value: V) {
+    pub fn keep(&self, (store, view): (&Store, &View), tenant: TenantUid, key: &K, value: V) {
         let Some(era) = view.era() else { return };
         self.0.insert(key.clone(), Entry { era, tenant, value });
         // The tenant may have been erased, and forgotten, just before this came to be kept.
         if store.era() != era {
-            self.0.remove_if(&key, |entry| entry.era == era);
+            self.0.remove_if(key, |entry| entry.era == era);
         }
     }
 

@@ -81,13 +81,12 @@ async fn send(
     to: String,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let pair = match recall(&app, &slug, from.as_deref(), &to, &headers) {
-        Some(pair) => pair,
-        None => {
-            let (reader, asked) = (app.clone(), headers.clone());
-            let find = move || find(&reader, &slug, from.as_deref(), &to, &asked);
-            app.reads.run(find).await??
-        }
+    let pair = if let Some(pair) = recall(&app, &slug, from.as_deref(), &to, &headers) {
+        pair
+    } else {
+        let (reader, asked) = (app.clone(), headers.clone());
+        let find = move || find(&reader, &slug, from.as_deref(), &to, &asked);
+        app.reads.run(find).await??
     };
     let frame = app.press.bundles.deltas.get(&app.press.store, &pair).await?;
     let tag = format!("\"sha256:{}\"", frame.sha256);

@@ -36,7 +36,7 @@ impl Era {
 
 /// Whether `batch`, once written, may end what was read before.
 pub(crate) fn is_ended_by(batch: &Batch) -> bool {
-    let gone = |table| of(&batch.writes, table).any(|value| value.is_none());
+    let gone = |table| of(&batch.writes, table).any(Option::is_none);
     RIGHTS.iter().any(|table| of(&batch.writes, *table).next().is_some())
         || HOLDINGS.iter().any(|table| gone(*table))
 }
