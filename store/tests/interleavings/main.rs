@@ -6,6 +6,7 @@
 #![cfg(shuttle)]
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without may panic")]
 
+use colophon_model::audit::{Act, Action, Actor, Subject};
 use std::sync::Arc;
 
 use colophon_model::{Digest, TenantUid, UnixMillis};
@@ -261,7 +262,9 @@ fn nothing_survives_an_erasure_by_halves() {
             change.expect(&TENANT, Some(&head)).put(&TENANT, &head);
             let _ = lane.submit(change).wait();
         });
-        store.erase(&slug, &erasure(), created, &|_| {}).unwrap();
+        let subject = Subject::new("tenant", "x");
+        let act = Act::done(Actor::system("test"), Action::TenantErase, subject);
+        store.erase(&slug, &act, created, &|_| {}).unwrap();
         building.join().unwrap();
         let view = store.view().unwrap();
         assert!(view.get::<TufFile>(&file("racing")).unwrap().is_none());

@@ -7,7 +7,7 @@ use colophon_store::rows::{BundleTree, RootsOrigin, SlugOf, TenantHead, TenantRo
 use colophon_store::{Change, Disk as _, GcOptions, Options, Store};
 
 use crate::sim::SimDisk;
-use crate::support::{blob, build, controlled, noise, uid};
+use crate::support::{blob, build, controlled, erasure, noise, uid};
 
 fn token(tenant: TenantUid) -> TokenRow {
     TokenRow {

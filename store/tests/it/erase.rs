@@ -7,7 +7,7 @@ use colophon_model::{Digest, TenantUid, UnixMillis};
 use colophon_store::rows::{TenantHead, TenantRow};
 use colophon_store::{CommitError, Error, FsckOptions, Options, Pace, Progress, Store, Table};
 
-use crate::support::{blob, noise};
+use crate::support::{blob, erasure, noise};
 use crate::world::Tenant;
 
 const NOW: UnixMillis = UnixMillis::new(1_800_000_000_000);

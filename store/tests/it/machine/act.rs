@@ -17,7 +17,7 @@ use super::outcome::{Came, Done, Kind, assert_whole};
 use super::run::{Held, Run, SEGMENT};
 use super::seen::{Place, RawInline, Seen};
 use super::steps::Action;
-use crate::support::{blob, uid as uid_of};
+use crate::support::{blob, erasure, uid as uid_of};
 use crate::world::Tenant;
 
 /// After these nothing is left but what is named, and all of it is sound.
