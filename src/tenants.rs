@@ -144,10 +144,11 @@ fn try_create(
         Ok(made)
     };
     let tokens = kinds.iter().map(first).collect::<Result<_, TenantError>>()?;
-    let acts =
-        [By::here().did(Action::TenantCreate, Subject::new("tenant", slug)).with("uid", uid)];
-    audit::append(&mut change, &press.store.view()?, Chain::Tenant(uid), &acts, now)?;
-    commit(&press.store, &change, slug, (&acts, now))?;
+    let by = By::here();
+    let act = |id: &str| by.did(Action::TenantCreate, Subject::new("tenant", id));
+    let own = [act(slug.as_str())];
+    audit::append(&mut change, &press.store.view()?, Chain::Tenant(uid), &own, now)?;
+    commit(&press.store, &change, slug, (&[act(&Chain::pseudonym(uid))], now))?;
     let webhook_secret = press.keys.webhook_secret(uid, WEBHOOK_GENERATION);
     Ok(NewTenant { tenant, webhook_secret, root, tokens })
 }

@@ -31,7 +31,7 @@ impl Job for Gc {
     type Outcome = GcReport;
 
     fn act(&self) -> Option<(Action, Subject)> {
-        Some((Action::StoreCollect, Subject::new("store", "")))
+        (!self.dry_run).then(|| (Action::StoreCollect, Subject::new("store", "")))
     }
 
     fn run(&self, site: Site<'_>, report: Report<'_>) -> Result<GcReport, JobError> {

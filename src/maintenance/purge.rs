@@ -38,7 +38,7 @@ impl Job for Purge {
     type Outcome = Purged;
 
     fn act(&self) -> Option<(Action, Subject)> {
-        Some((Action::StorePurge, Subject::new("store", "")))
+        (!self.dry_run).then(|| (Action::StorePurge, Subject::new("store", "")))
     }
 
     fn run(&self, site: Site<'_>, report: Report<'_>) -> Result<Purged, JobError> {

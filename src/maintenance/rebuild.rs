@@ -23,7 +23,7 @@ impl Job for GitRebuild {
     type Outcome = Rebuilt;
 
     fn act(&self) -> Option<(Action, Subject)> {
-        Some((Action::GitRebuild, Subject::new("store", "")))
+        (!self.dry_run).then(|| (Action::GitRebuild, Subject::new("repository", "")))
     }
 
     fn run(&self, site: Site<'_>, report: Report<'_>) -> Result<Rebuilt, JobError> {
