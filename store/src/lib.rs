@@ -25,11 +25,13 @@
 //! # Ok::<(), colophon_store::Error>(())
 //! ```
 
+mod arrivals;
 mod backup;
 mod blob;
 mod change;
 mod committer;
 mod damage;
+mod delta;
 mod dictionary;
 mod disk;
 mod erase;
@@ -48,6 +50,7 @@ mod pace;
 mod progress;
 pub mod quota;
 mod reach;
+mod reader;
 mod retention;
 mod row;
 pub mod rows;

@@ -5,6 +5,7 @@
 mod backup;
 mod crash;
 mod damage;
+mod deltas;
 mod disk_contract;
 mod erase;
 mod failing;
