@@ -19,6 +19,7 @@ mod recompile;
 mod refused;
 mod rollback;
 mod timing;
+mod versions;
 
 use axum::body::Bytes;
 use colophon_compiler::{Compiled, Compiler, Limits, Plan, Problem};

@@ -58,7 +58,7 @@ impl Place {
         let config = self.config();
         let press = open_press(&config, Arc::new(SystemClock), Owner::Command)?;
         let gc = Gc { dry_run: true, ..Gc::default() };
-        Ok(gc.run(Site { press: &press, config: &config }, &|_| ())?.blob_bytes)
+        Ok(gc.run(Site { press: &press, config: &config }, &|_| ())?.stored_bytes)
     }
 
     /// Serves until standard input ends.
