@@ -123,6 +123,16 @@ impl View {
         self.read_any(digest).map(Some)
     }
 
+    /// Bytes that a blob of `tenant` takes as it is stored: a frame in a segment, or a payload in the
+    /// metadata. `None` when the tenant does not have it, or the bytes are lost.
+    pub fn stored_bytes(&self, tenant: TenantUid, digest: &Digest) -> Result<Option<u64>, Error> {
+        if !self.is_member(tenant, digest)? {
+            return Ok(None);
+        }
+        let stored = self.durable().stored(digest).map_err(Error::Read)?;
+        Ok(stored.map(|stored| stored.len()))
+    }
+
     pub(crate) fn is_member(&self, tenant: TenantUid, digest: &Digest) -> Result<bool, Error> {
         Ok(self.get::<Member>(&(*digest, tenant))?.is_some())
     }

@@ -122,8 +122,10 @@ fn prepare(
         resting.filter(|row| row.codec.depth() > 0 && rests_on.is_none_or(|on| on == base));
     let way = match resting {
         None => Way::Stray,
-        // It goes before its base.
-        Some(_) if view.scan::<Member>(&digest).next().is_none() => return Ok(None),
+        Some(_) if view.scan::<Member>(&digest).next().is_none() => match rests_on {
+            Some(_) => return Ok(None), // it goes before its base
+            None => Way::Stray, // so does this, but what it rests on will not be told from it
+        },
         Some(row) => match (view.read_any(&digest), unreadable) {
             (Ok(raw), _) => Way::Whole(Frame::pack(digest, &raw)),
             (Err(Error::Corrupt { .. }), Unreadable::GiveUp) => Way::Lost { raw_len: row.raw_len },

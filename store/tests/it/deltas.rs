@@ -432,6 +432,24 @@ fn a_base_stays_for_what_is_damaged() {
     assert_clean(&store);
 }
 
+/// Garbage that is damaged, so that it does not even say what it rests on, goes with that.
+#[test]
+fn damaged_garbage_takes_its_base_along() {
+    let disk = SimDisk::new();
+    let store = on(&disk);
+    // What differs is long enough for a segment.
+    let (old, new) = (noise(1, 9000), [noise(1, 9000), noise(2, 6000)].concat());
+    put(&store, 1, &old);
+    put_on(&store, 1, &new, &old);
+    assert!(explain(&store, &new).unwrap().place.starts_with("segment"));
+    assert_eq!(rests_on(&store, &new), Some(Digest::of(&old)));
+    harm(&store, &disk, &new);
+    unname(&store, 1, &old);
+    unname(&store, 1, &new);
+    assert_eq!(collect(&store).deleted, 2);
+    assert_clean(&store);
+}
+
 /// Whatever rows and frames say, a read ends, with the blob or with an error.
 #[test]
 fn chains_that_cannot_be_are_errors() {

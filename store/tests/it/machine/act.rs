@@ -180,7 +180,9 @@ impl Run {
         let view = self.store().view().unwrap();
         let is_good = |digest: &Digest| Some(view.has_blob(self.owner(digest)?, digest).unwrap());
         let damaged = digests.into_iter().filter(|digest| self.damage.is(digest));
-        damaged.map(|digest| (digest, self.damage.heals(&digest, is_good(&digest)))).collect()
+        damaged
+            .map(|digest| (digest, self.damage.heals(&digest, is_good(&digest), &self.rests)))
+            .collect()
     }
 
     /// The store offers to do without the bytes of what the tenant has, unless it knows better.

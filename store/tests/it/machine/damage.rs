@@ -75,14 +75,16 @@ impl Damage {
         self.own.insert(*digest);
     }
 
+    fn is_on_damage(&self, blob: &Digest, rests: &Rests) -> bool {
+        let mut bases = rests.iter().filter(|(_, above)| above == blob);
+        bases.any(|(base, _)| self.now.contains_key(base))
+    }
+
     /// What only rested on damaged blobs is whole when none of them is left.
     pub(super) fn settle(&mut self, rests: &Rests) {
         loop {
-            let on_damage = |blob: &Digest| {
-                let mut bases = rests.iter().filter(|(_, above)| above == blob);
-                bases.any(|(base, _)| self.now.contains_key(base))
-            };
-            let is_whole = |blob: &&Digest| !self.own.contains(*blob) && !on_damage(blob);
+            let is_whole =
+                |blob: &&Digest| !self.own.contains(*blob) && !self.is_on_damage(blob, rests);
             let whole: Vec<Digest> = self.now.keys().filter(is_whole).copied().collect();
             if whole.is_empty() {
                 return;
@@ -119,8 +121,10 @@ impl Damage {
     }
 
     /// What a put of it does, when the store says that it `is_good` or does not say.
-    pub(super) fn heals(&self, digest: &Digest, is_good: Option<bool>) -> Heals {
+    /// The writer looks at what rests on a blob that it finds damaged.
+    pub(super) fn heals(&self, digest: &Digest, is_good: Option<bool>, rests: &Rests) -> Heals {
         match (self.now[digest], is_good) {
+            (Notice::Nothing, Some(true)) if self.is_on_damage(digest, rests) => Heals::Maybe,
             (Notice::Nothing, Some(true)) => Heals::No,
             (Notice::Nothing, None) => Heals::Maybe,
             (_, Some(true)) => panic!("damage of {digest} was reported and is not known"),
