@@ -42,7 +42,7 @@ fn text(blob: &Explanation) -> String {
     ];
     lines.extend(blob.stored.map(|stored| row("stored", format!("{stored} bytes"))));
     if let Some(base) = blob.rests_on {
-        let below = format!("{} blobs in all are read for it", u32::from(blob.depth) + 1);
+        let below = format!("up to {} blobs in all are read for it", u32::from(blob.depth) + 1);
         lines.push(row("rests on", format!("{base}, as what differs from it; {below}")));
     }
     if blob.base_of > 0 {

@@ -55,12 +55,13 @@ impl PreparedBlob {
         if !delta::may_pay(raw.len(), self.0.full.payload().len()) {
             return Ok(self);
         }
-        let Some(base) = base() else { return Ok(self) };
+        let Some(base) = base().filter(|base| *base != self.digest()) else { return Ok(self) };
         let Some((bytes, codec)) = view.base_for(tenant, &self, raw.len(), &base)? else {
             return Ok(self);
         };
-        let full = self.0.full.clone();
-        let delta = delta::pack(raw, &full, (&base, &bytes, codec));
+        let delta = delta::pack(raw, &self.0.full, (&base, &bytes, codec));
+        let full =
+            Arc::try_unwrap(self.0).map_or_else(|shared| shared.full.clone(), |own| own.full);
         Ok(Self(Arc::new(Prepared { full, delta })))
     }
 

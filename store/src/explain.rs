@@ -22,7 +22,7 @@ pub struct Explanation {
     pub stored: Option<u64>,
     /// The blob that it is stored as a difference from.
     pub rests_on: Option<Digest>,
-    /// How many blobs are decoded to read it, this one not counted.
+    /// How many blobs are decoded to read it at most, this one not counted.
     pub depth: u8,
     /// How many blobs are stored as differences from this one.
     pub base_of: u64,

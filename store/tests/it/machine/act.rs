@@ -118,9 +118,10 @@ impl Run {
         if keep && is_there {
             change.keep(uid, content.digest);
         } else {
-            puts = self.puts([content.digest]);
             let prepared = blob(&content.bytes);
+            // It reads the base, and may find damage.
             let prepared = prepared.against(&view, uid, &content.bytes, || Some(base.digest));
+            puts = self.puts([content.digest]);
             change.blob(uid, prepared.unwrap());
         }
         drop(view);
