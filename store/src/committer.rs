@@ -42,9 +42,9 @@ pub(crate) struct Inline {
 impl Inline {
     /// Small builds stay in the metadata, and cost no sync of a segment. A large group pays for one
     /// easily, and segments hold its blobs side by side, where pages of the metadata leave gaps.
-    fn split(self, frames: Vec<&Frame>) -> (Vec<&Frame>, Vec<&Frame>) {
+    fn split<'a>(self, frames: &[&'a Frame]) -> (Vec<&'a Frame>, Vec<&'a Frame>) {
         let mut left = self.per_group;
-        frames.into_iter().partition(|frame| {
+        frames.iter().copied().partition(|frame| {
             let len = frame.payload().len();
             let fits = len <= self.max && len <= left;
             left -= if fits { len } else { 0 };
@@ -156,17 +156,17 @@ impl Committer {
         for frame in &new {
             rows.rest(frame);
         }
-        self.put(&new, &mut rows.batch).map_err(|error| {
+        let put = self.put(&new, &mut rows.batch);
+        put.inspect_err(|_| {
             // What readers reported is not recorded then, and must not be forgotten.
             rows.damaged.iter().chain(&rows.healed).for_each(|digest| self.damage.suspect(*digest));
-            error
         })?;
         Ok(rows)
     }
 
     /// Makes the bytes of `frames` durable, or part of the batch, and names them there.
     pub(crate) fn put(&mut self, frames: &[&Frame], batch: &mut Batch) -> Result<(), Failed> {
-        let (small, large) = self.inline.split(frames.to_vec());
+        let (small, large) = self.inline.split(frames);
         let bytes: Vec<&[u8]> = large.iter().map(|frame| frame.as_bytes()).collect();
         let locations = self.segments.append(&bytes).map_err(Failed::of_append)?;
         for (frame, location) in large.iter().zip(locations) {
@@ -345,8 +345,8 @@ mod tests {
         let blobs: Vec<PreparedBlob> =
             (0..10_u8).map(|n| PreparedBlob::new(&[n; 4]).unwrap()).collect();
         let split = |max, per_group| {
-            let (small, large) =
-                Inline { max, per_group }.split(blobs.iter().map(PreparedBlob::frame).collect());
+            let (small, large) = Inline { max, per_group }
+                .split(&blobs.iter().map(PreparedBlob::frame).collect::<Vec<_>>());
             (small.len(), large.len())
         };
         assert_eq!(split(4, 1000), (10, 0));

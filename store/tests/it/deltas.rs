@@ -242,7 +242,9 @@ fn what_rests_on_garbage_stands_by_itself_before_it_goes() {
         assert!([0, 4, 5].iter().all(|n| reads(&store, 1, &version(*n, len))));
         assert_clean(&store);
         // The rest goes as a whole, and nothing is encoded for it.
-        [0, 4, 5].iter().for_each(|n| unname(&store, 1, &version(*n, len)));
+        for n in [0, 4, 5] {
+            unname(&store, 1, &version(n, len));
+        }
         let report = collect(&store);
         assert_eq!((report.deleted, report.detached), (3, 0), "{report:?}");
     }

@@ -173,7 +173,7 @@ impl Run {
         self.learn_of_rests(seen);
         self.damage.keep(|digest| seen.places.contains_key(digest));
         self.damage.settle(&seen.rests);
-        (self.rests, self.places) = (seen.rests.clone(), seen.places.clone());
+        (self.rests, self.codecs) = (seen.rests.clone(), seen.codecs.clone());
         for (digest, place) in &seen.places {
             let first = self.given.entry(*place).or_insert(*digest);
             assert_eq!(first, digest, "{place:?} is given twice");
@@ -182,10 +182,8 @@ impl Run {
 
     /// A damaged blob that rests on nothing any more was brought by somebody, or is given up.
     fn learn_of_rests(&mut self, seen: &Seen) {
-        for (_, blob) in self.rests.iter().filter(|pair| !seen.rests.contains(pair)) {
-            if !self.damage.is(blob) || seen.places.get(blob) == self.places.get(blob) {
-                continue;
-            }
+        let rested = self.codecs.iter().filter(|(_, codec)| **codec >= 16);
+        for (blob, _) in rested.filter(|(blob, _)| seen.codecs.get(blob).is_some_and(|c| *c < 16)) {
             if seen.quarantine.contains(blob) {
                 self.damage.lose(blob);
             } else {

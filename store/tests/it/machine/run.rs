@@ -42,9 +42,9 @@ pub(super) struct Run {
     pub(super) erased: BTreeMap<TenantUid, Vec<Vec<u8>>>,
     /// Every place that a blob was seen at.
     pub(super) given: BTreeMap<Place, Digest>,
-    /// What rested on what, and where blobs were, when that was last looked at.
+    /// What rested on what, and how blobs were encoded, when that was last looked at.
     pub(super) rests: Rests,
-    pub(super) places: BTreeMap<Digest, Place>,
+    pub(super) codecs: BTreeMap<Digest, u8>,
 }
 
 /// What was readable once and must stay so.
@@ -78,7 +78,7 @@ impl Run {
             erased: BTreeMap::new(),
             given: BTreeMap::new(),
             rests: Rests::new(),
-            places: BTreeMap::new(),
+            codecs: BTreeMap::new(),
         }
     }
 
