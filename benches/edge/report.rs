@@ -52,7 +52,12 @@ pub(crate) fn updates(profile: &Profile, updates: &Updates, bars: &mut Vec<Bar>)
         bars.push(Bar::at_most("bytes of an update, median", median(sizes()), MEDIAN, "B"));
         bars.push(Bar::at_most("bytes of an update, mean", mean(sizes()), MEAN, "B"));
         bars.push(Bar::at_most("requests for a bundle", requests, 1.0, ""));
-        bars.push(Bar::at_most("twenty versions stored", updates.stored.total() as f64, STORED, "B"));
+        bars.push(Bar::at_most(
+            "twenty versions stored",
+            updates.stored.total() as f64,
+            STORED,
+            "B",
+        ));
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use colophon_model::{BuildRecord, Digest, TenantUid, Tree};
-use colophon_store::rows::{BundleAlias, Planted, TufFile};
 use colophon_store::View;
+use colophon_store::rows::{BundleAlias, Planted, TufFile};
 
 /// Bytes as they lie in the store, and how many blobs, by what they are; what is two things counts as the
 /// first.
@@ -65,7 +65,13 @@ impl Stored {
         self.kinds.values().map(|(_, bytes)| bytes).sum()
     }
 
-    fn add(&mut self, view: &View, uid: TenantUid, kind: &'static str, digest: Digest) -> anyhow::Result<()> {
+    fn add(
+        &mut self,
+        view: &View,
+        uid: TenantUid,
+        kind: &'static str,
+        digest: Digest,
+    ) -> anyhow::Result<()> {
         if self.seen.insert(digest) {
             let (count, total) = self.kinds.entry(kind).or_default();
             *count += 1;
