@@ -11,13 +11,13 @@ use colophon_model::{
     BuildId, Digest, EdgeManifest, EdgeOutput, FileSet, FlowId, FlowSource, Sha256, TenantSlug,
     UnixMillis,
 };
+use colophon_store::Change;
 use colophon_store::rows::{BundleAlias, Document};
-use colophon_store::{Change, PreparedBlob};
 use colophon_trust::attest::{AttestationKeys, IN_TOTO, PublicKey};
 use colophon_trust::minisign::{Comment, MinisignKey};
 use serde_json::Value;
 
-use crate::feed::{self, FeedError};
+use crate::feed;
 use crate::keys::MasterKey;
 
 /// What a build knows of the bundle it made.
@@ -63,7 +63,7 @@ pub struct Attester {
 pub struct Evidence {
     documents: BTreeMap<Document, Digest>,
     /// The bytes of those that the store does not have yet.
-    new: Vec<Vec<u8>>,
+    new: Vec<(Document, Vec<u8>)>,
     /// SHA-256 of the provenance's envelope.
     pub attestation: Option<Sha256>,
 }
@@ -90,10 +90,13 @@ impl Attester {
         let provenance = encode(&serde_json::json!(provenance));
         let signature = self.minisig((made.tenant, made.flow), made.output, made.zip);
         let attestation = Some(Sha256::of(&provenance));
-        let new = vec![provenance, signature, encode(&sbom::bill(made))];
-        let kinds = [Document::Provenance, Document::Minisig, Document::Sbom];
-        let digests = new.iter().map(|bytes| Digest::of(bytes));
-        Evidence { documents: kinds.into_iter().zip(digests).collect(), new, attestation }
+        let new = vec![
+            (Document::Provenance, provenance),
+            (Document::Minisig, signature),
+            (Document::Sbom, encode(&sbom::bill(made))),
+        ];
+        let documents = new.iter().map(|(kind, bytes)| (*kind, Digest::of(bytes))).collect();
+        Evidence { documents, new, attestation }
     }
 }
 
@@ -122,21 +125,18 @@ impl Evidence {
         &self.documents
     }
 
-    /// Puts the documents into the change that publishes the bundle.
-    pub fn put(
-        &self,
-        change: &mut Change,
-        uid: colophon_model::TenantUid,
-    ) -> Result<(), FeedError> {
+    /// Those documents that the store does not have yet.
+    pub fn new_documents(&self) -> impl Iterator<Item = (Document, &[u8])> {
+        self.new.iter().map(|(kind, bytes)| (*kind, bytes.as_slice()))
+    }
+
+    /// Names the documents again that the store has, in the change that publishes the bundle.
+    pub fn keep(&self, change: &mut Change, uid: colophon_model::TenantUid) {
         if self.new.is_empty() {
             for digest in self.documents.values() {
                 change.keep(uid, *digest);
             }
         }
-        for bytes in &self.new {
-            change.blob(uid, PreparedBlob::new(bytes)?);
-        }
-        Ok(())
     }
 }
 

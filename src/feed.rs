@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use colophon_model::{EdgeOutput, TenantUid};
 use colophon_store::rows::{BundleAlias, EdgeHead, EnvHead, FlowHead, TufFile};
-use colophon_store::{Change, PreparedBlob};
+use colophon_store::{Change, PreparedBlob, View};
 use colophon_trust::{
     BundleFacts, Channel, EnvFacts, EnvFile, EnvKind, EnvName, FactsSchema, TargetFile, TargetName,
 };
@@ -96,20 +96,31 @@ pub fn put_file(
     name: &str,
     bytes: &[u8],
 ) -> Result<(), FeedError> {
-    let blob = PreparedBlob::new(bytes)?;
-    change.put(&(uid, name.to_owned()), &TufFile { digest: blob.digest() });
-    change.blob(uid, blob);
+    put_blob(change, uid, name, PreparedBlob::new(bytes)?);
     Ok(())
 }
 
-/// Lets a bundle's zip be asked for by its SHA-256, and what was written about it. The zip is made from
-/// the tree then.
-pub fn put_bundle(
-    change: &mut Change,
+/// Puts one metadata file into the change, as a version of the one that `before` names.
+pub fn put_version(
+    (view, change): (&View, &mut Change),
     uid: TenantUid,
-    output: &EdgeOutput,
-    evidence: &Evidence,
+    (name, before): (&str, Option<String>),
+    bytes: &[u8],
 ) -> Result<(), FeedError> {
+    let base = || view.get::<TufFile>(&(uid, before?)).ok().flatten().map(|file| file.digest);
+    let blob = PreparedBlob::new(bytes)?.against(view, uid, bytes, base)?;
+    put_blob(change, uid, name, blob);
+    Ok(())
+}
+
+fn put_blob(change: &mut Change, uid: TenantUid, name: &str, blob: PreparedBlob) {
+    change.put(&(uid, name.to_owned()), &TufFile { digest: blob.digest() });
+    change.blob(uid, blob);
+}
+
+/// Lets a bundle's zip be asked for by its SHA-256, and what was written about it, which the caller puts as
+/// far as it is new. The zip is made from the tree then.
+pub fn put_bundle(change: &mut Change, uid: TenantUid, output: &EdgeOutput, evidence: &Evidence) {
     let alias = BundleAlias {
         tree: output.tree,
         render: output.render.clone(),
@@ -118,5 +129,5 @@ pub fn put_bundle(
         documents: evidence.documents().clone(),
     };
     change.put(&(uid, output.sha256), &alias);
-    evidence.put(change, uid)
+    evidence.keep(change, uid);
 }

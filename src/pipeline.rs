@@ -23,6 +23,7 @@ mod refused;
 mod revert;
 mod rollback;
 mod timing;
+mod versions;
 mod writable;
 
 use std::sync::Arc;

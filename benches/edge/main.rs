@@ -16,6 +16,7 @@ mod reads;
 mod report;
 #[path = "../git/served.rs"]
 mod served;
+mod stored;
 #[path = "../peers/src/table.rs"]
 #[expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
 #[expect(unused_imports, dead_code, reason = "its tests run with the other benchmark")]
@@ -51,6 +52,9 @@ struct Args {
     /// Where everything is made.
     #[arg(long, default_value = "target/bench-edge")]
     dir: PathBuf,
+    /// Only say what the blobs take that an earlier run left in this folder.
+    #[arg(long, value_name = "DIR")]
+    stored: Option<PathBuf>,
     /// Given by `cargo bench`, and without meaning here.
     #[arg(long, hide = true)]
     bench: bool,
@@ -70,6 +74,10 @@ fn main() -> anyhow::Result<()> {
     let wheels = root(&args.wheels);
     if let Some(data) = args.serve {
         return Place { data, wheels }.serve();
+    }
+    if let Some(data) = args.stored {
+        report::stored(&Place { data: root(&data), wheels }.stored()?);
+        return Ok(());
     }
     let dir = root(&args.dir);
     report::machine()?;

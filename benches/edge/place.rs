@@ -5,18 +5,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use colophon::app::{App, Owner, open_press};
 use colophon::clock::{Clock as _, SystemClock};
 use colophon::config::Config;
 use colophon::gates::Mode;
 use colophon::intake::legacy_signature as webhook_signature;
-use colophon::maintenance::{Gc, Job as _, Site};
 use colophon::tenants;
 use colophon::tokens::{self, TokenKind};
 use colophon_model::{CodePolicy, TenantSlug};
+use colophon_store::rows::TenantRow;
 
 use crate::served::{self, Server};
+use crate::stored::Stored;
 
 pub(crate) const TENANT: &str = "bench-tenant";
 
@@ -53,12 +54,12 @@ impl Place {
         Ok(Tenant { secret: made.webhook_secret, token, root: made.root })
     }
 
-    /// Bytes of all blobs as they lie in the store. Nobody may be serving it.
-    pub(crate) fn stored(&self) -> anyhow::Result<u64> {
-        let config = self.config();
-        let press = open_press(&config, Arc::new(SystemClock), Owner::Command)?;
-        let gc = Gc { dry_run: true, ..Gc::default() };
-        Ok(gc.run(Site { press: &press, config: &config }, &|_| ())?.blob_bytes)
+    /// What the blobs of the tenant take as they lie in the store. Nobody may be serving it.
+    pub(crate) fn stored(&self) -> anyhow::Result<Stored> {
+        let press = open_press(&self.config(), Arc::new(SystemClock), Owner::Command)?;
+        let view = press.store.view()?;
+        let tenant = view.get::<TenantRow>(&TENANT.parse()?)?.context("there is no tenant")?;
+        Stored::of(&view, tenant.uid)
     }
 
     /// Serves until standard input ends.

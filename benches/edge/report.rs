@@ -4,6 +4,7 @@ use crate::content::Profile;
 use crate::machine::Update;
 use crate::peers::{Cost, NAMES};
 use crate::reads::{AGENTS, Busy, Polls, Read};
+use crate::stored::Stored;
 use crate::table::{Bar, Report, Table, median, number};
 use crate::updates::{Step, Updates};
 
@@ -44,14 +45,32 @@ pub(crate) fn updates(profile: &Profile, updates: &Updates, bars: &mut Vec<Bar>)
     report.tables.push(table);
     report.notes = notes(updates);
     report.print();
+    stored(&updates.stored);
     if profile.is_small() {
         let sizes = || ours.iter().map(|cost| cost.bytes as f64);
         let requests = ours.iter().map(|cost| cost.requests as f64).fold(0.0, f64::max);
         bars.push(Bar::at_most("bytes of an update, median", median(sizes()), MEDIAN, "B"));
         bars.push(Bar::at_most("bytes of an update, mean", mean(sizes()), MEAN, "B"));
         bars.push(Bar::at_most("requests for a bundle", requests, 1.0, ""));
-        bars.push(Bar::at_most("twenty versions stored", updates.stored as f64, STORED, "B"));
+        bars.push(Bar::at_most(
+            "twenty versions stored",
+            updates.stored.total() as f64,
+            STORED,
+            "B",
+        ));
     }
+}
+
+/// What the blobs are, and what each kind takes.
+pub(crate) fn stored(stored: &Stored) {
+    let mut report = Report::new("Blobs after the last version, as they are stored");
+    let mut table = Table::new(&["what", "blobs", "bytes"]);
+    for (kind, (count, bytes)) in &stored.kinds {
+        table.add([(*kind).to_owned(), count.to_string(), bytes.to_string()]);
+    }
+    report.tables.push(table);
+    report.notes = vec![format!("{} bytes in all", stored.total())];
+    report.print();
 }
 
 fn bundle(update: &Update) -> Cost {
@@ -104,7 +123,9 @@ fn notes(updates: &Updates) -> Vec<String> {
         ),
         format!(
             "stored after twenty versions: {} bytes of blobs, flows and sources of the branch included; casync's chunks {}, all zips {}",
-            updates.stored, updates.chunks, updates.zips
+            updates.stored.total(),
+            updates.chunks,
+            updates.zips
         ),
         "`made in` of colophon is processor time of the server, metadata and sending included"
             .to_owned(),

@@ -8,6 +8,7 @@ use crate::machine::{Machine, Update};
 use crate::peers::{Cost, NAMES, Peers};
 use crate::place::{Place, Tenant, fresh};
 use crate::served::Server;
+use crate::stored::Stored;
 
 /// How many versions the third agent leaves out.
 const SKIPPED: usize = 5;
@@ -19,8 +20,8 @@ pub(crate) struct Updates {
     pub(crate) steps: Vec<Step>,
     /// Updates over five versions at once.
     pub(crate) jumps: Vec<Update>,
-    /// Bytes of all blobs of the server after the last version.
-    pub(crate) stored: u64,
+    /// What the blobs of the server take after the last version.
+    pub(crate) stored: Stored,
     /// Bytes of casync's chunks.
     pub(crate) chunks: u64,
     /// Bytes of all zips.
@@ -69,7 +70,7 @@ pub(crate) fn run(
     }
     let install = install.ok_or_else(|| anyhow::anyhow!("there are no versions"))?;
     let chunks = peers.stored_chunks()?;
-    let updates = Updates { install, steps, jumps, stored: 0, chunks, zips };
+    let updates = Updates { install, steps, jumps, stored: Stored::default(), chunks, zips };
     Ok((updates, Running { place, tenant, server }))
 }
 
@@ -98,8 +99,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Stops the server, and says how many bytes its blobs take.
-    pub(crate) fn stop(self) -> anyhow::Result<u64> {
+    /// Stops the server, and says what its blobs take.
+    pub(crate) fn stop(self) -> anyhow::Result<Stored> {
         drop(self.server);
         self.place.stored()
     }

@@ -40,6 +40,14 @@ fn text(blob: &Explanation) -> String {
         row("size", format!("{} bytes", blob.size)),
         row("place", &blob.place),
     ];
+    lines.extend(blob.stored.map(|stored| row("stored", format!("{stored} bytes"))));
+    if let Some(base) = blob.rests_on {
+        let below = format!("up to {} blobs in all are read for it", u32::from(blob.depth) + 1);
+        lines.push(row("rests on", format!("{base}, as what differs from it; {below}")));
+    }
+    if blob.base_of > 0 {
+        lines.push(row("base of", format!("{} blobs, kept as what differs from it", blob.base_of)));
+    }
     if blob.damaged {
         lines.push(row("damaged", "its bytes are lost or wrong; try `colophon fsck --repair`"));
     }

@@ -37,12 +37,19 @@ impl Gc {
     }
 }
 
+fn blobs(report: &GcReport) -> String {
+    let GcReport { blobs, deltas, .. } = report;
+    let size = |bytes| Size::bytes(bytes).rounded();
+    let (received, stored) = (size(report.blob_bytes), size(report.stored_bytes));
+    format!("{blobs}, {received} as received, {stored} as stored; {deltas} rest on others")
+}
+
 fn text(report: &GcReport) -> String {
     let size = |bytes| Size::bytes(bytes).rounded();
     let head = if report.dry_run { "would collect; nothing was changed" } else { "collected" };
     let mut lines = vec![
         head.to_owned(),
-        row("blobs", format!("{}, {} as received", report.blobs, size(report.blob_bytes))),
+        row("blobs", blobs(report)),
         row("deleted", format!("{}, {} as stored", report.deleted, size(report.deleted_bytes))),
         row("freed", format!("{}; {}", size(report.freed_bytes), segments(report))),
     ];

@@ -169,7 +169,7 @@ impl Press {
         if !repo.state.archived {
             let others = flows(view, &repo)?;
             let others = others.iter().filter(|(id, _)| id != flow).map(|(_, head)| head);
-            repo.sign_all(change, others.chain(std::iter::once(after)))?;
+            repo.sign_all(view, change, others.chain(std::iter::once(after)))?;
         }
         repo.put_head(change, head);
         Ok(())

@@ -36,6 +36,7 @@ impl<'a> Repo<'a> {
     /// is archived.
     pub fn sign_all<'f>(
         &mut self,
+        view: &View,
         change: &mut Change,
         flows: impl Iterator<Item = &'f FlowHead>,
     ) -> Result<(), FeedError> {
@@ -44,7 +45,11 @@ impl<'a> Repo<'a> {
         let current = Listing::Current { bundles: &bundles, envs: &envs };
         let listing = if self.state.archived { Listing::Archived } else { current };
         let signed = colophon_trust::sign_all(&self.online(), self.versions(), listing, self.now)?;
-        self.put(change, &signed)
+        for (name, bytes) in &signed.files {
+            let names = (name.as_str(), version_before(name));
+            feed::put_version((view, change), self.tenant.uid, names, bytes)?;
+        }
+        Ok(())
     }
 
     /// Signs snapshot and timestamp over the targets file that is there.
@@ -158,6 +163,12 @@ impl<'a> Repo<'a> {
         let TufFile { digest } = view.get(&(uid, name.to_owned()))?.ok_or_else(missing)?;
         view.read_blob(uid, &digest)?.ok_or_else(missing)
     }
+}
+
+/// The name of the file that `name` is the next version of, when it has a version.
+fn version_before(name: &str) -> Option<String> {
+    let (version, rest) = name.split_once('.')?;
+    Some(format!("{}.{rest}", version.parse::<u64>().ok()?.checked_sub(1)?))
 }
 
 /// What of the tenant's repository was signed when. Of one from before this was kept, all but the root

@@ -89,7 +89,7 @@ fn sign_due(
     }
     let state = repo.state;
     if state.targets.is_half_over(now) {
-        repo.sign_all(change, flows(view, repo)?.iter().map(|(_, head)| head))?;
+        repo.sign_all(view, change, flows(view, repo)?.iter().map(|(_, head)| head))?;
         signed.roles = &[Role::Targets, Role::Snapshot, Role::Timestamp];
     } else if state.snapshot.is_half_over(now) {
         repo.sign_snapshot(view, change)?;

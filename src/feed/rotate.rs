@@ -62,7 +62,7 @@ impl Press {
             }
             repo.state.archived = archived;
             let flows = flows(view, &repo)?;
-            repo.sign_all(&mut change, flows.iter().map(|(_, head)| head))?;
+            repo.sign_all(view, &mut change, flows.iter().map(|(_, head)| head))?;
             repo.put_head(&mut change, head);
             let action = if archived { Action::EdgeArchive } else { Action::EdgeRestore };
             let what = (action, Subject::new("tenant", &tenant.slug));
@@ -102,7 +102,7 @@ pub(super) fn sign_with_new_keys(
             change.put::<FlowHead>(&(repo.uid(), flow.clone()), head);
         }
     }
-    Ok(repo.sign_all(change, flows.iter().map(|(_, head)| head))?)
+    Ok(repo.sign_all(view, change, flows.iter().map(|(_, head)| head))?)
 }
 
 /// The tenant's flows.

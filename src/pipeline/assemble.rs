@@ -13,11 +13,12 @@ use colophon_store::rows::{
     BuildNumber, BundleAlias, BundleTree, DeliveryClaim, EdgeHead, FlowClaim, FlowGone, FlowHead,
     FlowOwner, SeenPlan, TenantRow,
 };
-use colophon_store::{Change, PreparedBlob, View, outbox, quota};
+use colophon_store::{Change, View, outbox, quota};
 use colophon_trust::TargetName;
 
 use super::branch::{Branch, Files};
 use super::files::manifest_file;
+use super::versions::{NewFile, Versions};
 use super::{BuildError, Job, Press};
 use crate::audit::builds_made;
 use crate::evidence::{Evidence, Made};
@@ -84,7 +85,7 @@ pub(super) fn assemble(
     let records = commit(press, view, &mut change, &branch, &members)?;
     put_blobs(view, &mut change, &members)?;
     let signed = if members.iter().any(|member| member.moves_edge(&branch)) {
-        branch.publish(press, &mut change, now)?
+        branch.publish(press, view, &mut change, now)?
     } else {
         None
     };
@@ -326,7 +327,7 @@ fn commit(
 ) -> Result<Records, BuildError> {
     let first = members.first().ok_or(BuildError::Contended)?;
     let manifest = manifest_file(&branch.manifest())?;
-    change.blob(branch.uid(), PreparedBlob::of_artifact(&manifest)?);
+    branch.put_manifest(view, change, &manifest)?;
     let targets: BTreeSet<Target> =
         members.iter().flat_map(|m| m.plan().targets()).copied().collect();
     let tags = branch.tags(&targets);
@@ -351,15 +352,21 @@ fn commit(
 }
 
 /// Every blob of the builds: what came in, what came out, and the trees that name them. What the
-/// tenant has already is named again without its bytes, before it costs anything.
+/// tenant has already is named again without its bytes, before it costs anything; what is new is
+/// compared with the version before.
 fn put_blobs(view: &View, change: &mut Change, members: &[Member<'_>]) -> Result<(), BuildError> {
     let Some(uid) = members.first().map(|m| m.entry.job.delivery.tenant.uid) else {
         return Ok(());
     };
+    let versions: Vec<Versions<'_>> =
+        members.iter().map(|m| Versions::of(view, uid, m.previous.as_ref())).collect();
     let mut files = BTreeMap::new();
-    for member in members {
+    for (member, versions) in members.iter().zip(&versions) {
         let bundled = member.entry.compiled.edge.iter().flat_map(|bundle| bundle.files.iter());
-        files.extend(member.files().chain(bundled).map(|(_, file)| (file.digest(), file)));
+        let bundled = bundled.map(|file| (true, file));
+        for (is_bundled, (path, file)) in bundled.chain(member.files().map(|file| (false, file))) {
+            files.insert(file.digest(), NewFile { path, file, is_bundled, versions });
+        }
     }
     let mut new = Vec::new();
     for (digest, file) in files {
@@ -369,32 +376,42 @@ fn put_blobs(view: &View, change: &mut Change, members: &[Member<'_>]) -> Result
             new.push(file);
         }
     }
-    for blob in PreparedBlob::of_artifacts(&new)? {
+    for blob in NewFile::pack_all(&new)? {
         change.blob(uid, blob);
     }
-    members.iter().try_for_each(|member| put_rest(change, uid, member))
+    let mut both = members.iter().zip(&versions);
+    both.try_for_each(|(member, versions)| put_rest(change, uid, member, versions))
 }
 
 /// The trees, the flow as received, and the name of the bundle.
-fn put_rest(change: &mut Change, uid: TenantUid, member: &Member<'_>) -> Result<(), BuildError> {
+fn put_rest(
+    change: &mut Change,
+    uid: TenantUid,
+    member: &Member<'_>,
+    versions: &Versions<'_>,
+) -> Result<(), BuildError> {
     let Entry { job, compiled, .. } = member.entry;
-    let bundle = compiled.edge.as_ref();
-    let mut others = vec![compiled.cloud.tree().encode()];
-    others
-        .extend(bundle.iter().flat_map(|b| [&b.files, &b.branch_files]).map(|f| f.tree().encode()));
-    for bytes in &others {
-        change.blob(uid, PreparedBlob::new(bytes)?);
+    let cloud = compiled.cloud.tree().encode();
+    change.blob(uid, versions.pack(&cloud, || versions.list(Target::Cloud))?);
+    if let Some(bundle) = &compiled.edge {
+        let (files, branch) = (bundle.files.tree().encode(), bundle.branch_files.tree().encode());
+        change.blob(uid, versions.pack(&files, || versions.bundle_list())?);
+        change.blob(uid, versions.pack(&branch, || versions.list(Target::Edge))?);
     }
     if let Some(output) = &member.edge {
         change.put(&(uid, output.tree), &BundleTree);
     }
     if member.kind.is_delivery() {
-        change.blob(uid, PreparedBlob::new(&job.delivery.body)?);
+        change.blob(uid, versions.pack(&job.delivery.body, || versions.body())?);
     } else {
         change.keep(uid, job.body); // it was read from the store
     }
     if let Some(output) = &member.edge {
-        feed::put_bundle(change, uid, output, &member.evidence)?;
+        feed::put_bundle(change, uid, output, &member.evidence);
+        let before = versions.documents();
+        for (kind, bytes) in member.evidence.new_documents() {
+            change.blob(uid, versions.pack(bytes, || before.get(&kind).copied())?);
+        }
     }
     Ok(())
 }

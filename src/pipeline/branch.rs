@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use colophon_gitbridge::{Appended, Change as GitChange, Signer};
 use colophon_model::{
-    Artifact, ArtifactPath, BuildTag, FlowId, Stamp, Target, TenantBranch, TenantManifest,
-    TenantUid, UnixMillis,
+    Artifact, ArtifactPath, BuildRecord, BuildTag, Digest, FlowId, Stamp, Target, TenantBranch,
+    TenantManifest, TenantUid, UnixMillis,
 };
-use colophon_store::rows::{EdgeRepo, FlowHead, RefRow, TenantHead, TenantRow};
-use colophon_store::{Change, View};
+use colophon_store::rows::{BuildNumber, EdgeRepo, FlowHead, RefRow, TenantHead, TenantRow};
+use colophon_store::{Change, PreparedBlob, View};
 
 use super::files::{manifest_path, put};
 use super::{BuildError, Press, writable};
@@ -64,6 +64,26 @@ impl<'a> Branch<'a> {
         TenantManifest::new(self.tenant.slug.clone(), flows.collect())
     }
 
+    /// The manifest's file before this commit, if the last build has one.
+    fn manifest_before(&self, view: &View) -> Option<Digest> {
+        let uid = self.uid();
+        let last = view.get::<BuildNumber>(&(uid, self.before.builds)).ok().flatten()?;
+        view.get::<BuildRecord>(&(uid, last.build)).ok().flatten()?.manifest
+    }
+
+    /// Puts the manifest's file into the change.
+    pub(super) fn put_manifest(
+        &self,
+        view: &View,
+        change: &mut Change,
+        file: &Artifact,
+    ) -> Result<(), BuildError> {
+        let base = || self.manifest_before(view);
+        let blob = PreparedBlob::of_artifact(file)?;
+        change.blob(self.uid(), blob.against(view, self.uid(), file.bytes(), base)?);
+        Ok(())
+    }
+
     /// Files that `flow` had on the branch and that no flow has now.
     pub(super) fn orphans(&self, flow: &FlowId, before: Option<&FlowHead>) -> Vec<ArtifactPath> {
         let current = self.flows.get(flow).map(|head| &head.manifest);
@@ -103,6 +123,7 @@ impl<'a> Branch<'a> {
     pub(super) fn publish(
         &self,
         press: &Press,
+        view: &View,
         change: &mut Change,
         now: UnixMillis,
     ) -> Result<Option<EdgeRepo>, BuildError> {
@@ -110,7 +131,7 @@ impl<'a> Branch<'a> {
         if repo.state.archived {
             return Ok(None);
         }
-        repo.sign_all(change, self.flows.values())?;
+        repo.sign_all(view, change, self.flows.values())?;
         Ok(Some(repo.state))
     }
 

@@ -5,7 +5,7 @@ use colophon_model::{
     BuildId, BuildInputs, BuildKey, BuildKind, BuildRecord, FlowId, TenantUid, UnixMillis,
 };
 use colophon_store::rows::{BuildNumber, FlowGone, FlowHead, FlowOwner, TenantRow};
-use colophon_store::{Change, CommitError, PreparedBlob, View, outbox};
+use colophon_store::{Change, CommitError, View, outbox};
 
 use super::branch::{Branch, Files};
 use super::files::manifest_file;
@@ -59,7 +59,7 @@ fn deletion(
     let mut record = record(press, &branch, flow, &head, owner, now);
     let mut change = Change::new();
     let manifest = manifest_file(&branch.manifest())?;
-    change.blob(uid, PreparedBlob::of_artifact(&manifest)?);
+    branch.put_manifest(view, &mut change, &manifest)?;
     let orphans = branch.orphans(flow, Some(&head));
     let said = BuildCommit::of(&record, manifest.digest());
     let files = (&Files::new(), orphans.as_slice());
@@ -68,7 +68,7 @@ fn deletion(
     record.manifest = Some(manifest.digest());
     record.signatures.clone_from(&appended.signatures);
     let signed = match head.edge {
-        Some(_) => branch.publish(press, &mut change, now)?,
+        Some(_) => branch.publish(press, view, &mut change, now)?,
         None => None,
     };
     put_rows(&mut change, uid, &head, &record);

@@ -4,9 +4,10 @@ use colophon_gitbridge::{Signer, annotate};
 use colophon_model::{
     BuildId, BuildRecord, FailedTag, Failure, FlowId, GateResult, Stamp, UnixMillis,
 };
-use colophon_store::rows::{BuildNumber, RefRow, TenantHead};
-use colophon_store::{Change, PreparedBlob, View, outbox, quota};
+use colophon_store::rows::{BuildNumber, FlowHead, RefRow, TenantHead};
+use colophon_store::{Change, View, outbox, quota};
 
+use super::versions::Versions;
 use super::{BuildError, Job, Press, writable};
 use crate::audit::builds_made;
 use crate::projection::{commits, committer};
@@ -40,7 +41,9 @@ pub(super) fn refuse(
         quota::charge(&mut change, uid, &mut head, *target, stamp.time());
     }
     change.expect::<TenantHead>(&uid, Some(&before)).put::<TenantHead>(&uid, &head);
-    change.blob(uid, PreparedBlob::new(&job.delivery.body)?);
+    let standing = view.get::<FlowHead>(&(uid, flow.clone()))?;
+    let versions = Versions::of(view, uid, standing.as_ref());
+    change.blob(uid, versions.pack(&job.delivery.body, || versions.body())?);
     let row = RefRow { oid: object.oid, peeled: Some(object.target) };
     change.put::<RefRow>(&(uid, tag.full_name()), &row);
     change.put(&(uid, object.oid), &object);

@@ -105,13 +105,13 @@ fn put_commit(
     record: &mut BuildRecord,
 ) -> Result<(), BuildError> {
     let manifest = manifest_file(&branch.manifest())?;
-    change.blob(branch.uid(), PreparedBlob::of_artifact(&manifest)?);
+    branch.put_manifest(view, change, &manifest)?;
     record.manifest = Some(manifest.digest());
     let said = BuildCommit::of(record, manifest.digest());
     let appended = branch.commit(press, view, change, &said, (&Files::new(), &[]), &manifest)?;
     record.commit = appended.commit;
     record.signatures.clone_from(&appended.signatures);
-    let signed = branch.publish(press, change, branch.stamp.time())?;
+    let signed = branch.publish(press, view, change, branch.stamp.time())?;
     branch.put_head(change, &branch.after(1, &appended, signed));
     outbox::refs_changed(change, view, branch.uid(), branch.stamp.time())?;
     Ok(())

@@ -1,30 +1,68 @@
 //! Blobs: prepared outside the writer, found again through rows of their own.
 
-use std::io;
 use std::sync::Arc;
 
 use colophon_model::{Artifact, Digest, TenantUid, UnixMillis};
 use rayon::prelude::*;
 
-use crate::frame::{self, Codec};
-use crate::row::{InvalidRow, Row, key_bytes, mark_row};
-use crate::{Error, Frame, Location, MAX_BLOB_LEN, Segments, Snapshot, Table};
+use crate::delta;
+use crate::frame::Codec;
+use crate::row::{InvalidRow, Row, mark_row};
+use crate::{Error, Frame, Location, MAX_BLOB_LEN, Table, View};
 
 /// A blob that is hashed and compressed, ready to be written. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct PreparedBlob(Arc<Frame>);
+pub struct PreparedBlob(Arc<Prepared>);
+
+#[derive(Debug)]
+struct Prepared {
+    full: Frame,
+    /// What differs from another blob of the tenant. The writer takes it if that blob is there then.
+    delta: Option<Frame>,
+}
 
 impl PreparedBlob {
     /// Hashes and compresses `raw` on this thread.
     pub fn new(raw: &[u8]) -> Result<Self, Error> {
         check_size(raw)?;
-        Ok(Self(Arc::new(Frame::pack(Digest::of(raw), raw))))
+        Ok(Self::whole(Digest::of(raw), raw))
     }
 
     /// Compresses a generated file, whose digest is known already.
     pub fn of_artifact(artifact: &Artifact) -> Result<Self, Error> {
         check_size(artifact.bytes())?;
-        Ok(Self(Arc::new(Frame::pack(artifact.digest(), artifact.bytes()))))
+        Ok(Self::whole(artifact.digest(), artifact.bytes()))
+    }
+
+    fn whole(digest: Digest, raw: &[u8]) -> Self {
+        Self(Arc::new(Prepared { full: Frame::pack(digest, raw), delta: None }))
+    }
+
+    /// The blob, which is `raw`, as what differs from `base`, where that pays: `base` is a blob that `tenant`
+    /// has in `view`, and the version before, or another that is much like this one. It is asked for only
+    /// when the blob is long enough. A hint: nobody who reads the blob notices, and what cannot serve as a
+    /// base is no error.
+    ///
+    /// # Errors
+    /// [`Error::Read`] when the store cannot be read.
+    pub fn against(
+        self,
+        view: &View,
+        tenant: TenantUid,
+        raw: &[u8],
+        base: impl FnOnce() -> Option<Digest>,
+    ) -> Result<Self, Error> {
+        if !delta::may_pay(raw.len(), self.0.full.payload().len()) {
+            return Ok(self);
+        }
+        let Some(base) = base().filter(|base| *base != self.digest()) else { return Ok(self) };
+        let Some((bytes, codec)) = view.base_for(tenant, &self, raw.len(), &base)? else {
+            return Ok(self);
+        };
+        let delta = delta::pack(raw, &self.0.full, (&base, &bytes, codec));
+        let full =
+            Arc::try_unwrap(self.0).map_or_else(|shared| shared.full.clone(), |own| own.full);
+        Ok(Self(Arc::new(Prepared { full, delta })))
     }
 
     /// Compresses many generated files on all cores; the answer has their order.
@@ -34,12 +72,17 @@ impl PreparedBlob {
 
     /// The blob's address.
     pub fn digest(&self) -> Digest {
-        self.0.digest()
+        self.0.full.digest()
     }
 
-    /// The blob as it goes into a segment.
+    /// The blob by itself, as it goes into a segment.
     pub fn frame(&self) -> &Frame {
-        &self.0
+        &self.0.full
+    }
+
+    /// The blob as what differs from another, if that pays.
+    pub(crate) fn delta(&self) -> Option<&Frame> {
+        self.0.delta.as_ref()
     }
 }
 
@@ -142,84 +185,6 @@ impl Row for Condemned {
     }
 }
 
-/// Whether rows name bytes for `digest` that are not there or not its own.
-pub(crate) fn is_damaged(
-    snapshot: &dyn Snapshot,
-    segments: &dyn Segments,
-    digest: &Digest,
-) -> io::Result<bool> {
-    match read(snapshot, segments, digest) {
-        Ok(_) => Ok(false),
-        Err(Error::Read(error)) => Err(error),
-        Err(_) => Ok(true),
-    }
-}
-
-/// Length of the inline payload that row `digest` names, if its bytes are those of the blob.
-pub(crate) fn own_payload(
-    snapshot: &dyn Snapshot,
-    digest: &Digest,
-    number: u64,
-) -> io::Result<Option<usize>> {
-    let row = snapshot.get(Table::Blob, digest.as_bytes())?;
-    let payload = snapshot.get(Table::Inline, &key_bytes(&number))?;
-    let Some((row, payload)) = row.as_deref().and_then(parse_blob_row).zip(payload) else {
-        return Ok(None);
-    };
-    let own = frame::unpack(digest, row.codec, row.raw_len, &payload).is_some();
-    Ok(own.then_some(payload.len()))
-}
-
-/// Reads and verifies the blob `digest`, which rows say exists.
-pub(crate) fn read(
-    snapshot: &dyn Snapshot,
-    segments: &dyn Segments,
-    digest: &Digest,
-) -> Result<Vec<u8>, Error> {
-    let row = snapshot.get(Table::Blob, digest.as_bytes()).map_err(Error::Read)?;
-    let row = row.as_deref().and_then(parse_blob_row);
-    let raw = match row {
-        Some(row) => load(snapshot, segments, digest, &row).map_err(Error::Read)?,
-        None => None,
-    };
-    raw.ok_or(Error::Corrupt { digest: *digest })
-}
-
-/// The blob's bytes, or `None` when they are not there or not those of the digest.
-fn load(
-    snapshot: &dyn Snapshot,
-    segments: &dyn Segments,
-    digest: &Digest,
-    row: &BlobRow,
-) -> io::Result<Option<Vec<u8>>> {
-    match row.place {
-        Place::Inline(sequence) => {
-            let payload = snapshot.get(Table::Inline, &key_bytes(&sequence))?;
-            Ok(payload.and_then(|payload| frame::unpack(digest, row.codec, row.raw_len, &payload)))
-        }
-        Place::Segment(location) => {
-            let Some(bytes) = present(segments.read(&location))? else { return Ok(None) };
-            let frame = Frame::parse(bytes).ok().filter(|frame| frame.digest() == *digest);
-            Ok(frame.and_then(|frame| frame.unpack()))
-        }
-    }
-}
-
-/// Tells bytes that are gone from a disk that cannot be read now.
-fn present(read: io::Result<Vec<u8>>) -> io::Result<Option<Vec<u8>>> {
-    match read {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(e) if is_gone(&e) => Ok(None),
-        Err(e) => Err(e),
-    }
-}
-
-fn is_gone(error: &io::Error) -> bool {
-    let ended = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof);
-    // A sector that the disk gives up on is as good as lost.
-    ended || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,7 +196,7 @@ mod tests {
         let place =
             prop_oneof![any::<u64>().prop_map(Place::Inline), segment.prop_map(Place::Segment)];
         // Every number that a codec has.
-        let codec = (0_u8..8).prop_filter_map("no codec", Codec::from_number);
+        let codec = (0_u8..32).prop_filter_map("no codec", Codec::from_number);
         (codec, any::<u32>(), place).prop_map(|(codec, raw_len, place)| BlobRow {
             codec,
             raw_len,

@@ -12,7 +12,8 @@ use crate::{Batch, Check, KeyPart, PreparedBlob, Row};
 #[derive(Debug, Clone, Default)]
 pub struct Change {
     pub(crate) batch: Batch,
-    pub(crate) blobs: Vec<PreparedBlob>,
+    /// With the tenant that brings each.
+    pub(crate) blobs: Vec<(TenantUid, PreparedBlob)>,
     pub(crate) uses_reserve: bool,
 }
 
@@ -61,7 +62,7 @@ impl Change {
     pub fn blob(&mut self, tenant: TenantUid, blob: PreparedBlob) -> &mut Self {
         let key = (blob.digest(), tenant);
         self.put(&key, &Member).delete::<Condemned>(&key);
-        self.blobs.push(blob);
+        self.blobs.push((tenant, blob));
         self
     }
 
@@ -79,11 +80,11 @@ impl Change {
     }
 
     pub(crate) fn find_blob(&self, digest: &Digest) -> Option<&PreparedBlob> {
-        self.blobs.iter().find(|blob| blob.digest() == *digest)
+        self.blobs.iter().map(|(_, blob)| blob).find(|blob| blob.digest() == *digest)
     }
 
     /// What the change adds to a group, in bytes of blobs.
     pub(crate) fn blob_bytes(&self) -> usize {
-        self.blobs.iter().map(|blob| blob.frame().as_bytes().len()).sum()
+        self.blobs.iter().map(|(_, blob)| blob.frame().as_bytes().len()).sum()
     }
 }

@@ -1,20 +1,24 @@
 //! What one commit does: bytes durable first, then the rows of all changes of the group together.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 
 use colophon_model::{Digest, TenantUid};
 
-use crate::blob::{self, BlobRow, Place};
+use crate::arrivals::{self, Choice};
+use crate::blob::{BlobRow, Place};
 use crate::damage::{Damage, Quarantined};
+use crate::delta;
 use crate::era::{self, Era};
+use crate::reader::Reader;
 use crate::row::{KeyPart as _, Row, key_bytes};
 use crate::rows::RefChanges;
 use crate::sequence::Sequence;
 use crate::space::{Space, is_full};
 use crate::sync::Arc;
 use crate::{
-    Batch, Change, CommitError, Conflict, InvalidRow, Kv, PreparedBlob, Segments, Snapshot, Table,
+    Batch, Change, CommitError, Conflict, Frame, InvalidRow, KeyRange, Kv, Order, Segments,
+    Snapshot, Table,
 };
 
 /// Everything the writer works on. It is on one thread at a time.
@@ -25,7 +29,7 @@ pub(crate) struct Committer {
     pub(crate) space: Arc<Space>,
     era: Era,
     inline: Inline,
-    sequence: Sequence,
+    pub(crate) sequence: Sequence,
 }
 
 /// Which blobs of a group are kept in the metadata.
@@ -40,10 +44,10 @@ pub(crate) struct Inline {
 impl Inline {
     /// Small builds stay in the metadata, and cost no sync of a segment. A large group pays for one
     /// easily, and segments hold its blobs side by side, where pages of the metadata leave gaps.
-    fn split(self, blobs: Vec<&PreparedBlob>) -> (Vec<&PreparedBlob>, Vec<&PreparedBlob>) {
+    fn split<'a>(self, frames: &[&'a Frame]) -> (Vec<&'a Frame>, Vec<&'a Frame>) {
         let mut left = self.per_group;
-        blobs.into_iter().partition(|blob| {
-            let len = blob.frame().payload().len();
+        frames.iter().copied().partition(|frame| {
+            let len = frame.payload().len();
             let fits = len <= self.max && len <= left;
             left -= if fits { len } else { 0 };
             fits
@@ -157,69 +161,137 @@ impl Committer {
             return Ok(rows);
         }
         let snapshot = self.kv.snapshot()?;
-        self.quarantine(&*snapshot, &mut rows)?;
-        let new = self.new_blobs(&*snapshot, group, &mut rows)?;
-        let (small, large) = self.inline.split(new);
-        let frames: Vec<&[u8]> = large.iter().map(|blob| blob.frame().as_bytes()).collect();
-        let locations = self.segments.append(&frames).inspect_err(|_| {
+        let segments = Arc::clone(&self.segments);
+        let reader = Reader::new(&*snapshot, &*segments);
+        self.quarantine(&*snapshot, &reader, &mut rows)?;
+        let new = self.new_blobs(&*snapshot, &reader, group, &mut rows)?;
+        self.lift(&*snapshot, &new, &mut rows)?;
+        for frame in &new {
+            rows.rest(frame);
+        }
+        let put = self.put(&new, &mut rows.batch);
+        put.inspect_err(|_| {
             // What readers reported is not recorded then, and must not be forgotten.
             rows.damaged.iter().chain(&rows.healed).for_each(|digest| self.damage.suspect(*digest));
-        });
-        let locations = locations.map_err(Failed::of_append)?;
-        for (blob, location) in large.iter().zip(locations) {
-            name(&mut rows.batch, blob, Place::Segment(location));
-        }
-        // Numbered last: the lease of a group that does not fit is not written.
-        for blob in small {
-            let number = self.sequence.next(&mut rows.batch);
-            let payload = blob.frame().payload().to_vec();
-            rows.batch.writes.insert((Table::Inline, key_bytes(&number)), Some(payload));
-            name(&mut rows.batch, blob, Place::Inline(number));
-        }
+        })?;
         Ok(rows)
     }
 
-    /// Looks at what readers reported and records what is damaged indeed.
-    fn quarantine(&self, snapshot: &dyn Snapshot, rows: &mut BlobRows) -> io::Result<()> {
-        for digest in self.damage.take_suspected() {
-            if blob::is_damaged(snapshot, &*self.segments, &digest)? {
+    /// Makes the bytes of `frames` durable, or part of the batch, and names them there.
+    pub(crate) fn put(&mut self, frames: &[&Frame], batch: &mut Batch) -> Result<(), Failed> {
+        let (small, large) = self.inline.split(frames);
+        let bytes: Vec<&[u8]> = large.iter().map(|frame| frame.as_bytes()).collect();
+        let locations = self.segments.append(&bytes).map_err(Failed::of_append)?;
+        for (frame, location) in large.iter().zip(locations) {
+            name(batch, frame, Place::Segment(location));
+        }
+        // Numbered last: the lease of a group that does not fit is not written.
+        for frame in small {
+            let number = self.sequence.next(batch);
+            let payload = frame.payload().to_vec();
+            batch.writes.insert((Table::Inline, key_bytes(&number)), Some(payload));
+            name(batch, frame, Place::Inline(number));
+        }
+        Ok(())
+    }
+
+    /// Looks at what readers reported and records what is damaged indeed, and what rests on it.
+    fn quarantine(
+        &self,
+        snapshot: &dyn Snapshot,
+        reader: &Reader<'_>,
+        rows: &mut BlobRows,
+    ) -> io::Result<()> {
+        let mut suspected = self.damage.take_suspected();
+        while let Some(digest) = suspected.pop_first() {
+            // What is gone by now is not damaged, and leaves no trace.
+            if is_known(snapshot, &digest)? && reader.is_damaged(&digest)? {
                 let key = Quarantined::encode_key(&digest);
                 rows.batch.writes.insert((Table::Quarantine, key), Some(Vec::new()));
                 rows.damaged.insert(digest);
+                let above = delta::resting_on(snapshot, &digest)?;
+                suspected.extend(above.into_iter().filter(|above| !rows.damaged.contains(above)));
             }
         }
         Ok(())
     }
 
-    /// The blobs of the group that the store does not hold, or not whole, each once, in order.
+    /// What is to be written of the group's blobs: those that the store does not hold, or not whole, or not in
+    /// a form that all who bring them may see. Each once, in order.
     fn new_blobs<'a>(
         &self,
         snapshot: &dyn Snapshot,
+        reader: &Reader<'_>,
         group: &[&'a Change],
         rows: &mut BlobRows,
-    ) -> io::Result<Vec<&'a PreparedBlob>> {
+    ) -> io::Result<Vec<&'a Frame>> {
         let mut new = Vec::new();
-        let mut seen: HashSet<Digest> = HashSet::new();
         let recorded = self.damage.recorded();
-        for blob in group.iter().flat_map(|change| &change.blobs) {
-            let digest = blob.digest();
-            if !seen.insert(digest) {
-                continue;
-            }
+        let mut choice = Choice { group, snapshot, reader, chosen: HashMap::new() };
+        for arrival in arrivals::gather(group) {
+            let digest = arrival.blob.digest();
             let row = snapshot.get(Table::Blob, digest.as_bytes())?;
-            let bad = rows.damaged.contains(&digest) || recorded.contains(&digest);
-            if bad {
-                rows.heal(digest);
-            }
-            if bad || row.is_none() {
-                new.push(blob);
+            let is_bad =
+                |digest: &Digest| rows.damaged.contains(digest) || recorded.contains(digest);
+            let codec = row.as_ref().and_then(|row| Some(BlobRow::decode(row).ok()?.codec));
+            let is_foreign = || codec.map_or(Ok(false), |codec| choice.is_foreign(&arrival, codec));
+            if is_bad(&digest) || is_foreign()? {
+                let frame = arrival.blob.frame();
+                choice.chosen.insert(digest, frame.codec());
+                new.push(frame);
+                rows.replace(reader, &digest, is_bad(&digest))?;
+            } else if row.is_none() {
+                new.push(choice.of_new(&arrival, is_bad)?);
             }
         }
         Ok(new)
     }
+
+    /// Lets those blobs out of quarantine that only rested on what the group heals.
+    fn lift(&self, snapshot: &dyn Snapshot, new: &[&Frame], rows: &mut BlobRows) -> io::Result<()> {
+        let mut healed: Vec<Digest> = rows.healed.iter().copied().collect();
+        if healed.is_empty() {
+            return Ok(());
+        }
+        let recorded = self.damage.recorded();
+        let reader = Reader::new(snapshot, &*self.segments).with(new.iter().copied());
+        while let Some(digest) = healed.pop() {
+            for above in delta::resting_on(snapshot, &digest)? {
+                let is_bad = rows.damaged.contains(&above) || recorded.contains(&above);
+                if is_bad && !rows.healed.contains(&above) && !reader.is_damaged(&above)? {
+                    rows.heal(above);
+                    healed.push(above);
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl BlobRows {
+    /// Takes note of what a new blob rests on.
+    fn rest(&mut self, frame: &Frame) {
+        if let Some(base) = frame.base() {
+            let key = key_bytes(&(base, frame.digest()));
+            self.batch.writes.insert((Table::Rests, key), Some(Vec::new()));
+        }
+    }
+
+    /// A blob that is there is about to be written anew, by itself.
+    fn replace(&mut self, reader: &Reader<'_>, digest: &Digest, is_bad: bool) -> io::Result<()> {
+        if let Some(base) = reader.stored(digest)?.and_then(|stored| stored.base()) {
+            self.batch.writes.insert((Table::Rests, key_bytes(&(base, *digest))), None);
+        }
+        if is_bad {
+            self.heal(*digest);
+        } else if let Some(Place::Inline(number)) = reader.row(digest)?.map(|row| row.place)
+            && reader.own_payload(digest)?.is_some()
+        {
+            self.batch.writes.insert((Table::Inline, key_bytes(&number)), None);
+        }
+        Ok(())
+    }
+
     /// Lets a damaged blob out of quarantine, since it is about to be written anew. Its old bytes
     /// stay: a damaged row may name those of another blob. `fsck --repair` finds what is left over.
     fn heal(&mut self, digest: Digest) {
@@ -231,7 +303,7 @@ impl BlobRows {
 }
 
 /// Why a group was not written.
-enum Failed {
+pub(crate) enum Failed {
     /// The disk took no more bytes, and no row was touched.
     Full,
     /// What the disk holds is unknown until the store is opened anew.
@@ -250,6 +322,13 @@ impl From<io::Error> for Failed {
     }
 }
 
+/// Whether anybody has the blob, or there is a row of it.
+fn is_known(snapshot: &dyn Snapshot, digest: &Digest) -> io::Result<bool> {
+    let members = KeyRange::prefix(digest.as_bytes());
+    Ok(snapshot.get(Table::Blob, digest.as_bytes())?.is_some()
+        || !snapshot.range(Table::Member, &members, Order::Ascending, 1)?.is_empty())
+}
+
 /// The tenants whose refs a batch writes or deletes.
 fn tenants_of_refs(batch: &Batch) -> impl Iterator<Item = TenantUid> {
     let from = (Table::Ref, Vec::new());
@@ -263,23 +342,24 @@ fn invalid(error: InvalidRow) -> io::Error {
 }
 
 /// Adds the row that says where a blob is.
-fn name(batch: &mut Batch, blob: &PreparedBlob, place: Place) {
-    let frame = blob.frame();
+fn name(batch: &mut Batch, frame: &Frame, place: Place) {
     let row = BlobRow { codec: frame.codec(), raw_len: frame.raw_len(), place };
-    let key = BlobRow::encode_key(&blob.digest());
+    let key = BlobRow::encode_key(&frame.digest());
     batch.writes.insert((BlobRow::TABLE, key), Some(row.encode()));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PreparedBlob;
 
     #[test]
     fn a_group_keeps_only_so_many_bytes_inline() {
         let blobs: Vec<PreparedBlob> =
             (0..10_u8).map(|n| PreparedBlob::new(&[n; 4]).unwrap()).collect();
         let split = |max, per_group| {
-            let (small, large) = Inline { max, per_group }.split(blobs.iter().collect());
+            let (small, large) = Inline { max, per_group }
+                .split(&blobs.iter().map(PreparedBlob::frame).collect::<Vec<_>>());
             (small.len(), large.len())
         };
         assert_eq!(split(4, 1000), (10, 0));

@@ -260,6 +260,9 @@ impl Store {
     /// blobs that are gone.
     fn erase_blobs(&self, erased: &mut Erased, report: Report<'_>) -> Result<(), Error> {
         let orphans = gc::orphans(&self.view()?)?;
+        if gc::detach(self, &orphans, gc::Unreadable::GiveUp, Pace::FULL)?.is_full {
+            return Err(self.refusal().into());
+        }
         let deleted = gc::delete_blobs(self, &orphans, Pace::FULL, report)?;
         (erased.blobs, erased.blob_bytes) = (deleted.blobs, deleted.bytes);
         let view = self.view()?;
@@ -344,6 +347,7 @@ mod tests {
             (Table::Member, "by the end of the key"),
             (Table::Condemned, "by the end of the key"),
             (Table::Quarantine, "with its blob"),
+            (Table::Rests, "with the blob that rests"),
             (Table::Sequence, "not of a tenant"),
             (Table::Erasure, "names no tenant at the end"),
             (Table::RetiredSlug, "a digest that keeps the name taken"),

@@ -4,7 +4,9 @@ use colophon_model::{Digest, TenantSlug, TenantUid, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 use crate::blob::{BlobRow, Condemned, Member, Place};
+use crate::delta;
 use crate::reach::{self, Reason};
+use crate::reader::Stored;
 use crate::row::Row;
 use crate::rows::{Document, SlugOf};
 use crate::{Error, Store, Table, View};
@@ -16,6 +18,14 @@ pub struct Explanation {
     pub digest: Digest,
     /// Its size, in bytes.
     pub size: u64,
+    /// What it takes as it is stored, in bytes; `None` when that is lost.
+    pub stored: Option<u64>,
+    /// The blob that it is stored as a difference from.
+    pub rests_on: Option<Digest>,
+    /// How many blobs are decoded to read it at most, this one not counted.
+    pub depth: u8,
+    /// How many blobs are stored as differences from this one.
+    pub base_of: u64,
     /// How its bytes are encoded: a number of the table in `docs/store-format.md`.
     pub codec: u8,
     /// Where its bytes are.
@@ -51,9 +61,15 @@ impl Store {
             Err(Error::Corrupt { .. }) => true,
             Err(error) => return Err(error),
         };
+        let stored = view.durable().stored(digest).map_err(Error::Read)?;
+        let base_of = delta::resting_on(view.snapshot(), digest).map_err(Error::Read)?;
         Ok(Some(Explanation {
             digest: *digest,
             size: u64::from(row.raw_len),
+            stored: stored.as_ref().map(Stored::len),
+            rests_on: stored.as_ref().and_then(Stored::base),
+            depth: row.codec.depth(),
+            base_of: base_of.len() as u64,
             codec: row.codec.number(),
             place: place(row.place),
             damaged,

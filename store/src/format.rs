@@ -10,7 +10,7 @@ use crate::{Disk, Error};
 
 const FILE: &str = "FORMAT";
 /// What this program writes.
-const NEWEST: u32 = 2;
+const NEWEST: u32 = 3;
 
 /// Checks the format of the store on `disk`, makes a new store's, and raises an older one.
 pub(crate) fn check(disk: &dyn Disk) -> Result<(), Error> {

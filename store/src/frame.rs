@@ -1,11 +1,13 @@
 //! How a blob's bytes are encoded: compression, and the frame around them in a segment.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use colophon_model::Digest;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::{CParameter, ResetDirective};
 
+use crate::delta::{self, Depth};
 use crate::dictionary::Dictionary;
 
 /// Longest blob, in bytes before compression. Lengths are stored as `u32`.
@@ -26,6 +28,8 @@ pub(crate) enum Codec {
     Zstd,
     /// One zstd frame made with a dictionary, whose id is left out: the codec's number says which.
     Dictionary(Dictionary),
+    /// The digest of a base, and one zstd frame made with the base's bytes.
+    Delta(Depth),
 }
 
 thread_local! {
@@ -40,15 +44,25 @@ impl Codec {
             Self::Raw => 0,
             Self::Zstd => 1,
             Self::Dictionary(dictionary) => dictionary.number(),
+            Self::Delta(depth) => depth.number(),
         }
     }
 
     pub(crate) const fn from_number(number: u8) -> Option<Self> {
-        match (number, Dictionary::from_number(number)) {
-            (0, _) => Some(Self::Raw),
-            (1, _) => Some(Self::Zstd),
-            (_, Some(dictionary)) => Some(Self::Dictionary(dictionary)),
-            (_, None) => None,
+        match (number, Dictionary::from_number(number), Depth::from_number(number)) {
+            (0, ..) => Some(Self::Raw),
+            (1, ..) => Some(Self::Zstd),
+            (_, Some(dictionary), _) => Some(Self::Dictionary(dictionary)),
+            (_, _, Some(depth)) => Some(Self::Delta(depth)),
+            (_, None, None) => None,
+        }
+    }
+
+    /// How many bases lie below a blob.
+    pub(crate) const fn depth(self) -> u8 {
+        match self {
+            Self::Delta(depth) => depth.get(),
+            Self::Raw | Self::Zstd | Self::Dictionary(_) => 0,
         }
     }
 
@@ -64,6 +78,7 @@ impl Codec {
                 Self::Raw => return Some(raw.to_vec()),
                 Self::Zstd => zstd.set_parameter(CParameter::CompressionLevel(ZSTD_LEVEL)),
                 Self::Dictionary(it) => zstd.set_prepared_dictionary(it.encoder()),
+                Self::Delta(_) => return None,
             }
             .ok()?;
             zstd.set_parameter(CParameter::DictIdFlag(false)).ok()?;
@@ -71,8 +86,9 @@ impl Codec {
         })
     }
 
-    /// Never makes more than `max_len` bytes, whatever the payload says of itself.
-    fn decode(self, max_len: usize, payload: &[u8]) -> Option<Vec<u8>> {
+    /// Never makes more than `max_len` bytes, whatever the payload says of itself. What rests on a base is not
+    /// decoded without it: see [`crate::delta::unpack`].
+    pub(crate) fn decode(self, max_len: usize, payload: &[u8]) -> Option<Vec<u8>> {
         if max_len > MAX_BLOB_LEN {
             return None;
         }
@@ -81,6 +97,7 @@ impl Codec {
                 Self::Raw => return (payload.len() <= max_len).then(|| payload.to_vec()),
                 Self::Zstd => zstd.set_dictionary(&[]),
                 Self::Dictionary(it) => zstd.set_prepared_dictionary(it.decoder()),
+                Self::Delta(_) => return None,
             }
             .ok()?;
             zstd.decompress(payload, max_len).ok()
@@ -129,7 +146,7 @@ impl Frame {
         }
     }
 
-    fn assemble(digest: Digest, codec: Codec, raw_len: usize, payload: &[u8]) -> Self {
+    pub(crate) fn assemble(digest: Digest, codec: Codec, raw_len: usize, payload: &[u8]) -> Self {
         let raw_len = raw_len as u32;
         let mut bytes = Vec::with_capacity(HEADER_LEN + payload.len() + CRC_LEN);
         bytes.extend_from_slice(&MAGIC);
@@ -181,10 +198,26 @@ impl Frame {
 
     /// The encoded blob.
     pub fn payload(&self) -> &[u8] {
-        &self.bytes[HEADER_LEN..self.bytes.len() - CRC_LEN]
+        &self.bytes[self.payload_range()]
     }
 
-    /// The blob's bytes, or `None` when they are not those of the digest.
+    pub(crate) const fn payload_range(&self) -> Range<usize> {
+        HEADER_LEN..self.bytes.len() - CRC_LEN
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// The blob that this one is stored as a difference from.
+    pub(crate) fn base(&self) -> Option<Digest> {
+        match self.codec {
+            Codec::Delta(_) => delta::split(self.payload()).map(|(base, _)| base),
+            Codec::Raw | Codec::Zstd | Codec::Dictionary(_) => None,
+        }
+    }
+
+    /// The blob's bytes, or `None` when they are not those of the digest, or rest on another blob.
     pub fn unpack(&self) -> Option<Vec<u8>> {
         unpack(&self.digest, self.codec, self.raw_len, self.payload())
     }
@@ -275,7 +308,8 @@ mod tests {
 
     #[test]
     fn a_number_that_was_never_given_is_refused() {
-        let taken: Vec<u8> = codecs().map(Codec::number).collect();
+        let deltas = Depth::all().map(Codec::Delta);
+        let taken: Vec<u8> = codecs().chain(deltas).map(Codec::number).collect();
         for number in 0..=u8::MAX {
             let mut bytes = Frame::pack(Digest::of(b"abc"), b"abc").bytes;
             bytes[MAGIC.len()] = number;

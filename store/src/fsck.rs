@@ -4,6 +4,7 @@
 //! being reused. Rows are compared in one.
 
 mod blobs;
+mod rests;
 mod tenant;
 
 pub(crate) use blobs::stray_inline;

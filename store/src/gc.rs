@@ -6,16 +6,18 @@
 //! 3. Delete memberships condemned in an earlier pass, if they are still condemned in the deleting
 //!    transaction: whatever names a blob again lifts its sentence in its own transaction.
 //! 4. Delete blobs that no tenant is a member of, between two groups of the writer, so that no
-//!    change is half way to naming one.
+//!    change is half way to naming one. What rests on one of them is stored by itself before.
 //! 5. Move what lives in mostly dead segments, and remove those once no lease can read them.
 //!
 //! Correct whatever the clock says: the grace only gives time to notice a mistake.
 
 mod compact;
+mod detach;
 mod mark;
 mod sweep;
 
 pub(crate) use compact::{Compaction, Retired};
+pub(crate) use detach::{Detached, Unreadable, Way, commit as commit_detached, detach};
 pub(crate) use mark::orphans;
 pub(crate) use sweep::delete_blobs;
 
@@ -74,6 +76,10 @@ pub struct GcReport {
     pub blobs: u64,
     /// Their size before compression, in bytes.
     pub blob_bytes: u64,
+    /// Their size as they are stored, in bytes: frames in segments, and payloads in the metadata.
+    pub stored_bytes: u64,
+    /// Blobs of them that are stored as what differs from another.
+    pub deltas: u64,
     /// Memberships (a blob of a tenant) that rows name.
     pub reached: u64,
     /// Memberships that became condemned.
@@ -86,6 +92,8 @@ pub struct GcReport {
     pub released: u64,
     /// Memberships due for deletion that a reader from before this pass still holds.
     pub deferred: u64,
+    /// Blobs that were stored by themselves, since what they rested on was to go.
+    pub detached: u64,
     /// Blobs that were deleted.
     pub deleted: u64,
     /// Encoded bytes of those.

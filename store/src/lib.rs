@@ -25,12 +25,14 @@
 //! # Ok::<(), colophon_store::Error>(())
 //! ```
 
+mod arrivals;
 pub mod audit;
 mod backup;
 mod blob;
 mod change;
 mod committer;
 mod damage;
+mod delta;
 mod dictionary;
 mod disk;
 mod era;
@@ -51,6 +53,7 @@ mod pace;
 mod progress;
 pub mod quota;
 mod reach;
+mod reader;
 mod retention;
 mod row;
 pub mod rows;

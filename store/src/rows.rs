@@ -7,6 +7,7 @@ use colophon_model::{BuildRecord, LogEntry, TagObject};
 
 use crate::blob::{BlobRow, Condemned, Member};
 use crate::damage::Quarantined;
+use crate::delta::Rests;
 use crate::erase::{Erasure, RetiredSlug};
 use crate::{InvalidRow, Row, Table};
 
@@ -65,6 +66,7 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::Member => row::<Member>(key, value),
         Table::Condemned => row::<Condemned>(key, value),
         Table::Quarantine => row::<Quarantined>(key, value),
+        Table::Rests => row::<Rests>(key, value),
         Table::Sequence => {
             if value.len() == 8 {
                 Ok(())

@@ -40,6 +40,8 @@ tables! {
     Condemned = "condemned-1",
     /// Digest → nothing: the blob's bytes are lost or wrong.
     Quarantine = "quarantine-1",
+    /// (Base, blob) → nothing: the blob is stored as what differs from the base.
+    Rests = "rests-1",
     /// Name of a sequence → first number that is not leased yet.
     Sequence = "sequence-1",
     /// Number → an erasure that is not finished.

@@ -5,14 +5,18 @@ use std::marker::PhantomData;
 
 use colophon_model::{Digest, TenantUid};
 
-use crate::blob::{self, Member};
+use crate::blob::Member;
 use crate::damage::Damage;
+use crate::delta::{self, Depth};
+use crate::frame::Codec;
 use crate::layered::Layered;
+use crate::reader::Reader;
 use crate::row::key_bytes;
 use crate::rows::RefChanges;
 use crate::sync::Arc;
 use crate::{
-    Change, Entry, Error, InvalidRow, KeyPart, KeyRange, Lease, Order, Row, Segments, Snapshot,
+    Change, Entry, Error, InvalidRow, KeyPart, KeyRange, Lease, Order, PreparedBlob, Row, Segments,
+    Snapshot,
 };
 
 /// One consistent state: everything committed when it was taken and, for a lane's view, the changes
@@ -129,6 +133,16 @@ impl View {
         self.read_any(digest).map(Some)
     }
 
+    /// Bytes that a blob of `tenant` takes as it is stored: a frame in a segment, or a payload in the
+    /// metadata. `None` when the tenant does not have it, or the bytes are lost.
+    pub fn stored_bytes(&self, tenant: TenantUid, digest: &Digest) -> Result<Option<u64>, Error> {
+        if !self.is_member(tenant, digest)? {
+            return Ok(None);
+        }
+        let stored = self.durable().stored(digest).map_err(Error::Read)?;
+        Ok(stored.map(|stored| stored.len()))
+    }
+
     pub(crate) fn is_member(&self, tenant: TenantUid, digest: &Digest) -> Result<bool, Error> {
         Ok(self.get::<Member>(&(*digest, tenant))?.is_some())
     }
@@ -139,11 +153,56 @@ impl View {
         if let Some(blob) = pending {
             return blob.frame().unpack().ok_or(Error::Corrupt { digest: *digest });
         }
-        let read = blob::read(&*self.snapshot.below, &*self.segments, digest);
+        let reader = self.durable();
+        let read = reader.read(digest);
         if matches!(read, Err(Error::Corrupt { .. })) {
-            self.damage.suspect(*digest);
+            // It may be fine itself, and rest on what is damaged.
+            let bases = reader.bases(digest).unwrap_or_default();
+            bases.iter().chain([digest]).for_each(|digest| self.damage.suspect(*digest));
         }
         read
+    }
+
+    /// Reads blobs without what is on its way.
+    pub(crate) fn durable(&self) -> Reader<'_> {
+        Reader::new(&*self.snapshot.below, &*self.segments)
+    }
+
+    /// The bytes and the codec of `base`, if `blob` of `raw_len` bytes may rest on it for `tenant`. Nothing
+    /// is read of a base that is too long, or has too many below it.
+    pub(crate) fn base_for(
+        &self,
+        tenant: TenantUid,
+        blob: &PreparedBlob,
+        raw_len: usize,
+        base: &Digest,
+    ) -> Result<Option<(Vec<u8>, Codec)>, Error> {
+        if !self.has_blob(tenant, base)? {
+            return Ok(None);
+        }
+        let Some((codec, base_len)) = self.encoding(base)? else { return Ok(None) };
+        let full = blob.frame().payload().len();
+        if Depth::above(codec).is_none() || !delta::is_worth_a_look(raw_len, full, base_len) {
+            return Ok(None);
+        }
+        match self.read_any(base) {
+            Ok(bytes) => Ok(Some((bytes, codec))),
+            Err(Error::Corrupt { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How a blob is encoded, or will be, and its length. The writer may take another way for what is on its
+    /// way yet, and looks again.
+    fn encoding(&self, digest: &Digest) -> Result<Option<(Codec, usize)>, Error> {
+        if let Some(row) = self.durable().row(digest).map_err(Error::Read)? {
+            return Ok(Some((row.codec, row.raw_len as usize)));
+        }
+        let pending = self.snapshot.above.iter().find_map(|change| change.find_blob(digest));
+        Ok(pending.map(|blob| {
+            let frame = blob.delta().unwrap_or_else(|| blob.frame());
+            (frame.codec(), frame.raw_len() as usize)
+        }))
     }
 }
 

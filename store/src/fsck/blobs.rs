@@ -26,9 +26,16 @@ pub(super) fn check(
     }
     check_inline(store, options, found)?;
     check_members(store, options, found)?;
+    super::rests::check(store, options, found)?;
     let damaged = store.damage().recorded();
+    if options.repair {
+        for digest in &damaged {
+            repair(store, heal, digest)?;
+        }
+    }
     for digest in damaged {
-        let repaired = options.repair && repair(store, heal, &digest)?;
+        // What rests on another is whole once that one is.
+        let repaired = options.repair && !store.damage().holds(&digest);
         found.healed += u64::from(repaired);
         let message = "its bytes are lost or wrong; a build that makes them again heals it";
         let place = format!("blob {digest}");
@@ -166,7 +173,7 @@ fn check_members(store: &Store, options: FsckOptions, found: &mut FsckReport) ->
 }
 
 /// Lifts the quarantine of a blob that is whole after all, or stores its bytes anew.
-fn repair(store: &Store, heal: Option<&dyn Heal>, digest: &Digest) -> Result<bool, Error> {
+fn repair(store: &Store, heal: Option<&dyn Heal>, digest: &Digest) -> Result<(), Error> {
     let view = store.view()?;
     let tenants: Vec<TenantUid> = view
         .scan::<Member>(digest)
@@ -177,12 +184,13 @@ fn repair(store: &Store, heal: Option<&dyn Heal>, digest: &Digest) -> Result<boo
         Err(Error::Corrupt { .. }) => elsewhere(&view, heal, &tenants, digest),
         Err(error) => return Err(error),
     };
-    let (Some(bytes), Some(tenant)) = (bytes, tenants.first()) else { return Ok(false) };
+    let (Some(bytes), Some(tenant)) = (bytes, tenants.first()) else { return Ok(()) };
     let mut change = Change::new();
     change.use_reserve().expect(&(*digest, *tenant), Some(&Member));
-    change.blobs.push(PreparedBlob::new(&bytes)?);
+    change.blobs.push((*tenant, PreparedBlob::new(&bytes)?));
     drop(view);
-    Ok(store.commit(change).is_ok())
+    let _ = store.commit(change); // whether it helped is looked at afterwards
+    Ok(())
 }
 
 fn elsewhere(

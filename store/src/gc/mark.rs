@@ -6,11 +6,11 @@ use colophon_model::{Digest, TenantUid, UnixMillis};
 use rayon::prelude::*;
 
 use super::{GcOptions, GcReport};
-use crate::blob::{BlobRow, Condemned, Member};
+use crate::blob::{BlobRow, Condemned, Member, Place};
 use crate::reach;
 use crate::row::Row;
 use crate::rows::{SlugOf, TenantHead};
-use crate::{Error, InvalidRow, KeyRange, View};
+use crate::{Error, InvalidRow, KeyRange, Table, View};
 
 /// A tenant's membership of a blob, in the order of the keys.
 pub(super) type Membership = (Digest, TenantUid);
@@ -29,6 +29,8 @@ pub(super) struct Marked {
     missing: u64,
     blobs: u64,
     blob_bytes: u64,
+    stored_bytes: u64,
+    deltas: u64,
     /// Tenants all of whose names are known.
     told: BTreeSet<TenantUid>,
     /// Members that are not: nothing of theirs is touched.
@@ -42,6 +44,8 @@ impl Marked {
             dry_run,
             blobs: self.blobs,
             blob_bytes: self.blob_bytes,
+            stored_bytes: self.stored_bytes,
+            deltas: self.deltas,
             reached: self.reached,
             waiting: self.waiting,
             held_tenants: self.held.len() as u64,
@@ -63,6 +67,7 @@ pub(super) fn mark(view: &View, options: &GcOptions) -> Result<Marked, Error> {
     let sentences = sentences(view)?;
     let members = members(view, &named, &sentences, options, &mut marked)?;
     blobs(view, &members, &mut marked)?;
+    marked.stored_bytes += inline_bytes(view)?;
     Ok(marked)
 }
 
@@ -187,13 +192,31 @@ fn blobs(view: &View, members: &[Digest], marked: &mut Marked) -> Result<(), Err
     scan::<BlobRow>(view, &mut |digest, row| {
         marked.blobs += 1;
         // A row that does not parse is damage, which is fsck's; whose it is can still be told.
-        marked.blob_bytes += row.map_or(0, |row| u64::from(row.raw_len));
+        if let Some(row) = row {
+            marked.blob_bytes += u64::from(row.raw_len);
+            marked.deltas += u64::from(row.codec.depth() > 0);
+            if let Place::Segment(location) = row.place {
+                marked.stored_bytes += u64::from(location.length);
+            }
+        }
         while members.next_if(|other| **other < digest).is_some() {}
         if members.next_if_eq(&&digest).is_none() {
             marked.orphans.push(digest);
         }
         Ok(())
     })
+}
+
+/// Bytes of the blobs in the metadata.
+fn inline_bytes(view: &View) -> Result<u64, Error> {
+    let mut bytes = 0;
+    let scanned =
+        view.snapshot().visit(Table::Inline, &KeyRange::prefix(b""), &mut |_, payload| {
+            bytes += payload.len() as u64;
+            true
+        });
+    scanned.map_err(Error::Read)?;
+    Ok(bytes)
 }
 
 /// Visits a whole table without paging through it. A value that does not parse is `None`.

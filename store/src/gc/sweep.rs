@@ -1,22 +1,25 @@
 //! Sweeping: each step looks again, in its own transaction, at what the mark decided.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::io;
 
 use colophon_model::Digest;
 
+use super::detach::{Unreadable, detach};
 use super::mark::{Marked, Membership};
 use super::{GcOptions, GcReport};
-use crate::blob::{self, BlobRow, Condemned, Member, Place};
+use crate::blob::{BlobRow, Condemned, Member, Place};
 use crate::committer::Committer;
 use crate::damage::Quarantined;
 use crate::lease::Barrier;
 use crate::progress::{Progress, Report};
+use crate::reader::Reader;
 use crate::row::{Row, key_bytes};
-use crate::{Batch, Change, Check, CommitError, Error, Pace, Snapshot, Store, Table};
+use crate::{Batch, Change, Check, CommitError, Error, Pace, Store, Table};
 
 /// Memberships or blobs in one transaction: a build that waits behind one does not feel it.
-const BATCH: usize = 256;
+pub(super) const BATCH: usize = 256;
 
 pub(super) fn sweep(
     store: &Store,
@@ -36,6 +39,8 @@ pub(super) fn sweep(
     } else {
         found.deferred = marked.release.len() as u64;
     }
+    let detached = detach(store, &orphans, Unreadable::Keep, options.pace)?;
+    found.detached = detached.blobs;
     let deleted = delete_blobs(store, &orphans, options.pace, report)?;
     (found.deleted, found.deleted_bytes) = (deleted.blobs, deleted.bytes);
     Ok(())
@@ -129,6 +134,7 @@ pub(crate) fn delete_blobs(
     report: Report<'_>,
 ) -> Result<Deleted, Error> {
     let mut total = Deleted::default();
+    let digests = upmost_first(store, digests)?;
     for (n, batch) in digests.chunks(BATCH).enumerate() {
         let batch = batch.to_vec();
         let work = move |committer: &mut Committer| delete_batch(committer, &batch);
@@ -140,14 +146,28 @@ pub(crate) fn delete_blobs(
     Ok(total)
 }
 
+/// What rests on another goes before it.
+fn upmost_first(store: &Store, digests: &[Digest]) -> Result<Vec<Digest>, Error> {
+    let view = store.view()?;
+    let reader = view.durable();
+    let depth = |digest: &Digest| {
+        let row = reader.row(digest).map_err(Error::Read)?;
+        Ok((Reverse(row.map_or(0, |row| row.codec.depth())), *digest))
+    };
+    let mut sorted = digests.iter().map(depth).collect::<Result<Vec<_>, Error>>()?;
+    sorted.sort_by_key(|(depth, _)| *depth); // stable
+    Ok(sorted.into_iter().map(|(_, digest)| digest).collect())
+}
+
 /// Runs between two groups: a change of the group before has its memberships by now, and one of the
 /// group after will find the blob gone and write its bytes.
 fn delete_batch(committer: &mut Committer, digests: &[Digest]) -> io::Result<Deleted> {
     let snapshot = committer.kv.snapshot()?;
+    let reader = Reader::new(&*snapshot, &*committer.segments);
     let mut batches = Vec::new();
     for digest in digests {
         if let Some(row) = snapshot.get(Table::Blob, digest.as_bytes())? {
-            batches.push((*digest, deletion(&*snapshot, digest, row)?));
+            batches.push((*digest, deletion(&reader, digest, row)?));
         }
     }
     let rows: Vec<Batch> = batches.iter().map(|(_, (batch, _))| batch.clone()).collect();
@@ -162,14 +182,15 @@ fn delete_batch(committer: &mut Committer, digests: &[Digest]) -> io::Result<Del
     Ok(done)
 }
 
-/// The batch that deletes a blob unless somebody is a member of it, and how many bytes it frees.
-fn deletion(snapshot: &dyn Snapshot, digest: &Digest, row: Vec<u8>) -> io::Result<(Batch, u64)> {
+/// The batch that deletes a blob unless somebody is a member of it, or another rests on it, and how many
+/// bytes it frees.
+fn deletion(reader: &Reader<'_>, digest: &Digest, row: Vec<u8>) -> io::Result<(Batch, u64)> {
     let mut batch = Batch::default();
     let mut bytes = 0;
     match BlobRow::decode(&row).ok().map(|row| row.place) {
         Some(Place::Inline(number)) => {
             // Only its own: a damaged row may name the bytes of another blob.
-            if let Some(payload) = blob::own_payload(snapshot, digest, number)? {
+            if let Some(payload) = reader.own_payload(digest)? {
                 bytes = payload as u64;
                 batch.writes.insert((Table::Inline, key_bytes(&number)), None);
             }
@@ -177,8 +198,13 @@ fn deletion(snapshot: &dyn Snapshot, digest: &Digest, row: Vec<u8>) -> io::Resul
         Some(Place::Segment(location)) => bytes = u64::from(location.length),
         None => {}
     }
+    // A row that is not found so, of a blob that is damaged, is a stray then.
+    if let Some(base) = reader.stored(digest)?.and_then(|stored| stored.base()) {
+        batch.writes.insert((Table::Rests, key_bytes(&(base, *digest))), None);
+    }
     let key = BlobRow::encode_key(digest);
     batch.checks.push(Check::PrefixEmpty { table: Member::TABLE, prefix: key.clone() });
+    batch.checks.push(Check::PrefixEmpty { table: Table::Rests, prefix: key.clone() });
     batch.checks.push(Check::Equals { table: Table::Blob, key: key.clone(), value: row });
     batch.writes.insert((Table::Blob, key.clone()), None);
     batch.writes.insert((Quarantined::TABLE, key), None);

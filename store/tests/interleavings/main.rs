@@ -129,6 +129,106 @@ fn bytes_that_are_brought_again_save_their_blob() {
     });
 }
 
+/// Version `n` of a text that does not pack by itself.
+fn version(n: u64) -> Vec<u8> {
+    let block = |seed: u64| *Digest::of(&seed.to_be_bytes()).as_bytes();
+    (0..20).chain([1000 + n]).flat_map(block).collect()
+}
+
+/// Names version `n`, brought as what differs from version `base`; again when that was refused.
+fn put_on(store: &Store, tenant: TenantUid, n: u64, base: u64) {
+    let (bytes, digest) = (version(n), Digest::of(&version(n)));
+    let mut change = Change::new();
+    change.put(&(tenant, format!("version {n}")), &TufFile { digest });
+    let blob = PreparedBlob::new(&bytes).unwrap();
+    let lane = store.lane(tenant);
+    let view = lane.view().unwrap();
+    let blob = blob.against(&view, tenant, &bytes, || Some(Digest::of(&version(base)))).unwrap();
+    drop(view);
+    change.blob(tenant, blob);
+    lane.submit(change).wait().unwrap();
+}
+
+fn take_away(store: &Store, tenant: TenantUid, n: u64) {
+    let mut change = Change::new();
+    change.delete::<TufFile>(&(tenant, format!("version {n}")));
+    store.commit(change).unwrap();
+}
+
+fn assert_version(store: &Store, tenant: TenantUid, n: u64) {
+    let read = store.view().unwrap().read_blob(tenant, &Digest::of(&version(n))).unwrap();
+    assert_eq!(read, Some(version(n)));
+}
+
+/// A store where versions 0 and 1 are named, the second resting on the first.
+fn versions() -> Store {
+    let store = store();
+    put_on(&store, TENANT, 0, 9);
+    put_on(&store, TENANT, 1, 0);
+    let told = store.explain(&Digest::of(&version(1))).unwrap().unwrap();
+    assert!(told.rests_on.is_some());
+    store
+}
+
+/// A build brings what rests on a blob that is being collected, and others read what rested on it before.
+#[test]
+fn what_rests_on_garbage_outlives_it() {
+    explore(|| {
+        let store = versions();
+        take_away(&store, TENANT, 0);
+        let (collector, reader) = (store.clone(), store.clone());
+        let collecting = thread::spawn(move || collect(&collector));
+        let reading = thread::spawn(move || assert_version(&reader, TENANT, 1));
+        put_on(&store, TENANT, 2, 0);
+        assert_version(&store, TENANT, 2);
+        reading.join().unwrap();
+        collecting.join().unwrap();
+        collect(&store);
+        assert!(store.explain(&Digest::of(&version(0))).unwrap().is_none());
+        assert_version(&store, TENANT, 1);
+        assert_version(&store, TENANT, 2);
+    });
+}
+
+/// A base that is brought again while it is collected is there for what rests on it or not at all.
+#[test]
+fn a_base_that_is_brought_again_is_whole() {
+    explore(|| {
+        let store = versions();
+        take_away(&store, TENANT, 0);
+        let collector = store.clone();
+        let collecting = thread::spawn(move || collect(&collector));
+        put_on(&store, TENANT, 0, 1);
+        put_on(&store, TENANT, 2, 0);
+        collecting.join().unwrap();
+        collect(&store);
+        (0..3).for_each(|n| assert_version(&store, TENANT, n));
+    });
+}
+
+/// Two tenants bring the same version, one as a difference, while the base is collected.
+#[test]
+fn a_version_of_two_tenants_is_whole_for_both() {
+    const OTHER: TenantUid = TenantUid::from_bytes([2; 16]);
+    explore(|| {
+        let store = versions();
+        let mut change = Change::new();
+        change.put(&OTHER, &TenantHead::default());
+        store.commit(change).unwrap();
+        take_away(&store, TENANT, 0);
+        let (collector, other) = (store.clone(), store.clone());
+        let collecting = thread::spawn(move || collect(&collector));
+        let bringing = thread::spawn(move || put_on(&other, OTHER, 2, 9));
+        put_on(&store, TENANT, 2, 1);
+        bringing.join().unwrap();
+        collecting.join().unwrap();
+        let told = store.explain(&Digest::of(&version(2))).unwrap().unwrap();
+        assert!(told.rests_on.is_none(), "the other tenant does not have it");
+        assert_version(&store, TENANT, 2);
+        assert_version(&store, OTHER, 2);
+    });
+}
+
 /// A view reads what it showed while the frames are moved and their segment is removed.
 #[test]
 fn a_view_reads_through_a_compaction() {

@@ -27,7 +27,7 @@ fn a_store_of_format_1_opens_whole_and_is_raised() {
     let data = dir.path().join("data");
     assert_eq!(fs::read_to_string(data.join("FORMAT")).unwrap(), "colophon store 1\n");
     let store = Store::open(&data, &Options::default()).unwrap();
-    assert_eq!(fs::read_to_string(data.join("FORMAT")).unwrap(), "colophon store 2\n");
+    assert_eq!(fs::read_to_string(data.join("FORMAT")).unwrap(), "colophon store 3\n");
 
     let options = FsckOptions { read_blobs: true, repair: false, pace: Pace::FULL };
     let report = store.fsck(&options, None, &|_| {}).unwrap();

@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 mod crash;
 mod damage;
+mod deltas;
 mod disk_contract;
 mod era;
 mod erase;

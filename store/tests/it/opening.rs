@@ -18,7 +18,7 @@ fn what_was_written_is_there_after_opening_again() {
     let store = Store::open(&path, &options("")).unwrap();
     store.lane(uid(1)).submit(build(uid(1), None).0).wait().unwrap();
     drop(store);
-    assert_eq!(fs::read_to_string(path.join("FORMAT")).unwrap(), "colophon store 2\n");
+    assert_eq!(fs::read_to_string(path.join("FORMAT")).unwrap(), "colophon store 3\n");
     assert_eq!(fs::read_to_string(path.join("CURRENT")).unwrap(), "meta.1.redb\n");
     let store = Store::open(&path, &options("")).unwrap();
     assert_eq!(head(&store.view().unwrap(), uid(1)).unwrap().builds, 1);
@@ -75,10 +75,10 @@ fn another_process_is_refused() {
 #[test]
 fn other_formats_are_refused_and_left_alone() {
     for (format, found) in [
-        ("colophon store 3\n", "colophon store 3"),
+        ("colophon store 4\n", "colophon store 4"),
         ("colophon store 0\n", "colophon store 0"),
         ("colophon store 02\n", "colophon store 02"),
-        ("colophon store 2", "colophon store 2"),
+        ("colophon store 3", "colophon store 3"),
         ("colophon store 1", "colophon store 1"),
         ("", ""),
         ("something else\n", "something else"),
@@ -87,12 +87,12 @@ fn other_formats_are_refused_and_left_alone() {
         fs::write(dir.path().join("FORMAT"), format).unwrap();
         let refused = Store::open(dir.path(), &options("")).err().unwrap();
         assert!(
-            matches!(&refused, Error::Format { found: f, newest: 2 } if f == found),
+            matches!(&refused, Error::Format { found: f, newest: 3 } if f == found),
             "{refused}"
         );
         let text = format!(
             "the store has the format `{found}`, and this program opens `colophon store 1` to \
-             `colophon store 2`; use the version of colophon that wrote it, or a newer one"
+             `colophon store 3`; use the version of colophon that wrote it, or a newer one"
         );
         assert_eq!(refused.to_string(), text);
         assert_eq!(fs::read_to_string(dir.path().join("FORMAT")).unwrap(), format);

@@ -28,18 +28,22 @@ impl Content {
         &ALL
     }
 
-    /// Small ones, plain and compressed, and such as go to segments.
+    /// Small ones, plain and compressed, and versions of one another: some that stay in the metadata by
+    /// themselves and such as go to segments. What sets one apart is at its end.
     fn make(n: u8) -> Self {
         let seed = u64::from(n);
+        // One of them is long enough for a segment also as what differs.
+        let own = noise(seed, if n == 6 { 4300 } else { 160 + usize::from(n) });
         let bytes = match n % 4 {
             0 => noise(seed, 100),
             1 => (0..4).map(|i| Digest::of(&[n, i]).to_string()).collect::<String>().into_bytes(),
-            _ => noise(seed, 4200 + 300 * usize::from(n)),
+            2 => [noise(200, 4200), own].concat(),
+            _ => [noise(201, 900), own].concat(),
         };
         let prepared = blob(&bytes);
         let payload = prepared.frame().payload();
-        let middle = payload.len() / 2;
-        let trace = payload[middle..middle + 24].to_vec();
+        let at = if n % 4 < 2 { payload.len() / 2 } else { payload.len() - 80 };
+        let trace = payload[at..at + 24].to_vec();
         Self { digest: Digest::of(&bytes), bytes, trace }
     }
 }

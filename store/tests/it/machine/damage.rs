@@ -23,10 +23,15 @@ pub(super) enum Heals {
     Maybe,
 }
 
+/// What rests on what: (base, blob).
+pub(super) type Rests = BTreeSet<(Digest, Digest)>;
+
 /// What is damaged now and was before.
 #[derive(Default)]
 pub(super) struct Damage {
     now: BTreeMap<Digest, Notice>,
+    /// Those of them whose own bytes are; the others rest on one that is damaged.
+    own: BTreeSet<Digest>,
     ever: BTreeSet<Digest>,
     /// Whether bytes may lie about that no blob names any more.
     pub(super) leaks: bool,
@@ -46,14 +51,46 @@ impl Damage {
         self.now.keys().copied().collect()
     }
 
-    pub(super) fn harm(&mut self, digest: Digest) {
-        self.now.insert(digest, Notice::Nothing);
-        self.ever.insert(digest);
+    /// The blob is damaged, and all that rests on it.
+    pub(super) fn harm(&mut self, digest: Digest, rests: &Rests) {
+        self.own.insert(digest);
         self.leaks = true;
+        let mut harmed = vec![digest];
+        while let Some(digest) = harmed.pop() {
+            self.now.entry(digest).or_insert(Notice::Nothing);
+            self.ever.insert(digest);
+            let above = rests.iter().filter(|(base, _)| *base == digest).map(|(_, blob)| *blob);
+            harmed.extend(above);
+        }
     }
 
+    /// Its bytes were written anew.
     pub(super) fn heal(&mut self, digest: &Digest) {
+        self.own.remove(digest);
         self.now.remove(digest);
+    }
+
+    /// What it rested on is gone for good.
+    pub(super) fn lose(&mut self, digest: &Digest) {
+        self.own.insert(*digest);
+    }
+
+    fn is_on_damage(&self, blob: &Digest, rests: &Rests) -> bool {
+        let mut bases = rests.iter().filter(|(_, above)| above == blob);
+        bases.any(|(base, _)| self.now.contains_key(base))
+    }
+
+    /// What only rested on damaged blobs is whole when none of them is left.
+    pub(super) fn settle(&mut self, rests: &Rests) {
+        loop {
+            let is_whole =
+                |blob: &&Digest| !self.own.contains(*blob) && !self.is_on_damage(blob, rests);
+            let whole: Vec<Digest> = self.now.keys().filter(is_whole).copied().collect();
+            if whole.is_empty() {
+                return;
+            }
+            self.now.retain(|digest, _| !whole.contains(digest));
+        }
     }
 
     /// A read was refused for it.
@@ -84,8 +121,10 @@ impl Damage {
     }
 
     /// What a put of it does, when the store says that it `is_good` or does not say.
-    pub(super) fn heals(&self, digest: &Digest, is_good: Option<bool>) -> Heals {
+    /// The writer looks at what rests on a blob that it finds damaged.
+    pub(super) fn heals(&self, digest: &Digest, is_good: Option<bool>, rests: &Rests) -> Heals {
         match (self.now[digest], is_good) {
+            (Notice::Nothing, Some(true)) if self.is_on_damage(digest, rests) => Heals::Maybe,
             (Notice::Nothing, Some(true)) => Heals::No,
             (Notice::Nothing, None) => Heals::Maybe,
             (_, Some(true)) => panic!("damage of {digest} was reported and is not known"),
@@ -96,5 +135,6 @@ impl Damage {
     /// Only these blobs are left.
     pub(super) fn keep(&mut self, blobs: impl Fn(&Digest) -> bool) {
         self.now.retain(|digest, _| blobs(digest));
+        self.own.retain(|digest| blobs(digest));
     }
 }

@@ -123,7 +123,17 @@ impl Run {
             self.damage.forget_reports(&seen.quarantine);
         }
         if done.is_through() && done.kind.sweeps() {
-            assert!(seen.places.keys().eq(&seen.owned()), "a blob that nobody has");
+            // While a tenant is erased, nothing is kept for what is damaged. Without room, what rests on
+            // garbage cannot be stored by itself.
+            let kept = if done.kind.scrubs() {
+                BTreeSet::new()
+            } else {
+                seen.kept_for(|digest| self.is_tight || self.damage.is(digest))
+            };
+            let mut left = seen.places.keys().filter(|digest| !kept.contains(digest));
+            let owned = seen.owned();
+            let stray = left.find(|digest| !owned.contains(digest));
+            assert_eq!(stray, None, "a blob that nobody has, {:?}: {:?}", done.kind, seen.rests);
         }
         if done.is_through() && done.kind.scrubs() {
             self.find_nothing(self.erased_texts().chain(unowned_bytes(&seen)));
@@ -159,10 +169,26 @@ impl Run {
         for slot in &mut self.slots {
             *slot = slot.filter(|uid| seen.state.tenants.contains_key(uid));
         }
+        seen.check_rests(self.damage.leaks);
+        self.learn_of_rests(seen);
         self.damage.keep(|digest| seen.places.contains_key(digest));
+        self.damage.settle(&seen.rests);
+        (self.rests, self.codecs) = (seen.rests.clone(), seen.codecs.clone());
         for (digest, place) in &seen.places {
             let first = self.given.entry(*place).or_insert(*digest);
             assert_eq!(first, digest, "{place:?} is given twice");
+        }
+    }
+
+    /// A damaged blob that rests on nothing any more was brought by somebody, or is given up.
+    fn learn_of_rests(&mut self, seen: &Seen) {
+        let rested = self.codecs.iter().filter(|(_, codec)| **codec >= 16);
+        for (blob, _) in rested.filter(|(blob, _)| seen.codecs.get(blob).is_some_and(|c| *c < 16)) {
+            if seen.quarantine.contains(blob) {
+                self.damage.lose(blob);
+            } else {
+                self.damage.heal(blob);
+            }
         }
     }
 
@@ -175,6 +201,7 @@ impl Run {
             let Some(uid) = self.owner(digest) else { continue };
             if self.store().view().unwrap().read_blob(uid, digest).is_ok() {
                 self.damage.heal(digest);
+                self.damage.settle(&self.rests);
             } else {
                 assert!(!happened || *heals == Heals::Maybe, "{digest} is not healed");
                 self.damage.report(digest);

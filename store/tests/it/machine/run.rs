@@ -8,7 +8,7 @@ use colophon_store::{CommitError, Durability, Error, Options, Store, View, Water
 use proptest::sample::Index;
 
 use super::act::LAST;
-use super::damage::Damage;
+use super::damage::{Damage, Rests};
 use super::model::{Model, State};
 use super::outcome::{Came, Done, assert_same};
 use super::seen::Place;
@@ -42,6 +42,9 @@ pub(super) struct Run {
     pub(super) erased: BTreeMap<TenantUid, Vec<Vec<u8>>>,
     /// Every place that a blob was seen at.
     pub(super) given: BTreeMap<Place, Digest>,
+    /// What rested on what, and how blobs were encoded, when that was last looked at.
+    pub(super) rests: Rests,
+    pub(super) codecs: BTreeMap<Digest, u8>,
 }
 
 /// What was readable once and must stay so.
@@ -74,6 +77,8 @@ impl Run {
             held: None,
             erased: BTreeMap::new(),
             given: BTreeMap::new(),
+            rests: Rests::new(),
+            codecs: BTreeMap::new(),
         }
     }
 

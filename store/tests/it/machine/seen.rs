@@ -8,6 +8,7 @@ use colophon_store::rows::{
 };
 use colophon_store::{InvalidRow, KeyPart, Row, Store, Table, View};
 
+use super::damage::Rests;
 use super::model::{Rows, State};
 
 /// A row of the store's own, as `docs/store-format.md` describes it.
@@ -41,6 +42,7 @@ raw_row!(
     u64
 );
 raw_row!(RawQuarantine, Quarantine, Digest);
+raw_row!(RawRests, Rests, (Digest, Digest));
 
 /// Where a blob lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,6 +71,11 @@ pub(super) struct Seen {
     pub(super) state: State,
     pub(super) places: BTreeMap<Digest, Place>,
     pub(super) quarantine: BTreeSet<Digest>,
+    pub(super) rests: Rests,
+    /// Rows that say that something rests on another, and it does not.
+    strays: Rests,
+    /// Codecs, which say how many blobs lie below one.
+    pub(super) codecs: BTreeMap<Digest, u8>,
     /// Who has rows and is no tenant, with the blobs that are still theirs.
     pub(super) others: BTreeMap<TenantUid, BTreeSet<Digest>>,
 }
@@ -123,6 +130,10 @@ impl Seen {
 
     fn blobs(&mut self, view: &View) {
         self.places = all::<RawBlob>(view).map(|(digest, row)| (digest, row.place())).collect();
+        self.codecs = all::<RawBlob>(view).map(|(digest, row)| (digest, row.0[0])).collect();
+        let is_resting = |(_, blob): &(_, Digest)| self.codecs.get(blob).is_some_and(|c| *c >= 16);
+        let pairs = all::<RawRests>(view).map(|(key, _)| key);
+        (self.rests, self.strays) = pairs.partition(is_resting);
         self.quarantine = all::<RawQuarantine>(view).map(|(digest, _)| digest).collect();
         let mut sentences: BTreeMap<_, _> = all::<RawSentence>(view)
             .map(|(key, row)| (key, u64::from_be_bytes(row.0.try_into().unwrap())))
@@ -144,6 +155,32 @@ impl Seen {
     pub(super) fn owned(&self) -> BTreeSet<Digest> {
         let members = self.state.members.keys().map(|(digest, _)| *digest);
         members.chain(self.others.values().flatten().copied()).collect()
+    }
+
+    /// What rests on another has more below it than that, and is all that has. Such rows may be left over
+    /// from what was damaged.
+    pub(super) fn check_rests(&self, leaks: bool) {
+        let resting = self.codecs.iter().filter(|(_, codec)| **codec >= 16);
+        let said = |blob: &Digest| self.rests.iter().any(|(_, above)| above == blob);
+        let unsaid = resting.map(|(blob, _)| blob).find(|blob| !said(blob));
+        assert!(leaks || unsaid.is_none(), "{unsaid:?} rests on something");
+        assert!(leaks || self.strays.is_empty(), "{:?} rest on nothing", self.strays);
+        for (base, blob) in self.rests.iter().filter(|_| !leaks) {
+            let (below, above) = (self.codecs.get(base), self.codecs.get(blob));
+            assert!(below.is_some() && below < above, "{blob} rests on {base}");
+        }
+    }
+
+    /// Blobs that something damaged rests on, which nobody may have.
+    pub(super) fn kept_for(&self, is_damaged: impl Fn(&Digest) -> bool) -> BTreeSet<Digest> {
+        let mut kept = BTreeSet::new();
+        let mut above: Vec<Digest> =
+            self.places.keys().filter(|d| is_damaged(d)).copied().collect();
+        while let Some(blob) = above.pop() {
+            let below = self.rests.iter().filter(|(_, resting)| *resting == blob);
+            above.extend(below.map(|(base, _)| *base).filter(|base| kept.insert(*base)));
+        }
+        kept
     }
 
     /// Bytes that rows name in segments.

@@ -33,8 +33,9 @@ impl fmt::Debug for Step {
 /// Something that is done to the store. What needs a tenant where there is none creates one instead.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Action {
-    /// Lets a row name a content. `keep`: without its bytes, if the tenant has it.
-    Name { slot: usize, name: u8, content: u8, keep: bool },
+    /// Lets a row name a content. `keep`: without its bytes, if the tenant has it. Otherwise as what differs
+    /// from the content `base`, where that can be.
+    Name { slot: usize, name: u8, content: u8, base: u8, keep: bool },
     /// Names a content that the tenant may not have, without its bytes.
     Keep { slot: usize, name: u8, content: u8 },
     /// Takes a name away.
@@ -104,8 +105,12 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
-        14 => (0..SLOTS, 0..NAMES, 0..CONTENTS, any::<bool>())
-            .prop_map(|(slot, name, content, keep)| Action::Name { slot, name, content, keep }),
+        14 => (0..SLOTS, 0..NAMES, 0..CONTENTS, 0..CONTENTS / 4, any::<bool>()).prop_map(
+            |(slot, name, content, step, keep)| {
+                let base = (content + 4 * step) % CONTENTS; // of the same kind
+                Action::Name { slot, name, content, base, keep }
+            }
+        ),
         1 => (0..SLOTS, 0..NAMES, 0..CONTENTS)
             .prop_map(|(slot, name, content)| Action::Keep { slot, name, content }),
         7 => (0..SLOTS, 0..NAMES).prop_map(|(slot, name)| Action::Unname { slot, name }),
