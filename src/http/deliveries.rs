@@ -14,6 +14,7 @@ use colophon_store::rows::{DeliveryKey, DeliveryRow, TenantRow};
 use serde::{Deserialize, Serialize};
 
 use super::delivering::{self, About};
+use super::paging::{limit, query};
 use super::path::Segments;
 use super::{ApiError, auth, flows};
 use crate::app::SharedApp;
@@ -35,7 +36,7 @@ pub struct Filter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Those before this one: `next` of the page before.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "cursor", alias = "before", skip_serializing_if = "Option::is_none")]
     pub before: Option<DeliveryKey>,
     /// Those that were `built`, `noop`, `replayed` or `refused`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,7 +54,8 @@ pub struct Filter {
 pub struct DeliveryList {
     /// The deliveries.
     pub deliveries: Vec<DeliveryView>,
-    /// `before` of the next page; null at the end.
+    /// `cursor` of the next page; left out on the last one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub next: Option<DeliveryKey>,
 }
 
@@ -241,8 +243,7 @@ pub(super) async fn list(
     filter: Result<Query<Filter>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Json<DeliveryList>, ApiError> {
-    let Query(filter) =
-        filter.map_err(|e| ApiError::bad_request("invalid-query", e.body_text()))?;
+    let filter = query(filter, |filter| limit(filter.limit, MOST))?;
     let reader = app.clone();
     let read = move || {
         let view = reader.press.store.view()?;

@@ -192,6 +192,12 @@ impl ApiError {
             .retry_after(60)
     }
 
+    /// 412: what `If-Match` names is not what is there.
+    pub(super) fn unexpected(detail: String) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", detail)
+            .hint("read it again, and send its `ETag` in `If-Match`")
+    }
+
     /// 409: one maintenance job runs at a time.
     pub(super) fn maintenance_runs() -> Self {
         let text = "another maintenance job is running";
@@ -279,6 +285,7 @@ impl ApiError {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "quota-exceeded", error.to_string())
                     .retry_after(*retry_after)
             }
+            BuildError::Unexpected { .. } => Self::unexpected(error.to_string()),
             BuildError::Suspended => Self::suspended(),
             BuildError::Archived => {
                 Self::new(StatusCode::CONFLICT, "tenant-archived", error.to_string())
@@ -399,6 +406,7 @@ impl From<MirrorError> for ApiError {
                 Self::new(StatusCode::NOT_FOUND, "no-mirror", error.to_string())
                     .hint("set one with `colophon mirror set`")
             }
+            MirrorError::Unexpected(_) => Self::unexpected(error.to_string()),
             MirrorError::Taken { .. } => {
                 Self::new(StatusCode::CONFLICT, "mirror-taken", error.to_string())
                     .hint("make a repository for this tenant")

@@ -10,6 +10,7 @@ use colophon_store::rows::RootsOrigin;
 use serde::{Deserialize, Serialize};
 
 use super::body::read_body;
+use super::paging::{self, query};
 use super::path::Segments;
 use super::tokens::CreatedToken;
 use super::{ApiError, auth};
@@ -108,13 +109,8 @@ pub(super) async fn list(
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<TenantPage>, ApiError> {
     auth::check_operator(&app, &headers)?;
-    let Query(Page { limit, cursor }) =
-        page.map_err(|e| ApiError::bad_request("invalid-query", e.body_text()))?;
+    let Page { limit, cursor } = query(page, |page| paging::limit(page.limit, overview::PAGE))?;
     let limit = limit.unwrap_or(100);
-    if !(1..=overview::PAGE).contains(&limit) {
-        let text = format!("`limit` must be 1 to {}", overview::PAGE);
-        return Err(ApiError::bad_request("invalid-query", text));
-    }
     let press = app.press.clone();
     let read = move || overview::list(&press.store.view()?, cursor.as_ref(), limit);
     Ok(Json(app.reads.run(read).await??))

@@ -73,6 +73,15 @@ pub struct TenantDetails {
     pub quota: Vec<QuotaUse>,
 }
 
+/// A tenant's quota and what is used of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Quota {
+    /// Length of the window, which ends now, in seconds.
+    pub window: u64,
+    /// By target.
+    pub quota: Vec<QuotaUse>,
+}
+
 /// What a tenant has used of its builds.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct QuotaUse {
@@ -130,10 +139,6 @@ pub fn details(
 ) -> Result<TenantDetails, Error> {
     let uid = tenant.uid;
     let head = view.get::<TenantHead>(&uid)?.unwrap_or_default();
-    let used = |target| {
-        let (used, limit) = (in_window(view, tenant, target, rule, now)?, rule.limit.get());
-        Ok(QuotaUse { target, used, limit })
-    };
     Ok(TenantDetails {
         summary: TenantSummary::of(view, tenant)?,
         suspended: tenant.suspended.map(UnixMillis::rfc3339_seconds),
@@ -146,8 +151,18 @@ pub fn details(
         flows: view.scan::<FlowHead>(&uid).count() as u64,
         agents: view.scan::<AgentRow>(&uid).count() as u64,
         tokens: tokens::good(view, uid, now)?,
-        quota: Target::ALL.into_iter().map(used).collect::<Result<_, Error>>()?,
+        quota: quota(view, tenant, rule, now)?.quota,
     })
+}
+
+/// What `tenant` has used of its quota at `now`.
+pub fn quota(view: &View, tenant: &TenantRow, rule: Rule, now: UnixMillis) -> Result<Quota, Error> {
+    let used = |target| {
+        let (used, limit) = (in_window(view, tenant, target, rule, now)?, rule.limit.get());
+        Ok(QuotaUse { target, used, limit })
+    };
+    let quota = Target::ALL.into_iter().map(used).collect::<Result<_, Error>>()?;
+    Ok(Quota { window: rule.window_millis / 1000, quota })
 }
 
 /// Builds for `target` that were counted in the window that ends at `now`.

@@ -5,6 +5,7 @@
 mod activepieces;
 mod attest;
 mod bad_input;
+mod builds_api;
 mod ci;
 mod cli;
 mod crash;
@@ -50,6 +51,7 @@ mod recall;
 mod recompile;
 mod render;
 mod revert;
+mod route_guard;
 mod schema;
 mod secrets;
 mod signatures;
