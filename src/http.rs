@@ -29,6 +29,7 @@ mod maintenance;
 mod metadata;
 pub mod mirrors;
 mod observe;
+mod openapi;
 mod operator;
 mod paging;
 mod path;

@@ -19,20 +19,23 @@ const ALL: usize = 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What leads from one build to another.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Diff {
     /// The build that it leads from.
+    #[schema(value_type = String)]
     pub from: BuildId,
     /// The build that it leads to.
+    #[schema(value_type = String)]
     pub to: BuildId,
     /// Files that differ, by path.
     pub files: Vec<DiffFile>,
 }
 
 /// A file that differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DiffFile {
     /// Its path on the branch.
+    #[schema(value_type = String)]
     pub path: ArtifactPath,
     /// How it differs.
     pub change: Change,
@@ -51,8 +54,9 @@ pub struct DiffFile {
 }
 
 /// How a file differs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = DiffChange)]
 pub enum Change {
     /// Only the later build has it.
     Added,
@@ -63,20 +67,24 @@ pub enum Change {
 }
 
 /// A file of one of the two builds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = DiffSide)]
 pub struct Side {
     /// For which target it was made.
+    #[schema(value_type = String)]
     pub target: Target,
     /// Its mode.
+    #[schema(value_type = String)]
     pub mode: FileMode,
     /// BLAKE3 of its bytes.
+    #[schema(value_type = String)]
     pub digest: Digest,
     /// Its size, in bytes.
     pub size: u64,
 }
 
 /// Why there is no unified diff of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Omitted {
     /// It is no text.

@@ -4,24 +4,29 @@ use colophon_model::{ArtifactPath, BuildId, BuildRecord, Digest, FileMode, Outpu
 use serde::{Deserialize, Serialize};
 
 /// The files that a build has on the branch, by target and path.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BuildFiles {
     /// The build.
+    #[schema(value_type = String)]
     pub build: BuildId,
     /// Its files.
     pub files: Vec<BuildFile>,
 }
 
 /// A file of a build.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BuildFile {
     /// For which target it was made.
+    #[schema(value_type = String)]
     pub target: Target,
     /// Its path on the branch.
+    #[schema(value_type = String)]
     pub path: ArtifactPath,
     /// Its mode.
+    #[schema(value_type = String)]
     pub mode: FileMode,
     /// BLAKE3 of its bytes.
+    #[schema(value_type = String)]
     pub digest: Digest,
     /// Its size, in bytes.
     pub size: u64,

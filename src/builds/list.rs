@@ -34,8 +34,11 @@ pub struct BuildFilter {
 }
 
 /// What became of a build.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = BuildOutcome)]
 pub enum Outcome {
     /// It was made
     Built,
@@ -44,8 +47,9 @@ pub enum Outcome {
 }
 
 /// What led to a build.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = BuildKind)]
 pub enum Kind {
     /// A flow was delivered.
     Delivery,
@@ -60,7 +64,7 @@ pub enum Kind {
 }
 
 /// A page of builds, newest first.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BuildPage {
     /// The builds.
     pub builds: Vec<BuildSummary>,
@@ -70,13 +74,15 @@ pub struct BuildPage {
 }
 
 /// A build in a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BuildSummary {
     /// Its id.
+    #[schema(value_type = String)]
     pub id: BuildId,
     /// The tenant's count of builds, from 1.
     pub number: u64,
     /// Of which flow.
+    #[schema(value_type = String)]
     pub flow: FlowId,
     /// The flow's display name.
     pub name: String,
@@ -88,15 +94,19 @@ pub struct BuildSummary {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub revision: Option<u64>,
     /// Identity of the outputs.
+    #[schema(value_type = String)]
     pub key: BuildKey,
     /// The commit; of a build that was refused, the tip that stayed.
+    #[schema(value_type = String)]
     pub commit: Oid,
     /// The time in the tags and in the commit.
     pub built_at: String,
     /// For which targets something was made.
+    #[schema(value_type = Vec<String>)]
     pub targets: Vec<Target>,
     /// The build that was gone back to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>)]
     pub reverted_to: Option<BuildId>,
 }
 

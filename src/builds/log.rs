@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::BuildSummary;
 
 /// How a build went: what its record says.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BuildLog {
     /// As in a list.
     #[serde(flatten)]
@@ -14,8 +14,10 @@ pub struct BuildLog {
     /// When the request was received.
     pub received: String,
     /// BLAKE3 of the flow as it was received.
+    #[schema(value_type = String)]
     pub body: Digest,
     /// Digest of the templates.
+    #[schema(value_type = String)]
     pub templates: Digest,
     /// Version of the compiler.
     pub compiler: String,
@@ -24,17 +26,19 @@ pub struct BuildLog {
 }
 
 /// A gate and what it said.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct GateLog {
     /// The gate's name.
     pub name: String,
     /// `passed`, `failed` or `skipped`.
+    #[schema(value_type = String)]
     pub status: GateStatus,
     /// How long it took, in milliseconds. Left out for gates that are part of rendering.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub millis: Option<f64>,
     /// How it was confined. Left out where nothing of a flow runs.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<Object>)]
     pub sandbox: Option<SandboxReport>,
     /// Its own words, at most 16 KiB.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -24,13 +24,15 @@ pub enum EnvError {
 }
 
 /// A flow's encrypted environment, by what the server knows of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EnvStatus {
     /// The flow.
+    #[schema(value_type = String)]
     pub flow: FlowId,
     /// Rises with every change.
     pub seq: u64,
     /// SHA-256 of the ciphertext.
+    #[schema(value_type = String)]
     pub sha256: Sha256,
     /// Size of the ciphertext, in bytes.
     pub length: u64,
@@ -41,7 +43,7 @@ pub struct EnvStatus {
 }
 
 /// What became of one that was set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EnvSet {
     /// False when the same ciphertext was there already.
     pub changed: bool,
@@ -51,9 +53,10 @@ pub struct EnvSet {
 }
 
 /// What became of one that was removed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EnvRemoved {
     /// The flow.
+    #[schema(value_type = String)]
     pub flow: FlowId,
     /// False when there was none.
     pub removed: bool,

@@ -50,19 +50,21 @@ pub struct Filter {
 }
 
 /// Deliveries, newest first.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DeliveryList {
     /// The deliveries.
     pub deliveries: Vec<DeliveryView>,
     /// `cursor` of the next page; left out on the last one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>)]
     pub next: Option<DeliveryKey>,
 }
 
 /// A delivery.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DeliveryView {
     /// Its name in the log.
+    #[schema(value_type = String)]
     pub delivery: DeliveryKey,
     /// When it was received.
     pub at: String,
@@ -77,8 +79,10 @@ pub struct DeliveryView {
     /// When it was signed.
     pub signed: Option<String>,
     /// The delivery that was run again.
+    #[schema(value_type = Option<String>)]
     pub replay_of: Option<DeliveryKey>,
     /// BLAKE3 of the body.
+    #[schema(value_type = String)]
     pub body: Digest,
     /// Size of the body, in bytes.
     pub size: u64,
@@ -89,8 +93,10 @@ pub struct DeliveryView {
     /// Code of a refusal.
     pub code: Option<String>,
     /// The flow, as far as it is known.
+    #[schema(value_type = Option<String>)]
     pub flow: Option<FlowId>,
     /// The build that came of it.
+    #[schema(value_type = Option<String>)]
     pub build: Option<BuildId>,
     /// How long it took, in milliseconds.
     pub millis: f64,

@@ -40,7 +40,8 @@ struct Refusal {
 }
 
 /// One problem of a flow, as clients see it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = FlowProblem)]
 pub(super) struct ProblemView {
     code: &'static str,
     pointer: String,
@@ -62,8 +63,9 @@ impl ProblemView {
 }
 
 /// The body of an answer with `Content-Type: application/problem+json` (RFC 9457 §3).
-#[derive(Serialize)]
-struct Body<'a> {
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Body<'a> {
     r#type: String,
     title: &'static str,
     status: u16,

@@ -25,30 +25,35 @@ const BODY_LIMIT: usize = 1024;
 const PAGE: usize = 1_000;
 
 /// The flows of a tenant that stand, by id.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FlowList {
     /// The flows.
     pub flows: Vec<FlowView>,
     /// `cursor` of the next page; left out on the last one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>)]
     pub next: Option<FlowId>,
 }
 
 /// A flow that stands.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FlowView {
     /// Its id.
+    #[schema(value_type = String)]
     pub flow: FlowId,
     /// Its display name.
     pub name: String,
     /// The builder it was drawn in.
+    #[schema(value_type = String)]
     pub source: FlowSource,
     /// The highest revision built, when any had one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub revision: Option<u64>,
     /// Its current build.
+    #[schema(value_type = String)]
     pub build: BuildId,
     /// The key of that build.
+    #[schema(value_type = String)]
     pub key: BuildKey,
     /// Version of its edge bundle, when it has one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -56,13 +61,16 @@ pub struct FlowView {
 }
 
 /// What is said of a deletion.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Deleted {
     /// The flow.
+    #[schema(value_type = String)]
     pub flow: FlowId,
     /// The build that deleted it.
+    #[schema(value_type = String)]
     pub build: BuildId,
     /// Its commit.
+    #[schema(value_type = String)]
     pub commit: Oid,
 }
 
@@ -180,23 +188,28 @@ pub(super) async fn delete(
 }
 
 /// What is asked for with a way back.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GoBack {
     /// The build; default the newest one that is not like the current.
+    #[schema(value_type = Option<String>)]
     pub to: Option<BuildId>,
 }
 
 /// What is said of a way back.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Reverted {
     /// The flow.
+    #[schema(value_type = String)]
     pub flow: FlowId,
     /// The build that it went back to.
+    #[schema(value_type = String)]
     pub to: BuildId,
     /// The build that did.
+    #[schema(value_type = String)]
     pub build: BuildId,
     /// Its commit.
+    #[schema(value_type = String)]
     pub commit: Oid,
 }
 

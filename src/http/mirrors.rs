@@ -19,7 +19,7 @@ use crate::mirror::{self, MirrorError, MirrorStatus, SetMirror};
 const BODY_LIMIT: usize = 16 * 1024;
 
 /// Every mirror, by slug.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct MirrorList {
     /// The mirrors.
     pub mirrors: Vec<MirrorStatus>,

@@ -10,8 +10,8 @@ use super::cors::cors;
 use super::observe::observe;
 use super::{
     ApiError, agents, audit, blobs, branches, build_reads, builds, bundles, deliveries, edge,
-    environments, evidence, flows, git, health, hooks, maintenance, metadata, mirrors, operator,
-    schema, sync, tenants, tokens, transfer, webhooks,
+    environments, evidence, flows, git, health, hooks, maintenance, metadata, mirrors, openapi,
+    operator, schema, sync, tenants, tokens, transfer, webhooks,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
@@ -38,6 +38,8 @@ routes! {
     post "/v1/builds" => builds::create;
     post "/v1/hooks/{id}" => hooks::take;
     get "/v1/builds/{id}" => builds::show;
+    get "/v1/openapi.json" => openapi::json;
+    get "/v1/docs" => openapi::docs;
     get "/v1/schema/flow.json" => schema::flow;
     get "/v1/operator/proof/{nonce}" => operator::proof;
     get "/v1/keys/operator" => operator::key;

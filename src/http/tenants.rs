@@ -25,13 +25,15 @@ const BODY_LIMIT: usize = 16 * 1024;
 const MOST_TOKENS: usize = 10;
 
 /// What a new tenant is told by.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateTenant {
     /// Its name.
+    #[schema(value_type = String)]
     pub slug: TenantSlug,
     /// Which component sources its LangFlow exports may carry.
     #[serde(default)]
+    #[schema(value_type = String)]
     pub components: CodePolicy,
     /// A first token of each of these kinds.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -39,9 +41,10 @@ pub struct CreateTenant {
 }
 
 /// A new tenant, told once.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CreatedTenant {
     /// Its name.
+    #[schema(value_type = String)]
     pub slug: TenantSlug,
     /// Its uid.
     pub uid: String,
@@ -50,6 +53,7 @@ pub struct CreatedTenant {
     /// URL of its Git repository.
     pub git_url: String,
     /// Where its root keys live: `server` means that this server could sign anything for it.
+    #[schema(value_type = String)]
     pub roots: RootsOrigin,
     /// The root metadata that agents pin, as text.
     pub root: String,

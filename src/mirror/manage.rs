@@ -13,7 +13,7 @@ use crate::secrets::SecretRef;
 use crate::tenants::{self, TenantError};
 
 /// What a mirror is told by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetMirror {
     /// The upstream repository, which is this tenant's alone.

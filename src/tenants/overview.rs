@@ -14,7 +14,7 @@ use crate::tokens;
 pub const PAGE: usize = 1000;
 
 /// A page of the list of tenants.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TenantPage {
     /// By slug.
     pub tenants: Vec<TenantSummary>,
@@ -24,9 +24,10 @@ pub struct TenantPage {
 }
 
 /// A tenant in a list.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TenantSummary {
     /// Its name.
+    #[schema(value_type = String)]
     pub slug: TenantSlug,
     /// Its uid.
     pub uid: String,
@@ -42,7 +43,7 @@ pub struct TenantSummary {
 }
 
 /// All that is told of one tenant. Its webhook secret is not.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TenantDetails {
     /// As in a list.
     #[serde(flatten)]
@@ -56,12 +57,15 @@ pub struct TenantDetails {
     /// Whether agents are told to remove its flows.
     pub edge_archived: bool,
     /// Which code its flows may carry.
+    #[schema(value_type = String)]
     pub components: CodePolicy,
     /// Where its TUF root keys were made.
+    #[schema(value_type = String)]
     pub roots: RootsOrigin,
     /// URL of its Git repository.
     pub git_url: String,
     /// The commit at its branch's tip.
+    #[schema(value_type = Option<String>)]
     pub commit: Option<Oid>,
     /// Flows that stand.
     pub flows: u64,
@@ -74,7 +78,7 @@ pub struct TenantDetails {
 }
 
 /// A tenant's quota and what is used of it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Quota {
     /// Length of the window, which ends now, in seconds.
     pub window: u64,
@@ -83,9 +87,10 @@ pub struct Quota {
 }
 
 /// What a tenant has used of its builds.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct QuotaUse {
     /// For which target.
+    #[schema(value_type = String)]
     pub target: Target,
     /// Builds in the window that ends now.
     pub used: u64,

@@ -94,7 +94,7 @@ pub struct NewToken {
 }
 
 /// A token by what may be shown of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TokenView {
     /// Its name in logs.
     pub id: String,
@@ -104,6 +104,7 @@ pub struct TokenView {
     pub scopes: Scopes,
     /// The only target that it may build for; left out when it may for all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>)]
     pub target: Option<Target>,
     /// What its maker called it.
     pub label: String,
@@ -122,7 +123,7 @@ pub struct TokenView {
 }
 
 /// Whether a token is good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenState {
     /// It is.
@@ -134,7 +135,7 @@ pub enum TokenState {
 }
 
 /// A tenant's tokens.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TokenList {
     /// The oldest first.
     pub tokens: Vec<TokenView>,

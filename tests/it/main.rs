@@ -8,6 +8,7 @@ mod bad_input;
 mod builds_api;
 mod ci;
 mod cli;
+mod contract;
 mod crash;
 mod demo;
 mod disk_full;

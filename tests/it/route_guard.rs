@@ -39,6 +39,8 @@ use Who::{Anyone, Operator, Tenant};
 const CASES: &[Case] = &[
     case("get", "/healthz", Anyone, ""),
     case("get", "/readyz", Anyone, ""),
+    case("get", "/v1/openapi.json", Anyone, ""),
+    case("get", "/v1/docs", Anyone, ""),
     case("get", "/v1/schema/flow.json", Anyone, ""),
     case("get", "/v1/operator/proof/{nonce}", Anyone, ""),
     case("get", "/v1/keys/operator", Anyone, ""),
