@@ -43,9 +43,10 @@ impl From<DeviceId> for String {
 }
 
 /// The body of a report. Members that this version does not know are skipped: agents may be newer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Report {
     /// Which device.
+    #[schema(value_type = String)]
     pub device: DeviceId,
     /// A name for people.
     pub name: String,
@@ -56,6 +57,7 @@ pub struct Report {
     /// CPU architecture.
     pub arch: String,
     /// What it runs.
+    #[schema(value_type = Vec<Object>)]
     pub flows: Vec<AgentFlow>,
     /// For whom to encrypt what only it may read.
     #[serde(default)]
@@ -163,14 +165,14 @@ fn make_room(
 }
 
 /// A tenant's devices.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AgentList {
     /// Those that reported, the one silent the longest first.
     pub agents: Vec<AgentStatus>,
 }
 
 /// How one device is.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AgentStatus {
     /// Its id.
     pub device: String,
@@ -199,15 +201,17 @@ pub struct AgentStatus {
 }
 
 /// A flow on a device, beside the tenant's current bundle.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FlowOnAgent {
     /// The flow.
+    #[schema(value_type = String)]
     pub flow: FlowId,
     /// The number of its bundle there.
     pub seq: u64,
     /// The number of the current bundle; none when the flow has none any more.
     pub current: Option<u64>,
     /// Whether it is there to stay.
+    #[schema(value_type = String)]
     pub state: AgentFlowState,
     /// Since when, by the device's clock.
     pub since: String,

@@ -5,6 +5,7 @@ mod agents;
 mod audit;
 mod backup;
 mod build;
+mod builds;
 mod check_config;
 mod delivery;
 mod demo;
@@ -55,6 +56,9 @@ enum Command {
     Demo(demo::Demo),
     /// Build one flow from a file against the data directory, without a server
     Build(build::Build),
+    /// List builds, show one, compare two
+    #[command(subcommand)]
+    Builds(builds::Builds),
     /// Print what a flow compiles to, and store nothing
     Render(render::Render),
     /// Compile flows again that stand, after templates or the program changed
@@ -63,7 +67,7 @@ enum Command {
     /// differs: one commit for each tenant, free of quota. To make a tenant's Git objects anew from
     /// the builds that there are, without compiling anything, see `colophon git rebuild`.
     Rebuild(rebuild::Rebuild),
-    /// List and delete flows, and go back to earlier builds
+    /// List and delete flows, show their history, and go back to earlier builds
     #[command(subcommand)]
     Flow(flow::Flow),
     /// Manage tenants
@@ -128,6 +132,7 @@ impl Cli {
             Command::Serve(overrides) => serve::run(&overrides, out),
             Command::Demo(demo) => demo.run(out),
             Command::Build(build) => build.run(out),
+            Command::Builds(builds) => builds.run(out),
             Command::Render(render) => render.run(out),
             Command::Rebuild(rebuild) => rebuild.run(out),
             Command::Flow(flow) => flow.run(out),

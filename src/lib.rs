@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod app;
 pub mod audit;
+pub mod builds;
 pub mod bundles;
 pub mod caller;
 pub mod ciphertext;
@@ -11,6 +12,7 @@ pub mod clock;
 pub mod config;
 pub mod deltas;
 pub mod evidence;
+pub mod expected;
 pub mod feed;
 pub mod gates;
 pub mod heal;

@@ -20,7 +20,9 @@ mod status;
 mod url;
 mod worker;
 
-pub use manage::{MirrorError, SetMirror, clear, retry, set};
+pub use manage::{
+    MirrorError, SetMirror, clear, clear_expected, current_version, retry, set, set_expected,
+};
 pub(crate) use manage::{default_tags, default_username};
 pub use status::{Diverged, MirrorStatus, Pending, Phase, list, status};
 pub use url::{InvalidUrl, MirrorUrl};

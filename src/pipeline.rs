@@ -13,6 +13,7 @@ mod delete;
 mod delivery;
 mod dry_run;
 mod error;
+mod expecting;
 mod files;
 mod memo;
 mod naming;

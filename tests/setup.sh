@@ -163,6 +163,12 @@ conformance() {
     missing conformance "edge-fetch is not tested on repositories that python-tuf makes"
 }
 
+# Makes requests from the API document.
+schemathesis() {
+  environment schemathesis tests/requirements-schemathesis.txt "with schemathesis" --no-deps ||
+    missing schemathesis "the API is not fuzzed from its document"
+}
+
 # The pipeline that the compiler is measured beside.
 bench_compiler() {
   needed_environment bench-compiler benches/compiler/peer/requirements.txt "with Jinja2 and black"
@@ -310,6 +316,7 @@ case "${1:-all}" in
   dual) dual ;;
   attest) attest ;;
   secrets) secrets ;;
+  schemathesis) schemathesis ;;
   conformance) conformance ;;
   clients)
     jgit
@@ -323,6 +330,7 @@ case "${1:-all}" in
     python_peers
     attest
     secrets
+    schemathesis
     conformance
     dual
     gates_python

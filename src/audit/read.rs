@@ -7,7 +7,8 @@ use colophon_store::{Error, View};
 use serde::{Deserialize, Serialize};
 
 /// Entries of a chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = AuditPage)]
 pub struct Page {
     /// The entries.
     pub entries: Vec<Shown>,
@@ -17,15 +18,19 @@ pub struct Page {
 }
 
 /// An entry, and what is kept beside the chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = AuditEntry)]
 pub struct Shown {
     /// What the chain says.
     #[serde(flatten)]
+    #[schema(value_type = Object)]
     pub entry: Entry,
     /// SHA-256 of the line.
+    #[schema(value_type = String)]
     pub hash: Sha256,
     /// Where the act came from, while that is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub from: Option<Origin>,
 }
 

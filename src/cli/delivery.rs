@@ -32,8 +32,8 @@ pub(super) struct List {
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=200))]
     limit: u16,
     /// Those before this one, as the list before ends with
-    #[arg(long, value_name = "ID")]
-    before: Option<DeliveryKey>,
+    #[arg(long, alias = "before", value_name = "CURSOR")]
+    cursor: Option<DeliveryKey>,
     /// Those of which this became
     #[arg(long, value_enum)]
     outcome: Option<Ended>,
@@ -95,7 +95,7 @@ impl Delivery {
 fn list(wanted: &List) -> anyhow::Result<DeliveryList> {
     let filter = Filter {
         limit: Some(usize::from(wanted.limit)),
-        before: wanted.before,
+        before: wanted.cursor,
         outcome: wanted.outcome.map(|ended| ended.word().to_owned()),
         code: wanted.code.clone(),
         flow: wanted.flow.clone(),
@@ -166,7 +166,7 @@ fn list_text(list: &DeliveryList) -> String {
     if lines.is_empty() {
         lines.push("no deliveries".to_owned());
     }
-    lines.extend(list.next.map(|next| format!("more with --before {next}")));
+    lines.extend(list.next.map(|next| format!("more with --cursor {next}")));
     lines.join("\n")
 }
 

@@ -1,10 +1,12 @@
-//! `colophon flow list`, `delete` and `rollback`.
+//! `colophon flow list`, `history`, `delete` and `rollback`.
 
 use clap::Subcommand;
 use colophon_model::{BuildId, FlowId, TenantSlug};
 
 use super::admin::{self, Access};
+use super::builds::{self, PageArgs};
 use super::out::Out;
+use crate::builds::BuildFilter;
 use crate::config::{Config, Overrides};
 use crate::http::flows::{Deleted, FlowList, FlowView, GoBack, Reverted};
 use crate::tenants;
@@ -25,6 +27,17 @@ pub(super) enum Flow {
         slug: TenantSlug,
         /// The flow's id, as `colophon flow list` shows it
         flow: FlowId,
+        #[command(flatten)]
+        overrides: Overrides,
+    },
+    /// List the builds of a flow, newest first, also of one that was deleted
+    History {
+        /// The tenant
+        slug: TenantSlug,
+        /// The flow's id
+        flow: FlowId,
+        #[command(flatten)]
+        page: PageArgs,
         #[command(flatten)]
         overrides: Overrides,
     },
@@ -52,6 +65,11 @@ impl Flow {
                 .data(&delete(&Config::load(&overrides)?, &slug, &flow)?, |deleted| {
                     format!("deleted {} at commit {}", deleted.flow, deleted.commit)
                 }),
+            Self::History { slug, flow, page, overrides } => {
+                let path = format!("/v1/t/{slug}/flows/{flow}/history");
+                let filter = BuildFilter { flow: Some(flow), ..page.filter() };
+                out.data(&builds::list(&overrides, &slug, &path, &filter)?, builds::page_text)
+            }
             Self::Rollback { slug, flow, to, overrides } => {
                 out.data(&revert(&Config::load(&overrides)?, &slug, &flow, to)?, |done| {
                     format!("{} is as in build {} at commit {}", done.flow, done.to, done.commit)
@@ -67,8 +85,22 @@ fn list(config: &Config, slug: &TenantSlug) -> anyhow::Result<FlowList> {
             let view = press.store.view()?;
             Ok(FlowList::read(&view, &tenants::find(&view, slug)?)?)
         }
-        Access::Server(client) => client.get(&format!("/v1/t/{slug}/flows")),
+        Access::Server(client) => all(|cursor| {
+            let more = cursor.map_or_else(String::new, |flow| format!("?cursor={flow}"));
+            client.get(&format!("/v1/t/{slug}/flows{more}"))
+        }),
     }
+}
+
+/// Every page of a list.
+fn all(page: impl Fn(Option<FlowId>) -> anyhow::Result<FlowList>) -> anyhow::Result<FlowList> {
+    let mut list = page(None)?;
+    while let Some(cursor) = list.next.take() {
+        let more = page(Some(cursor))?;
+        list.flows.extend(more.flows);
+        list.next = more.next;
+    }
+    Ok(list)
 }
 
 fn delete(config: &Config, slug: &TenantSlug, flow: &FlowId) -> anyhow::Result<Deleted> {

@@ -24,6 +24,8 @@ pub struct Server {
     pub drain: Span,
     /// Networks of proxies whose `Forwarded` and `X-Forwarded-For` are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Origins of pages that may read the API in a browser.
+    pub cors_origins: Vec<String>,
 }
 
 impl Default for Server {
@@ -35,6 +37,7 @@ impl Default for Server {
             drain_delay: Span::seconds(0),
             drain: Span::seconds(30),
             trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
         }
     }
 }
@@ -62,8 +65,20 @@ impl Server {
         for (name, _) in times.iter().filter(|(_, time)| time.get().is_zero()) {
             problems.push(format!("`server.{name}` must be more than 0"));
         }
+        for origin in self.cors_origins.iter().filter(|origin| !is_origin(origin)) {
+            problems.push(format!(
+                "`server.cors_origins`: `{origin}` must be an origin such as `https://portal.example.com`"
+            ));
+        }
         problems
     }
+}
+
+/// Whether browsers would send this in `Origin` (RFC 6454 §6.2).
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:[]".contains(c);
+    host.is_some_and(|host| !host.is_empty() && host.chars().all(plain))
 }
 
 impl Tls {

@@ -14,6 +14,7 @@ const DOCUMENT: &str = include_str!("../../docs/config.md");
 const SAMPLES: &[(&str, &str)] = &[
     ("public_url", "\"https://colophon.example.com\""),
     ("server.trusted_proxies", "[\"10.0.0.0/8\"]"),
+    ("server.cors_origins", "[\"https://portal.example.com\"]"),
     ("tls.cert", "\"/etc/colophon/tls/cert.pem\""),
     ("tls.key", "\"/etc/colophon/tls/key.pem\""),
     ("tls.client_ca", "\"/etc/colophon/tls/clients.pem\""),

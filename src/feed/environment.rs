@@ -11,6 +11,7 @@ use super::repo::Repo;
 use super::rotate::flows;
 use crate::audit;
 use crate::ciphertext::Ciphertext;
+use crate::expected::Expected;
 use crate::pipeline::{BuildError, Press, writable};
 
 /// Why an environment was not set or removed.
@@ -25,13 +26,15 @@ pub enum EnvError {
 }
 
 /// A flow's encrypted environment, by what the server knows of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EnvStatus {
     /// The flow.
+    #[schema(value_type = String)]
     pub flow: FlowId,
     /// Rises with every change.
     pub seq: u64,
     /// SHA-256 of the ciphertext.
+    #[schema(value_type = String)]
     pub sha256: Sha256,
     /// Size of the ciphertext, in bytes.
     pub length: u64,
@@ -42,7 +45,7 @@ pub struct EnvStatus {
 }
 
 /// What became of one that was set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EnvSet {
     /// False when the same ciphertext was there already.
     pub changed: bool,
@@ -52,9 +55,10 @@ pub struct EnvSet {
 }
 
 /// What became of one that was removed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EnvRemoved {
     /// The flow.
+    #[schema(value_type = String)]
     pub flow: FlowId,
     /// False when there was none.
     pub removed: bool,
@@ -92,6 +96,20 @@ impl Press {
         flow: &FlowId,
         ciphertext: &Ciphertext,
     ) -> Result<EnvSet, EnvError> {
+        self.set_environment_expected(tenant, flow, ciphertext, &Expected::Anything)
+    }
+
+    /// The same, if the environment that is there is an expected one.
+    ///
+    /// # Errors
+    /// [`BuildError::Unexpected`] when it is not.
+    pub fn set_environment_expected(
+        &self,
+        tenant: &TenantRow,
+        flow: &FlowId,
+        ciphertext: &Ciphertext,
+        expected: &Expected,
+    ) -> Result<EnvSet, EnvError> {
         let blob = PreparedBlob::new(ciphertext.as_bytes()).map_err(BuildError::from)?;
         let sha256 = Sha256::of(ciphertext.as_bytes());
         self.in_lane(tenant.uid, |view, head| {
@@ -100,6 +118,7 @@ impl Press {
             if before.edge.is_none() {
                 return Err(EnvError::NoEdgePart(flow.clone()));
             }
+            check(flow, &before, expected)?;
             let same = before.env.as_ref().filter(|env| env.sha256 == sha256);
             if let Some(env) = same {
                 let status = EnvStatus::of(flow, before.env_seq, env);
@@ -135,9 +154,23 @@ impl Press {
         tenant: &TenantRow,
         flow: &FlowId,
     ) -> Result<EnvRemoved, EnvError> {
+        self.remove_environment_expected(tenant, flow, &Expected::Anything)
+    }
+
+    /// The same, if the environment that is there is an expected one.
+    ///
+    /// # Errors
+    /// [`BuildError::Unexpected`] when it is not.
+    pub fn remove_environment_expected(
+        &self,
+        tenant: &TenantRow,
+        flow: &FlowId,
+        expected: &Expected,
+    ) -> Result<EnvRemoved, EnvError> {
         self.in_lane(tenant.uid, |view, head| {
             let row = writable(view, tenant)?;
             let before = standing(view, tenant, flow)?;
+            check(flow, &before, expected)?;
             let removed = before.env.is_some();
             let done = EnvRemoved { flow: flow.clone(), removed };
             if !removed {
@@ -174,6 +207,20 @@ impl Press {
         repo.put_head(change, head);
         Ok(())
     }
+}
+
+/// The environment's version, for who wants to change this one and no other.
+pub fn version(seq: u64) -> String {
+    seq.to_string()
+}
+
+/// Refuses when the environment of the flow is none of those expected.
+fn check(flow: &FlowId, head: &FlowHead, expected: &Expected) -> Result<(), BuildError> {
+    let version = head.env.as_ref().map(|_| version(head.env_seq));
+    if expected.is_met(version.as_deref()) {
+        return Ok(());
+    }
+    Err(BuildError::Unexpected { flow: flow.clone() })
 }
 
 /// The flow as it stands.

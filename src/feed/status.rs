@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::repo;
 
 /// A tenant's edge repository.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EdgeStatus {
     /// The tenant.
+    #[schema(value_type = String)]
     pub tenant: TenantSlug,
     /// Where its root keys were made: `server` means that this server could sign anything for it.
+    #[schema(value_type = String)]
     pub roots: RootsOrigin,
     /// Whether agents are told to remove its flows.
     pub archived: bool,
@@ -32,7 +34,7 @@ pub struct EdgeStatus {
 }
 
 /// One metadata file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FileStatus {
     /// Its version.
     pub version: u64,

@@ -177,7 +177,7 @@ pub(super) async fn checkpoint_of_system(
 }
 
 /// The public key of checkpoints.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct AuditKey {
     /// Its name, with which the origin of every checkpoint begins.
     name: String,

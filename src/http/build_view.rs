@@ -16,24 +16,32 @@ use crate::feed;
 use crate::pipeline::{DryRun, FileChange, Finished, Timing};
 
 /// The body of an answer about a build.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct BuildView {
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
+    #[schema(value_type = String)]
     id: BuildId,
+    #[schema(value_type = String)]
     tenant: TenantSlug,
+    #[schema(value_type = String)]
     flow: FlowId,
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
+    #[schema(value_type = String)]
     key: BuildKey,
     branch: String,
+    #[schema(value_type = String)]
     commit: Oid,
+    #[schema(value_type = Vec<String>)]
     tags: Vec<BuildTag>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     failed_tag: Option<FailedTag>,
     built_at: String,
     outputs: Vec<OutputView>,
+    #[schema(value_type = Vec<Object>)]
     gates: Vec<GateResult>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<ProblemView>,
@@ -41,19 +49,23 @@ pub(super) struct BuildView {
     timing_ms: Option<TimingView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct OutputView {
+    #[schema(value_type = String)]
     target: Target,
+    #[schema(value_type = String)]
     tree: Digest,
+    #[schema(value_type = Vec<Object>)]
     files: Vec<OutputFile>,
     #[serde(skip_serializing_if = "Option::is_none")]
     edge: Option<EdgeView>,
 }
 
 /// The edge part, with the names that the builder's own agents know.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct EdgeView {
     version: String,
+    #[schema(value_type = String)]
     edge_sha256: Sha256,
     length: u64,
     target: String,
@@ -62,7 +74,7 @@ struct EdgeView {
 }
 
 /// Where the time of a request went, in milliseconds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct TimingView {
     receive: f64,
     render: f64,
@@ -119,13 +131,16 @@ impl BuildView {
 }
 
 /// The body of an answer about what would become of a delivery.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct DryRunView {
     dry_run: bool,
     outcome: &'static str,
+    #[schema(value_type = String)]
     flow: FlowId,
+    #[schema(value_type = String)]
     key: BuildKey,
     files: Vec<FileChange>,
+    #[schema(value_type = Vec<Object>)]
     gates: Vec<GateResult>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<ProblemView>,

@@ -14,6 +14,7 @@ use colophon_store::rows::{DeliveryKey, DeliveryRow, TenantRow};
 use serde::{Deserialize, Serialize};
 
 use super::delivering::{self, About};
+use super::paging::{limit, query};
 use super::path::Segments;
 use super::{ApiError, auth, flows};
 use crate::app::SharedApp;
@@ -35,7 +36,7 @@ pub struct Filter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Those before this one: `next` of the page before.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "cursor", alias = "before", skip_serializing_if = "Option::is_none")]
     pub before: Option<DeliveryKey>,
     /// Those that were `built`, `noop`, `replayed` or `refused`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,18 +50,21 @@ pub struct Filter {
 }
 
 /// Deliveries, newest first.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DeliveryList {
     /// The deliveries.
     pub deliveries: Vec<DeliveryView>,
-    /// `before` of the next page; null at the end.
+    /// `cursor` of the next page; left out on the last one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>)]
     pub next: Option<DeliveryKey>,
 }
 
 /// A delivery.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DeliveryView {
     /// Its name in the log.
+    #[schema(value_type = String)]
     pub delivery: DeliveryKey,
     /// When it was received.
     pub at: String,
@@ -75,8 +79,10 @@ pub struct DeliveryView {
     /// When it was signed.
     pub signed: Option<String>,
     /// The delivery that was run again.
+    #[schema(value_type = Option<String>)]
     pub replay_of: Option<DeliveryKey>,
     /// BLAKE3 of the body.
+    #[schema(value_type = String)]
     pub body: Digest,
     /// Size of the body, in bytes.
     pub size: u64,
@@ -87,8 +93,10 @@ pub struct DeliveryView {
     /// Code of a refusal.
     pub code: Option<String>,
     /// The flow, as far as it is known.
+    #[schema(value_type = Option<String>)]
     pub flow: Option<FlowId>,
     /// The build that came of it.
+    #[schema(value_type = Option<String>)]
     pub build: Option<BuildId>,
     /// How long it took, in milliseconds.
     pub millis: f64,
@@ -241,8 +249,7 @@ pub(super) async fn list(
     filter: Result<Query<Filter>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Json<DeliveryList>, ApiError> {
-    let Query(filter) =
-        filter.map_err(|e| ApiError::bad_request("invalid-query", e.body_text()))?;
+    let filter = query(filter, |filter| limit(filter.limit, MOST))?;
     let reader = app.clone();
     let read = move || {
         let view = reader.press.store.view()?;

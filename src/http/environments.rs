@@ -15,10 +15,10 @@ use super::body::read_body;
 use super::flows::owner;
 use super::path::Segments;
 use super::representation::Representation;
-use super::{ApiError, auth};
+use super::{ApiError, auth, etag};
 use crate::app::{App, SharedApp};
 use crate::ciphertext::{Ciphertext, InvalidCiphertext};
-use crate::feed::environment::{EnvError, EnvRemoved, EnvSet, EnvStatus};
+use crate::feed::environment::{EnvError, EnvRemoved, EnvStatus, version};
 use crate::tokens::Scope;
 
 /// Takes an age file. Whoever may build a flow may set this: its code could read every value anyway.
@@ -27,15 +27,17 @@ pub(super) async fn set(
     Segments((slug, flow)): Segments<(String, String)>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<EnvSet>, ApiError> {
+) -> Result<Response, ApiError> {
     let body = read_body(&app, body, MAX_ENVIRONMENT as usize).await?;
     let place = app.builds.admit()?;
     let set = move || {
         let tenant = owner(&app, &app.press.store.view()?, &headers, &slug, Scope::Build)?;
         let flow = FlowId::new(flow).map_err(|_| ApiError::not_found())?;
         let ciphertext = Ciphertext::parse(body.into()).map_err(|e| unencrypted(&e))?;
-        let done = app.press.set_environment(&tenant, &flow, &ciphertext);
-        done.map(Json).map_err(|error| refused(&error))
+        let expected = etag::expected(&headers);
+        let done = app.press.set_environment_expected(&tenant, &flow, &ciphertext, &expected);
+        let done = done.map_err(|error| refused(&error))?;
+        Ok(etag::tagged(&version(done.status.seq), Json(done)))
     };
     place.run(set).await?
 }
@@ -45,13 +47,14 @@ pub(super) async fn show(
     State(app): State<SharedApp>,
     Segments((slug, flow)): Segments<(String, String)>,
     headers: HeaderMap,
-) -> Result<Json<EnvStatus>, ApiError> {
+) -> Result<Response, ApiError> {
     let reader = app.clone();
     let read = move || {
         let view = reader.press.store.view()?;
         let tenant = owner(&reader, &view, &headers, &slug, Scope::Records)?;
         let flow = FlowId::new(flow).map_err(|_| ApiError::not_found())?;
-        EnvStatus::read(&view, &tenant, &flow)?.map(Json).ok_or_else(ApiError::not_found)
+        let status = EnvStatus::read(&view, &tenant, &flow)?.ok_or_else(ApiError::not_found)?;
+        Ok(etag::tagged(&version(status.seq), Json(status)))
     };
     app.reads.run(read).await?
 }
@@ -66,7 +69,9 @@ pub(super) async fn remove(
     let remove = move || {
         let tenant = owner(&app, &app.press.store.view()?, &headers, &slug, Scope::Build)?;
         let flow = FlowId::new(flow).map_err(|_| ApiError::not_found())?;
-        app.press.remove_environment(&tenant, &flow).map(Json).map_err(|error| refused(&error))
+        let expected = etag::expected(&headers);
+        let done = app.press.remove_environment_expected(&tenant, &flow, &expected);
+        done.map(Json).map_err(|error| refused(&error))
     };
     place.run(remove).await?
 }

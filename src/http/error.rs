@@ -40,7 +40,8 @@ struct Refusal {
 }
 
 /// One problem of a flow, as clients see it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = FlowProblem)]
 pub(super) struct ProblemView {
     code: &'static str,
     pointer: String,
@@ -62,8 +63,9 @@ impl ProblemView {
 }
 
 /// The body of an answer with `Content-Type: application/problem+json` (RFC 9457 §3).
-#[derive(Serialize)]
-struct Body<'a> {
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Body<'a> {
     r#type: String,
     title: &'static str,
     status: u16,
@@ -192,6 +194,12 @@ impl ApiError {
             .retry_after(60)
     }
 
+    /// 412: what `If-Match` names is not what is there.
+    pub(super) fn unexpected(detail: String) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", detail)
+            .hint("read it again, and send its `ETag` in `If-Match`")
+    }
+
     /// 409: one maintenance job runs at a time.
     pub(super) fn maintenance_runs() -> Self {
         let text = "another maintenance job is running";
@@ -279,6 +287,7 @@ impl ApiError {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "quota-exceeded", error.to_string())
                     .retry_after(*retry_after)
             }
+            BuildError::Unexpected { .. } => Self::unexpected(error.to_string()),
             BuildError::Suspended => Self::suspended(),
             BuildError::Archived => {
                 Self::new(StatusCode::CONFLICT, "tenant-archived", error.to_string())
@@ -399,6 +408,7 @@ impl From<MirrorError> for ApiError {
                 Self::new(StatusCode::NOT_FOUND, "no-mirror", error.to_string())
                     .hint("set one with `colophon mirror set`")
             }
+            MirrorError::Unexpected(_) => Self::unexpected(error.to_string()),
             MirrorError::Taken { .. } => {
                 Self::new(StatusCode::CONFLICT, "mirror-taken", error.to_string())
                     .hint("make a repository for this tenant")

@@ -151,7 +151,7 @@ fn checksums(app: &App, slug: &str, headers: &HeaderMap) -> Result<Response, Api
 }
 
 /// A public key of attestations.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct KeyView {
     /// The id under which envelopes name it.
     keyid: String,
@@ -162,7 +162,7 @@ pub(super) struct KeyView {
 }
 
 /// What verifies everything that this server writes about bundles.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct KeysView {
     /// Each signs every attestation.
     keys: Vec<KeyView>,

@@ -1,46 +1,59 @@
-//! A tenant's flows: `GET /v1/t/{slug}/flows`, `DELETE /v1/t/{slug}/flows/{flow}` and
+//! A tenant's flows: `GET /v1/t/{slug}/flows`, `GET` and `DELETE /v1/t/{slug}/flows/{flow}` and
 //! `POST …/{flow}/rollback`, for the tenant itself and for the operator.
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use colophon_model::{BuildId, BuildKey, BuildRecord, FlowId, FlowSource, Oid};
 use colophon_store::View;
 use colophon_store::rows::{FlowHead, TenantRow};
 use serde::{Deserialize, Serialize};
 
 use super::body::read_body;
+use super::paging::{limit, query};
 use super::path::Segments;
-use super::{ApiError, auth};
+use super::{ApiError, auth, etag};
 use crate::app::{App, SharedApp};
 use crate::tokens::Scope;
 
 /// Largest request of this kind, in bytes.
 const BODY_LIMIT: usize = 1024;
+/// Flows in a page at most.
+const PAGE: usize = 1_000;
 
 /// The flows of a tenant that stand, by id.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FlowList {
     /// The flows.
     pub flows: Vec<FlowView>,
+    /// `cursor` of the next page; left out on the last one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>)]
+    pub next: Option<FlowId>,
 }
 
 /// A flow that stands.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FlowView {
     /// Its id.
+    #[schema(value_type = String)]
     pub flow: FlowId,
     /// Its display name.
     pub name: String,
     /// The builder it was drawn in.
+    #[schema(value_type = String)]
     pub source: FlowSource,
     /// The highest revision built, when any had one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub revision: Option<u64>,
     /// Its current build.
+    #[schema(value_type = String)]
     pub build: BuildId,
     /// The key of that build.
+    #[schema(value_type = String)]
     pub key: BuildKey,
     /// Version of its edge bundle, when it has one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -48,13 +61,16 @@ pub struct FlowView {
 }
 
 /// What is said of a deletion.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Deleted {
     /// The flow.
+    #[schema(value_type = String)]
     pub flow: FlowId,
     /// The build that deleted it.
+    #[schema(value_type = String)]
     pub build: BuildId,
     /// Its commit.
+    #[schema(value_type = String)]
     pub commit: Oid,
 }
 
@@ -63,7 +79,33 @@ impl FlowList {
     pub fn read(view: &View, tenant: &TenantRow) -> Result<Self, colophon_store::Error> {
         let rows = view.scan::<FlowHead>(&tenant.uid);
         let flows = rows.map(|row| row.map(|((_, flow), head)| FlowView::new(flow, head)));
-        Ok(Self { flows: flows.collect::<Result<_, _>>()? })
+        Ok(Self { flows: flows.collect::<Result<_, _>>()?, next: None })
+    }
+
+    /// A page of them.
+    pub fn page(
+        view: &View,
+        tenant: &TenantRow,
+        page: &Page,
+    ) -> Result<Self, colophon_store::Error> {
+        let limit = page.limit.unwrap_or(PAGE).clamp(1, PAGE);
+        let mut rows = view.scan::<FlowHead>(&tenant.uid);
+        if let Some(cursor) = &page.cursor {
+            rows = rows.starting_at(&(tenant.uid, cursor.clone()));
+        }
+        let mut flows: Vec<FlowView> = Vec::new();
+        for row in rows {
+            let ((_, flow), head) = row?;
+            if Some(&flow) == page.cursor.as_ref() {
+                continue;
+            }
+            if flows.len() == limit {
+                let next = flows.last().map(|last| last.flow.clone());
+                return Ok(Self { flows, next });
+            }
+            flows.push(FlowView::new(flow, head));
+        }
+        Ok(Self { flows, next: None })
     }
 }
 
@@ -83,17 +125,48 @@ impl Deleted {
     }
 }
 
+/// Which page of the list is asked for.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Page {
+    /// At most so many, 1 to 1,000, which is usual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Those after this one: `next` of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<FlowId>,
+}
+
+/// Shows one flow that stands.
+pub(super) async fn show(
+    State(app): State<SharedApp>,
+    Segments((slug, flow)): Segments<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let reader = app.clone();
+    let read = move || {
+        let view = reader.press.store.view()?;
+        let tenant = owner(&reader, &view, &headers, &slug, Scope::Records)?;
+        let flow = FlowId::new(flow).map_err(|_| ApiError::not_found())?;
+        let head = view.get::<FlowHead>(&(tenant.uid, flow.clone()))?;
+        let flow = FlowView::new(flow, head.ok_or_else(ApiError::not_found)?);
+        Ok(etag::tagged(&flow.build.to_string(), Json(flow)))
+    };
+    app.reads.run(read).await?
+}
+
 /// Lists the flows that stand.
 pub(super) async fn list(
     State(app): State<SharedApp>,
     Segments(slug): Segments<String>,
+    page: Result<Query<Page>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Json<FlowList>, ApiError> {
     let reader = app.clone();
     let read = move || {
         let view = reader.press.store.view()?;
         let tenant = owner(&reader, &view, &headers, &slug, Scope::Records)?;
-        Ok(Json(FlowList::read(&view, &tenant)?))
+        Ok(Json(FlowList::page(&view, &tenant, &query(page, |page| limit(page.limit, PAGE))?)?))
     };
     app.reads.run(read).await?
 }
@@ -108,29 +181,35 @@ pub(super) async fn delete(
     let delete = move || {
         let tenant = owner(&app, &app.press.store.view()?, &headers, &slug, Scope::Build)?;
         let flow = FlowId::new(flow).map_err(|_| ApiError::not_found())?;
-        Ok(Json(Deleted::new(&app.press.delete(&tenant, &flow)?)))
+        let record = app.press.delete_expected(&tenant, &flow, &etag::expected(&headers))?;
+        Ok(Json(Deleted::new(&record)))
     };
     place.run(delete).await?
 }
 
 /// What is asked for with a way back.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GoBack {
     /// The build; default the newest one that is not like the current.
+    #[schema(value_type = Option<String>)]
     pub to: Option<BuildId>,
 }
 
 /// What is said of a way back.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Reverted {
     /// The flow.
+    #[schema(value_type = String)]
     pub flow: FlowId,
     /// The build that it went back to.
+    #[schema(value_type = String)]
     pub to: BuildId,
     /// The build that did.
+    #[schema(value_type = String)]
     pub build: BuildId,
     /// Its commit.
+    #[schema(value_type = String)]
     pub commit: Oid,
 }
 
@@ -157,7 +236,8 @@ pub(super) async fn revert(
             if body.is_empty() { Ok(GoBack::default()) } else { serde_json::from_slice(&body) };
         let GoBack { to } =
             wanted.map_err(|e| ApiError::bad_request("invalid-request", e.to_string()))?;
-        let (record, to) = app.press.revert(&tenant, &flow, to)?;
+        let expected = etag::expected(&headers);
+        let (record, to) = app.press.revert_expected(&tenant, &flow, to, &expected)?;
         Ok((StatusCode::CREATED, Json(Reverted::new(&record, to))))
     };
     place.run(revert).await?

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::app::{App, SharedApp};
 
 /// The answer.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct Health {
     status: &'static str,
     version: &'static str,
@@ -22,7 +22,8 @@ pub(super) struct Health {
 }
 
 /// A gate that is required and cannot run.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = MissingGate)]
 struct Missing {
     gate: String,
     reason: String,

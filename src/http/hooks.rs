@@ -39,11 +39,13 @@ enum Taken {
 }
 
 /// What is said of an event.
-#[derive(Debug, Serialize)]
-struct EventView {
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = EventTaken)]
+pub(super) struct EventView {
     /// `accepted`: the flow is read and built soon. `ignored`: it is about something else.
     outcome: &'static str,
     /// Its name in the log.
+    #[schema(value_type = String)]
     delivery: DeliveryKey,
 }
 

@@ -5,12 +5,13 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use colophon_model::TenantSlug;
 use serde::{Deserialize, Serialize};
 
 use super::body::read_body;
 use super::path::Segments;
-use super::{ApiError, auth};
+use super::{ApiError, auth, etag};
 use crate::app::{App, SharedApp};
 use crate::mirror::{self, MirrorError, MirrorStatus, SetMirror};
 
@@ -18,7 +19,7 @@ use crate::mirror::{self, MirrorError, MirrorStatus, SetMirror};
 const BODY_LIMIT: usize = 16 * 1024;
 
 /// Every mirror, by slug.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct MirrorList {
     /// The mirrors.
     pub mirrors: Vec<MirrorStatus>,
@@ -30,15 +31,18 @@ pub(super) async fn set(
     Segments(slug): Segments<String>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<MirrorStatus>, ApiError> {
+) -> Result<Response, ApiError> {
     auth::check_operator(&app, &headers)?;
     let body = read_body(&app, body, BODY_LIMIT).await?;
     let wanted: SetMirror = serde_json::from_slice(&body)
         .map_err(|e| ApiError::bad_request("invalid-request", e.to_string()))?;
     let plain_http = app.config.mirror.plain_http;
-    about(&app, &slug, move |app, slug| mirror::set(&app.press, plain_http, slug, &wanted))
-        .await
-        .map(Json)
+    let expected = etag::expected(&headers);
+    let set = move |app: &App, slug: &TenantSlug| {
+        let status = mirror::set_expected(&app.press, plain_http, slug, &wanted, &expected)?;
+        tagged(app, slug, status)
+    };
+    about(&app, &slug, set).await
 }
 
 /// How a tenant's mirror fares.
@@ -46,9 +50,12 @@ pub(super) async fn show(
     State(app): State<SharedApp>,
     Segments(slug): Segments<String>,
     headers: HeaderMap,
-) -> Result<Json<MirrorStatus>, ApiError> {
+) -> Result<Response, ApiError> {
     auth::check_operator(&app, &headers)?;
-    about(&app, &slug, |app, slug| mirror::status(&app.press.store.view()?, slug)).await.map(Json)
+    let show = |app: &App, slug: &TenantSlug| {
+        tagged(app, slug, mirror::status(&app.press.store.view()?, slug)?)
+    };
+    about(&app, &slug, show).await
 }
 
 /// Lets a mirror try again at once.
@@ -68,7 +75,9 @@ pub(super) async fn clear(
     headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
     auth::check_operator(&app, &headers)?;
-    about(&app, &slug, |app, slug| mirror::clear(&app.press, slug)).await?;
+    let expected = etag::expected(&headers);
+    about(&app, &slug, move |app, slug| mirror::clear_expected(&app.press, slug, &expected))
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -81,6 +90,12 @@ pub(super) async fn list(
     let press = app.press.clone();
     let work = move || -> Result<_, MirrorError> { mirror::list(&press.store.view()?) };
     Ok(Json(MirrorList { mirrors: app.reads.run(work).await?? }))
+}
+
+/// A mirror with the version of what is set.
+fn tagged(app: &App, slug: &TenantSlug, status: MirrorStatus) -> Result<Response, MirrorError> {
+    let version = mirror::current_version(&app.press.store.view()?, slug)?;
+    Ok(etag::tagged(&version, Json(status)))
 }
 
 async fn about<T: Send + 'static>(

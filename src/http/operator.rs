@@ -26,7 +26,7 @@ pub(super) async fn proof(
 }
 
 /// The public key of the server's statements, for anyone.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct OperatorKey {
     /// The id under which envelopes name it.
     keyid: String,
@@ -48,7 +48,7 @@ pub(super) async fn key(State(app): State<SharedApp>) -> Json<OperatorKey> {
 }
 
 /// The public key of commits and tags, for anyone.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct GitKey {
     /// The name that the commits carry.
     principal: &'static str,

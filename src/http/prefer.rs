@@ -18,9 +18,11 @@ const AGAIN: u64 = 1;
 const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// What is said of a delivery that is still worked on.
-#[derive(Debug, Serialize)]
-struct Accepted {
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Accepted)]
+pub(super) struct Accepted {
     outcome: &'static str,
+    #[schema(value_type = String)]
     delivery: DeliveryKey,
 }
 

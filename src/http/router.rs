@@ -3,14 +3,15 @@
 use axum::Router;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::cors::cors;
 use super::observe::observe;
 use super::{
-    ApiError, agents, audit, blobs, branches, builds, bundles, deliveries, edge, environments,
-    evidence, flows, git, health, hooks, maintenance, metadata, mirrors, operator, schema, sync,
-    tenants, tokens, transfer, webhooks,
+    ApiError, agents, audit, blobs, branches, build_reads, builds, bundles, deliveries, edge,
+    environments, evidence, flows, git, health, hooks, maintenance, metadata, mirrors, openapi,
+    operator, schema, sync, tenants, tokens, transfer, webhooks,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
@@ -18,99 +19,128 @@ use crate::maintenance::{
     ImportRoots, Purge, Recompile, RequestRoots, Resign, Rollback, Rotate,
 };
 
+/// Makes the list of routes and the router of the same lines.
+macro_rules! routes {
+    ($($method:ident $path:literal => $handler:expr;)*) => {
+        /// Every route: its method, in lower case, and its path. `get` answers HEAD too.
+        pub const ROUTES: &[(&str, &str)] = &[$((stringify!($method), $path)),*];
+
+        fn routed() -> Router<SharedApp> {
+            Router::new()$(.route($path, $method($handler)))*
+        }
+    };
+}
+
+routes! {
+    get "/healthz" => health::live;
+    get "/readyz" => health::ready;
+    post "/build" => builds::create;
+    post "/v1/builds" => builds::create;
+    post "/v1/hooks/{id}" => hooks::take;
+    get "/v1/builds/{id}" => builds::show;
+    get "/v1/openapi.json" => openapi::json;
+    get "/v1/docs" => openapi::docs;
+    get "/v1/schema/flow.json" => schema::flow;
+    get "/v1/operator/proof/{nonce}" => operator::proof;
+    get "/v1/keys/operator" => operator::key;
+    get "/v1/keys/git" => operator::git_key;
+    get "/v1/keys/attestation" => evidence::keys;
+    get "/v1/keys/attestation/{name}" => evidence::key;
+    get "/v1/keys/audit" => audit::key;
+    get "/v1/audit" => audit::of_system;
+    get "/v1/audit/lines" => audit::lines_of_system;
+    get "/v1/audit/checkpoint" => audit::checkpoint_of_system;
+    get "/v1/t/{slug}/audit" => audit::of_tenant;
+    get "/v1/t/{slug}/audit/lines" => audit::lines_of_tenant;
+    get "/v1/t/{slug}/audit/checkpoint" => audit::checkpoint_of_tenant;
+    post "/v1/maintenance/audit/verify" => maintenance::run::<AuditVerify>;
+    post "/v1/maintenance/audit/checkpoint" => maintenance::run::<AuditCheckpoint>;
+    post "/v1/maintenance/gc" => maintenance::run::<Gc>;
+    post "/v1/maintenance/fsck" => maintenance::run::<Fsck>;
+    post "/v1/maintenance/purge" => maintenance::run::<Purge>;
+    post "/v1/maintenance/backup" => maintenance::run::<Backup>;
+    post "/v1/maintenance/rebuild" => maintenance::run::<Recompile>;
+    post "/v1/maintenance/edge/resign" => maintenance::run::<Resign>;
+    post "/v1/maintenance/edge/rotate" => maintenance::run::<Rotate>;
+    post "/v1/maintenance/edge/rollback" => maintenance::run::<Rollback>;
+    post "/v1/maintenance/edge/archive" => maintenance::run::<Archive>;
+    post "/v1/maintenance/keys/request" => maintenance::run::<RequestRoots>;
+    post "/v1/maintenance/keys/import" => maintenance::run::<ImportRoots>;
+    post "/v1/maintenance/git/rebuild" => maintenance::run::<GitRebuild>;
+    post "/v1/maintenance/git/export" => maintenance::run::<GitExport>;
+    post "/v1/maintenance/git/bundle" => maintenance::run::<GitBundle>;
+    get "/v1/maintenance/blobs/{digest}" => maintenance::explain;
+    get "/v1/tenants" => tenants::list;
+    post "/v1/tenants" => tenants::create;
+    get "/v1/tenants/{slug}" => tenants::show;
+    delete "/v1/tenants/{slug}" => maintenance::erase;
+    post "/v1/tenants/{slug}/suspend" => tenants::suspend;
+    post "/v1/tenants/{slug}/resume" => tenants::resume;
+    post "/v1/tenants/{slug}/archive" => tenants::archive;
+    post "/v1/tenants/{slug}/restore" => tenants::restore;
+    get "/v1/tenants/{slug}/tokens" => tokens::list;
+    post "/v1/tenants/{slug}/tokens" => tokens::create;
+    delete "/v1/tenants/{slug}/tokens" => tokens::revoke_all;
+    get "/v1/tenants/{slug}/tokens/{id}" => tokens::show;
+    delete "/v1/tenants/{slug}/tokens/{id}" => tokens::revoke;
+    post "/v1/tenants/{slug}/tokens/{id}/rotate" => tokens::rotate;
+    get "/v1/tenants/{slug}/mirror" => mirrors::show;
+    put "/v1/tenants/{slug}/mirror" => mirrors::set;
+    delete "/v1/tenants/{slug}/mirror" => mirrors::clear;
+    post "/v1/tenants/{slug}/mirror/retry" => mirrors::retry;
+    get "/v1/tenants/{slug}/hooks" => hooks::list;
+    post "/v1/tenants/{slug}/hooks" => hooks::create;
+    delete "/v1/tenants/{slug}/hooks/{id}" => hooks::delete;
+    get "/v1/tenants/{slug}/webhook" => webhooks::show;
+    put "/v1/tenants/{slug}/webhook" => webhooks::set;
+    post "/v1/tenants/{slug}/webhook/secrets" => webhooks::rotate;
+    delete "/v1/tenants/{slug}/webhook/secrets/{generation}" => webhooks::revoke;
+    get "/v1/edge" => edge::list;
+    get "/v1/mirrors" => mirrors::list;
+    get "/v1/t/{slug}/quota" => build_reads::quota;
+    get "/v1/t/{slug}/builds" => build_reads::list;
+    get "/v1/t/{slug}/builds/{id}" => build_reads::show;
+    get "/v1/t/{slug}/builds/{id}/log" => build_reads::log;
+    get "/v1/t/{slug}/builds/{id}/files" => build_reads::files;
+    get "/v1/t/{slug}/builds/{id}/files/{*path}" => build_reads::file;
+    get "/v1/t/{slug}/builds/{id}/diff/{to}" => build_reads::diff;
+    get "/v1/t/{slug}/flows" => flows::list;
+    get "/v1/t/{slug}/flows/{flow}" => flows::show;
+    delete "/v1/t/{slug}/flows/{flow}" => flows::delete;
+    get "/v1/t/{slug}/flows/{flow}/history" => build_reads::history;
+    post "/v1/t/{slug}/flows/{flow}/rollback" => flows::revert;
+    get "/v1/t/{slug}/deliveries" => deliveries::list;
+    get "/v1/t/{slug}/deliveries/{id}" => deliveries::one;
+    post "/v1/t/{slug}/deliveries/{id}/replay" => deliveries::run_again;
+    get "/v1/t/{slug}/blob/{digest}" => blobs::show;
+    get "/v1/t/{slug}/tree/{tree}" => transfer::tree;
+    get "/v1/t/{slug}/pack/{tree}" => transfer::pack;
+    get "/v1/t/{slug}/delta/{pair}" => transfer::delta;
+    get "/v1/t/{slug}/manifest.json" => metadata::tenant_manifest;
+    get "/v1/t/{slug}/edge/{flow}/manifest.json" => metadata::edge_manifest;
+    post "/v1/t/{slug}/edge/report" => agents::report;
+    get "/v1/t/{slug}/edge/sync" => sync::sync;
+    get "/v1/t/{slug}/edge/agents" => agents::list;
+    get "/v1/t/{slug}/edge/{flow}/env" => environments::show;
+    put "/v1/t/{slug}/edge/{flow}/env" => environments::set;
+    delete "/v1/t/{slug}/edge/{flow}/env" => environments::remove;
+    get "/v1/t/{slug}/edge/{flow}/{document}" => evidence::of_flow;
+    get "/v1/t/{slug}/bundles/{sha256}/{document}" => evidence::of_bundle;
+    get "/v1/t/{slug}/tuf/{file}" => metadata::tuf;
+    get "/v1/t/{slug}/targets/{name}" => bundles::show;
+    get "/branches/tenant/{slug}" => branches::show;
+    get "/git/{repo}/info/refs" => git::advertise;
+    post "/git/{repo}/git-upload-pack" => git::upload_pack;
+    post "/git/{repo}/git-receive-pack" => git::refuse_push;
+}
+
 /// The service. Bodies are bounded by the handlers that read them.
 pub fn router(app: SharedApp) -> Router {
-    Router::new()
-        .route("/healthz", get(health::live))
-        .route("/readyz", get(health::ready))
-        .route("/build", post(builds::create))
-        .route("/v1/builds", post(builds::create))
-        .route("/v1/hooks/{id}", post(hooks::take))
-        .route("/v1/builds/{id}", get(builds::show))
-        .route("/v1/schema/flow.json", get(schema::flow))
-        .route("/v1/operator/proof/{nonce}", get(operator::proof))
-        .route("/v1/keys/operator", get(operator::key))
-        .route("/v1/keys/git", get(operator::git_key))
-        .route("/v1/keys/attestation", get(evidence::keys))
-        .route("/v1/keys/attestation/{name}", get(evidence::key))
-        .route("/v1/keys/audit", get(audit::key))
-        .route("/v1/audit", get(audit::of_system))
-        .route("/v1/audit/lines", get(audit::lines_of_system))
-        .route("/v1/audit/checkpoint", get(audit::checkpoint_of_system))
-        .route("/v1/t/{slug}/audit", get(audit::of_tenant))
-        .route("/v1/t/{slug}/audit/lines", get(audit::lines_of_tenant))
-        .route("/v1/t/{slug}/audit/checkpoint", get(audit::checkpoint_of_tenant))
-        .route("/v1/maintenance/audit/verify", post(maintenance::run::<AuditVerify>))
-        .route("/v1/maintenance/audit/checkpoint", post(maintenance::run::<AuditCheckpoint>))
-        .route("/v1/maintenance/gc", post(maintenance::run::<Gc>))
-        .route("/v1/maintenance/fsck", post(maintenance::run::<Fsck>))
-        .route("/v1/maintenance/purge", post(maintenance::run::<Purge>))
-        .route("/v1/maintenance/backup", post(maintenance::run::<Backup>))
-        .route("/v1/maintenance/rebuild", post(maintenance::run::<Recompile>))
-        .route("/v1/maintenance/edge/resign", post(maintenance::run::<Resign>))
-        .route("/v1/maintenance/edge/rotate", post(maintenance::run::<Rotate>))
-        .route("/v1/maintenance/edge/rollback", post(maintenance::run::<Rollback>))
-        .route("/v1/maintenance/edge/archive", post(maintenance::run::<Archive>))
-        .route("/v1/maintenance/keys/request", post(maintenance::run::<RequestRoots>))
-        .route("/v1/maintenance/keys/import", post(maintenance::run::<ImportRoots>))
-        .route("/v1/maintenance/git/rebuild", post(maintenance::run::<GitRebuild>))
-        .route("/v1/maintenance/git/export", post(maintenance::run::<GitExport>))
-        .route("/v1/maintenance/git/bundle", post(maintenance::run::<GitBundle>))
-        .route("/v1/maintenance/blobs/{digest}", get(maintenance::explain))
-        .route("/v1/tenants", get(tenants::list).post(tenants::create))
-        .route("/v1/tenants/{slug}", get(tenants::show).delete(maintenance::erase))
-        .route("/v1/tenants/{slug}/suspend", post(tenants::suspend))
-        .route("/v1/tenants/{slug}/resume", post(tenants::resume))
-        .route("/v1/tenants/{slug}/archive", post(tenants::archive))
-        .route("/v1/tenants/{slug}/restore", post(tenants::restore))
-        .route(
-            "/v1/tenants/{slug}/tokens",
-            get(tokens::list).post(tokens::create).delete(tokens::revoke_all),
-        )
-        .route("/v1/tenants/{slug}/tokens/{id}", get(tokens::show).delete(tokens::revoke))
-        .route("/v1/tenants/{slug}/tokens/{id}/rotate", post(tokens::rotate))
-        .route(
-            "/v1/tenants/{slug}/mirror",
-            get(mirrors::show).put(mirrors::set).delete(mirrors::clear),
-        )
-        .route("/v1/tenants/{slug}/mirror/retry", post(mirrors::retry))
-        .route("/v1/tenants/{slug}/hooks", get(hooks::list).post(hooks::create))
-        .route("/v1/tenants/{slug}/hooks/{id}", delete(hooks::delete))
-        .route("/v1/tenants/{slug}/webhook", get(webhooks::show).put(webhooks::set))
-        .route("/v1/tenants/{slug}/webhook/secrets", post(webhooks::rotate))
-        .route("/v1/tenants/{slug}/webhook/secrets/{generation}", delete(webhooks::revoke))
-        .route("/v1/edge", get(edge::list))
-        .route("/v1/mirrors", get(mirrors::list))
-        .route("/v1/t/{slug}/flows", get(flows::list))
-        .route("/v1/t/{slug}/flows/{flow}", delete(flows::delete))
-        .route("/v1/t/{slug}/flows/{flow}/rollback", post(flows::revert))
-        .route("/v1/t/{slug}/deliveries", get(deliveries::list))
-        .route("/v1/t/{slug}/deliveries/{id}", get(deliveries::one))
-        .route("/v1/t/{slug}/deliveries/{id}/replay", post(deliveries::run_again))
-        .route("/v1/t/{slug}/blob/{digest}", get(blobs::show))
-        .route("/v1/t/{slug}/tree/{tree}", get(transfer::tree))
-        .route("/v1/t/{slug}/pack/{tree}", get(transfer::pack))
-        .route("/v1/t/{slug}/delta/{pair}", get(transfer::delta))
-        .route("/v1/t/{slug}/manifest.json", get(metadata::tenant_manifest))
-        .route("/v1/t/{slug}/edge/{flow}/manifest.json", get(metadata::edge_manifest))
-        .route("/v1/t/{slug}/edge/report", post(agents::report))
-        .route("/v1/t/{slug}/edge/sync", get(sync::sync))
-        .route("/v1/t/{slug}/edge/agents", get(agents::list))
-        .route(
-            "/v1/t/{slug}/edge/{flow}/env",
-            get(environments::show).put(environments::set).delete(environments::remove),
-        )
-        .route("/v1/t/{slug}/edge/{flow}/{document}", get(evidence::of_flow))
-        .route("/v1/t/{slug}/bundles/{sha256}/{document}", get(evidence::of_bundle))
-        .route("/v1/t/{slug}/tuf/{file}", get(metadata::tuf))
-        .route("/v1/t/{slug}/targets/{name}", get(bundles::show))
-        .route("/branches/tenant/{slug}", get(branches::show))
-        .route("/git/{repo}/info/refs", get(git::advertise))
-        .route("/git/{repo}/git-upload-pack", post(git::upload_pack))
-        .route("/git/{repo}/git-receive-pack", post(git::refuse_push))
+    routed()
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), cors))
         .layer(axum::middleware::from_fn_with_state(app.clone(), observe))
         .with_state(app)
 }

@@ -10,6 +10,7 @@ use colophon_store::rows::RootsOrigin;
 use serde::{Deserialize, Serialize};
 
 use super::body::read_body;
+use super::paging::{self, query};
 use super::path::Segments;
 use super::tokens::CreatedToken;
 use super::{ApiError, auth};
@@ -24,13 +25,15 @@ const BODY_LIMIT: usize = 16 * 1024;
 const MOST_TOKENS: usize = 10;
 
 /// What a new tenant is told by.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateTenant {
     /// Its name.
+    #[schema(value_type = String)]
     pub slug: TenantSlug,
     /// Which component sources its LangFlow exports may carry.
     #[serde(default)]
+    #[schema(value_type = String)]
     pub components: CodePolicy,
     /// A first token of each of these kinds.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -38,9 +41,10 @@ pub struct CreateTenant {
 }
 
 /// A new tenant, told once.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CreatedTenant {
     /// Its name.
+    #[schema(value_type = String)]
     pub slug: TenantSlug,
     /// Its uid.
     pub uid: String,
@@ -49,6 +53,7 @@ pub struct CreatedTenant {
     /// URL of its Git repository.
     pub git_url: String,
     /// Where its root keys live: `server` means that this server could sign anything for it.
+    #[schema(value_type = String)]
     pub roots: RootsOrigin,
     /// The root metadata that agents pin, as text.
     pub root: String,
@@ -108,13 +113,8 @@ pub(super) async fn list(
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<TenantPage>, ApiError> {
     auth::check_operator(&app, &headers)?;
-    let Query(Page { limit, cursor }) =
-        page.map_err(|e| ApiError::bad_request("invalid-query", e.body_text()))?;
+    let Page { limit, cursor } = query(page, |page| paging::limit(page.limit, overview::PAGE))?;
     let limit = limit.unwrap_or(100);
-    if !(1..=overview::PAGE).contains(&limit) {
-        let text = format!("`limit` must be 1 to {}", overview::PAGE);
-        return Err(ApiError::bad_request("invalid-query", text));
-    }
     let press = app.press.clone();
     let read = move || overview::list(&press.store.view()?, cursor.as_ref(), limit);
     Ok(Json(app.reads.run(read).await??))

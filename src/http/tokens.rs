@@ -16,7 +16,7 @@ use crate::tokens::{self, NewToken, Scopes, TokenError, TokenKind, TokenList, To
 use crate::units::Span;
 
 /// What a new token is told by.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateToken {
     /// What it is for.
@@ -32,6 +32,7 @@ pub struct CreateToken {
     pub scopes: Option<Scopes>,
     /// The only target that it may build for; every one when left out.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>)]
     pub target: Option<Target>,
 }
 
@@ -43,7 +44,7 @@ impl From<CreateToken> for Wanted {
 }
 
 /// A new token, told once.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CreatedToken {
     /// The token.
     pub token: String,
@@ -60,10 +61,11 @@ impl CreatedToken {
 }
 
 /// How a token is replaced.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RotateToken {
     /// How long the old token is good beside the new one.
+    #[schema(value_type = String)]
     pub overlap: Span,
 }
 
@@ -74,7 +76,7 @@ impl Default for RotateToken {
 }
 
 /// How many tokens were taken back.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Revoked {
     /// The number.
     pub revoked: u64,

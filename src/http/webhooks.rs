@@ -19,7 +19,7 @@ use crate::pipeline::Press;
 const BODY_LIMIT: usize = 16 * 1024;
 
 /// What can be set about a tenant's deliveries.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetWebhook {
     /// Whether a delivery that nothing orders may repeat content that was replaced.

@@ -45,7 +45,9 @@ impl From<colophon_store::Error> for HookError {
 }
 
 /// How deliveries to a hook are proven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, utoipa::ToSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum HookScheme {
     /// Standard Webhooks 1.0
@@ -88,7 +90,7 @@ impl HookScheme {
 }
 
 /// What a hook is told by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateHook {
     /// How deliveries are proven.
@@ -105,16 +107,17 @@ pub struct CreateHook {
 }
 
 /// Every hook of a tenant.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HookList {
     /// The hooks.
     pub hooks: Vec<HookView>,
 }
 
 /// A hook as the operator sees it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HookView {
     /// Its name, which is the end of its address.
+    #[schema(value_type = String)]
     pub id: HookId,
     /// The address, below the server's URL.
     pub path: String,

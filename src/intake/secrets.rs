@@ -49,9 +49,10 @@ impl From<colophon_store::Error> for SecretError {
 }
 
 /// How a tenant's deliveries are checked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct WebhookView {
     /// The tenant.
+    #[schema(value_type = String)]
     pub slug: TenantSlug,
     /// Whether deliveries that nothing orders may repeat content that was replaced.
     pub repeats: bool,
@@ -60,7 +61,7 @@ pub struct WebhookView {
 }
 
 /// What is told of a secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SecretView {
     /// Its number.
     pub generation: u32,
@@ -73,7 +74,7 @@ pub struct SecretView {
 }
 
 /// Whether a secret is good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SecretState {
     /// It is, until it is replaced.
@@ -87,7 +88,7 @@ pub enum SecretState {
 }
 
 /// A new secret, told once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct NewSecret {
     /// Its number.
     pub generation: u32,
@@ -100,10 +101,12 @@ pub struct NewSecret {
 }
 
 /// What is asked for with a new secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schema(as = RotateSecret)]
 pub struct Rotate {
     /// How long the secrets that it replaces stay good.
+    #[schema(value_type = String)]
     pub overlap: Span,
 }
 

@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::status::{MirrorStatus, status, tenant_of};
 use super::url::MirrorUrl;
+use crate::expected::Expected;
 use crate::pipeline::Press;
 use crate::secrets::SecretRef;
 use crate::tenants::{self, TenantError};
 
 /// What a mirror is told by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetMirror {
     /// The upstream repository, which is this tenant's alone.
@@ -49,6 +50,9 @@ pub enum MirrorError {
     /// The tenant has no mirror.
     #[error("tenant `{0}` has no mirror")]
     None(TenantSlug),
+    /// The mirror is not what somebody expected to find.
+    #[error("the mirror of tenant `{0}` is not as it was expected to be; nothing was changed")]
+    Unexpected(TenantSlug),
     /// Another tenant is mirrored there.
     #[error(
         "`{url}` is the mirror of tenant `{other}`: whoever can read a repository can read all of it, so \
@@ -79,8 +83,23 @@ pub fn set(
     slug: &TenantSlug,
     wanted: &SetMirror,
 ) -> Result<MirrorStatus, MirrorError> {
+    set_expected(press, plain_http, slug, wanted, &Expected::Anything)
+}
+
+/// The same, if the mirror that is set is an expected one.
+///
+/// # Errors
+/// [`MirrorError::Unexpected`] when it is not.
+pub fn set_expected(
+    press: &Press,
+    plain_http: bool,
+    slug: &TenantSlug,
+    wanted: &SetMirror,
+    expected: &Expected,
+) -> Result<MirrorStatus, MirrorError> {
     let mut mirror = check(wanted, plain_http)?;
     change(press, slug, Action::MirrorSet, |change, view, tenant| {
+        check_expected(view, tenant, expected)?;
         check_free(view, tenant, &mirror.url, plain_http)?;
         let now = press.clock.now();
         mirror.set = now;
@@ -105,8 +124,21 @@ pub fn retry(press: &Press, slug: &TenantSlug) -> Result<MirrorStatus, MirrorErr
 
 /// Takes a mirror away. The upstream repository stays as it is.
 pub fn clear(press: &Press, slug: &TenantSlug) -> Result<(), MirrorError> {
+    clear_expected(press, slug, &Expected::Anything)
+}
+
+/// The same, if the mirror that is set is an expected one.
+///
+/// # Errors
+/// [`MirrorError::Unexpected`] when it is not.
+pub fn clear_expected(
+    press: &Press,
+    slug: &TenantSlug,
+    expected: &Expected,
+) -> Result<(), MirrorError> {
     change(press, slug, Action::MirrorClear, |change, view, tenant| {
         require(view, tenant)?;
+        check_expected(view, tenant, expected)?;
         change.use_reserve().delete::<MirrorRow>(&tenant.uid);
         change.delete::<OutboxRow>(&(tenant.uid, Effect::Push));
         forget(change, view, tenant)
@@ -136,6 +168,27 @@ fn change(
             Err(error) => return Err(MirrorError::Commit(error)),
         }
     }
+}
+
+/// The version of what is set, for who wants to change this and nothing else. How pushes fare is no part
+/// of it.
+fn version(mirror: &MirrorRow) -> String {
+    mirror.set.get().to_string()
+}
+
+/// The version of the mirror that tenant `slug` has.
+pub fn current_version(view: &View, slug: &TenantSlug) -> Result<String, MirrorError> {
+    let tenant = tenants::find(view, slug)?;
+    let mirror = view.get::<MirrorRow>(&tenant.uid)?;
+    mirror.as_ref().map(version).ok_or_else(|| MirrorError::None(slug.clone()))
+}
+
+fn check_expected(view: &View, tenant: &TenantRow, expected: &Expected) -> Result<(), MirrorError> {
+    let version = view.get::<MirrorRow>(&tenant.uid)?.as_ref().map(version);
+    if expected.is_met(version.as_deref()) {
+        return Ok(());
+    }
+    Err(MirrorError::Unexpected(tenant.slug.clone()))
 }
 
 fn require(view: &View, tenant: &TenantRow) -> Result<(), MirrorError> {

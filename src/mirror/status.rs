@@ -11,9 +11,10 @@ use super::manage::MirrorError;
 use crate::tenants;
 
 /// A mirror and how it fares.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct MirrorStatus {
     /// The tenant.
+    #[schema(value_type = String)]
     pub slug: TenantSlug,
     /// The upstream repository.
     pub url: String,
@@ -26,8 +27,10 @@ pub struct MirrorStatus {
     /// In a word.
     pub phase: Phase,
     /// The newest commit here.
+    #[schema(value_type = Option<String>)]
     pub tip: Option<Oid>,
     /// The newest commit that the remote was seen to have.
+    #[schema(value_type = Option<String>)]
     pub upstream: Option<Oid>,
     /// What waits to be pushed.
     pub pending: Option<Pending>,
@@ -46,8 +49,9 @@ pub struct MirrorStatus {
 }
 
 /// Where a mirror stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = MirrorPhase)]
 pub enum Phase {
     /// The remote has all there is.
     Settled,
@@ -62,7 +66,8 @@ pub enum Phase {
 }
 
 /// What waits to be pushed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = MirrorPending)]
 pub struct Pending {
     /// Since when, RFC 3339.
     pub since: String,
@@ -71,13 +76,16 @@ pub struct Pending {
 }
 
 /// A ref that somebody else wrote.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = MirrorDiverged)]
 pub struct Diverged {
     /// Its full name.
     pub name: String,
     /// What it names here.
+    #[schema(value_type = String)]
     pub ours: Oid,
     /// What it names at the remote.
+    #[schema(value_type = String)]
     pub theirs: Oid,
 }
 

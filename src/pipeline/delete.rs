@@ -8,9 +8,11 @@ use colophon_store::rows::{BuildNumber, FlowGone, FlowHead, FlowOwner, TenantRow
 use colophon_store::{Change, CommitError, View, outbox};
 
 use super::branch::{Branch, Files};
+use super::expecting::check_expected;
 use super::files::manifest_file;
 use super::{ATTEMPTS, BuildError, Press};
 use crate::audit::builds_made;
+use crate::expected::Expected;
 use crate::projection::commits::BuildCommit;
 
 impl Press {
@@ -18,6 +20,19 @@ impl Press {
     /// bundle leaves the edge repository, its history and its id stay. Free of quota. Blocks until
     /// the deletion is durable.
     pub fn delete(&self, tenant: &TenantRow, flow: &FlowId) -> Result<BuildRecord, BuildError> {
+        self.delete_expected(tenant, flow, &Expected::Anything)
+    }
+
+    /// The same, if the flow's current build is an expected one.
+    ///
+    /// # Errors
+    /// [`BuildError::Unexpected`] when it is not.
+    pub fn delete_expected(
+        &self,
+        tenant: &TenantRow,
+        flow: &FlowId,
+        expected: &Expected,
+    ) -> Result<BuildRecord, BuildError> {
         for _ in 0..ATTEMPTS {
             let lane = self.store.lane(tenant.uid);
             let view = lane.view()?;
@@ -29,6 +44,7 @@ impl Press {
                 }
                 continue;
             }
+            check_expected(&view, tenant, flow, expected)?;
             let (change, record) = deletion(self, &view, tenant, flow, self.clock.now())?;
             match lane.submit(change).wait() {
                 Ok(()) => {

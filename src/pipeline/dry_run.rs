@@ -32,17 +32,19 @@ pub struct DryRun {
 }
 
 /// A file of the flow that would be another one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FileChange {
     /// Its path on the branch.
+    #[schema(value_type = String)]
     pub path: ArtifactPath,
     /// How it would change.
     pub change: Kind,
 }
 
 /// How a file would change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = FileChangeKind)]
 pub enum Kind {
     /// It is not there yet.
     Added,

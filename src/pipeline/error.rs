@@ -112,6 +112,12 @@ pub enum BuildError {
     /// Other writers changed the tenant each time the build was ready.
     #[error("the tenant changed too often while the build was made")]
     Contended,
+    /// What is to be changed is not what somebody expected to find.
+    #[error("flow `{flow}` is not as it was expected to be; nothing was changed")]
+    Unexpected {
+        /// The flow.
+        flow: FlowId,
+    },
     /// The tenant is suspended.
     #[error("the tenant is suspended")]
     Suspended,
@@ -150,6 +156,7 @@ impl BuildError {
             | Self::SeenBefore { flow }
             | Self::NoFlow { flow }
             | Self::NoBuild { flow }
+            | Self::Unexpected { flow }
             | Self::NoBundle { flow, .. }
             | Self::Deleted { flow } => Some(flow),
             Self::Gate(record) => Some(&record.flow),
@@ -165,6 +172,7 @@ impl BuildError {
             Self::InFlight => "delivery-in-flight",
             Self::IdReused => "delivery-id-reused",
             Self::OtherTarget { .. } => "target-not-allowed",
+            Self::Unexpected { .. } => "precondition-failed",
             Self::Suspended => "tenant-suspended",
             Self::Archived => "tenant-archived",
             Self::SeenBefore { .. } => "seen-before",

@@ -13,9 +13,11 @@ use colophon_store::View;
 use colophon_store::rows::{BuildNumber, BundleAlias, FlowHead, TenantHead, TenantRow};
 
 use super::assemble::{self, Cause, Entry};
+use super::expecting::check_expected;
 use super::files::manifest_path;
 use super::{BuildError, Delivery, Job, Press};
 use crate::bundles;
+use crate::expected::Expected;
 use crate::zips::{self, ZipError};
 
 /// An earlier build, with what came of it.
@@ -35,7 +37,22 @@ impl Press {
         flow: &FlowId,
         to: Option<BuildId>,
     ) -> Result<(BuildRecord, BuildId), BuildError> {
+        self.revert_expected(tenant, flow, to, &Expected::Anything)
+    }
+
+    /// The same, if the flow's current build is an expected one.
+    ///
+    /// # Errors
+    /// [`BuildError::Unexpected`] when it is not.
+    pub fn revert_expected(
+        &self,
+        tenant: &TenantRow,
+        flow: &FlowId,
+        to: Option<BuildId>,
+        expected: &Expected,
+    ) -> Result<(BuildRecord, BuildId), BuildError> {
         let made = self.in_lane(tenant.uid, |view, _: &TenantHead| {
+            check_expected(view, tenant, flow, expected)?;
             let earlier = self.earlier(view, tenant, flow, to)?;
             let Earlier { record, job, compiled } = &earlier;
             let entry = Entry { job, flow, compiled, like: Some(record) };

@@ -14,7 +14,7 @@ use crate::tokens;
 pub const PAGE: usize = 1000;
 
 /// A page of the list of tenants.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TenantPage {
     /// By slug.
     pub tenants: Vec<TenantSummary>,
@@ -24,9 +24,10 @@ pub struct TenantPage {
 }
 
 /// A tenant in a list.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TenantSummary {
     /// Its name.
+    #[schema(value_type = String)]
     pub slug: TenantSlug,
     /// Its uid.
     pub uid: String,
@@ -42,7 +43,7 @@ pub struct TenantSummary {
 }
 
 /// All that is told of one tenant. Its webhook secret is not.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TenantDetails {
     /// As in a list.
     #[serde(flatten)]
@@ -56,12 +57,15 @@ pub struct TenantDetails {
     /// Whether agents are told to remove its flows.
     pub edge_archived: bool,
     /// Which code its flows may carry.
+    #[schema(value_type = String)]
     pub components: CodePolicy,
     /// Where its TUF root keys were made.
+    #[schema(value_type = String)]
     pub roots: RootsOrigin,
     /// URL of its Git repository.
     pub git_url: String,
     /// The commit at its branch's tip.
+    #[schema(value_type = Option<String>)]
     pub commit: Option<Oid>,
     /// Flows that stand.
     pub flows: u64,
@@ -73,10 +77,20 @@ pub struct TenantDetails {
     pub quota: Vec<QuotaUse>,
 }
 
+/// A tenant's quota and what is used of it.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Quota {
+    /// Length of the window, which ends now, in seconds.
+    pub window: u64,
+    /// By target.
+    pub quota: Vec<QuotaUse>,
+}
+
 /// What a tenant has used of its builds.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct QuotaUse {
     /// For which target.
+    #[schema(value_type = String)]
     pub target: Target,
     /// Builds in the window that ends now.
     pub used: u64,
@@ -130,10 +144,6 @@ pub fn details(
 ) -> Result<TenantDetails, Error> {
     let uid = tenant.uid;
     let head = view.get::<TenantHead>(&uid)?.unwrap_or_default();
-    let used = |target| {
-        let (used, limit) = (in_window(view, tenant, target, rule, now)?, rule.limit.get());
-        Ok(QuotaUse { target, used, limit })
-    };
     Ok(TenantDetails {
         summary: TenantSummary::of(view, tenant)?,
         suspended: tenant.suspended.map(UnixMillis::rfc3339_seconds),
@@ -146,8 +156,18 @@ pub fn details(
         flows: view.scan::<FlowHead>(&uid).count() as u64,
         agents: view.scan::<AgentRow>(&uid).count() as u64,
         tokens: tokens::good(view, uid, now)?,
-        quota: Target::ALL.into_iter().map(used).collect::<Result<_, Error>>()?,
+        quota: quota(view, tenant, rule, now)?.quota,
     })
+}
+
+/// What `tenant` has used of its quota at `now`.
+pub fn quota(view: &View, tenant: &TenantRow, rule: Rule, now: UnixMillis) -> Result<Quota, Error> {
+    let used = |target| {
+        let (used, limit) = (in_window(view, tenant, target, rule, now)?, rule.limit.get());
+        Ok(QuotaUse { target, used, limit })
+    };
+    let quota = Target::ALL.into_iter().map(used).collect::<Result<_, Error>>()?;
+    Ok(Quota { window: rule.window_millis / 1000, quota })
 }
 
 /// Builds for `target` that were counted in the window that ends at `now`.

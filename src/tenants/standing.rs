@@ -11,7 +11,7 @@ use super::{TenantError, find};
 use crate::pipeline::{ATTEMPTS, Press};
 
 /// What a tenant may be used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {
     /// Everything.

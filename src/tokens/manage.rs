@@ -97,7 +97,7 @@ pub struct NewToken {
 }
 
 /// A token by what may be shown of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TokenView {
     /// Its name in logs.
     pub id: String,
@@ -107,6 +107,7 @@ pub struct TokenView {
     pub scopes: Scopes,
     /// The only target that it may build for; left out when it may for all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>)]
     pub target: Option<Target>,
     /// What its maker called it.
     pub label: String,
@@ -125,7 +126,7 @@ pub struct TokenView {
 }
 
 /// Whether a token is good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenState {
     /// It is.
@@ -137,7 +138,7 @@ pub enum TokenState {
 }
 
 /// A tenant's tokens.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TokenList {
     /// The oldest first.
     pub tokens: Vec<TokenView>,

@@ -103,7 +103,7 @@ fn the_list_comes_in_pages_and_can_be_filtered() {
         let found = page["deliveries"].as_array().unwrap();
         assert_eq!(found.len(), size);
         seen.extend(found.iter().map(|d| d["delivery"].as_str().unwrap().to_owned()));
-        before = format!("&before={}", page["next"].as_str().unwrap_or_default());
+        before = format!("&cursor={}", page["next"].as_str().unwrap_or_default());
     }
     let mut sorted = seen.clone();
     sorted.sort();
@@ -113,7 +113,7 @@ fn the_list_comes_in_pages_and_can_be_filtered() {
     assert_eq!(list(&server, &tenant, "?flow=odd").len(), 3);
     assert_eq!(list(&server, &tenant, "?outcome=refused").len(), 1);
     assert_eq!(list(&server, &tenant, "?code=invalid-flow&outcome=built").len(), 0);
-    for bad in ["?limit=x", "?before=1", "?colour=red", "?flow=Not%20One"] {
+    for bad in ["?limit=x", "?cursor=1", "?colour=red", "?flow=Not%20One"] {
         let path = format!("/v1/t/acme-inc/deliveries{bad}");
         assert_eq!(server.get_with(&path, &tenant.api).code(), "invalid-query", "{bad}");
     }

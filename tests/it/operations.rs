@@ -85,7 +85,7 @@ fn the_access_log_is_json_and_keeps_secrets_out() {
         "[telemetry]\nlog_format = \"json\"\n[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
     let mut server = place.serve(config, &[("COLOPHON_LOG", "info")], Stdio::piped());
     let answer = agent()
-        .get(format!("{}/v1/t/acme-inc/flows?sig=hidden-in-a-query", server.url))
+        .get(format!("{}/v1/t/acme-inc/quota?sig=hidden-in-a-query", server.url))
         .header("authorization", format!("Bearer {token}"))
         .header("x-forwarded-for", "203.0.113.7")
         .call()
@@ -99,7 +99,7 @@ fn the_access_log_is_json_and_keeps_secrets_out() {
     let access = lines.iter().find(|line| line["target"] == "access").unwrap();
     for (field, value) in [
         ("method", Value::from("GET")),
-        ("route", "/v1/t/{slug}/flows".into()),
+        ("route", "/v1/t/{slug}/quota".into()),
         ("status", 200.into()),
         ("bytes", bytes.into()),
         ("tenant", "acme-inc".into()),

@@ -1,0 +1,432 @@
+//! No route tells one tenant of another. The list of routes comes from the router itself, and a route without a
+//! case fails. Each is asked with every kind of token that a thief may hold, and with none: once about what
+//! the victim has, once about what nobody has. Status, headers and body must be the same to the byte, but for
+//! the names that the thief sent. That the questions are good ones is shown by the victim, who gets an
+//! answer to them.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::support::raw::{Raw, exchange};
+use crate::support::{ORDER_INTAKE, TestServer, TestTenant, small_flow};
+
+/// Who may ask at a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    /// Anybody, and the answer is about no tenant.
+    Anyone,
+    /// The operator alone.
+    Operator,
+    /// A tenant, about its own.
+    Tenant,
+}
+
+/// A route, who may ask, and what is sent.
+struct Case {
+    method: &'static str,
+    route: &'static str,
+    who: Who,
+    body: &'static str,
+}
+
+const fn case(method: &'static str, route: &'static str, who: Who, body: &'static str) -> Case {
+    Case { method, route, who, body }
+}
+
+use Who::{Anyone, Operator, Tenant};
+
+const CASES: &[Case] = &[
+    case("get", "/healthz", Anyone, ""),
+    case("get", "/readyz", Anyone, ""),
+    case("get", "/v1/openapi.json", Anyone, ""),
+    case("get", "/v1/docs", Anyone, ""),
+    case("get", "/v1/schema/flow.json", Anyone, ""),
+    case("get", "/v1/operator/proof/{nonce}", Anyone, ""),
+    case("get", "/v1/keys/operator", Anyone, ""),
+    case("get", "/v1/keys/git", Anyone, ""),
+    case("get", "/v1/keys/attestation", Anyone, ""),
+    case("get", "/v1/keys/attestation/{name}", Anyone, ""),
+    case("get", "/v1/keys/audit", Anyone, ""),
+    case("get", "/v1/audit", Operator, ""),
+    case("get", "/v1/audit/lines", Operator, ""),
+    case("get", "/v1/audit/checkpoint", Operator, ""),
+    case("post", "/v1/maintenance/audit/verify", Operator, ""),
+    case("post", "/v1/maintenance/audit/checkpoint", Operator, ""),
+    case("post", "/v1/maintenance/gc", Operator, ""),
+    case("post", "/v1/maintenance/fsck", Operator, ""),
+    case("post", "/v1/maintenance/purge", Operator, r#"{"tenant": "{slug}"}"#),
+    case("post", "/v1/maintenance/backup", Operator, ""),
+    case("post", "/v1/maintenance/rebuild", Operator, r#"{"tenant": "{slug}"}"#),
+    case("post", "/v1/maintenance/edge/resign", Operator, r#"{"tenants": ["{slug}"]}"#),
+    case("post", "/v1/maintenance/edge/rotate", Operator, r#"{"tenant": "{slug}"}"#),
+    case("post", "/v1/maintenance/edge/rollback", Operator, r#"{"tenant": "{slug}"}"#),
+    case("post", "/v1/maintenance/edge/archive", Operator, r#"{"tenant": "{slug}"}"#),
+    case("post", "/v1/maintenance/keys/request", Operator, ""),
+    case("post", "/v1/maintenance/keys/import", Operator, ""),
+    case("post", "/v1/maintenance/git/rebuild", Operator, r#"{"tenant": "{slug}"}"#),
+    case("post", "/v1/maintenance/git/export", Operator, r#"{"tenant": "{slug}"}"#),
+    case("post", "/v1/maintenance/git/bundle", Operator, r#"{"tenant": "{slug}"}"#),
+    case("get", "/v1/maintenance/blobs/{digest}", Operator, ""),
+    case("get", "/v1/tenants", Operator, ""),
+    case("post", "/v1/tenants", Operator, r#"{"slug": "{slug}"}"#),
+    case("get", "/v1/tenants/{slug}", Operator, ""),
+    case("delete", "/v1/tenants/{slug}", Operator, ""),
+    case("post", "/v1/tenants/{slug}/suspend", Operator, ""),
+    case("post", "/v1/tenants/{slug}/resume", Operator, ""),
+    case("post", "/v1/tenants/{slug}/archive", Operator, ""),
+    case("post", "/v1/tenants/{slug}/restore", Operator, ""),
+    case("get", "/v1/tenants/{slug}/tokens", Operator, ""),
+    case("post", "/v1/tenants/{slug}/tokens", Operator, r#"{"kind": "api"}"#),
+    case("delete", "/v1/tenants/{slug}/tokens", Operator, ""),
+    case("get", "/v1/tenants/{slug}/tokens/{id}", Operator, ""),
+    case("delete", "/v1/tenants/{slug}/tokens/{id}", Operator, ""),
+    case("post", "/v1/tenants/{slug}/tokens/{id}/rotate", Operator, ""),
+    case("get", "/v1/tenants/{slug}/mirror", Operator, ""),
+    case("put", "/v1/tenants/{slug}/mirror", Operator, r#"{"url": "https://forge.invalid/a.git"}"#),
+    case("delete", "/v1/tenants/{slug}/mirror", Operator, ""),
+    case("post", "/v1/tenants/{slug}/mirror/retry", Operator, ""),
+    case("get", "/v1/tenants/{slug}/hooks", Operator, ""),
+    case("post", "/v1/tenants/{slug}/hooks", Operator, r#"{"scheme": "url"}"#),
+    case("delete", "/v1/tenants/{slug}/hooks/{id}", Operator, ""),
+    case("get", "/v1/tenants/{slug}/webhook", Operator, ""),
+    case("put", "/v1/tenants/{slug}/webhook", Operator, r#"{"repeats": true}"#),
+    case("post", "/v1/tenants/{slug}/webhook/secrets", Operator, ""),
+    case("delete", "/v1/tenants/{slug}/webhook/secrets/{generation}", Operator, ""),
+    case("get", "/v1/edge", Operator, ""),
+    case("get", "/v1/mirrors", Operator, ""),
+    case("post", "/build", Tenant, "{}"),
+    case("post", "/v1/builds", Tenant, "{}"),
+    case("post", "/v1/hooks/{id}", Tenant, "{}"),
+    case("get", "/v1/builds/{id}", Tenant, ""),
+    case("get", "/v1/t/{slug}/audit", Tenant, ""),
+    case("get", "/v1/t/{slug}/audit/lines", Tenant, ""),
+    case("get", "/v1/t/{slug}/audit/checkpoint", Tenant, ""),
+    case("get", "/v1/t/{slug}/quota", Tenant, ""),
+    case("get", "/v1/t/{slug}/builds", Tenant, ""),
+    case("get", "/v1/t/{slug}/builds/{id}", Tenant, ""),
+    case("get", "/v1/t/{slug}/builds/{id}/log", Tenant, ""),
+    case("get", "/v1/t/{slug}/builds/{id}/files", Tenant, ""),
+    case("get", "/v1/t/{slug}/builds/{id}/files/{*path}", Tenant, ""),
+    case("get", "/v1/t/{slug}/builds/{id}/diff/{to}", Tenant, ""),
+    case("get", "/v1/t/{slug}/flows", Tenant, ""),
+    case("get", "/v1/t/{slug}/flows/{flow}", Tenant, ""),
+    case("get", "/v1/t/{slug}/flows/{flow}/history", Tenant, ""),
+    case("get", "/v1/t/{slug}/deliveries", Tenant, ""),
+    case("get", "/v1/t/{slug}/deliveries/{id}", Tenant, ""),
+    case("get", "/v1/t/{slug}/blob/{digest}", Tenant, ""),
+    case("get", "/v1/t/{slug}/tree/{tree}", Tenant, ""),
+    case("get", "/v1/t/{slug}/pack/{tree}", Tenant, ""),
+    case("get", "/v1/t/{slug}/delta/{pair}", Tenant, ""),
+    case("get", "/v1/t/{slug}/manifest.json", Tenant, ""),
+    case("get", "/v1/t/{slug}/edge/{flow}/manifest.json", Tenant, ""),
+    case("get", "/v1/t/{slug}/edge/sync", Tenant, ""),
+    case("get", "/v1/t/{slug}/edge/agents", Tenant, ""),
+    case("get", "/v1/t/{slug}/edge/{flow}/env", Tenant, ""),
+    case("get", "/v1/t/{slug}/edge/{flow}/{document}", Tenant, ""),
+    case("get", "/v1/t/{slug}/bundles/{sha256}/{document}", Tenant, ""),
+    case("get", "/v1/t/{slug}/tuf/{file}", Tenant, ""),
+    case("get", "/v1/t/{slug}/targets/{name}", Tenant, ""),
+    case("get", "/branches/tenant/{slug}", Tenant, ""),
+    case("get", "/git/{repo}/info/refs", Tenant, ""),
+    case("post", "/git/{repo}/git-upload-pack", Tenant, "0000"),
+    case("post", "/git/{repo}/git-receive-pack", Tenant, "0000"),
+    case("post", "/v1/t/{slug}/edge/report", Tenant, "{}"),
+    case("put", "/v1/t/{slug}/edge/{flow}/env", Tenant, "in clear"),
+    case("delete", "/v1/t/{slug}/edge/{flow}/env", Tenant, ""),
+    case("post", "/v1/t/{slug}/deliveries/{id}/replay", Tenant, ""),
+    case("post", "/v1/t/{slug}/flows/{flow}/rollback", Tenant, r#"{"to": "{build}"}"#),
+    case("delete", "/v1/t/{slug}/flows/{flow}", Tenant, ""),
+];
+
+/// Reads to which the victim's own answer is none, for want of such a thing in this world.
+const NOTHING_THERE: &[&str] =
+    &["/v1/t/{slug}/delta/{pair}", "/v1/t/{slug}/edge/{flow}/env", "/v1/t/{slug}/audit/checkpoint"];
+
+/// What stands in the place of each name in a route.
+struct Things {
+    slug: String,
+    build: String,
+    delivery: String,
+    hook: String,
+    token: String,
+    flow: String,
+    digest: String,
+    tree: String,
+    bundle: String,
+    target: String,
+    path: String,
+}
+
+impl Things {
+    /// What the victim has.
+    fn of(server: &TestServer, tenant: &TestTenant) -> Self {
+        let slug = tenant.slug.clone();
+        let answer = server.build(tenant, ORDER_INTAKE);
+        let (build, delivery) = (answer.json(), answer.header("colophon-delivery").to_owned());
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let told = server.get_with(&format!("/v1/t/{slug}/deliveries/{delivery}"), &tenant.api);
+        let manifest =
+            server.get_with(&format!("/v1/t/{slug}/edge/order_intake/manifest.json"), &tenant.edge);
+        let hooks = format!("/v1/tenants/{slug}/hooks");
+        let hook = server.operator("POST", &hooks, r#"{"scheme": "static"}"#).json();
+        let tokens = server.operator("GET", &format!("/v1/tenants/{slug}/tokens"), "").json();
+        let edge = &build["outputs"][1]["edge"];
+        Self {
+            build: text(&build["id"]),
+            delivery,
+            hook: text(&hook["id"]),
+            token: text(&tokens["tokens"][0]["id"]),
+            flow: text(&build["flow"]),
+            digest: text(&told.json()["body"]),
+            tree: text(&manifest.json()["tree"]).replace("blake3:", ""),
+            bundle: text(&edge["edge_sha256"]),
+            target: text(&edge["target"]),
+            path: text(&build["outputs"][0]["files"][0]["path"]),
+            slug,
+        }
+    }
+
+    /// What nobody has, of the same form.
+    fn of_nobody(&self) -> Self {
+        let other = |text: &str| text.chars().map(turned).collect::<String>();
+        Self {
+            slug: "nobody".to_owned(),
+            build: other(&self.build),
+            delivery: other(&self.delivery),
+            hook: other(&self.hook),
+            token: other(&self.token),
+            flow: "no_such_flow".to_owned(),
+            digest: other(&self.digest),
+            tree: other(&self.tree),
+            bundle: other(&self.bundle),
+            target: self.target.replace("order", "other"),
+            path: "no/such.py".to_owned(),
+        }
+    }
+
+    /// `text` with these things in the places of their names, those of `slug`.
+    fn fill(&self, text: &str, slug: &str) -> String {
+        let id = if text.contains("/builds/") {
+            &self.build
+        } else if text.contains("deliveries") {
+            &self.delivery
+        } else if text.contains("hooks") {
+            &self.hook
+        } else {
+            &self.token
+        };
+        let zeros = "0".repeat(64);
+        [
+            ("{slug}", slug.to_owned()),
+            ("{repo}", format!("{slug}.git")),
+            ("{id}", id.clone()),
+            ("{to}", self.build.clone()),
+            ("{build}", self.build.clone()),
+            ("{flow}", self.flow.clone()),
+            ("{digest}", self.digest.clone()),
+            ("{tree}", self.tree.clone()),
+            ("{pair}", format!("{zeros}..{}", self.tree)),
+            ("{sha256}", self.bundle.clone()),
+            ("{*path}", self.path.clone()),
+            ("{document}", "provenance.json".to_owned()),
+            ("{file}", "timestamp.json".to_owned()),
+            ("{nonce}", zeros.clone()),
+            ("{generation}", "1".to_owned()),
+            ("/targets/{name}", format!("/targets/{}.{}", self.bundle, self.target)),
+            ("{name}", "ed25519.pem".to_owned()),
+        ]
+        .iter()
+        .fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
+    }
+
+    /// An answer without the names that the client sent.
+    fn without(&self, mut answer: Raw) -> Raw {
+        let mut text = answer.text();
+        for name in [&self.slug, &self.build, &self.delivery, &self.flow, &self.digest, &self.tree]
+        {
+            text = text.replace(name.as_str(), "*");
+        }
+        answer.body = text.into_bytes();
+        answer.headers.retain(|(name, _)| name != "content-length");
+        answer
+    }
+}
+
+/// Another character of the same kind.
+fn turned(c: char) -> char {
+    match c {
+        '0'..='8' | 'a'..='e' => char::from_u32(c as u32 + 1).unwrap_or(c),
+        '9' => '0',
+        'f' => 'a',
+        other => other,
+    }
+}
+
+/// A server with two tenants, and what each of their people holds.
+struct World {
+    server: TestServer,
+    victim: Things,
+    nobody: Things,
+    victims: Vec<String>,
+    thieves: Vec<String>,
+}
+
+impl World {
+    fn make() -> Self {
+        let server = TestServer::start();
+        let (victim, thief) = (server.tenant("victim"), server.tenant("thief"));
+        let things = Things::of(&server, &victim);
+        assert_eq!(server.build(&thief, &small_flow("loot", None, "mine")).status, 201);
+        let all = |tenant: &TestTenant| {
+            let path = format!("/v1/tenants/{}/tokens", tenant.slug);
+            let made = server.operator("POST", &path, r#"{"kind": "auditor"}"#).json();
+            let auditor = made["token"].as_str().unwrap().to_owned();
+            vec![tenant.api.clone(), tenant.git.clone(), tenant.edge.clone(), auditor]
+        };
+        let (victims, thieves) = (all(&victim), all(&thief));
+        Self { nobody: things.of_nobody(), victim: things, victims, thieves, server }
+    }
+
+    /// Asks at a route about `things` of `slug`.
+    fn ask(
+        &self,
+        case: &Case,
+        method: &str,
+        things: &Things,
+        slug: &str,
+        token: Option<&str>,
+    ) -> Raw {
+        let mut path = things.fill(case.route, slug);
+        if case.route.ends_with("/info/refs") {
+            path += "?service=git-upload-pack";
+        }
+        let token = token.map_or_else(String::new, |t| format!("\nAuthorization: Bearer {t}"));
+        let head = format!("{method} {path} HTTP/1.1\nX-Tenant-Slug: {slug}{token}");
+        exchange(&self.server.url, &head, things.fill(case.body, slug).as_bytes())
+    }
+
+    /// Nothing of the victim's is told from what nobody has, below `slugs`, its and nobody's.
+    fn same(&self, case: &Case, method: &str, slugs: (&str, &str), token: Option<&str>) {
+        let foreign = self.ask(case, method, &self.victim, slugs.0, token);
+        let absent = self.ask(case, method, &self.nobody, slugs.1, token);
+        let (foreign, absent) = (self.victim.without(foreign), self.nobody.without(absent));
+        let what = format!("{method} {} below {slugs:?}", case.route);
+        assert!(foreign == absent, "{what}: {}\n{}", show(&foreign), show(&absent));
+        assert!(foreign.status >= 400, "{what}: {}", show(&foreign));
+    }
+
+    /// What the victim's own tokens get, and that of no token.
+    fn own(&self, case: &Case) -> (Vec<u16>, u16) {
+        let method = case.method.to_uppercase();
+        let ask = |token: Option<&str>| {
+            self.ask(case, &method, &self.victim, &self.victim.slug, token).status
+        };
+        (self.victims.iter().map(|token| ask(Some(token))).collect(), ask(None))
+    }
+}
+
+fn show(answer: &Raw) -> String {
+    let text: String = answer.text().chars().take(600).collect();
+    format!("{} {:?} {text:?}", answer.status, answer.headers)
+}
+
+fn cases(who: Who) -> impl Iterator<Item = &'static Case> {
+    CASES.iter().filter(move |case| case.who == who)
+}
+
+/// A new route must be thought about here before it is merged.
+#[test]
+fn every_route_has_a_case() {
+    let routes: BTreeSet<(&str, &str)> = colophon::http::ROUTES.iter().copied().collect();
+    let cases: BTreeSet<(&str, &str)> = CASES.iter().map(|c| (c.method, c.route)).collect();
+    let missing: Vec<_> = routes.difference(&cases).collect();
+    assert!(missing.is_empty(), "no case for {missing:?}");
+    let gone: Vec<_> = cases.difference(&routes).collect();
+    assert!(gone.is_empty(), "no route for {gone:?}");
+}
+
+/// By the victim's name and by its ids, with every kind of token and without one.
+#[test]
+fn what_another_tenant_has_is_what_nobody_has() {
+    let world = World::make();
+    for case in cases(Tenant) {
+        let methods = if case.method == "get" { vec!["GET", "HEAD"] } else { vec![case.method] };
+        for method in methods.iter().map(|method| method.to_uppercase()) {
+            let tokens = world.thieves.iter().map(|token| Some(token.as_str()));
+            for token in tokens.chain([None]) {
+                let names = (world.victim.slug.as_str(), world.nobody.slug.as_str());
+                world.same(case, &method, names, token);
+                let own = case.route.replace("{slug}", "").replace("{repo}", "");
+                let own = own.replace("{document}", "").replace("{file}", "");
+                if own.contains('{') {
+                    world.same(case, &method, ("thief", "thief"), token);
+                }
+            }
+        }
+    }
+    let builds = world.server.get_with("/v1/t/victim/builds", &world.victims[0]).json();
+    assert_eq!(builds["builds"].as_array().unwrap().len(), 1, "nothing has happened to the victim");
+}
+
+/// The victim's own tokens get an answer to every read, so the questions above are good ones.
+#[test]
+fn the_questions_have_answers() {
+    let world = World::make();
+    for case in cases(Tenant).filter(|case| case.method == "get") {
+        let (with, without) = world.own(case);
+        let answered = with.iter().any(|status| (200..300).contains(status));
+        assert_eq!(answered, !NOTHING_THERE.contains(&case.route), "{}: {with:?}", case.route);
+        assert!(without >= 400, "{}: {without} without a token", case.route);
+    }
+    for case in cases(Tenant).filter(|case| case.method != "get") {
+        let (with, without) = world.own(case);
+        // A hook has a key of its own, and nobody pushes.
+        let takes_tokens =
+            !["/v1/hooks/{id}", "/git/{repo}/git-receive-pack"].contains(&case.route);
+        let passed = with.iter().any(|status| *status != 401);
+        assert_eq!(
+            passed,
+            takes_tokens || case.route.contains("receive"),
+            "{}: {with:?}",
+            case.route
+        );
+        assert!(without >= 400, "{}: {without} without a token", case.route);
+    }
+}
+
+/// No token of a tenant is good at an operator's route, not even its own tenant's, and a refusal tells
+/// nothing of what is there.
+#[test]
+fn operators_routes_refuse_tenants() {
+    let world = World::make();
+    for case in cases(Operator) {
+        let method = case.method.to_uppercase();
+        let tokens = world.thieves.iter().chain(&world.victims).map(|token| Some(token.as_str()));
+        for token in tokens.chain([None]) {
+            world.same(case, &method, (&world.victim.slug, &world.nobody.slug), token);
+            let refused = world.ask(case, &method, &world.victim, &world.victim.slug, token);
+            assert_eq!(refused.status, 401, "{method} {}", case.route);
+        }
+        if case.method == "get" {
+            let operator = world.server.app.press.keys.operator_token();
+            let token = Some(operator.reveal());
+            let told = world.ask(case, "GET", &world.victim, &world.victim.slug, token);
+            assert_ne!(told.status, 401, "GET {}", case.route);
+        }
+    }
+}
+
+/// What is open to anyone is the same for all.
+#[test]
+fn what_is_open_is_the_same_for_all() {
+    let world = World::make();
+    for case in cases(Anyone) {
+        let ask = |token: Option<&str>| world.ask(case, "GET", &world.victim, "victim", token);
+        let open = ask(None);
+        assert_eq!(open.status, 200, "{}", case.route);
+        for token in world.thieves.iter().chain(&world.victims) {
+            assert_eq!(ask(Some(token)), open, "{}", case.route);
+        }
+    }
+}
