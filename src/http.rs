@@ -10,6 +10,7 @@ mod branches;
 mod build_view;
 mod builds;
 mod bundles;
+mod console;
 pub mod deliveries;
 mod delivering;
 mod edge;

@@ -8,9 +8,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::observe::observe;
 use super::{
-    ApiError, agents, audit, blobs, branches, builds, bundles, deliveries, edge, environments,
-    evidence, flows, git, health, hooks, maintenance, metadata, mirrors, operator, schema, sync,
-    tenants, tokens, transfer, webhooks,
+    ApiError, agents, audit, blobs, branches, builds, bundles, console, deliveries, edge,
+    environments, evidence, flows, git, health, hooks, maintenance, metadata, mirrors, operator,
+    schema, sync, tenants, tokens, transfer, webhooks,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
@@ -108,6 +108,7 @@ pub fn router(app: SharedApp) -> Router {
         .route("/git/{repo}/info/refs", get(git::advertise))
         .route("/git/{repo}/git-upload-pack", post(git::upload_pack))
         .route("/git/{repo}/git-receive-pack", post(git::refuse_push))
+        .merge(console::routes(&app))
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked))

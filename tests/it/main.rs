@@ -7,6 +7,8 @@ mod attest;
 mod bad_input;
 mod ci;
 mod cli;
+mod console;
+mod console_browser;
 mod crash;
 mod demo;
 mod disk_full;
