@@ -3,6 +3,7 @@
 use colophon::tokens::{TokenKind, create_token};
 use serde_json::json;
 
+use crate::support::process::told;
 use crate::support::raw::{Raw, exchange};
 use crate::support::{ORDER_INTAKE, TestServer, TestTenant, small_flow};
 
@@ -122,6 +123,14 @@ fn only_those_with_a_good_token_get_in() {
     let gone = visitor.post("/console/logout", &visitor.key);
     assert_eq!((gone.status, gone.header("location")), (303, "/console/login"));
     assert_eq!(visitor.get("/console/tenants").status, 303, "the cookie is worth nothing now");
+}
+
+/// The command line tells the token that gets in, whether or not the server runs.
+#[test]
+fn the_operators_token_is_told_on_the_machine() {
+    let server = TestServer::start();
+    let token = told(&server.data(), &["token", "operator"]);
+    assert_eq!(try_login(&server, token.trim()).status, 303);
 }
 
 #[test]

@@ -15,7 +15,7 @@ const MARGIN: f64 = 12.0;
 /// Width of a place that an edge only passes.
 const LANE: f64 = 16.0;
 /// Signs of a label that have room in a node.
-const SIGNS: usize = 26;
+const SIGNS: usize = 23;
 /// How often the order is improved.
 const ROUNDS: usize = 8;
 
