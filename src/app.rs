@@ -15,6 +15,7 @@ use colophon_store::{Options, Store, Watermarks};
 use crate::bundles::Bundles;
 use crate::clock::SharedClock;
 use crate::config::{Config, Durability};
+use crate::console::Console;
 use crate::gates::Gates;
 use crate::intake::log::{Bounds, DeliveryLog};
 use crate::keys::MasterKey;
@@ -48,6 +49,8 @@ pub struct App {
     pub mirrors: Tasks,
     /// When tokens were used last.
     pub usage: Usage,
+    /// The pages for people, and who is logged in.
+    pub console: Console,
     /// The configuration the program was started with.
     pub config: Config,
     /// URL under which clients reach the server, without a final slash.
@@ -86,6 +89,7 @@ impl App {
             tls: OnceLock::new(),
             mirrors: Tasks::new(config.mirror.workers, 0),
             usage: Usage::default(),
+            console: Console::new(),
             public_url: config.public_url(),
             config,
         }

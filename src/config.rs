@@ -1,6 +1,7 @@
 //! Configuration: a TOML file, then `COLOPHON_*` variables, then flags; the later wins.
 
 mod admin;
+mod console;
 mod edge;
 mod intake;
 mod layers;
@@ -24,6 +25,7 @@ use crate::units::{Size, Span};
 use layers::Layers;
 
 pub use admin::Admin;
+pub use console::ConsoleConfig;
 pub use edge::Edge;
 pub use intake::Intake;
 pub use maintenance::Maintenance;
@@ -79,6 +81,8 @@ pub struct Config {
     pub gates: GatesConfig,
     /// The listener for operators.
     pub admin: Admin,
+    /// The pages for people.
+    pub console: ConsoleConfig,
     /// Where traces and logs go.
     pub telemetry: Telemetry,
 }
@@ -221,6 +225,7 @@ impl Default for Config {
             mirror: Mirror::default(),
             gates: GatesConfig::default(),
             admin: Admin::default(),
+            console: ConsoleConfig::default(),
             telemetry: Telemetry::default(),
         }
     }

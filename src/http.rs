@@ -11,6 +11,7 @@ mod build_reads;
 mod build_view;
 mod builds;
 mod bundles;
+mod console;
 mod cors;
 pub mod deliveries;
 mod delivering;

@@ -10,6 +10,7 @@ pub mod ciphertext;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod console;
 pub mod deltas;
 pub mod evidence;
 pub mod expected;

@@ -9,6 +9,7 @@
 #   tests/setup.sh secrets    where secrets may be found: OpenBao, SOPS, age
 #   tests/setup.sh conformance   what makes TUF repositories to test edge-fetch on: python-tuf
 #   tests/setup.sh dual       what runs dual flows: LangGraph, Playwright, Chromium
+#   tests/setup.sh browser    what looks at the console: Playwright and axe
 #   tests/setup.sh clients    what `make test-clients` needs: gix, JGit, tough and sigstore-tuf
 #   tests/setup.sh oracle     what `make test-oracle` needs: lfx, and older exports of LangFlow
 #
@@ -245,6 +246,26 @@ isomorphic() {
   fi
 }
 
+# Playwright and axe, as their lock file pins them, for Debian's Chromium.
+console_browser() {
+  local from=tests/clients/browser out="$cache/console-browser"
+  cmp -s "$from/package-lock.json" "$out/package-lock.json" && return 0
+  rm -rf "$out" "$out.unavailable"
+  if ! from_debian node nodejs || ! from_debian npm npm || ! from_debian chromium chromium; then
+    missing console-browser "there is no Node.js or no Chromium"
+    return 0
+  fi
+  say "fetching Playwright and axe"
+  rm -rf "$out.part"
+  mkdir "$out.part"
+  cp "$from"/package*.json "$out.part"
+  if (cd "$out.part" && npm ci --silent --no-audit --no-fund --ignore-scripts); then
+    mv "$out.part" "$out"
+  else
+    missing console-browser "npm failed"
+  fi
+}
+
 # JGit and what it rests on, unpacked from the distribution's packages, and our program for it.
 jgit() {
   local out="$cache/jgit" work
@@ -314,6 +335,7 @@ case "${1:-all}" in
     ;;
   bench-edge) bench_edge ;;
   dual) dual ;;
+  browser) console_browser ;;
   attest) attest ;;
   secrets) secrets ;;
   schemathesis) schemathesis ;;
@@ -335,6 +357,7 @@ case "${1:-all}" in
     dual
     gates_python
     isomorphic
+    console_browser
     upstream
     ;;
 esac

@@ -16,6 +16,7 @@ use crate::maintenance::{Job, Line, Step};
 use crate::outgoing;
 use crate::pipeline::Press;
 use crate::secrets::{Secrets, master_key};
+use crate::tokens::Token;
 
 /// How to reach the data.
 pub(super) enum Access {
@@ -36,6 +37,14 @@ pub(super) fn open(config: &Config) -> anyhow::Result<Access> {
         );
     }
     open_or_create(config)
+}
+
+/// The operator's token: it derives from the master key, so whoever can read that has it. No server is asked.
+pub(super) fn operator_token(config: &Config) -> anyhow::Result<Token> {
+    let secrets = Secrets::new(&config.secrets, std::sync::Arc::new(SystemClock));
+    let key = master_key(config, &secrets)?
+        .with_context(|| format!("`{}` has no master key", config.data.display()))?;
+    Ok(key.operator_token())
 }
 
 /// Opens the data directory, makes it when it is not there, or finds the server that holds it.

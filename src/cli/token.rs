@@ -36,6 +36,11 @@ pub(super) enum Token {
         #[command(flatten)]
         overrides: Overrides,
     },
+    /// Print the operator's token, for the console's login
+    Operator {
+        #[command(flatten)]
+        overrides: Overrides,
+    },
     /// List a tenant's tokens, without the tokens themselves
     List {
         /// The tenant
@@ -96,6 +101,10 @@ impl Token {
                 let made = create(&Config::load(&overrides)?, &slug, wanted)?;
                 out.data(&made, told)
             }
+            Self::Operator { overrides } => {
+                let token = admin::operator_token(&Config::load(&overrides)?)?;
+                out.data(&OperatorToken { token: token.reveal().to_owned() }, |t| t.token.clone())
+            }
             Self::List { slug, overrides } => {
                 let listed = list(&Config::load(&overrides)?, &slug)?;
                 out.data(&listed, |listed| table(&slug, listed))
@@ -116,6 +125,12 @@ impl Token {
             }
         }
     }
+}
+
+/// The operator's token, as data.
+#[derive(serde::Serialize)]
+struct OperatorToken {
+    token: String,
 }
 
 fn told(made: &CreatedToken) -> String {

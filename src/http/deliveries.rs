@@ -234,6 +234,11 @@ pub struct Actor {
 impl Actor {
     /// The operator, on the command line.
     pub const OPERATOR: Self = Self { word: "operator", from: None };
+
+    /// The operator, from this address.
+    pub const fn operator(from: Option<IpAddr>) -> Self {
+        Self { word: "operator", from }
+    }
 }
 
 fn no_body() -> ApiError {

@@ -108,6 +108,11 @@ impl ApiError {
         &self.0.detail
     }
 
+    /// What the client can do about it.
+    pub(super) fn told_hint(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
     /// Adds what the client can do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

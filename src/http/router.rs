@@ -9,9 +9,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::cors::cors;
 use super::observe::observe;
 use super::{
-    ApiError, agents, audit, blobs, branches, build_reads, builds, bundles, deliveries, edge,
-    environments, evidence, flows, git, health, hooks, maintenance, metadata, mirrors, openapi,
-    operator, schema, sync, tenants, tokens, transfer, webhooks,
+    ApiError, agents, audit, blobs, branches, build_reads, builds, bundles, console, deliveries,
+    edge, environments, evidence, flows, git, health, hooks, maintenance, metadata, mirrors,
+    openapi, operator, schema, sync, tenants, tokens, transfer, webhooks,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
@@ -137,6 +137,7 @@ routes! {
 /// The service. Bodies are bounded by the handlers that read them.
 pub fn router(app: SharedApp) -> Router {
     routed()
+        .merge(console::routes(&app))
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked))

@@ -9,6 +9,8 @@ mod bad_input;
 mod builds_api;
 mod ci;
 mod cli;
+mod console;
+mod console_browser;
 mod contract;
 mod crash;
 mod demo;

@@ -1,0 +1,49 @@
+//! The console in Chromium, as people use it: with the keyboard, in light and dark, with scripts and without.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::support::clients::client_file;
+use crate::support::programs::{cache, must_be_marked_unavailable};
+use crate::support::{ORDER_INTAKE, TestServer};
+
+/// Logs in, watches a build come in, reads changes, runs a delivery again; axe finds nothing serious on any page, and
+/// the browser has nothing to say, about the pages' policy least of all. `COLOPHON_SCREENSHOTS=DIR` keeps pictures.
+#[test]
+fn people_find_their_way() {
+    let modules = cache().join("console-browser/node_modules");
+    if !modules.exists() {
+        must_be_marked_unavailable("console-browser");
+        return;
+    }
+    let server = TestServer::start();
+    let tenant = server.tenant("acme-inc");
+    let other = server.tenant("globex");
+    let built = server.build(&other, ORDER_INTAKE).json();
+    let report = json!({"device": "a".repeat(32), "name": "till-1", "version": "0.1.0", "os": "linux", "arch": "x86_64",
+        "flows": [{"flow": "order_intake", "seq": 1, "tree": "0".repeat(64), "state": "active", "since": 1_000}]});
+    let bearer = format!("Bearer {}", other.edge);
+    server.post(
+        "/v1/t/globex/edge/report",
+        &[("authorization", &bearer)],
+        report.to_string().as_bytes(),
+    );
+    let there = format!("{}/console/t/globex", server.url);
+    let build = format!("{there}/builds/{}", built["id"].as_str().unwrap());
+    let more = json!({"dual-build": build, "dual-graph": format!("{build}/graph"), "one-agent": format!("{there}/agents")});
+    let profile = server.path("profile");
+    let shots = std::env::var("COLOPHON_SCREENSHOTS").ok();
+    let operator = server.app.press.keys.operator_token();
+    let output = Command::new("node")
+        .arg(client_file("browser/console.cjs"))
+        .args([server.url.as_str(), profile.to_str().unwrap()])
+        .args(shots)
+        .env("NODE_PATH", modules)
+        .env("OPERATOR_TOKEN", operator.reveal())
+        .env("API_TOKEN", &tenant.api)
+        .env("MORE", more.to_string())
+        .output()
+        .expect("node is there when what it runs is");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
