@@ -31,12 +31,12 @@ struct Line {
     system: String,
     seen: String,
     ago: String,
-    flows: Vec<Flow>,
+    flows: Vec<Running>,
     error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct Flow {
+struct Running {
     flow: String,
     version: String,
     state: Badge,
@@ -67,12 +67,12 @@ fn line(agent: AgentStatus) -> Line {
         system: format!("{} {}", agent.os, agent.arch),
         seen: agent.seen,
         ago: ago(agent.silent),
-        flows: agent.flows.into_iter().map(flow).collect(),
+        flows: agent.flows.iter().map(flow).collect(),
         error: agent.error,
     }
 }
 
-fn flow(flow: FlowOnAgent) -> Flow {
+fn flow(flow: &FlowOnAgent) -> Running {
     let behind = flow.current.is_some_and(|current| current > flow.seq);
     let state = match flow.state {
         AgentFlowState::RolledBack => Badge::bad("rolled back"),
@@ -80,5 +80,5 @@ fn flow(flow: FlowOnAgent) -> Flow {
         AgentFlowState::Active if behind => Badge::warn("behind"),
         AgentFlowState::Active => Badge::good("current"),
     };
-    Flow { flow: flow.flow.to_string(), version: feed::version(flow.seq), state }
+    Running { flow: flow.flow.to_string(), version: feed::version(flow.seq), state }
 }

@@ -55,7 +55,7 @@ fn network(from: Option<IpAddr>) -> Option<IpAddr> {
         IpAddr::V6(address) => {
             IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
         }
-        v4 => v4,
+        v4 @ IpAddr::V4(_) => v4,
     })
 }
 

@@ -136,7 +136,7 @@ impl Place<'_> {
             revision: record.revision,
             key: record.key.to_string(),
             commit: record.commit.to_string(),
-            tags: self.tags(record),
+            tags: tags(record),
             built: time(record.stamp.time()),
             received: time(record.received),
             compiler: record.compiler.clone(),
@@ -148,11 +148,6 @@ impl Place<'_> {
             documents: self.documents(record)?,
             commands: self.commands(record),
         })
-    }
-
-    fn tags(&self, record: &BuildRecord) -> Vec<String> {
-        let failed = record.failure.as_ref().map(|failure| failure.tag.to_string());
-        record.tags.iter().map(ToString::to_string).chain(failed).collect()
     }
 
     fn output(&self, here: &str, output: &Output) -> Made {
@@ -242,6 +237,11 @@ impl Place<'_> {
         }
         commands
     }
+}
+
+fn tags(record: &BuildRecord) -> Vec<String> {
+    let failed = record.failure.as_ref().map(|failure| failure.tag.to_string());
+    record.tags.iter().map(ToString::to_string).chain(failed).collect()
 }
 
 fn gate(gate: &GateResult) -> Gate {

@@ -203,13 +203,11 @@ fn begun(
     what: Open,
     open: &mut Option<Open>,
 ) -> (&'static str, usize) {
-    match closes(language, inner, what.end) {
-        Some(inside) => (what.class, rest.len() - inner.len() + inside),
-        None => {
-            *open = Some(what);
-            (what.class, rest.len())
-        }
+    if let Some(inside) = closes(language, inner, what.end) {
+        return (what.class, rest.len() - inner.len() + inside);
     }
+    *open = Some(what);
+    (what.class, rest.len())
 }
 
 /// Behind which byte of `text` the `end` is over.

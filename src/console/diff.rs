@@ -57,7 +57,7 @@ pub fn hunks(path: &str, old: &str, new: &str) -> Vec<Hunk> {
         head: hunk.header().to_string(),
         lines: hunk.iter_changes().map(line).collect(),
     };
-    hunks.map(|one| hunk(one)).collect()
+    hunks.map(hunk).collect()
 }
 
 /// How a file changed.
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn lines_that_changed_stand_with_their_neighbours() {
-        let old: String = (1..=20).map(|n| format!("line {n}\n")).collect();
+        let old = (1..=20).map(|n| format!("line {n}\n")).collect::<Vec<_>>().concat();
         let new = old.replace("line 10\n", "line ten\nand more\n");
         let hunks = hunks("a.txt", &old, &new);
         assert_eq!(hunks.len(), 1);

@@ -69,9 +69,9 @@ pub(super) fn draw(graph: &Graph) -> Layout {
     let mut rows = rows(&spots);
     order(&mut rows, &spots);
     let width = place(&rows, &mut spots);
-    let height = rows.len() as f64 * (HEIGHT + BETWEEN) - BETWEEN + 2.0 * MARGIN;
+    let height = real(rows.len()) * (HEIGHT + BETWEEN) - BETWEEN + 2.0 * MARGIN;
     let nodes = spots.iter().filter_map(|spot| Some(boxed(spot, &graph.nodes[spot.node?])));
-    let label = |at: usize| graph.edges[at].label.clone();
+    let label = |at: usize| graph.edges[at].label.as_str();
     let edges = ways.iter().enumerate().map(|(at, way)| line(way, &spots, label(at))).collect();
     Layout { width, height, nodes: nodes.collect(), edges }
 }
@@ -167,7 +167,7 @@ fn order(rows: &mut [Vec<usize>], spots: &[Spot]) {
     let mut places = vec![0.0; spots.len()];
     let number = |rows: &[Vec<usize>], places: &mut Vec<f64>| {
         for row in rows {
-            row.iter().enumerate().for_each(|(at, spot)| places[*spot] = at as f64);
+            row.iter().enumerate().for_each(|(at, spot)| places[*spot] = real(at));
         }
     };
     number(rows, &mut places);
@@ -181,14 +181,14 @@ fn order(rows: &mut [Vec<usize>], spots: &[Spot]) {
             let mut keys: Vec<(f64, usize)> = row.iter().map(|spot| (key(spot), *spot)).collect();
             keys.sort_by(|a, b| a.0.total_cmp(&b.0));
             *row = keys.into_iter().map(|(_, spot)| spot).collect();
-            row.iter().enumerate().for_each(|(at, spot)| places[*spot] = at as f64);
+            row.iter().enumerate().for_each(|(at, spot)| places[*spot] = real(at));
         }
     }
 }
 
 fn middle(of: &[usize], places: &[f64]) -> Option<f64> {
     let sum: f64 = of.iter().map(|spot| places[*spot]).sum();
-    (!of.is_empty()).then(|| sum / of.len() as f64)
+    (!of.is_empty()).then(|| sum / real(of.len()))
 }
 
 const fn room(spot: &Spot) -> f64 {
@@ -201,7 +201,7 @@ fn place(rows: &[Vec<usize>], spots: &mut [Spot]) -> f64 {
         let mut least = MARGIN;
         for spot in row {
             let xs: Vec<f64> = spots[*spot].above.iter().map(|above| spots[*above].x).collect();
-            let wanted = if xs.is_empty() { 0.0 } else { xs.iter().sum::<f64>() / xs.len() as f64 };
+            let wanted = if xs.is_empty() { 0.0 } else { xs.iter().sum::<f64>() / real(xs.len()) };
             let half = room(&spots[*spot]) / 2.0;
             spots[*spot].x = wanted.max(least + half);
             least = spots[*spot].x + half + GAP;
@@ -214,7 +214,7 @@ fn place(rows: &[Vec<usize>], spots: &mut [Spot]) -> f64 {
             let xs: Vec<f64> = spots[*spot].below.iter().map(|below| spots[*below].x).collect();
             let half = room(&spots[*spot]) / 2.0;
             if !xs.is_empty() {
-                let wanted = xs.iter().sum::<f64>() / xs.len() as f64;
+                let wanted = xs.iter().sum::<f64>() / real(xs.len());
                 spots[*spot].x = wanted.max(spots[*spot].x).min((most - half).max(spots[*spot].x));
             }
             most = spots[*spot].x - half - GAP;
@@ -224,8 +224,13 @@ fn place(rows: &[Vec<usize>], spots: &mut [Spot]) -> f64 {
     right + MARGIN
 }
 
+/// A small number for the arithmetic of places.
+fn real(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
 fn top(spot: &Spot) -> f64 {
-    MARGIN + spot.layer as f64 * (HEIGHT + BETWEEN)
+    MARGIN + real(spot.layer) * (HEIGHT + BETWEEN)
 }
 
 fn boxed(spot: &Spot, node: &Node) -> Card {
@@ -252,7 +257,7 @@ fn cut(text: &str) -> String {
 }
 
 /// The way of an edge through its spots, as smooth pieces. The arrow is at the end of the path.
-fn line((way, turned): &(Vec<usize>, bool), spots: &[Spot], label: String) -> Line {
+fn line((way, turned): &(Vec<usize>, bool), spots: &[Spot], label: &str) -> Line {
     let ends = |spot: &Spot| {
         let (top, height) = (top(spot), if spot.node.is_some() { HEIGHT } else { 0.0 });
         (top, top + height)
@@ -279,17 +284,17 @@ fn line((way, turned): &(Vec<usize>, bool), spots: &[Spot], label: String) -> Li
         let _ = write!(path, " C{start:.1} {bend:.1} {x:.1} {bend:.1} {x:.1} {to:.1}");
     }
     let (label_x, label_y) = (x + (next_x - x) * 0.5, y + (next_y - y) * 0.5);
-    Line { path, label: cut(&label), x: label_x, y: label_y }
+    Line { path, label: cut(label), x: label_x, y: label_y }
 }
 
 /// An edge from a node to itself.
-fn itself(spot: &Spot, label: String) -> Line {
+fn itself(spot: &Spot, label: &str) -> Line {
     let (right, y) = (spot.x + WIDTH / 2.0, top(spot));
     let (out, low) = (right + GAP - 4.0, y + HEIGHT * 0.75);
     let high = y + HEIGHT * 0.25;
     let path =
         format!("M{right:.1} {low:.1} C{out:.1} {low:.1} {out:.1} {high:.1} {right:.1} {high:.1}");
-    Line { path, label: cut(&label), x: right, y: y - 4.0 }
+    Line { path, label: cut(label), x: right, y: y - 4.0 }
 }
 
 #[cfg(test)]
