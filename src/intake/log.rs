@@ -263,15 +263,10 @@ mod tests {
         let (uid, at) = (TenantUid::from_bytes([1; 16]), UnixMillis::new(1));
         let slug: colophon_model::TenantSlug = "acme-inc".parse().unwrap();
         let (policy, roots) = (CodePolicy::None, RootsOrigin::Server);
-        let tenant = TenantRow {
-            uid,
-            slug: slug.clone(),
-            created: at,
-            policy,
-            roots,
-            suspended: None,
-            archived: None,
-        };
+        let (suspended, archived) = (None, None);
+        let slug_of = slug.clone();
+        let tenant =
+            TenantRow { uid, slug: slug_of, created: at, policy, roots, suspended, archived };
         let body = Bytes::from_static(b"what came in");
         let row = DeliveryRow {
             at,
