@@ -55,6 +55,7 @@ impl Act {
 
     /// The same with one more detail.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "most values are small and made for this")]
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
         self.detail.insert(name.to_owned(), value.to_string());
         self
@@ -123,6 +124,7 @@ pub struct Subject {
 
 impl Subject {
     /// The subject of that kind and id.
+    #[expect(clippy::needless_pass_by_value, reason = "most ids are small and made for this")]
     pub fn new(kind: &'static str, id: impl ToString) -> Self {
         Self { id: id.to_string(), kind: kind.to_owned() }
     }

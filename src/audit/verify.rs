@@ -93,7 +93,9 @@ pub fn verify_lines<'a>(
         let size = check.walk.size();
         sizes.iter().filter(|(at, _)| *at == size).for_each(|(_, note)| check.checkpoint(note));
     }
-    sizes.iter().for_each(|(size, _)| check.reaches(*size));
+    for (size, _) in &sizes {
+        check.reaches(*size);
+    }
     check.finish()
 }
 

@@ -143,8 +143,9 @@ fn line(shown: &Shown) -> String {
             format!(" {word}: {}", code.as_deref().unwrap_or("unknown"))
         }
     };
-    let detail: String =
+    let detail: Vec<String> =
         entry.detail.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+    let detail = detail.concat();
     let from =
         shown.from.as_ref().map_or_else(String::new, |from| format!(" from {}", from.address));
     format!(
@@ -156,12 +157,11 @@ fn line(shown: &Shown) -> String {
 impl Verify {
     fn run(self, out: Out) -> anyhow::Result<()> {
         let Self { tenants, file, checkpoint, key, overrides } = self;
-        let found = match (file, key) {
-            (Some(file), Some(key)) => exported(&file, &checkpoint, &key)?,
-            _ => {
-                let request = Request::Post("/v1/maintenance/audit/verify");
-                job::run(&overrides, out, &AuditVerify { tenants }, &request)?
-            }
+        let found = if let (Some(file), Some(key)) = (file, key) {
+            exported(&file, &checkpoint, &key)?
+        } else {
+            let request = Request::Post("/v1/maintenance/audit/verify");
+            job::run(&overrides, out, &AuditVerify { tenants }, &request)?
         };
         out.data(&found, verified)?;
         if found.is_clean() {
@@ -217,7 +217,7 @@ impl Export {
         let Self { tenant, out: dir, overrides } = self;
         fs::create_dir(&dir).with_context(|| format!("cannot make `{}`", dir.display()))?;
         let mut lines = fs::File::create_new(dir.join("audit.jsonl"))?;
-        let source = Source::open(&Config::load(&overrides)?, tenant)?;
+        let source = Source::open(&Config::load(&overrides)?, tenant.as_ref())?;
         let mut total = 0;
         loop {
             let text = source.lines(total + 1)?;
@@ -249,13 +249,13 @@ enum Source {
 }
 
 impl Source {
-    fn open(config: &Config, tenant: Option<TenantSlug>) -> anyhow::Result<Self> {
+    fn open(config: &Config, tenant: Option<&TenantSlug>) -> anyhow::Result<Self> {
         Ok(match admin::open(config)? {
             Access::Direct(press) => {
-                let chain = chain(&press, tenant.as_ref())?;
+                let chain = chain(&press, tenant)?;
                 Self::Store(press, chain)
             }
-            Access::Server(client) => Self::Server(client, path(tenant.as_ref())),
+            Access::Server(client) => Self::Server(client, path(tenant)),
         })
     }
 

@@ -18,6 +18,10 @@ const SAMPLES: &[(&str, &str)] = &[
     ("tls.cert", "\"/etc/colophon/tls/cert.pem\""),
     ("tls.key", "\"/etc/colophon/tls/key.pem\""),
     ("tls.client_ca", "\"/etc/colophon/tls/clients.pem\""),
+    ("keys.master", "\"systemd:master.key\""),
+    ("secrets.vault.address", "\"https://vault.example.com:8200\""),
+    ("secrets.vault.token", "\"systemd:vault.token\""),
+    ("secrets.vault.namespace", "\"press\""),
     ("compiler.templates", "\"/etc/colophon/templates\""),
     ("compiler.wheels", "\"/var/lib/colophon-wheels\""),
     ("gates.dir", "\"/var/tmp\""),
@@ -99,20 +103,20 @@ fn plain(markdown: &str) -> String {
 /// The value at a dotted key.
 pub(super) fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     match key.split_once('.') {
-        Some((section, name)) => table.get(section)?.as_table()?.get(name),
+        Some((section, rest)) => find(table.get(section)?.as_table()?, rest),
         None => table.get(key),
     }
 }
 
 /// Puts a value at a dotted key.
 pub(super) fn put(table: &mut Table, key: &str, value: Value) {
-    let Some((section, name)) = key.split_once('.') else {
+    let Some((section, rest)) = key.split_once('.') else {
         table.insert(key.to_owned(), value);
         return;
     };
     let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
     if let Some(section) = section.as_table_mut() {
-        section.insert(name.to_owned(), value);
+        put(section, rest, value);
     }
 }
 
@@ -121,7 +125,7 @@ pub fn example() -> String {
     let mut sections: BTreeMap<usize, (&str, Vec<Setting>)> = BTreeMap::new();
     let mut order: Vec<&str> = Vec::new();
     for setting in all() {
-        let section = setting.key.split_once('.').map_or("", |(section, _)| section);
+        let section = setting.key.rsplit_once('.').map_or("", |(section, _)| section);
         let at = order.iter().position(|known| *known == section).unwrap_or_else(|| {
             order.push(section);
             order.len() - 1
@@ -151,15 +155,19 @@ mod tests {
     /// Keys of the defaults, and of what has none.
     fn keys() -> BTreeSet<String> {
         let mut keys: BTreeSet<String> = SAMPLES.iter().map(|(key, _)| (*key).to_owned()).collect();
-        for (section, value) in Table::try_from(Config::default()).unwrap() {
-            match value {
-                Value::Table(names) => {
-                    keys.extend(names.keys().map(|name| format!("{section}.{name}")));
-                }
-                _ => drop(keys.insert(section)),
+        add("", &Table::try_from(Config::default()).unwrap(), &mut keys);
+        keys
+    }
+
+    /// A table without anything in it is a setting itself.
+    fn add(before: &str, table: &Table, keys: &mut BTreeSet<String>) {
+        for (name, value) in table {
+            let key = format!("{before}{name}");
+            match value.as_table().filter(|names| !names.is_empty()) {
+                Some(names) => add(&format!("{key}."), names, keys),
+                None => drop(keys.insert(key)),
             }
         }
-        keys
     }
 
     #[test]

@@ -246,7 +246,7 @@ fn builds_are_shown_on_the_command_line() {
     assert_eq!(ids(&without[0]), [second.as_str()]);
     assert_eq!(ids(&without[4]), [second.as_str(), first.as_str()]);
     assert!(told(&data, commands[0]).contains("more with --cursor 2"));
-    assert!(told(&data, commands[3]).contains("+"));
+    assert!(told(&data, commands[3]).contains('+'));
     assert!(told(&data, commands[2]).starts_with(&format!("build {first}\n")));
     drop(dir);
 }

@@ -30,8 +30,8 @@ fn people_find_their_way() {
         report.to_string().as_bytes(),
     );
     let there = format!("{}/console/t/globex", server.url);
-    let build = format!("{there}/builds/{}", built["id"].as_str().unwrap());
-    let more = json!({"dual-build": build, "dual-graph": format!("{build}/graph"), "one-agent": format!("{there}/agents")});
+    let page = format!("{there}/builds/{}", built["id"].as_str().unwrap());
+    let more = json!({"dual-build": page, "dual-graph": format!("{page}/graph"), "one-agent": format!("{there}/agents")});
     let profile = server.path("profile");
     let shots = std::env::var("COLOPHON_SCREENSHOTS").ok();
     let operator = server.app.press.keys.operator_token();

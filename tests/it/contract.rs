@@ -1,4 +1,4 @@
-//! The API document is what is served, is checked in, and lists every route; and schemathesis, which makes
+//! The API document is what is answered, is checked in, and lists every route; and schemathesis, which makes
 //! requests from it, finds no fault of the server and no answer that the document does not have.
 
 use std::collections::BTreeSet;
@@ -16,18 +16,18 @@ const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json")
 #[test]
 fn the_document_that_is_served_is_checked_in() {
     let server = TestServer::start();
-    let served = server.get("/v1/openapi.json", &[]);
-    assert_eq!((served.status, served.header("content-type")), (200, "application/json"));
+    let answered = server.get("/v1/openapi.json", &[]);
+    assert_eq!((answered.status, answered.header("content-type")), (200, "application/json"));
     if std::env::var_os("UPDATE_OPENAPI").is_some() {
-        std::fs::write(DOCUMENT, &served.bytes).unwrap();
+        std::fs::write(DOCUMENT, &answered.bytes).unwrap();
     }
     let checked_in = std::fs::read(DOCUMENT).unwrap_or_default();
     assert!(
-        checked_in == served.bytes,
+        checked_in == answered.bytes,
         "docs/openapi.json is not what is served: UPDATE_OPENAPI=1 cargo test --test it contract"
     );
-    assert_eq!(served.json()["openapi"], "3.1.0");
-    let tag = served.header("etag");
+    assert_eq!(answered.json()["openapi"], "3.1.0");
+    let tag = answered.header("etag");
     assert_eq!(server.get("/v1/openapi.json", &[("if-none-match", tag)]).status, 304);
 }
 

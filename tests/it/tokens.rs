@@ -1,5 +1,6 @@
 //! Tokens of tenants over HTTP and on the command line: what they allow, how they end, who may see them.
 
+use colophon::clock::Clock as _;
 use colophon::tokens::{TokenKind, create_token};
 use colophon_model::TenantSlug;
 use colophon_store::Change;
@@ -10,6 +11,7 @@ use crate::support::process::{ServerProcess, colophon, refused, told};
 use crate::support::{Answer, ORDER_INTAKE, TestServer, TestTenant, agent, read, small_flow};
 
 const HOUR: u64 = 60 * 60 * 1000;
+const DAY: u64 = 24 * HOUR;
 
 /// Asks as the operator, and wants `status`.
 fn operator(server: &TestServer, method: &str, path: &str, body: &Value, status: u16) -> Value {
@@ -125,6 +127,11 @@ fn a_token_may_be_limited_to_a_target() {
     assert_eq!(delete(&tenant.api), 200);
 }
 
+/// The moment so many milliseconds after the server's now, as answers tell it.
+fn after(server: &TestServer, millis: u64) -> String {
+    server.clock.now().plus(millis).rfc3339_seconds()
+}
+
 /// Who rotates has both tokens for a while, then the new one alone; its grants and life are the same.
 #[test]
 fn a_token_is_rotated_with_an_overlap() {
@@ -139,11 +146,15 @@ fn a_token_is_rotated_with_an_overlap() {
     for member in ["kind", "scopes", "label"] {
         assert_eq!(new[member], old[member]);
     }
-    assert_eq!(text(&old, "expires"), "2026-12-01T12:00:00Z");
-    assert_eq!(text(&new, "expires"), "2026-12-02T12:00:00Z", "as long a life as the old one had");
+    assert_eq!(text(&old, "expires"), after(&server, 9 * DAY));
+    assert_eq!(
+        text(&new, "expires"),
+        after(&server, 10 * DAY),
+        "as long a life as the old one had"
+    );
     let shown = operator(&server, "GET", &path, &Value::Null, 200);
     assert_eq!((&shown["state"], &shown["successor"]), (&json!("retiring"), &new["id"]));
-    assert_eq!(text(&shown, "expires"), "2026-11-22T14:00:00Z");
+    assert_eq!(text(&shown, "expires"), after(&server, 2 * HOUR));
     let again = operator(&server, "POST", &rotate, &Value::Null, 409);
     assert_eq!(again["code"], "token-replaced");
     let (old, new_token) = (text(&old, "token"), text(&new, "token"));
@@ -249,7 +260,7 @@ fn the_configuration_bounds_a_tokens_life() {
     let server = TestServer::with(|config| config.tokens.longest_days = 30);
     let tenant = server.tenant("acme");
     let made = create(&server, &tenant, &json!({"kind": "git"}));
-    assert_eq!(text(&made, "expires"), "2026-12-21T12:00:00Z", "the default gives way");
+    assert_eq!(text(&made, "expires"), after(&server, 30 * DAY), "the default gives way");
     let long = operator(
         &server,
         "POST",
@@ -263,7 +274,7 @@ fn the_configuration_bounds_a_tokens_life() {
     let early = create_token(store, &slug, TokenKind::Git, "before", 300, now).unwrap();
     let rotate = format!("/v1/tenants/acme/tokens/{}/rotate", early.view.id);
     let new = operator(&server, "POST", &rotate, &Value::Null, 201);
-    assert_eq!(text(&new, "expires"), "2026-12-21T12:00:00Z");
+    assert_eq!(text(&new, "expires"), after(&server, 30 * DAY));
 }
 
 /// The last use is shown at once, written without anybody waiting for it, kept over a restart, and
@@ -286,7 +297,7 @@ fn the_last_use_of_a_token_is_known() {
     assert_eq!(used(&server), (None, None));
     assert!(reads(&server, &tenant, &tenant.api));
     assert_eq!(server.get_with("/v1/t/acme/manifest.json", &tenant.git).status, 401);
-    let first = Some("2026-11-21T12:00:00Z".to_owned());
+    let first = Some(after(&server, 0));
     assert_eq!(used(&server), (first.clone(), None), "a refused use is none");
     server.clock.advance(HOUR / 2);
     assert!(reads(&server, &tenant, &tenant.api));

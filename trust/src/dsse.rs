@@ -60,6 +60,10 @@ const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x
 pub struct PublicKey(VerifyingKey);
 
 impl PublicKey {
+    pub(crate) const fn of(key: VerifyingKey) -> Self {
+        Self(key)
+    }
+
     /// The key of 32 bytes (RFC 8032 §5.1.5); `None` when they are no point on the curve.
     pub fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
         VerifyingKey::from_bytes(bytes).ok().map(Self)

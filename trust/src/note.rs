@@ -63,11 +63,7 @@ impl NoteKey {
     /// material, and as info `ed25519`. It is called `colophon-` and 16 hex digits of the SHA-256 of its
     /// public half.
     pub fn derive(seed: &Seed) -> Self {
-        let mut secret = [0; 32];
-        Hkdf::<sha2::Sha256>::new(Some(b"colophon note v1"), seed.as_bytes())
-            .expand(b"ed25519", &mut secret)
-            .expect("HKDF-SHA256 gives up to 8,160 bytes");
-        let secret = SigningKey::from_bytes(&secret);
+        let secret = SigningKey::from_bytes(&secret(seed));
         let digest = Sha256::of(secret.verifying_key().as_bytes()).to_string();
         Self { name: format!("colophon-{}", &digest[..16]), secret }
     }
@@ -86,6 +82,14 @@ impl NoteKey {
     }
 }
 
+fn secret(seed: &Seed) -> [u8; 32] {
+    let mut secret = [0; 32];
+    Hkdf::<sha2::Sha256>::new(Some(b"colophon note v1"), seed.as_bytes())
+        .expand(b"ed25519", &mut secret)
+        .expect("HKDF-SHA256 gives up to 8,160 bytes");
+    secret
+}
+
 impl fmt::Debug for NoteKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("NoteKey(..)")
@@ -99,8 +103,8 @@ impl NoteVerifier {
     }
 
     /// The key as other programs take it.
-    pub fn public(&self) -> PublicKey {
-        PublicKey::from_bytes(self.public.as_bytes()).expect("it is a point on the curve")
+    pub const fn public(&self) -> PublicKey {
+        PublicKey::of(self.public)
     }
 
     /// The first bytes of the SHA-256 of name, line break, type and key.

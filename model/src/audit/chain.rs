@@ -185,7 +185,7 @@ impl ChainHead {
 
 impl Entry {
     /// The canonical JSON.
-    pub fn to_line(&self) -> String {
+    fn to_line(&self) -> String {
         serde_json::to_string(self).expect("texts and numbers are JSON")
     }
 }

@@ -23,7 +23,7 @@ pub struct Origin {
 
 impl Origin {
     /// The JSON: canonical as in RFC 8785, since the members stand in the order of their names.
-    pub fn to_json(&self) -> String {
+    fn to_json(&self) -> String {
         serde_json::to_string(self).expect("four texts are JSON")
     }
 
