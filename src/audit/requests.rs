@@ -9,7 +9,7 @@ use crate::telemetry::request::About;
 
 /// Routes that give a tenant's content away: blobs, bundles and what is told of them, the repository, a build's
 /// files, and the log itself.
-const CONTENT: [&str; 9] = [
+const CONTENT: [&str; 10] = [
     "/v1/t/{slug}/blob/",
     "/v1/t/{slug}/tree/",
     "/v1/t/{slug}/pack/",
@@ -18,6 +18,7 @@ const CONTENT: [&str; 9] = [
     "/v1/t/{slug}/bundles/",
     "/v1/t/{slug}/builds",
     "/v1/t/{slug}/deliveries",
+    "/console/t/{slug}/builds",
     "/git/{repo}/git-upload-pack",
 ];
 

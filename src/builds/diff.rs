@@ -100,6 +100,15 @@ pub enum Omitted {
 }
 
 impl Change {
+    /// It in a word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Changed => "changed",
+            Self::Removed => "removed",
+        }
+    }
+
     /// The letter that Git has for it.
     pub const fn letter(self) -> char {
         match self {

@@ -38,7 +38,9 @@ impl Build {
         let tenant = tenants::find(&press.store.view()?, &self.slug)?;
         let received = press.clock.now();
         let delivery = Delivery::new(tenant, body, received);
-        let finished = press.run(delivery).map_err(|e| explain(e, &self.file))?;
+        let finished = press.run(delivery);
+        press.write_gathered(true); // no server does it here
+        let finished = finished.map_err(|e| explain(e, &self.file))?;
         for warning in &finished.warnings {
             eprintln!("warning: {warning}");
         }

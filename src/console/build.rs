@@ -1,7 +1,5 @@
 //! The pages of one build: what is known of it, its files, and what changed since the flow's build before.
 
-use std::collections::BTreeMap;
-
 use colophon_model::{
     BuildRecord, Digest, EdgeOutput, GateResult, GateStatus, Output, OutputFile, SandboxLevel,
 };
@@ -14,6 +12,7 @@ use super::diff::{self, Hunk};
 use super::pages::Link;
 use super::tenant::{kind, outcome};
 use super::words::{Badge, bytes, segment, time};
+use crate::builds::{Diff, DiffFile, Side};
 use crate::feed;
 
 /// Builds that are looked at for the flow's build before.
@@ -357,7 +356,7 @@ pub fn code_page(
     let output = record.outputs.iter().find(|output| output.target.as_str() == target);
     let file = output.and_then(|o| o.files.iter().find(|file| file.path.as_str() == path));
     let Some(file) = file else { return Ok(None) };
-    let (mut lines, mut note) = match text(place, file)? {
+    let (mut lines, mut note) = match text(place, file.size, &file.digest)? {
         Ok(text) => (code::lines(path, &text), None),
         Err(why) => (Vec::new(), Some(why)),
     };
@@ -370,11 +369,11 @@ pub fn code_page(
 }
 
 /// A file as text, or why it is not shown.
-fn text(place: &Place<'_>, file: &OutputFile) -> Result<Result<String, String>, Error> {
-    if file.size > LARGEST {
+fn text(place: &Place<'_>, size: u64, digest: &Digest) -> Result<Result<String, String>, Error> {
+    if size > LARGEST {
         return Ok(Err(format!("Files over {} are not shown.", bytes(LARGEST))));
     }
-    let Some(found) = place.view.read_blob(place.tenant.uid, &file.digest)? else {
+    let Some(found) = place.view.read_blob(place.tenant.uid, digest)? else {
         return Ok(Err("The file is not there; the store's check says more.".to_owned()));
     };
     Ok(String::from_utf8(found).map_err(|_| "The file is not text.".to_owned()))
@@ -393,7 +392,7 @@ struct Changed {
     id: usize,
     path: String,
     how: &'static str,
-    target: &'static str,
+    target: String,
     hunks: Vec<Hunk>,
     note: Option<String>,
 }
@@ -410,27 +409,20 @@ pub fn diff_page(
     let link =
         |record: &BuildRecord| Link::new(place.href(record), format!("Build {}", record.number));
     let mut page = DiffPage { before: link(before), after: link(after), files: Vec::new() };
-    let (old, new) = (files(before), files(after));
     let mut budget = COMPARED_BYTES;
-    for (name, how, old, new) in diff::files(&old, &new) {
-        let (target, path) = name.split_once(' ').unwrap_or(("", &name));
-        let target = if target == "edge" { "edge" } else { "cloud" };
-        let id = page.files.len() + 1;
-        let size: u64 = [old, new].iter().flatten().map(|file| file.size).sum();
+    for DiffFile { path, change, before, after, .. } in Diff::of(before, after).files {
+        let (id, path) = (page.files.len() + 1, path.as_str());
+        let sides = [before, after];
+        let size: u64 = sides.iter().flatten().map(|side| side.size).sum();
         let (hunks, note) = if id > COMPARED || size > budget {
             (Vec::new(), Some("Too much changed to show it here.".to_owned()))
         } else {
             budget -= size;
-            compared(place, path, old, new)?
+            compared(place, path, sides)?
         };
-        page.files.push(Changed {
-            id,
-            path: path.to_owned(),
-            how: how.word(),
-            target,
-            hunks,
-            note,
-        });
+        let target = after.or(before).map(|side| side.target.to_string()).unwrap_or_default();
+        let (path, how) = (path.to_owned(), change.word());
+        page.files.push(Changed { id, path, how, target, hunks, note });
     }
     Ok(page)
 }
@@ -440,10 +432,11 @@ type Compared = (Vec<Hunk>, Option<String>);
 fn compared(
     place: &Place<'_>,
     path: &str,
-    old: Option<&OutputFile>,
-    new: Option<&OutputFile>,
+    [old, new]: [Option<Side>; 2],
 ) -> Result<Compared, Error> {
-    let side = |file: Option<&OutputFile>| file.map_or(Ok(Ok(String::new())), |f| text(place, f));
+    let side = |side: Option<Side>| {
+        side.map_or(Ok(Ok(String::new())), |side| text(place, side.size, &side.digest))
+    };
     match (side(old)?, side(new)?) {
         (Ok(old), Ok(new)) if old == new => {
             Ok((Vec::new(), Some("The mode changed, or the file is empty.".to_owned())))
@@ -451,10 +444,4 @@ fn compared(
         (Ok(old), Ok(new)) => Ok((diff::hunks(path, &old, &new), None)),
         (Err(why), _) | (_, Err(why)) => Ok((Vec::new(), Some(why))),
     }
-}
-
-/// The files of a build by target and path.
-fn files(record: &BuildRecord) -> BTreeMap<String, &OutputFile> {
-    let files = record.outputs.iter().flat_map(|o| o.files.iter().map(move |f| (o.target, f)));
-    files.map(|(target, file)| (format!("{target} {}", file.path), file)).collect()
 }

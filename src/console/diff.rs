@@ -1,7 +1,5 @@
 //! What changed between two texts, in hunks of a unified diff.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
 
@@ -60,45 +58,6 @@ pub fn hunks(path: &str, old: &str, new: &str) -> Vec<Hunk> {
     hunks.map(hunk).collect()
 }
 
-/// How a file changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
-    /// It was not there before.
-    Added,
-    /// It is not there any more.
-    Removed,
-    /// It says something else.
-    Changed,
-}
-
-impl How {
-    /// In a word.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Added => "added",
-            Self::Removed => "removed",
-            Self::Changed => "changed",
-        }
-    }
-}
-
-/// The paths that differ, sorted, with what is known of them on both sides.
-pub fn files<T: PartialEq + Copy>(
-    old: &BTreeMap<String, T>,
-    new: &BTreeMap<String, T>,
-) -> Vec<(String, How, Option<T>, Option<T>)> {
-    let mut paths: Vec<&String> = old.keys().chain(new.keys()).collect();
-    paths.sort();
-    paths.dedup();
-    let differs = |path: &&String| match (old.get(*path), new.get(*path)) {
-        (Some(a), Some(b)) if a == b => None,
-        (Some(a), Some(b)) => Some(((*path).clone(), How::Changed, Some(*a), Some(*b))),
-        (Some(a), None) => Some(((*path).clone(), How::Removed, Some(*a), None)),
-        (None, b) => Some(((*path).clone(), How::Added, None, b.copied())),
-    };
-    paths.iter().filter_map(differs).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,17 +78,5 @@ mod tests {
         let changed = &hunks[0].lines[3];
         assert_eq!((changed.old, changed.new), (Some(10), None));
         assert!(super::hunks("a.txt", &old, &old).is_empty());
-    }
-
-    #[test]
-    fn files_are_added_removed_and_changed() {
-        let of = |list: &[(&str, u8)]| -> BTreeMap<String, u8> {
-            list.iter().map(|(path, digest)| ((*path).to_owned(), *digest)).collect()
-        };
-        let told =
-            files(&of(&[("a", 1), ("b", 1), ("c", 1)]), &of(&[("b", 2), ("c", 1), ("d", 1)]));
-        let words: Vec<_> =
-            told.iter().map(|(path, how, ..)| (path.as_str(), how.word())).collect();
-        assert_eq!(words, [("a", "removed"), ("b", "changed"), ("d", "added")]);
     }
 }

@@ -122,7 +122,7 @@ pub(super) fn owner_caller(
     slug: &str,
     scope: Scope,
 ) -> Result<(Caller, TenantRow), ApiError> {
-    if check_operator(app, headers).is_err() {
+    if !is_operator(app, headers)? {
         let (caller, tenant) = path_caller(app, view, headers, slug, scope)?;
         if scope == Scope::Build && caller.target().is_some() {
             return Err(ApiError::forbidden("a token that is limited to a target only delivers"));
@@ -131,19 +131,25 @@ pub(super) fn owner_caller(
     }
     let slug: TenantSlug = slug.parse().map_err(|_| ApiError::not_found())?;
     let tenant = view.get::<TenantRow>(&slug)?.ok_or_else(ApiError::not_found)?;
-    Ok((Caller::of(Who::Operator, tenant.uid), tenant))
+    let caller = Caller::of(Who::Operator, tenant.uid);
+    asked_by(&caller, Some(&tenant.slug));
+    Ok((caller, tenant))
 }
 
 /// Whether the request carries the operator's token; then the operator asks.
 pub(super) fn check_operator(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
-    let token = credential(headers).ok_or_else(ApiError::unauthorized)?;
-    let expected = app.press.keys.operator_token().digest();
-    let same: bool = token.digest().as_bytes().ct_eq(expected.as_bytes()).into();
-    if !same {
+    if !is_operator(app, headers)? {
         return Err(ApiError::unauthorized());
     }
     asked_by(&Caller::OPERATOR, None);
     Ok(Caller::OPERATOR)
+}
+
+/// Whether the token of the request, which must have one, is the operator's.
+fn is_operator(app: &App, headers: &HeaderMap) -> Result<bool, ApiError> {
+    let token = credential(headers).ok_or_else(ApiError::unauthorized)?;
+    let expected = app.press.keys.operator_token().digest();
+    Ok(token.digest().as_bytes().ct_eq(expected.as_bytes()).into())
 }
 
 /// A bearer token (RFC 6750 §2.1), or the password of Basic credentials (RFC 7617), which is what

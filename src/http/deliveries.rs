@@ -1,6 +1,9 @@
 //! The log of a tenant's deliveries: `GET /v1/t/{slug}/deliveries`, `GET …/{id}` and
 //! `POST …/{id}/replay`, for the tenant itself and for the operator.
 
+use crate::audit::By;
+use colophon_model::audit::{Action, Chain, Subject};
+use colophon_store::Error as StoreError;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -217,6 +220,8 @@ pub fn replay(
     let Some(body) = body(&view, tenant, &row)? else { return Err(no_body()) };
     let repeats = secrets::row(&view, tenant)?.repeats;
     drop(view);
+    let act = By::here().did(Action::DeliveryReplay, Subject::new("delivery", key));
+    press.write_down(Chain::Tenant(tenant.uid), &[act]).map_err(StoreError::from)?;
     let origin = Origin { signed: row.signed, repeats, ..Origin::default() };
     let delivery = Delivery::new(tenant.clone(), body, press.clock.now()).with(origin);
     let about = About { by: by.word, from: by.from, replay_of: Some(key), ..About::default() };

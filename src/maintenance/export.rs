@@ -1,5 +1,8 @@
 //! A tenant's Git objects as files for stock git.
 
+use crate::audit::By;
+use colophon_model::audit::{Action, Chain, Subject};
+use colophon_store::rows::TenantRow;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -86,6 +89,7 @@ impl Job for GitExport {
         check_place(&self.bare, site)?;
         let view = site.press.store.view()?;
         let tenant = tenant(&view, &self.tenant)?;
+        written(site, &tenant)?;
         let log = TenantLog::new(&view, tenant.uid);
         let whole = Selection::new(&log, &tenant.slug, None)?;
         let dir = &self.bare;
@@ -115,6 +119,7 @@ impl Job for GitBundle {
         }
         let view = site.press.store.view()?;
         let tenant = tenant(&view, &self.tenant)?;
+        written(site, &tenant)?;
         let log = TenantLog::new(&view, tenant.uid);
         let part = Selection::new(&log, &tenant.slug, self.since.as_deref())?;
         let since = part.since.map(|(oid, _)| oid);
@@ -200,6 +205,13 @@ fn revision(log: &TenantLog<'_>, refs: &[Ref], text: &str) -> Result<(Oid, Ordin
 
 fn unread(error: colophon_gitbridge::ReadError) -> OutError {
     colophon_gitbridge::Error::Read(error).into()
+}
+
+/// Writes down that the tenant's repository is taken along, before it is.
+fn written(site: Site<'_>, tenant: &TenantRow) -> Result<(), JobError> {
+    let act = By::here().did(Action::GitExport, Subject::new("repository", &tenant.slug));
+    let done = site.press.write_down(Chain::Tenant(tenant.uid), &[act]);
+    Ok(done.map_err(colophon_store::Error::from)?)
 }
 
 fn check_place(path: &Path, site: Site<'_>) -> Result<(), JobError> {

@@ -17,6 +17,7 @@ mod delivery;
 mod edge;
 mod flow;
 mod git;
+mod hex_name;
 mod hook;
 mod intake;
 mod mirror;

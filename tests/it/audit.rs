@@ -133,6 +133,11 @@ fn reads_and_refusals_are_counted() {
         of_tenant(&server, &tenant).into_iter().filter(|e| e["action"] == "content.read").collect();
     assert_eq!(reads.len(), 1, "{reads:#?}");
     assert_eq!((&reads[0]["count"], &reads[0]["actor"]["kind"]), (&5.into(), &"token".into()));
+    settle(&server);
+    let all = of_tenant(&server, &tenant);
+    let last = all.last().unwrap();
+    let told = (&last["action"], &last["actor"]["kind"]);
+    assert_eq!(told, (&"audit.read".into(), &"operator".into()), "in the log that was read");
     let system = entries(&server, "/v1/audit");
     let refused: Vec<&Value> = system.iter().filter(|e| e["action"] == "access.refuse").collect();
     assert_eq!(refused.len(), 2, "{system:#?}");

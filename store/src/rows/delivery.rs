@@ -1,14 +1,12 @@
 //! The log of deliveries.
 
 use std::fmt;
-use std::str::FromStr;
 
 use colophon_model::{BuildId, Digest, FlowId, TenantUid, UnixMillis};
 use serde::{Deserialize, Serialize};
 
+use super::hex_name::hex_name;
 use super::json_row;
-use crate::KeyPart;
-use crate::row::take_array;
 
 /// Names a delivery: 32 hex digits. Its time in milliseconds (48 bits, big-endian) and random bits, so
 /// that keys sort by time and none can be guessed.
@@ -33,12 +31,6 @@ impl DeliveryKey {
     }
 }
 
-impl fmt::Display for DeliveryKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
 impl fmt::Debug for DeliveryKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DeliveryKey({self})")
@@ -50,42 +42,7 @@ impl fmt::Debug for DeliveryKey {
 #[error("a delivery is named by 32 lower-case hex digits")]
 pub struct InvalidDeliveryKey;
 
-impl FromStr for DeliveryKey {
-    type Err = InvalidDeliveryKey;
-
-    fn from_str(text: &str) -> Result<Self, InvalidDeliveryKey> {
-        let is_hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-        if text.len() != 32 || !text.bytes().all(is_hex) {
-            return Err(InvalidDeliveryKey);
-        }
-        let number = u128::from_str_radix(text, 16).map_err(|_| InvalidDeliveryKey)?;
-        Ok(Self(number.to_be_bytes()))
-    }
-}
-
-impl TryFrom<String> for DeliveryKey {
-    type Error = InvalidDeliveryKey;
-
-    fn try_from(text: String) -> Result<Self, InvalidDeliveryKey> {
-        text.parse()
-    }
-}
-
-impl From<DeliveryKey> for String {
-    fn from(key: DeliveryKey) -> Self {
-        key.to_string()
-    }
-}
-
-impl KeyPart for DeliveryKey {
-    fn push(&self, key: &mut Vec<u8>) {
-        key.extend_from_slice(&self.0);
-    }
-
-    fn take(rest: &mut &[u8]) -> Option<Self> {
-        take_array(rest).map(Self)
-    }
-}
+hex_name!(DeliveryKey, InvalidDeliveryKey);
 
 /// What came in, and what became of it. What was not proven to be the tenant's is not here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,14 +1,12 @@
 //! Addresses for senders that cannot say which tenant they are.
 
 use std::fmt;
-use std::str::FromStr;
 
 use colophon_model::{TenantUid, UnixMillis};
 use serde::{Deserialize, Serialize};
 
+use super::hex_name::hex_name;
 use super::{DeliveryKey, json_row};
-use crate::KeyPart;
-use crate::row::take_array;
 
 /// Names a hook: 32 hex digits, drawn at random, so that it cannot be guessed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -19,12 +17,6 @@ impl HookId {
     /// Wraps random bytes.
     pub const fn from_random(bytes: [u8; 16]) -> Self {
         Self(bytes)
-    }
-}
-
-impl fmt::Display for HookId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -40,42 +32,7 @@ impl fmt::Debug for HookId {
 #[error("a hook is named by 32 lower-case hex digits")]
 pub struct InvalidHookId;
 
-impl FromStr for HookId {
-    type Err = InvalidHookId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidHookId> {
-        let is_hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-        if text.len() != 32 || !text.bytes().all(is_hex) {
-            return Err(InvalidHookId);
-        }
-        let number = u128::from_str_radix(text, 16).map_err(|_| InvalidHookId)?;
-        Ok(Self(number.to_be_bytes()))
-    }
-}
-
-impl TryFrom<String> for HookId {
-    type Error = InvalidHookId;
-
-    fn try_from(text: String) -> Result<Self, InvalidHookId> {
-        text.parse()
-    }
-}
-
-impl From<HookId> for String {
-    fn from(id: HookId) -> Self {
-        id.to_string()
-    }
-}
-
-impl KeyPart for HookId {
-    fn push(&self, key: &mut Vec<u8>) {
-        key.extend_from_slice(&self.0);
-    }
-
-    fn take(rest: &mut &[u8]) -> Option<Self> {
-        take_array(rest).map(Self)
-    }
-}
+hex_name!(HookId, InvalidHookId);
 
 /// A hook: whose deliveries come in there, and how they are proven.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
