@@ -159,13 +159,14 @@ mod tests {
         keys
     }
 
-    /// A table without anything in it is a setting itself.
+    /// A table without anything in it is a setting itself, unless it is a whole section.
     fn add(before: &str, table: &Table, keys: &mut BTreeSet<String>) {
         for (name, value) in table {
             let key = format!("{before}{name}");
-            match value.as_table().filter(|names| !names.is_empty()) {
-                Some(names) => add(&format!("{key}."), names, keys),
-                None => drop(keys.insert(key)),
+            match value.as_table() {
+                Some(names) if !names.is_empty() => add(&format!("{key}."), names, keys),
+                Some(_) if before.is_empty() => {}
+                _ => drop(keys.insert(key)),
             }
         }
     }
