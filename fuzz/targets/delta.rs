@@ -6,7 +6,6 @@ use std::sync::LazyLock;
 
 use colophon_model::{Artifact, FileMode, FileSet};
 use colophon_trust::{Contents, delta};
-use fuzz::patched;
 use libfuzzer_sys::fuzz_target;
 
 struct World {

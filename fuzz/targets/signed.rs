@@ -9,7 +9,6 @@ use std::sync::LazyLock;
 use colophon_model::{Sha256, TenantSlug, TenantUid, UnixMillis};
 use colophon_trust::attest::{AttestationKeys, IN_TOTO, Policy, Statement};
 use colophon_trust::{BundleFacts, RootChain, Seed, TargetName, TenantKeys, initial_root, publish};
-use fuzz::patched;
 use libfuzzer_sys::fuzz_target;
 
 const NOW: UnixMillis = UnixMillis::new(1_800_000_000_000);

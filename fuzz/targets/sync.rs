@@ -6,7 +6,6 @@
 use std::sync::LazyLock;
 
 use colophon_trust::sync::{Answer, Answers, MAX_ANSWERS};
-use fuzz::patched;
 use libfuzzer_sys::fuzz_target;
 
 const HELD: &[u8] = br#"{"signatures":[],"signed":{"_type":"targets","targets":{},"version":1}}"#;
