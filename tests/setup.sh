@@ -9,14 +9,16 @@
 #   tests/setup.sh secrets    where secrets may be found: OpenBao, SOPS, age
 #   tests/setup.sh conformance   what makes TUF repositories to test edge-fetch on: python-tuf
 #   tests/setup.sh dual       what runs dual flows: LangGraph, Playwright, Chromium
-#   tests/setup.sh browser    what looks at the console: Playwright and axe
+#   tests/setup.sh browser    what looks at the console: Playwright, axe and Chromium
+#   tests/setup.sh schemathesis   what asks the API everything that its OpenAPI document allows
 #   tests/setup.sh clients    what `make test-clients` needs: gix, JGit, tough and sigstore-tuf
 #   tests/setup.sh oracle     what `make test-oracle` needs: lfx, and older exports of LangFlow
 #
 # git, ssh-keygen, Python and its packages are required: without one of them this fails. The LangFlow
-# exports, lfx, what runs dual flows, what verifies bundles, OpenBao and SOPS, isomorphic-git, JGit, and the web server that stands for an upstream forge may be
-# missing. When one cannot be fetched, that is said and marked by a file `<name>.unavailable`; the tests
-# that use it then say loudly what they did not run on.
+# exports, lfx, what runs dual flows, what verifies bundles, OpenBao and SOPS, isomorphic-git, JGit, what looks
+# at the console, Schemathesis, and the web server that stands for an upstream forge may be missing. When one
+# cannot be fetched, that is said and marked by a file `<name>.unavailable`; the tests that use it then say
+# loudly what they did not run on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=.cache
@@ -226,44 +228,35 @@ from_debian() {
   apt-get update -qq && apt-get install -y -qq --no-install-recommends "${@:2}" >/dev/null
 }
 
-# isomorphic-git, as its lock file pins it.
-isomorphic() {
-  local from=tests/clients/isomorphic out="$cache/isomorphic-git"
+# The packages that the lock file of tests/clients/$1 pins, as $2. What else is named is what they need: a command, a
+# colon, and its package of Debian.
+from_npm() {
+  local from="tests/clients/$1" name="$2" out="$cache/$2" need
   cmp -s "$from/package-lock.json" "$out/package-lock.json" && return 0
-  rm -rf "$out" "$out.unavailable"
-  if ! from_debian node nodejs || ! from_debian npm npm; then
-    missing isomorphic-git "there is no Node.js"
-    return 0
-  fi
-  say "fetching isomorphic-git"
-  rm -rf "$out.part"
+  rm -rf "$out" "$out.unavailable" "$out.part"
+  for need in node:nodejs npm:npm "${@:3}"; do
+    if ! from_debian "${need%%:*}" "${need#*:}"; then
+      missing "$name" "there is no ${need%%:*}"
+      return 0
+    fi
+  done
+  say "fetching $name"
   mkdir "$out.part"
   cp "$from"/package*.json "$out.part"
   if (cd "$out.part" && npm ci --silent --no-audit --no-fund --ignore-scripts); then
     mv "$out.part" "$out"
   else
-    missing isomorphic-git "npm failed"
+    missing "$name" "npm failed"
   fi
 }
 
-# Playwright and axe, as their lock file pins them, for Debian's Chromium.
+isomorphic() {
+  from_npm isomorphic isomorphic-git
+}
+
+# Playwright and axe, for Debian's Chromium.
 console_browser() {
-  local from=tests/clients/browser out="$cache/console-browser"
-  cmp -s "$from/package-lock.json" "$out/package-lock.json" && return 0
-  rm -rf "$out" "$out.unavailable"
-  if ! from_debian node nodejs || ! from_debian npm npm || ! from_debian chromium chromium; then
-    missing console-browser "there is no Node.js or no Chromium"
-    return 0
-  fi
-  say "fetching Playwright and axe"
-  rm -rf "$out.part"
-  mkdir "$out.part"
-  cp "$from"/package*.json "$out.part"
-  if (cd "$out.part" && npm ci --silent --no-audit --no-fund --ignore-scripts); then
-    mv "$out.part" "$out"
-  else
-    missing console-browser "npm failed"
-  fi
+  from_npm browser console-browser chromium:chromium
 }
 
 # JGit and what it rests on, unpacked from the distribution's packages, and our program for it.
