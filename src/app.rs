@@ -18,6 +18,7 @@ use crate::config::{Config, Durability};
 use crate::console::Console;
 use crate::gates::Gates;
 use crate::intake::log::{Bounds, DeliveryLog};
+use crate::intake::pulls;
 use crate::keys::MasterKey;
 use crate::pipeline::Press;
 use crate::recall::Recall;
@@ -47,6 +48,8 @@ pub struct App {
     pub tls: OnceLock<Arc<Tls>>,
     /// Pushes to mirrors run here.
     pub mirrors: Tasks,
+    /// Flows are read from builders here.
+    pub pulls: Tasks,
     /// When tokens were used last.
     pub usage: Usage,
     /// The pages for people, and who is logged in.
@@ -88,6 +91,7 @@ impl App {
             stopping: AtomicBool::new(false),
             tls: OnceLock::new(),
             mirrors: Tasks::new(config.mirror.workers, 0),
+            pulls: Tasks::new(pulls::AT_ONCE, 0),
             usage: Usage::default(),
             console: Console::new(),
             public_url: config.public_url(),

@@ -16,11 +16,12 @@ use super::pull::{Event, PullClient, PullError};
 use crate::app::SharedApp;
 use crate::http::{ApiError, chain};
 use crate::pipeline::{BuildError, Delivery, Outcome, Press};
+use crate::tasks::TaskError;
 
 /// How often is looked for what is due: one read, of nothing as a rule.
 const LOOK: Duration = Duration::from_millis(500);
 /// Reads at a time, one for each tenant.
-const AT_ONCE: usize = 8;
+pub const AT_ONCE: usize = 8;
 /// Most that wait for a tenant.
 const WAITING: usize = 256;
 /// How long to wait after each failure, in milliseconds; after the last the delivery is refused.
@@ -139,14 +140,8 @@ fn tenant_of(view: &View, uid: TenantUid) -> Result<Option<TenantRow>, colophon_
 
 async fn one(app: SharedApp, client: Arc<PullClient>, due: Due) -> TenantUid {
     let uid = due.tenant.uid;
-    let worker = app.clone();
-    let work = move || {
-        if let Err(error) = attempt(&worker, &client, &due) {
-            tracing::error!(error = %chain(&error), "what was read from a builder is not settled");
-        }
-    };
-    if let Err(error) = app.builds.resume(work).await {
-        tracing::error!(%error, "a read from a builder ended unexpectedly");
+    if let Err(error) = attempt(&app, client, due).await {
+        tracing::error!(error = %chain(&error), "what was read from a builder is not settled");
     }
     uid
 }
@@ -158,27 +153,44 @@ enum Unsettled {
     Store(#[from] colophon_store::Error),
     #[error("the store has not taken the change")]
     Commit(#[from] CommitError),
+    #[error("it did not run to its end")]
+    Task(#[from] TaskError),
 }
 
-/// Reads a flow and builds it, or says when to try again.
-fn attempt(app: &SharedApp, client: &PullClient, due: &Due) -> Result<(), Unsettled> {
-    let (press, uid) = (&app.press, due.tenant.uid);
-    let start = Instant::now();
+/// What a builder answered, for the delivery that asks; `None` when the log has forgotten the delivery.
+type Answer = Option<(Draft, Result<Vec<u8>, PullError>)>;
+
+/// Reads a flow and builds it, or says when to try again. A builder that is slow keeps other reads
+/// waiting, and no builds.
+async fn attempt(app: &SharedApp, client: Arc<PullClient>, due: Due) -> Result<(), Unsettled> {
+    let due = Arc::new(due);
+    let (reader, asked) = (app.clone(), due.clone());
+    let answer = app.pulls.resume(move || ask(&reader, &client, &asked)).await??;
+    let press = app.press.clone();
+    app.builds.resume(move || finish(&press, &due, answer)).await?
+}
+
+fn ask(app: &SharedApp, client: &PullClient, due: &Due) -> Result<Answer, colophon_store::Error> {
+    let (press, start) = (&app.press, Instant::now());
     let view = press.store.view()?;
-    let row = view.get::<DeliveryRow>(&(uid, due.key))?;
+    let row = view.get::<DeliveryRow>(&(due.tenant.uid, due.key))?;
     let hook = view.get::<HookRow>(&due.row.hook)?.and_then(|hook| hook.pull);
     drop(view);
-    let Some(row) = row else { return forget(press, due) }; // the log has forgotten it
-    let gate_status = app.config.gates.status;
-    let draft = Draft { key: due.key, row, start, gate_status };
-    let Some(from) = hook else {
-        let gone = PullError { reason: "its hook was deleted".to_owned(), is_final: true };
-        return fail(press, due, &draft, &gone);
-    };
+    let Some(row) = row else { return Ok(None) };
+    let draft = Draft { key: due.key, row, start, gate_status: app.config.gates.status };
     let PullRow { flow, version, .. } = &due.row;
-    match client.read(&from.url, (&app.press.secrets, &from.credential), (flow, version)) {
-        Ok(body) => build(press, due, &draft, body),
-        Err(error) => fail(press, due, &draft, &error),
+    let read = match hook {
+        Some(from) => client.read(&from.url, (&press.secrets, &from.credential), (flow, version)),
+        None => Err(PullError { reason: "its hook was deleted".to_owned(), is_final: true }),
+    };
+    Ok(Some((draft, read)))
+}
+
+fn finish(press: &Press, due: &Due, answer: Answer) -> Result<(), Unsettled> {
+    match answer {
+        Some((draft, Ok(body))) => build(press, due, &draft, body),
+        Some((draft, Err(error))) => fail(press, due, &draft, &error),
+        None => end(press, due, None),
     }
 }
 
@@ -232,10 +244,6 @@ fn end(press: &Press, due: &Due, row: Option<DeliveryRow>) -> Result<(), Unsettl
         change.put(&key, &row);
     }
     settle_change(press, due, change)
-}
-
-fn forget(press: &Press, due: &Due) -> Result<(), Unsettled> {
-    end(press, due, None)
 }
 
 /// A conflict means that the tenant was erased meanwhile.

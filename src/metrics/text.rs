@@ -100,6 +100,7 @@ fn tasks(app: &App) -> Named {
         ("read", app.reads.load()),
         ("maintenance", app.maintenance.load()),
         ("mirror", app.mirrors.load()),
+        ("pull", app.pulls.load()),
     ];
     let rows = kinds.into_iter().flat_map(|(kind, Load { running, waiting, most })| {
         let row = |state: &str, value: usize| {
