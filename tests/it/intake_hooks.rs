@@ -270,3 +270,28 @@ fn an_acknowledged_event_survives_a_restart() {
         told["outcome"] == "built"
     });
 }
+
+/// A builder that takes its time must not hold the only place that builds run in.
+#[test]
+fn a_slow_builder_keeps_no_builds_waiting() {
+    let server = TestServer::with(|config| config.limits.builds = 1);
+    let _tenant = server.tenant("acme-inc");
+    let builder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let secret = server.path("builder.key");
+    std::fs::write(&secret, "sk-the-key\n").unwrap();
+    let url = format!("http://{}", builder.local_addr().unwrap());
+    let credential = format!("file:{}", secret.display());
+    let wanted = json!({"scheme": "url", "pull": url, "credential": credential});
+    let thin = create(&server, "acme-inc", &wanted);
+    let taken = server.send(path(&thin), &vec![], &event("flow.published", "f1", "v1"));
+    assert_eq!(taken.status, 202);
+    let (mut asked, _) = builder.accept().unwrap();
+    let direct = create(&server, "acme-inc", &json!({"scheme": "static"}));
+    let key = vec![("x-api-key", direct["static_key"].as_str().unwrap().to_owned())];
+    let built = server.send(path(&direct), &key, &small_flow("one", None, "x"));
+    assert_eq!(built.status, 201, "{:#}", built.json());
+    asked.set_nonblocking(true).unwrap();
+    let rest = std::io::Read::read_to_end(&mut asked, &mut Vec::new());
+    let still_asked = rest.is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock);
+    assert!(still_asked, "the build waited until the builder was given up");
+}
