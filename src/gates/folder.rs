@@ -16,15 +16,9 @@ pub(super) struct Folder(PathBuf);
 pub(super) enum Writer {
     /// The server alone.
     Nobody,
-    /// The user that tools run as.
-    Tool {
-        /// Whether that is the user `nobody`.
-        dropped: bool,
-    },
+    /// The user that the tool runs as; `None`: the server's.
+    Tool(Option<u32>),
 }
-
-/// `nobody`, on every Linux.
-const NOBODY: u32 = 65_534;
 
 impl Folder {
     /// Writes `files` to a fresh folder in `parent`. Everybody may read them: tools may run as another
@@ -45,9 +39,9 @@ impl Folder {
             }
             std::fs::write(path, file.bytes())?;
         }
-        if writer == (Writer::Tool { dropped: true }) {
-            // Where there is no such user, the tool keeps the server's.
-            let _ = std::os::unix::fs::chown(&folder.0, Some(NOBODY), Some(NOBODY));
+        if let Writer::Tool(Some(user)) = writer {
+            // A server without the right to do this has tools that read only.
+            let _ = std::os::unix::fs::chown(&folder.0, Some(user), Some(user));
         }
         std::fs::set_permissions(&folder.0, PermissionsExt::from_mode(0o755))?;
         Ok(folder)
