@@ -80,14 +80,14 @@ pub fn commit(
     }
 }
 
-fn unreadable(error: Error) -> CommitError {
+/// A chain that cannot be read cannot be written either.
+pub fn unreadable(error: Error) -> CommitError {
     match error {
         Error::Commit(error) => error,
         other => CommitError::Stopped(Arc::new(io::Error::other(other))),
     }
 }
 
-/// Whether a conflict in `table` means no more than that another act came first.
 /// Forgets where acts of `chain` came from that were written down `keep_millis` ago or longer. The lines stay as
 /// they are, and so do the commitments in them: the chain verifies as before. Returns how many were forgotten,
 /// or would be in a `dry_run`.
@@ -124,6 +124,7 @@ pub fn forget_origins(
     }
 }
 
+/// Whether a conflict in `table` means no more than that another act came first.
 pub const fn is_only_order(table: Table) -> bool {
     matches!(table, Table::AuditHead | Table::AuditLine)
 }
