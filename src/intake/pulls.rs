@@ -125,7 +125,9 @@ fn due(press: &Press, busy: &HashSet<TenantUid>) -> Result<Vec<Due>, colophon_st
         if row.next > now || seen.contains(&uid) {
             continue;
         }
-        if let Some(tenant) = tenant_of(&view, uid)? {
+        // A suspended tenant rests: what waits for it is read when it is resumed.
+        let tenant = tenant_of(&view, uid)?.filter(|tenant| tenant.suspended.is_none());
+        if let Some(tenant) = tenant {
             seen.insert(uid);
             found.push(Due { tenant, key, row });
         }
