@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use super::log::{Draft, Entry};
 use super::pull::{Event, PullClient, PullError};
 use crate::app::SharedApp;
+use crate::audit::as_job;
 use crate::http::{ApiError, chain};
 use crate::pipeline::{BuildError, Delivery, Outcome, Press};
 use crate::tasks::TaskError;
@@ -169,7 +170,7 @@ async fn attempt(app: &SharedApp, client: Arc<PullClient>, due: Due) -> Result<(
     let (reader, asked) = (app.clone(), due.clone());
     let answer = app.pulls.resume(move || ask(&reader, &client, &asked)).await??;
     let press = app.press.clone();
-    app.builds.resume(move || finish(&press, &due, answer)).await?
+    app.builds.resume(move || as_job("pull", || finish(&press, &due, answer))).await?
 }
 
 fn ask(app: &SharedApp, client: &PullClient, due: &Due) -> Result<Answer, colophon_store::Error> {
