@@ -107,6 +107,9 @@ def limit(request: dict, base: tuple[int, int], processes: int | None) -> None:
         (resource.RLIMIT_NPROC, processes),
     ):
         if most is not None:
+            # The server may have less itself, and nobody gets more.
+            _, hard = resource.getrlimit(kind)
+            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
             resource.setrlimit(kind, (most, most))
 
 
