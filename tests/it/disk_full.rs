@@ -79,13 +79,17 @@ fn the_audit_log_has_everything_once_there_is_room() {
     let dir = tempfile::tempdir_in("/dev/shm").unwrap(); // where nobody else takes much room
     let data = dir.path().join("data");
     let tenant = tenant_with_a_build(&data);
-    let free = server(&data, Size::bytes(1)).app.press.store.extent().unwrap().free.unwrap();
+    // What is kept back would be given up, and be room again.
+    let _ = std::fs::remove_file(data.join("reserve.bin")); // there is none where there is little room
+    let full_below = |mark: Size| {
+        TestServer::with(|config| {
+            data.clone_into(&mut config.data);
+            config.space = config::Space { low: mark, high: mark, reserve: Size::bytes(0) };
+        })
+    };
+    let free = full_below(Size::bytes(1)).app.press.store.extent().unwrap().free.unwrap();
     let filler = dir.path().join("filler");
-    let server = TestServer::with(|config| {
-        data.clone_into(&mut config.data);
-        let mark = Size::bytes(free - Size::mib(16).get());
-        config.space = config::Space { low: mark, high: mark, reserve: Size::bytes(0) };
-    });
+    let server = full_below(Size::bytes(free - Size::mib(16).get()));
     let press = &server.app.press;
     press.write_gathered(true);
     ballast(&filler, Size::mib(32));
