@@ -25,7 +25,7 @@ pub use writer::AuditWriter;
 use colophon_model::audit::{Act, Action, Chain, Subject};
 use colophon_model::{TenantUid, UnixMillis};
 use colophon_store::rows::SlugOf;
-use colophon_store::{Change, CommitError, Error, View, audit};
+use colophon_store::{Change, CommitError, Error, Table, View, audit};
 
 use crate::pipeline::Press;
 
@@ -50,15 +50,29 @@ impl Press {
     /// # Errors
     /// When the store has stopped or the disk is full.
     pub fn write_down(&self, chain: Chain, acts: &[Act]) -> Result<(), CommitError> {
-        let mut change = Change::new();
+        self.write(Change::new(), chain, acts)
+    }
+
+    fn write(&self, mut change: Change, chain: Chain, acts: &[Act]) -> Result<(), CommitError> {
         if let Chain::Tenant(uid) = chain {
             let slug = self.store.view().and_then(|view| view.get::<SlugOf>(&uid));
-            let Ok(Some(slug)) = slug else { return Ok(()) };
+            let Some(slug) = slug.map_err(audit::unreadable)? else { return Ok(()) };
             change.expect(&uid, Some(&slug));
         }
         match audit::commit(&self.store, chain, &change, acts, self.clock.now()) {
-            Err(CommitError::Conflict(_)) => Ok(()), // erased in this moment
+            Err(CommitError::Conflict(at)) if at.table == Table::Slug => Ok(()), // erased in this moment
             done => done,
+        }
+    }
+
+    /// Writes `act` down, which has been done already, and rarely is: on a full disk it may take of the reserve, as
+    /// maintenance does. What cannot be written even so is gathered, and tried again.
+    pub fn write_down_or_keep(&self, chain: Chain, act: Act) {
+        let (mut change, acts) = (Change::new(), [act]);
+        change.use_reserve();
+        if let Err(error) = self.write(change, chain, &acts) {
+            tracing::warn!(error = %crate::http::chain(&error), "the audit log was not written; it is tried again");
+            self.gathered.put_back(chain, acts.into(), self.clock.now());
         }
     }
 }

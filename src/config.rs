@@ -185,6 +185,8 @@ pub struct Retention {
     pub deliveries: Span,
     /// Bodies of deliveries that were refused.
     pub refused_bodies: Span,
+    /// Where acts in the audit log came from: addresses, and what clients call themselves.
+    pub origins: Span,
 }
 
 /// How upstream repositories are pushed to.
@@ -281,6 +283,7 @@ impl Default for Retention {
             delivery_ids: Span::days(7),
             deliveries: Span::days(30),
             refused_bodies: Span::days(7),
+            origins: Span::days(90),
         }
     }
 }

@@ -11,6 +11,7 @@ mod home;
 mod program;
 pub mod sandbox;
 mod smoke;
+mod users;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -20,6 +21,7 @@ use colophon_compiler::Compiled;
 use colophon_model::{GateResult, GateStatus, SandboxLevel, SandboxReport};
 
 pub use config::{CommandConfig, GatesConfig, Mode};
+pub use users::{InvalidUsers, UserRange};
 
 use cached::Cached;
 use command::Tool;
@@ -27,6 +29,7 @@ use home::Home;
 use program::Python;
 use sandbox::{Applied, Launcher, Policy};
 use smoke::Worker;
+use users::{NOBODY, User};
 
 /// Most bytes of a gate's words that are kept.
 const MOST_WORDS: usize = 16 * 1024;
@@ -164,7 +167,8 @@ impl Gates {
                 Home::new(&dir).map_err(|e| format!("no folder in `{}`: {e}", dir.display()));
             home.map(Arc::new)
         })?;
-        let words = tool.run(&self.launcher, home.path(), &policy, compiled)?;
+        let user = self.own(&policy)?;
+        let words = tool.run(&self.launcher, home.path(), (&policy, user.as_ref()), compiled)?;
         Ok(Finding { words, sandbox })
     }
 
@@ -178,13 +182,15 @@ impl Gates {
         let needed = python.paths.iter().chain([&python.program]);
         let policy = Policy {
             confined: self.config.sandbox != Mode::Off,
-            drop_user: self.drops_user(needed),
+            user: self.user(needed),
             ..Policy::default()
         };
         let (home, policy) = Worker::prepare(&self.quick_dir(), &python, policy)?;
-        let applied = self.applied(&policy)?;
+        let (mut policy, applied) = self.applied(policy)?;
+        let user = self.own(&policy)?;
+        policy.user = user.as_ref().map_or(policy.user, |user| Some(user.number()));
         let lfx = python.packages.contains_key("lfx");
-        Worker::start(&self.launcher, home, &policy, &applied, lfx).map(Arc::new)
+        Worker::start(&self.launcher, (home, user), &policy, &applied, lfx).map(Arc::new)
     }
 
     fn dir(&self) -> PathBuf {
@@ -199,18 +205,32 @@ impl Gates {
         if usable { memory } else { self.dir() }
     }
 
-    /// Whether tools run as `nobody`: the server is root, and everything they need can be read by
-    /// everybody.
-    fn drops_user<'a>(&'a self, needed: impl Iterator<Item = &'a PathBuf>) -> bool {
+    /// A user to try out for tools: the server is root, and everything they need can be read by everybody.
+    fn user<'a>(&'a self, needed: impl Iterator<Item = &'a PathBuf>) -> Option<u32> {
         let mut needed = needed.chain([self.launcher.program()]);
-        sandbox::is_root()
+        let drops = sandbox::is_root()
             && program::is_public(&self.dir())
-            && needed.all(|p| program::is_public(p))
+            && needed.all(|p| program::is_public(p));
+        drops.then_some(self.config.users.last())
     }
 
-    /// What confines a tool, when that is enough.
-    fn applied(&self, policy: &Policy) -> Result<Applied, String> {
-        let applied = self.launcher.probe(policy)?;
+    /// The user that a tool has for itself, when those of the range work here. Keep it until the tool has ended.
+    fn own(&self, policy: &Policy) -> Result<Option<User>, String> {
+        let owns = policy.confined && policy.user == Some(self.config.users.last());
+        owns.then(|| User::take(self.config.users)).transpose()
+    }
+
+    /// The policy with a user that works here, and what confines a tool then, when that is enough. A container
+    /// may have few users: then tools share `nobody`, and where that is missing too they keep the server's number.
+    fn applied(&self, mut policy: Policy) -> Result<(Policy, Applied), String> {
+        let mut applied = self.launcher.probe(&policy)?;
+        for next in [Some(NOBODY), None] {
+            if !policy.confined || policy.user.is_none() || applied.unprivileged {
+                break;
+            }
+            policy.user = next;
+            applied = self.launcher.probe(&policy)?;
+        }
         let report = applied.report();
         if self.config.sandbox == Mode::Required && report.level != SandboxLevel::Full {
             return Err(format!(
@@ -218,7 +238,7 @@ impl Gates {
                 report.missing.join(", ")
             ));
         }
-        Ok(applied)
+        Ok((policy, applied))
     }
 }
 

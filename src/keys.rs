@@ -16,6 +16,7 @@ use colophon_trust::minisign::MinisignKey;
 use colophon_trust::note::NoteKey;
 use colophon_trust::sshsig::SshKey;
 use hkdf::Hkdf;
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use sha2::Sha256;
 
 use crate::tokens::Token;
@@ -136,6 +137,15 @@ impl MasterKey {
     /// The token with which the command line administers a running server on the same machine.
     pub fn operator_token(&self) -> Token {
         Token::operator(&self.derive("operator/1"))
+    }
+
+    /// The key, PKCS #8, that commands show to the TLS listener of a server on the same machine.
+    pub fn command_key(&self) -> PrivatePkcs8KeyDer<'static> {
+        // RFC 8410 §7: version, algorithm, and the seed as an octet string in an octet string.
+        const BEFORE: [u8; 16] =
+            [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+        let seed = self.derive::<32>("command-tls/1");
+        [BEFORE.as_slice(), &seed].concat().into()
     }
 
     fn derive<const N: usize>(&self, label: &str) -> [u8; N] {

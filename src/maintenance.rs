@@ -27,7 +27,6 @@ use crate::audit::By;
 use crate::config::Config;
 use crate::feed::pool::PoolError;
 use crate::feed::rotate::RotateError;
-use crate::http::chain;
 use crate::pipeline::{BuildError, Press};
 use crate::projection::RebuildError;
 
@@ -66,7 +65,7 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
 /// Does the job to its end, and writes down that it was done.
 ///
 /// # Errors
-/// Those of the job. That the log cannot be written is logged.
+/// Those of the job. What cannot be written now is written later, see [`Press::write_down_or_keep`].
 pub fn perform<J: Job>(
     job: &J,
     site: Site<'_>,
@@ -79,9 +78,7 @@ pub fn perform<J: Job>(
             Ok(_) => act,
             Err(error) => act.came_to(Outcome::Failed("job-failed".to_owned())).with("why", error),
         };
-        if let Err(error) = site.press.write_down(Chain::System, &[act]) {
-            tracing::warn!(error = %chain(&error), "a job was not written down");
-        }
+        site.press.write_down_or_keep(Chain::System, act);
     }
     done
 }

@@ -1,6 +1,7 @@
 //! Running the service until it is told to stop.
 
 mod accept;
+mod clients;
 mod notify;
 mod tls;
 
@@ -27,6 +28,7 @@ use crate::mirror::Mirrors;
 use crate::upkeep::Upkeep;
 
 use accept::Door;
+pub use clients::CommandIdentity;
 pub use tls::Tls;
 
 /// Time between two looks at the files of a certificate.
@@ -54,6 +56,7 @@ impl Server {
         let tls = Tls::load(&config.tls)?.map(Arc::new);
         let app = Arc::new(App::open(config, clock)?);
         if let Some(tls) = tls {
+            tls.admit_commands(&app.press.keys)?;
             let _ = app.tls.set(tls); // it is new
         }
         Ok(Self { app, listener, address, admin })

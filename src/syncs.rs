@@ -14,7 +14,7 @@ use colophon_trust::sync::{self, Answer, Answers, Changed};
 
 use crate::deltas::{Deltas, Frame, Pair};
 use crate::feed::repo;
-use crate::made::Made;
+use crate::made::{Made, Weigh};
 use crate::tasks::TaskError;
 
 pub use beside::With;
@@ -104,7 +104,28 @@ pub enum SyncError {
 
 /// Makes frames and keeps them for a moment.
 pub struct Syncs {
-    frames: Made<Wanted, Bytes>,
+    frames: Made<Wanted, Kept>,
+}
+
+/// A frame, and what it takes to know it again: an agent may name so many trees that this is more than the frame.
+#[derive(Debug, Clone)]
+struct Kept {
+    frame: Bytes,
+    key: u64,
+}
+
+impl Kept {
+    fn new(frame: Bytes, wanted: &Wanted) -> Self {
+        let tree = |tree: &TreePrefix| size_of::<TreePrefix>() + tree.0.len();
+        let trees: usize = wanted.held.trees.iter().map(tree).sum();
+        Self { frame, key: (size_of::<Wanted>() + trees) as u64 }
+    }
+}
+
+impl Weigh for Kept {
+    fn weight(&self) -> u64 {
+        self.frame.weight() + self.key
+    }
 }
 
 impl Default for Syncs {
@@ -140,8 +161,11 @@ impl Syncs {
         tenant: &TenantRow,
         wanted: &Wanted,
     ) -> Result<Bytes, SyncError> {
-        let make = make(store, deltas, tenant, &wanted.held);
-        self.frames.get(tenant.uid, wanted.clone(), make).await
+        let make = async {
+            let frame = make(store, deltas, tenant, &wanted.held).await?;
+            Ok(Kept::new(frame, wanted))
+        };
+        self.frames.get(tenant.uid, wanted.clone(), make).await.map(|kept| kept.frame)
     }
 
     /// Forgets what is kept of a tenant that was erased.
@@ -290,6 +314,16 @@ fn file(view: &View, tenant: &TenantRow, name: &str) -> Result<Option<Vec<u8>>, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Agents choose what they name, so what is kept must count against the room in full.
+    #[test]
+    fn a_long_question_counts_against_the_room() {
+        let trees = vec![TreePrefix("a".repeat(64)); sync::MAX_TREES];
+        let held = Held { trees, ..Held::default() };
+        let wanted = Wanted { root: NonZeroU64::MIN, timestamp: NonZeroU64::MIN, held };
+        let kept = Kept::new(Bytes::from_static(b"frame"), &wanted);
+        assert!(kept.weight() >= 64 * sync::MAX_TREES as u64, "{}", kept.weight());
+    }
 
     #[test]
     fn trees_are_named_by_their_beginning() {

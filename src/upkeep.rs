@@ -119,6 +119,7 @@ async fn purge(app: SharedApp) -> bool {
         claims = found.claims,
         deliveries = found.deliveries,
         refused_bodies = found.refused_bodies,
+        origins = found.origins,
         "purged"
     );
     true

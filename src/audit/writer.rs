@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use colophon_model::UnixMillis;
 use colophon_model::audit::{Action, Chain, Subject};
+use colophon_store::CommitError;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -48,6 +50,13 @@ impl AuditWriter {
         blocking(&self.app, |press| {
             press.write_gathered(true);
             server(press, Action::ServerStop);
+            let lost = press.gathered.count();
+            if lost > 0 {
+                tracing::error!(
+                    lost,
+                    "acts end with the server that could not be written to the audit log"
+                );
+            }
             sign(press);
         })
         .await;
@@ -64,9 +73,7 @@ async fn blocking(app: &SharedApp, work: impl FnOnce(&Press) + Send + 'static) {
 
 fn server(press: &Press, action: Action) {
     let subject = Subject::new("server", env!("CARGO_PKG_VERSION"));
-    if let Err(error) = press.write_down(Chain::System, &[By::here().did(action, subject)]) {
-        tracing::warn!(error = %chain(&error), "the audit log was not written");
-    }
+    press.write_down_or_keep(Chain::System, By::here().did(action, subject));
 }
 
 fn sign(press: &Press) {
@@ -77,14 +84,36 @@ fn sign(press: &Press) {
 
 impl Press {
     /// Writes down what was gathered and is due, or all of it. What cannot be written now, as on a full disk,
-    /// is lost, and the log of the program says how much.
+    /// waits for the next time; [`Gathered::behind_since`](super::Gathered::behind_since) tells of it.
     pub fn write_gathered(&self, all: bool) {
-        let now = (!all).then(|| self.clock.now());
-        for (of, acts) in self.gathered.take(now) {
+        let now = self.clock.now();
+        if !all && !self.gathered.is_due(now) {
+            return;
+        }
+        let was_behind = self.gathered.behind_since().is_some();
+        let written = self.try_gathered((!all).then_some(now), now);
+        self.gathered.note(now, written.is_ok());
+        match written {
+            Err(error) if !was_behind => {
+                let error = chain(&error);
+                tracing::warn!(%error, "the audit log cannot be written; what it lacks is kept and tried again");
+            }
+            Ok(()) if was_behind => tracing::info!("the audit log has what it lacked"),
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// Chains do not wait for each other: one that cannot be written keeps its acts, and the first error is told.
+    fn try_gathered(&self, due: Option<UnixMillis>, now: UnixMillis) -> Result<(), CommitError> {
+        // Where nothing can be written, many lines need not be made to find out.
+        self.store.room()?;
+        let mut told = Ok(());
+        for (of, acts) in self.gathered.take(due) {
             if let Err(error) = self.write_down(of, &acts) {
-                let count: u64 = acts.iter().map(|act| act.count).sum();
-                tracing::warn!(error = %chain(&error), chain = %of, count, "acts were not written down");
+                self.gathered.put_back(of, acts, now);
+                told = told.and(Err(error));
             }
         }
+        told
     }
 }

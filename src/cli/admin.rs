@@ -16,6 +16,7 @@ use crate::maintenance::{Job, Line, Step};
 use crate::outgoing;
 use crate::pipeline::Press;
 use crate::secrets::{Secrets, master_key};
+use crate::serve::CommandIdentity;
 use crate::tokens::Token;
 
 /// How to reach the data.
@@ -97,7 +98,8 @@ impl Client {
         let key = master_key(config, &secrets)?
             .with_context(|| format!("`{}` has no master key", config.data.display()))?;
         let agent = ureq::Agent::config_builder().http_status_as_error(false);
-        let agent: ureq::Agent = agent.tls_config(outgoing::tls_here()).build().into();
+        let tls = outgoing::tls_here(&CommandIdentity::of(&key)?)?;
+        let agent: ureq::Agent = agent.tls_config(tls).build().into();
         let nonce = Nonce::random()?;
         let proof = agent
             .get(format!("{url}/v1/operator/proof/{}", nonce.to_hex()))

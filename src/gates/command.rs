@@ -11,6 +11,7 @@ use super::cached::Cached;
 use super::config::{CommandConfig, GatesConfig, Mode};
 use super::folder::{Folder, Writer};
 use super::sandbox::{Launcher, Limits, NOT_STARTED, OUT_OF_TIME, Policy};
+use super::users::User;
 use super::{Gates, MOST_WORDS, program, words};
 use crate::units::Size;
 
@@ -93,8 +94,7 @@ impl Tool {
     /// How it is started, but for its folder, and how that is confined.
     pub(super) fn prepared(&self, gates: &Gates) -> Result<(Policy, SandboxReport), String> {
         self.prepared.get(|| {
-            let policy = self.policy(gates)?;
-            let applied = gates.applied(&policy)?;
+            let (policy, applied) = gates.applied(self.policy(gates)?)?;
             Ok((policy, applied.report()))
         })
     }
@@ -110,7 +110,7 @@ impl Tool {
             dir: PathBuf::from("/"),
             confined: gates.config.sandbox != Mode::Off,
             network: self.network,
-            drop_user: gates.drops_user(read.iter()),
+            user: gates.user(read.iter()),
             read,
             limits: self.limits,
             ..Policy::default()
@@ -122,13 +122,14 @@ impl Tool {
         &self,
         launcher: &Launcher,
         parent: &Path,
-        policy: &Policy,
+        (policy, user): (&Policy, Option<&User>),
         compiled: &Compiled,
     ) -> Result<Option<String>, String> {
-        let writer = Writer::Tool { dropped: policy.drop_user };
-        let folder = Folder::new(parent, self.files(compiled), writer)
+        let policy =
+            Policy { user: user.map_or(policy.user, |user| Some(user.number())), ..policy.clone() };
+        let folder = Folder::new(parent, self.files(compiled), Writer::Tool(policy.user))
             .map_err(|e| format!("no folder in `{}`: {e}", parent.display()))?;
-        let policy = within(policy, folder.path());
+        let policy = within(&policy, folder.path());
         let (code, said) = watch(launcher.command(&policy))
             .map_err(|e| format!("`{}` could not be run: {e}", self.argv[0]))?;
         let said = words(&said, folder.path());

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use colophon_model::Target;
 use serde::{Deserialize, Serialize};
 
+use super::users::UserRange;
 use crate::units::{Size, Span};
 
 /// What a build must pass before it is committed.
@@ -32,6 +33,8 @@ pub struct GatesConfig {
     pub runs: u32,
     /// The HTTP status of a build that a gate refused: 422 or 400.
     pub status: u16,
+    /// Users that tools of a server that is root run as, each one of its own. No account may have any of them.
+    pub users: UserRange,
     /// Folder in which the folders of gates are made; default the system's for temporary files.
     pub dir: Option<PathBuf>,
     /// The program that starts gates in their sandbox; default this one.
@@ -97,6 +100,7 @@ impl Default for GatesConfig {
             memory: Size::mib(512),
             runs: 1000,
             status: 422,
+            users: UserRange::DEFAULT,
             dir: None,
             launcher: None,
             command: Vec::new(),
@@ -127,6 +131,9 @@ impl GatesConfig {
         check(self.timeout.millis() > 0, "`gates.timeout` must be more than 0");
         check(self.memory.get() >= 1 << 20, "`gates.memory` must be at least 1MiB");
         check(self.runs > 0, "`gates.runs` must be more than 0");
+        // Beside the tools there are workers: one, and those that have just been replaced.
+        let room = self.users.len() >= self.at_once + 8;
+        check(room, "`gates.users` must hold at least 8 more than `gates.at_once`");
         check(matches!(self.status, 400 | 422), "`gates.status` must be 400 or 422");
         let mut names = BTreeSet::from(["parse", "shape", "format", "smoke", "ruff"]);
         for command in &self.command {

@@ -16,19 +16,13 @@ pub(super) struct Folder(PathBuf);
 pub(super) enum Writer {
     /// The server alone.
     Nobody,
-    /// The user that tools run as.
-    Tool {
-        /// Whether that is the user `nobody`.
-        dropped: bool,
-    },
+    /// The user that the tool runs as; `None`: the server's.
+    Tool(Option<u32>),
 }
 
-/// `nobody`, on every Linux.
-const NOBODY: u32 = 65_534;
-
 impl Folder {
-    /// Writes `files` to a fresh folder in `parent`. Everybody may read them: tools may run as another
-    /// user than the server.
+    /// Writes `files` to a fresh folder in `parent`. Whoever is to work in it may read them: a tool's own user,
+    /// else everybody, since tools may run as another user than the server.
     pub(super) fn new<'a>(
         parent: &Path,
         files: impl Iterator<Item = (&'a ArtifactPath, &'a Artifact)>,
@@ -45,11 +39,14 @@ impl Folder {
             }
             std::fs::write(path, file.bytes())?;
         }
-        if writer == (Writer::Tool { dropped: true }) {
-            // Where there is no such user, the tool keeps the server's.
-            let _ = std::os::unix::fs::chown(&folder.0, Some(NOBODY), Some(NOBODY));
-        }
-        std::fs::set_permissions(&folder.0, PermissionsExt::from_mode(0o755))?;
+        // A server without the right to do this has tools that read only.
+        let given = |user| std::os::unix::fs::chown(&folder.0, Some(user), Some(user)).is_ok();
+        let mode = match writer {
+            // Other tools' users, and others of the machine, have no business there.
+            Writer::Tool(Some(user)) if given(user) => 0o700,
+            _ => 0o755,
+        };
+        std::fs::set_permissions(&folder.0, PermissionsExt::from_mode(mode))?;
         Ok(folder)
     }
 

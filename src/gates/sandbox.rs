@@ -34,10 +34,6 @@ pub const OUT_OF_TIME: i32 = 124;
 pub const NOT_STARTED: i32 = 125;
 
 /// What to start, and what it may do. Crosses to the keeper and the starter as JSON.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "four things that have nothing to do with each other"
-)]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
@@ -57,8 +53,8 @@ pub struct Policy {
     pub network: bool,
     /// Whether it starts processes that it ends itself, by signals: the smoke worker.
     pub forks: bool,
-    /// Whether a server that runs as root gives this up for the user `nobody`.
-    pub drop_user: bool,
+    /// The user, and group, that a server that runs as root becomes for it. `None`: it keeps the server's.
+    pub user: Option<u32>,
     /// Limits.
     pub limits: Limits,
 }

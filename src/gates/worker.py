@@ -96,7 +96,7 @@ def sizes() -> tuple[int, int]:
     return int(pages[0]) * unit, int(pages[5]) * unit
 
 
-def limit(request: dict, base: tuple[int, int]) -> None:
+def limit(request: dict, base: tuple[int, int], processes: int | None) -> None:
     seconds = -(-request["limit_ms"] // 1000)
     for kind, most in (
         (resource.RLIMIT_AS, base[0] + request["memory"]),
@@ -104,8 +104,13 @@ def limit(request: dict, base: tuple[int, int]) -> None:
         (resource.RLIMIT_CPU, seconds + 1),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NOFILE, 128),
+        (resource.RLIMIT_NPROC, processes),
     ):
-        resource.setrlimit(kind, (most, most))
+        if most is not None:
+            # The server may have less itself, and nobody gets more.
+            _, hard = resource.getrlimit(kind)
+            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(kind, (most, most))
 
 
 def load(path: str):
@@ -150,7 +155,7 @@ def child(request: dict, setup: dict, base: tuple[int, int], answer: int) -> Non
         os.dup2(answer, 3)
         os.closerange(4, 1024)
         answer = 3
-        limit(request, base)
+        limit(request, base, setup["processes"])
         if setup["confined"]:
             confine([*setup["read"], folder], setup["filter"], setup["landlock"])
         smoke(folder, request["test"])

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use colophon_store::{CommitError, Error as StoreError};
 
 use super::body::read_body;
 use super::path::Segments;
@@ -22,6 +23,14 @@ pub(super) async fn report(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
+    // Nobody's body is read before it is known whose it is: there may be many.
+    if auth::remembered_tenant(&app, &headers, &slug, Scope::Edge).is_none() {
+        let (reader, asked, named) = (app.clone(), headers.clone(), slug.clone());
+        let allowed = move || {
+            auth::path_tenant(&reader, &reader.press.store.view()?, &asked, &named, Scope::Edge)
+        };
+        app.reads.run(allowed).await??;
+    }
     let body = read_body(&app, body, BODY_LIMIT).await?;
     let press = app.clone();
     app.reads.run(move || take(&press, &slug, &headers, &body)).await??;
@@ -39,7 +48,8 @@ fn take(app: &App, slug: &str, headers: &HeaderMap, body: &[u8]) -> Result<(), A
             ApiError::new(StatusCode::CONFLICT, "too-many-devices", error.to_string())
         }
         ReportError::Store(error) => error.into(),
-        ReportError::Commit(_) => ApiError::internal(&error),
+        ReportError::Commit(CommitError::Conflict(_)) => ApiError::not_found(), // erased meanwhile
+        ReportError::Commit(error) => StoreError::from(error).into(),
     })
 }
 

@@ -28,6 +28,10 @@ pub(super) async fn set(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
+    // Nobody's body is read before it is known whose it is.
+    let (reader, asked, named) = (app.clone(), headers.clone(), slug.clone());
+    let allowed = move || owner(&reader, &reader.press.store.view()?, &asked, &named, Scope::Build);
+    app.reads.run(allowed).await??;
     let body = read_body(&app, body, MAX_ENVIRONMENT as usize).await?;
     let place = app.builds.admit()?;
     let set = move || {

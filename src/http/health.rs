@@ -56,6 +56,13 @@ pub(super) async fn ready(State(app): State<SharedApp>) -> (StatusCode, Json<Hea
              life left: `colophon edge status`"
         ));
     }
+    if let Some(since) = app.press.gathered.behind_since() {
+        health.warnings.push(format!(
+            "the audit log lacks {} acts since {}: they are kept, tried again, and lost if the server ends now",
+            app.press.gathered.count(),
+            since.rfc3339()
+        ));
+    }
     if app.stopping.load(Ordering::Relaxed) {
         health.status = "the server is about to end";
         return (StatusCode::SERVICE_UNAVAILABLE, Json(health));

@@ -88,7 +88,7 @@ fn deliver(
     let (hook, tenant) = find(&view, id)?;
     let scheme = hook.as_ref().and_then(HookScheme::of);
     let sender = match (scheme, tenant) {
-        (Some(HookScheme::Url), Some(tenant)) => sender::by_url(tenant),
+        (Some(HookScheme::Url), Some(tenant)) => sender::by_url(tenant)?,
         (scheme, tenant) => {
             // For an unknown hook the work of a wrong signature, in whatever scheme.
             let proof = Proof::read(headers, scheme.and_then(HookScheme::proof));

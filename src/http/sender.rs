@@ -83,8 +83,9 @@ pub(super) fn sender(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Send
 }
 
 /// The sender of an event that nothing proves but the address that it came to.
-pub(super) fn by_url(tenant: TenantRow) -> Sender {
-    Sender { tenant, by: By::Url, id: None, origin: Origin::default() }
+pub(super) fn by_url(tenant: TenantRow) -> Result<Sender, ApiError> {
+    auth::awake(&tenant)?;
+    Ok(Sender { tenant, by: By::Url, id: None, origin: Origin::default() })
 }
 
 /// The sender, if `proof` was made by `tenant`.

@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use super::log::{Draft, Entry};
 use super::pull::{Event, PullClient, PullError};
 use crate::app::SharedApp;
+use crate::audit::as_job;
 use crate::http::{ApiError, chain};
 use crate::pipeline::{BuildError, Delivery, Outcome, Press};
 use crate::tasks::TaskError;
@@ -125,7 +126,9 @@ fn due(press: &Press, busy: &HashSet<TenantUid>) -> Result<Vec<Due>, colophon_st
         if row.next > now || seen.contains(&uid) {
             continue;
         }
-        if let Some(tenant) = tenant_of(&view, uid)? {
+        // A suspended tenant rests: what waits for it is read when it is resumed.
+        let tenant = tenant_of(&view, uid)?.filter(|tenant| tenant.suspended.is_none());
+        if let Some(tenant) = tenant {
             seen.insert(uid);
             found.push(Due { tenant, key, row });
         }
@@ -167,7 +170,7 @@ async fn attempt(app: &SharedApp, client: Arc<PullClient>, due: Due) -> Result<(
     let (reader, asked) = (app.clone(), due.clone());
     let answer = app.pulls.resume(move || ask(&reader, &client, &asked)).await??;
     let press = app.press.clone();
-    app.builds.resume(move || finish(&press, &due, answer)).await?
+    app.builds.resume(move || as_job("pull", || finish(&press, &due, answer))).await?
 }
 
 fn ask(app: &SharedApp, client: &PullClient, due: &Due) -> Result<Answer, colophon_store::Error> {
@@ -246,10 +249,66 @@ fn end(press: &Press, due: &Due, row: Option<DeliveryRow>) -> Result<(), Unsettl
     settle_change(press, due, change)
 }
 
-/// A conflict means that the tenant was erased meanwhile.
-fn settle_change(press: &Press, due: &Due, change: Change) -> Result<(), Unsettled> {
+/// A conflict means that the tenant was erased meanwhile. Its row is looked at too: an erasure takes tables one
+/// after the other, and what was written behind it would stay.
+fn settle_change(press: &Press, due: &Due, mut change: Change) -> Result<(), Unsettled> {
+    change.expect(&due.tenant.uid, Some(&SlugOf { slug: due.tenant.slug.clone() }));
     match press.store.lane(due.tenant.uid).submit(change).wait() {
         Ok(()) | Err(CommitError::Conflict(_)) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use colophon_model::{CodePolicy, Digest};
+
+    use super::*;
+    use crate::app::{Owner, open_press};
+    use crate::clock::SystemClock;
+    use crate::config::Config;
+    use crate::tenants;
+
+    fn delivery(press: &Press) -> DeliveryRow {
+        DeliveryRow {
+            at: press.clock.now(),
+            by: "url".to_owned(),
+            secret: None,
+            from: Some("192.0.2.7".to_owned()),
+            id: None,
+            signed: None,
+            replay_of: None,
+            body: Digest::of(b"x"),
+            size: 1,
+            outcome: "refused".to_owned(),
+            status: 502,
+            code: None,
+            flow: None,
+            build: None,
+            micros: 0,
+        }
+    }
+
+    /// An erasure takes the tenant's row first and its tables one after the other, deliveries before reads. What
+    /// a read under way has to say must not be written behind it, where it would stay for ever.
+    #[test]
+    fn a_read_that_ends_during_an_erasure_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config { data: dir.path().join("data"), ..Config::default() };
+        let press = open_press(&config, Arc::new(SystemClock), Owner::Command).unwrap();
+        let slug = "acme".parse().unwrap();
+        let tenant = tenants::create(&press, &slug, CodePolicy::None).unwrap().tenant;
+        let now = press.clock.now();
+        let (uid, key) = (tenant.uid, DeliveryKey::new(now, [0; 10]));
+        let (flow, version) = ("f1".to_owned(), "v1".to_owned());
+        let hook = HookId::from_random([1; 16]);
+        let row = PullRow { hook, flow, version, failures: 0, next: now };
+        let mut change = Change::new();
+        change.put(&(uid, key), &row).delete::<SlugOf>(&uid);
+        press.store.commit(change).unwrap();
+        let due = Due { tenant, key, row };
+        end(&press, &due, Some(delivery(&press))).unwrap();
+        let view = press.store.view().unwrap();
+        assert_eq!(view.get::<DeliveryRow>(&(uid, key)).unwrap(), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Deleting what is kept for a time only.
 
-use colophon_model::audit::{Action, Subject};
+use colophon_model::audit::{Action, Chain, Subject};
 use colophon_model::{TenantSlug, TenantUid};
 use colophon_store::rows::TenantRow;
 use colophon_store::{Progress, PurgeOptions, PurgeReport, Report};
@@ -49,6 +49,7 @@ impl Job for Purge {
             claim_millis: site.config.retention.delivery_ids.millis(),
             delivery_millis: site.config.retention.deliveries.millis(),
             body_millis: site.config.retention.refused_bodies.millis(),
+            origin_millis: site.config.retention.origins.millis(),
             dry_run: self.dry_run,
         };
         let tenants = self.tenants(site)?;
@@ -59,6 +60,9 @@ impl Job for Purge {
             purged.found.add(&site.press.store.purge(tenant, &options)?);
             purged.tenants += 1;
             report(Progress { stage: "purging", done: purged.tenants, total: Some(total) });
+        }
+        if self.tenant.is_none() {
+            purged.found.origins += site.press.store.forget_origins(Chain::System, &options)?;
         }
         Ok(purged)
     }

@@ -58,6 +58,9 @@ fn gauges(app: &App, look: &Look) -> Vec<Named> {
     let states = [("all", agents), ("behind", behind), ("silent", silent)];
     let up = app.press.store.health().is_ok();
     let room = app.press.store.room().is_ok();
+    let now = app.press.clock.now().get();
+    let late = app.press.gathered.behind_since().map_or(0, |since| now.saturating_sub(since.get()));
+    let behind_log = number(late) / 1e3;
     all.extend([
         Named("colophon_store_blobs", "Blobs held", one(number(extent.blobs))),
         Named("colophon_store_segments", "Segments", one(number(extent.segments))),
@@ -68,6 +71,11 @@ fn gauges(app: &App, look: &Look) -> Vec<Named> {
         Named("colophon_tenants", "Tenants", one(number(look.tenants))),
         Named("colophon_outbox_rows", "Effects to come", one(number(look.outbox.0))),
         Named("colophon_outbox_oldest_seconds", "How long one waits", one(look.outbox.1)),
+        Named(
+            "colophon_audit_behind_seconds",
+            "How long the audit log lacks acts",
+            one(behind_log),
+        ),
         Named("colophon_mirrors", "Mirrors by phase", by("phase", look.mirrors)),
         Named("colophon_agents", "Devices by state; `all` has the others", by("state", states)),
         Named(

@@ -103,7 +103,7 @@ impl Connection {
         // Answers are small and complete: waiting to fill a packet only adds delay.
         let _ = stream.set_nodelay(true);
         let Some(tls) = tls else { return self.serve(stream).await };
-        match timeout(HANDSHAKE, tls.acceptor(self.peer).accept(stream)).await {
+        match timeout(HANDSHAKE, tls.acceptor().accept(stream)).await {
             Ok(Ok(stream)) => self.serve(stream).await,
             Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "no TLS"),
             Err(_) => tracing::debug!(peer = %self.peer, "a TLS handshake took too long"),

@@ -1,6 +1,5 @@
 //! TLS on the public listener: rustls with ring. The files are read again when they change.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
@@ -14,18 +13,19 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
+use super::clients::{Clients, CommandIdentity, Commands};
 use crate::config::Tls as Settings;
+use crate::keys::MasterKey;
 
 /// The certificate in use.
 pub struct Tls {
     settings: Settings,
+    commands: Commands,
     current: RwLock<Loaded>,
 }
 
 struct Loaded {
     acceptor: TlsAcceptor,
-    /// For clients on this machine: without a certificate of theirs.
-    here: TlsAcceptor,
     /// When the certificate ends.
     end: UnixMillis,
     /// When the files were last written.
@@ -38,16 +38,22 @@ impl Tls {
         if settings.cert.is_none() {
             return Ok(None);
         }
-        let current = RwLock::new(read(settings)?);
-        Ok(Some(Self { settings: settings.clone(), current }))
+        let commands = Commands::default();
+        let current = RwLock::new(read(settings, &commands)?);
+        Ok(Some(Self { settings: settings.clone(), commands, current }))
+    }
+
+    /// Lets commands in that hold the server's master key, where clients need a certificate.
+    ///
+    /// # Errors
+    /// As [`CommandIdentity::of`].
+    pub fn admit_commands(&self, key: &MasterKey) -> anyhow::Result<()> {
+        Ok(self.commands.admit(&CommandIdentity::of(key)?)?)
     }
 
     /// What takes connections with the newest certificate.
-    /// Commands of the operator come from this machine, and have no certificate.
-    pub(super) fn acceptor(&self, peer: SocketAddr) -> TlsAcceptor {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        if peer.ip().to_canonical().is_loopback() { &current.here } else { &current.acceptor }
-            .clone()
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).acceptor.clone()
     }
 
     /// When the certificate in use ends.
@@ -65,7 +71,7 @@ impl Tls {
         if unchanged {
             return Ok(false);
         }
-        let new = read(&self.settings)?;
+        let new = read(&self.settings, &self.commands)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(true)
     }
@@ -77,7 +83,7 @@ fn written(settings: &Settings) -> Vec<Option<SystemTime>> {
     files.into_iter().map(|file| file.as_deref().and_then(time)).collect()
 }
 
-fn read(settings: &Settings) -> anyhow::Result<Loaded> {
+fn read(settings: &Settings, commands: &Commands) -> anyhow::Result<Loaded> {
     let (Some(cert), Some(key)) = (&settings.cert, &settings.key) else {
         bail!("`tls.cert` and `tls.key` go together");
     };
@@ -86,20 +92,22 @@ fn read(settings: &Settings) -> anyhow::Result<Loaded> {
     let end = end_of(&chain[0]).with_context(|| format!("`{}`", cert.display()))?;
     let key = PrivateKeyDer::from_pem_file(key)
         .with_context(|| format!("`{}` is no private key", key.display()))?;
-    let verifier = settings.client_ca.as_deref().map(verifier).transpose()?;
-    let here = acceptor(None, chain.clone(), key.clone_key())?;
+    let verifier =
+        settings.client_ca.as_deref().map(|file| verifier(file, commands)).transpose()?;
     let acceptor = acceptor(verifier, chain, key)?;
-    Ok(Loaded { acceptor, here, end, written })
+    Ok(Loaded { acceptor, end, written })
 }
 
-/// What asks clients for a certificate of an authority in `file`.
-fn verifier(file: &Path) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
+/// What asks clients for a certificate of an authority in `file`, or that of commands.
+fn verifier(file: &Path, commands: &Commands) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
     let mut roots = RootCertStore::empty();
     for authority in certificates(file)? {
         roots.add(authority).with_context(|| format!("`{}`", file.display()))?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build()?)
+    let authorities =
+        WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build()?;
+    Ok(Arc::new(Clients { authorities, commands: commands.clone() }))
 }
 
 fn acceptor(
@@ -183,17 +191,23 @@ mod tests {
         assert!(Tls::load(&Settings::default()).unwrap().is_none());
     }
 
-    /// Whether a client without a certificate gets through from `peer`.
-    fn gets_through(tls: &Tls, peer: &str, authority: &Path) -> bool {
+    /// Whether a client gets through that shows this certificate, or none.
+    fn gets_through(tls: &Tls, shows: Option<&CommandIdentity>, authority: &Path) -> bool {
         let mut roots = RootCertStore::empty();
         roots.add(certificates(authority).unwrap().remove(0)).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider);
         let config = config.with_safe_default_protocol_versions().unwrap();
-        let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
+        let config = config.with_root_certificates(roots);
+        let config = match shows {
+            Some(CommandIdentity { certificate, key }) => {
+                config.with_client_auth_cert(vec![certificate.clone()], key.clone_key().into())
+            }
+            None => Ok(config.with_no_client_auth()),
+        };
+        let config = Arc::new(config.unwrap());
         let mut client = ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
-        let config = tls.acceptor(peer.parse().unwrap()).config().clone();
-        let mut server = ServerConnection::new(config).unwrap();
+        let mut server = ServerConnection::new(tls.acceptor().config().clone()).unwrap();
         while client.is_handshaking() || server.is_handshaking() {
             let mut wire = Vec::new();
             client.write_tls(&mut wire).unwrap();
@@ -209,17 +223,26 @@ mod tests {
         true
     }
 
+    /// Where a connection comes from is no credential: only the authorities' clients get in, and commands that
+    /// hold this server's master key.
     #[test]
-    fn clients_need_a_certificate_except_on_this_machine() {
+    fn clients_need_a_certificate_and_commands_have_one_of_the_master_key() {
         let dir = tempfile::tempdir().unwrap();
         let settings = write(dir.path(), 2096);
         let cert = settings.cert.clone().unwrap();
         let open = Tls::load(&settings).unwrap().unwrap();
-        assert!(gets_through(&open, "192.0.2.1:9", &cert));
+        assert!(gets_through(&open, None, &cert));
         let strict = Settings { client_ca: Some(cert.clone()), ..settings };
         let strict = Tls::load(&strict).unwrap().unwrap();
-        assert!(!gets_through(&strict, "192.0.2.1:9", &cert));
-        assert!(gets_through(&strict, "127.0.0.1:9", &cert));
-        assert!(gets_through(&strict, "[::ffff:127.0.0.1]:9", &cert));
+        let of = |byte| CommandIdentity::of(&MasterKey::from_bytes([byte; 32])).unwrap();
+        assert!(!gets_through(&strict, Some(&of(1)), &cert), "before the data is open");
+        strict.admit_commands(&MasterKey::from_bytes([1; 32])).unwrap();
+        assert!(!gets_through(&strict, None, &cert));
+        assert!(gets_through(&strict, Some(&of(1)), &cert));
+        assert!(!gets_through(&strict, Some(&of(2)), &cert), "of another server");
+        // Whoever has seen the certificate cannot use it.
+        let stolen = CommandIdentity { key: of(2).key, ..of(1) };
+        let shown = std::panic::catch_unwind(|| gets_through(&strict, Some(&stolen), &cert));
+        assert!(!shown.unwrap_or(false));
     }
 }

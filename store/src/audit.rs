@@ -16,6 +16,8 @@ use crate::{Change, CommitError, Error, Store, Table, View};
 /// How often a change is prepared anew because other acts of its chain came first. In its lane that takes
 /// somebody who writes beside it.
 const ATTEMPTS: usize = 64;
+/// Most rows that one transaction deletes.
+const FORGET_AT_ONCE: u64 = 1024;
 
 /// Adds to `change` that `acts` were done, in this order. `view` is what the change rests on.
 ///
@@ -78,10 +80,47 @@ pub fn commit(
     }
 }
 
-fn unreadable(error: Error) -> CommitError {
+/// A chain that cannot be read cannot be written either.
+pub fn unreadable(error: Error) -> CommitError {
     match error {
         Error::Commit(error) => error,
         other => CommitError::Stopped(Arc::new(io::Error::other(other))),
+    }
+}
+
+/// Forgets where acts of `chain` came from that were written down `keep_millis` ago or longer. The lines stay as
+/// they are, and so do the commitments in them: the chain verifies as before. Returns how many were forgotten,
+/// or would be in a `dry_run`.
+///
+/// # Errors
+/// When the store cannot be read or has stopped.
+pub fn forget_origins(
+    store: &Store,
+    chain: Chain,
+    (now, keep_millis): (UnixMillis, u64),
+    dry_run: bool,
+) -> Result<u64, Error> {
+    let mut forgotten = 0;
+    loop {
+        let lane = store.lane(chain.uid());
+        let view = lane.settled()?;
+        let mut change = Change::new();
+        let mut found = 0;
+        // Times of a chain never go back, so the first that is young ends the search.
+        for row in view.scan::<AuditOrigin>(&chain.uid()) {
+            let (key, kept) = row?;
+            if kept.at.plus(keep_millis) > now || (found == FORGET_AT_ONCE && !dry_run) {
+                break;
+            }
+            change.delete::<AuditOrigin>(&key);
+            found += 1;
+        }
+        if found == 0 || dry_run {
+            return Ok(forgotten + found);
+        }
+        change.use_reserve();
+        lane.submit(change).wait()?;
+        forgotten += found;
     }
 }
 

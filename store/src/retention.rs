@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use colophon_model::audit::Chain;
 use colophon_model::{
     BuildRecord, BuildTag, FailedTag, Sha256, Stamp, TagObject, TenantUid, UnixMillis,
 };
@@ -12,7 +13,7 @@ use crate::rows::{
     BuildNumber, BundleAlias, DeliveryBody, DeliveryClaim, DeliveryRow, EdgeRepo, FlowHead,
     QuotaStamp, RefRow, SignedFile, TenantHead, TufFile,
 };
-use crate::{Change, CommitError, Error, Store, View, outbox};
+use crate::{Change, CommitError, Error, Store, View, audit, outbox};
 
 /// Versions of a tenant's TUF metadata that are kept for agents that have just read an older
 /// `timestamp.json`. Every `root.json` is kept: an agent walks through all of them.
@@ -35,6 +36,8 @@ pub struct PurgeOptions {
     pub delivery_millis: u64,
     /// How long bodies of deliveries that were refused are kept, in milliseconds.
     pub body_millis: u64,
+    /// How long it is known where acts came from, in milliseconds.
+    pub origin_millis: u64,
     /// Say what would go, and delete nothing.
     pub dry_run: bool,
 }
@@ -56,6 +59,8 @@ pub struct PurgeReport {
     pub deliveries: u64,
     /// Bodies of deliveries that were refused.
     pub refused_bodies: u64,
+    /// Addresses that acts in the audit log came from.
+    pub origins: u64,
 }
 
 impl PurgeReport {
@@ -68,6 +73,7 @@ impl PurgeReport {
             + self.claims
             + self.deliveries
             + self.refused_bodies
+            + self.origins
     }
 
     /// Adds another tenant's report.
@@ -79,6 +85,7 @@ impl PurgeReport {
         self.claims += other.claims;
         self.deliveries += other.deliveries;
         self.refused_bodies += other.refused_bodies;
+        self.origins += other.origins;
     }
 }
 
@@ -92,6 +99,7 @@ impl Store {
             let Some(plan) = Plan::make(&view, uid, options)? else { return Ok(total) };
             if plan.found.total() == 0 || options.dry_run {
                 total.add(&plan.found);
+                total.origins = self.forget_origins(Chain::Tenant(uid), options)?;
                 return Ok(total);
             }
             match lane.submit(plan.change).wait() {
@@ -100,6 +108,14 @@ impl Store {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+impl Store {
+    /// Forgets where acts of one chain came from, as [`Store::purge`] does for a tenant's.
+    pub fn forget_origins(&self, chain: Chain, options: &PurgeOptions) -> Result<u64, Error> {
+        let ended = (options.now, options.origin_millis);
+        audit::forget_origins(self, chain, ended, options.dry_run)
     }
 }
 

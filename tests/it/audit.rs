@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use colophon_model::TenantUid;
 use colophon_model::audit::Chain;
 use colophon_store::Change;
-use colophon_store::rows::{AuditHead, AuditLine, TenantRow};
+use colophon_store::rows::{AuditHead, AuditLine, AuditOrigin, TenantRow};
 use serde_json::Value;
 
 use crate::support::process::{refused, run, told};
@@ -265,6 +265,58 @@ fn follow_the_document(dir: &Path) -> (bool, String) {
         bash.args(["-eu", "-o", "pipefail", "-c", script]).current_dir(dir).output().unwrap();
     let shown = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&shown).into_owned())
+}
+
+/// How many acts of a chain it is known of from where they were asked for.
+fn origins(server: &TestServer, chain: Chain) -> usize {
+    server.app.press.store.view().unwrap().scan::<AuditOrigin>(&chain.uid()).count()
+}
+
+/// Addresses are personal data: they go when their time is over, the system's too. The lines say what they said, and
+/// every link and checkpoint still holds.
+#[test]
+fn where_acts_came_from_is_forgotten_and_the_chain_still_verifies() {
+    let server = TestServer::start();
+    let tenant = server.tenant("acme-inc");
+    let chain = Chain::Tenant(uid(&server, &tenant));
+    assert_eq!(server.build(&tenant, &small_flow("one", Some(1), "a")).status, 201);
+    assert_eq!(server.get_with("/v1/t/acme-inc/manifest.json", "clp_api_none").status, 401);
+    settle(&server);
+    told(&server.data(), &["audit", "checkpoint"]);
+    let (before, system) = (of_tenant(&server, &tenant), entries(&server, "/v1/audit"));
+    let purge = |body: &str| {
+        let answer = server.operator("POST", "/v1/maintenance/purge", body);
+        assert_eq!(answer.status, 200);
+        let text = String::from_utf8(answer.bytes).unwrap();
+        let done: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        done["result"]["origins"].as_u64().unwrap_or_else(|| panic!("{text}"))
+    };
+    assert_eq!(purge("{}"), 0, "they are young");
+    server.clock.advance(91 * 24 * 60 * 60 * 1000);
+    assert_eq!(server.build(&tenant, &small_flow("one", Some(2), "b")).status, 201);
+    let old = purge(r#"{"dry_run":true}"#);
+    assert_eq!((purge("{}"), purge("{}")), (old, 0));
+    let after = of_tenant(&server, &tenant);
+    assert!(before.iter().any(|entry| entry["from"]["address"] == "127.0.0.1"));
+    let line =
+        |entry: &Value| (entry["seq"].clone(), entry["hash"].clone(), entry["origin"].clone());
+    for (old, new) in before.iter().zip(&after) {
+        assert_eq!(line(old), line(new));
+        assert!(new["from"].is_null(), "{new}");
+    }
+    let is_known = |entry: &&Value| entry["from"]["address"] == "127.0.0.1";
+    let known: Vec<_> = after.iter().filter(is_known).map(|entry| &entry["action"]).collect();
+    assert!(known.contains(&&Value::from("build.make")), "what is young stays: {known:?}");
+    assert!(system.iter().any(|entry| !entry["from"].is_null()));
+    let refusal =
+        entries(&server, "/v1/audit").into_iter().find(|e| e["action"] == "access.refuse");
+    assert!(refusal.unwrap()["from"].is_null());
+    let good = told(&server.data(), &["audit", "verify"]);
+    assert!(good.contains("system: good") && good.contains("acme-inc: good"), "{good}");
+    // And an erasure takes those that are left.
+    assert!(origins(&server, chain) > 0);
+    assert_eq!(server.operator("DELETE", "/v1/tenants/acme-inc?confirm=acme-inc", "").status, 200);
+    assert_eq!(origins(&server, chain), 0);
 }
 
 /// The chain goes with the tenant; the system's keeps that it was there, and how it ended.

@@ -1,6 +1,10 @@
 //! What is refused, how, and that nothing changed.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::time::Duration;
+
 use crate::support::programs::git;
+use crate::support::raw::connect;
 use crate::support::{Answer, TestServer, TestTenant, small_flow};
 use colophon::intake::legacy_signature as webhook_signature;
 
@@ -142,4 +146,36 @@ fn every_refusal_is_problem_details() {
     assert_problem(&server.get("/build", &[]), 405, "method-not-allowed");
     assert_problem(&server.get("/v1/t/%ff/manifest.json", &[]), 404, "not-found");
     assert_problem(&server.get("/git/x.git/info/refs?service=%ff", &[]), 403, "forbidden");
+}
+
+/// Whoever has no good credential makes the server keep no body for him: he is refused while he still has all of it
+/// to send. Otherwise many who send slowly would fill its memory.
+#[test]
+fn a_stranger_is_refused_before_his_body_is_read() {
+    let server = TestServer::start();
+    let tenant = server.tenant("acme-inc");
+    assert_eq!(server.build(&tenant, &small_flow("one", None, "x")).status, 201);
+    let wrong = server.tenant("other").api;
+    for (route, status) in [
+        ("POST /v1/t/acme-inc/edge/report", 401),
+        ("PUT /v1/t/acme-inc/edge/one/env", 404),
+        ("POST /v1/tenants", 401),
+        ("POST /v1/tenants/acme-inc/hooks", 401),
+        ("PUT /v1/tenants/acme-inc/mirror", 401),
+        ("PUT /v1/tenants/acme-inc/webhook", 401),
+        ("POST /v1/maintenance/gc", 401),
+        ("POST /git/acme-inc.git/git-upload-pack", 401),
+    ] {
+        let mut stream = connect(&server.url);
+        let head = format!(
+            "{route} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {wrong}\r\n\
+             Content-Length: 60000\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        // Far less than a body may take (30 s).
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).expect(route);
+        assert!(line.starts_with(&format!("HTTP/1.1 {status} ")), "{route}: {line}");
+    }
 }

@@ -143,6 +143,9 @@ fn over_tls_the_cookie_stays_there() {
         cookie.starts_with("__Host-colophon-session=") && cookie.ends_with("; Secure"),
         "{cookie}"
     );
+    // Nor may another host of the domain set the login's cookie, and log somebody in as somebody else.
+    let form = exchange(&server.url, "GET /console/login HTTP/1.1", b"");
+    assert!(set_cookies(&form)[0].starts_with("__Host-colophon-login="), "{:?}", form.headers);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use colophon::config;
 use colophon::units::Size;
 
 use crate::support::process::{colophon, told};
@@ -64,6 +65,56 @@ fn a_full_disk_refuses_builds_and_recovers() {
     let roomy = server(&data, Size::bytes(1));
     assert_eq!(roomy.get("/readyz", &[]).status, 200);
     assert_eq!(roomy.build(&tenant, &flow("new")).status, 201);
+}
+
+/// A file that takes so many bytes of the disk.
+fn ballast(path: &Path, size: Size) {
+    std::fs::write(path, vec![1; size.get() as usize]).unwrap();
+}
+
+/// What builders were told while the disk was full is in the audit log once there is room, whole: nobody may work
+/// unseen by filling the disk first. Until then it is told that the log lacks something.
+#[test]
+fn the_audit_log_has_everything_once_there_is_room() {
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap(); // where nobody else takes much room
+    let data = dir.path().join("data");
+    let tenant = tenant_with_a_build(&data);
+    // What is kept back would be given up, and be room again.
+    let _ = std::fs::remove_file(data.join("reserve.bin")); // there is none where there is little room
+    let full_below = |mark: Size| {
+        TestServer::with(|config| {
+            data.clone_into(&mut config.data);
+            config.space = config::Space { low: mark, high: mark, reserve: Size::bytes(0) };
+        })
+    };
+    let free = full_below(Size::bytes(1)).app.press.store.extent().unwrap().free.unwrap();
+    let filler = dir.path().join("filler");
+    let server = full_below(Size::bytes(free - Size::mib(16).get()));
+    let press = &server.app.press;
+    press.write_gathered(true);
+    ballast(&filler, Size::mib(32));
+    for _ in 0..3 {
+        assert_full(&server.build(&tenant, &flow("new")));
+        assert_eq!(server.build(&tenant, &flow("before")).status, 200);
+        server.clock.advance(5_000);
+        press.write_gathered(false);
+    }
+    let warnings = server.get("/readyz", &[]).json()["warnings"].to_string();
+    assert!(warnings.contains("the audit log lacks 6 acts since"), "{warnings}");
+    let look = colophon::metrics::look(&server.app).unwrap();
+    let metrics = colophon::metrics::text(&server.app, &press.metrics, &look).unwrap();
+    assert!(metrics.contains("\ncolophon_audit_behind_seconds 10"), "{metrics}");
+
+    std::fs::remove_file(&filler).unwrap();
+    server.clock.advance(1_000);
+    press.write_gathered(false);
+    let log = server.operator("GET", "/v1/t/acme-inc/audit?limit=1000", "").json();
+    let count = |action: &str| {
+        let entries = log["entries"].as_array().unwrap().iter();
+        entries.filter(|e| e["action"] == action && e["count"] == 3).count()
+    };
+    assert_eq!((count("build.noop"), count("build.make")), (1, 1), "{log:#}");
+    assert!(server.get("/readyz", &[]).json()["warnings"].is_null());
 }
 
 /// The command line says the same without a server.

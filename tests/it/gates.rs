@@ -10,9 +10,7 @@ use colophon::gates::{Gates, GatesConfig, Mode};
 use colophon::units::Size;
 use colophon_model::GateStatus;
 
-use crate::support::gates::{
-    beside_others, command, config, environment, gone, open, processes, said, words,
-};
+use crate::support::gates::{command, config, environment, gone, open, processes, said, words};
 use crate::support::programs::{clone, git_in, program};
 use crate::support::{ORDER_INTAKE, TestServer, TestTenant, small_flow};
 
@@ -28,7 +26,6 @@ fn gate<'a>(build: &'a serde_json::Value, name: &str) -> &'a serde_json::Value {
 /// A real flow with an edge part goes through every gate there is, and its record says so.
 #[test]
 fn a_good_build_passes_every_gate() {
-    let _others = beside_others();
     let bin = environment();
     let tool = |name: &str| bin.join(name).display().to_string();
     let server = server(GatesConfig {
@@ -63,7 +60,6 @@ const SCANNER: &str = "import pathlib, sys\n\
 /// What is kept of a refused build, and what is not.
 #[test]
 fn a_refused_build_commits_nothing_and_leaves_its_record_and_its_tag() {
-    let _others = beside_others();
     let python = environment().join("python").display().to_string();
     let server = server(GatesConfig {
         smoke: Mode::Off,
@@ -131,7 +127,6 @@ fn rebuilt_and_sound(server: &TestServer, tag: &str) {
 
 #[test]
 fn a_refused_build_counts_against_the_quota() {
-    let _others = beside_others();
     let server = TestServer::with(|config| {
         config.gates = GatesConfig {
             smoke: Mode::Off,
@@ -197,7 +192,6 @@ fn check_config_says_what_is_missing() {
 /// Ruff finds what is Python by its grammar and yet cannot run.
 #[test]
 fn ruff_refuses_in_its_own_words() {
-    let _others = beside_others();
     let gates = Gates::new(&GatesConfig { smoke: Mode::Off, ruff: Mode::Required, ..config() });
     let result = said(&gates, "def test_a():\n    return unknown\n");
     assert!(words(&result).contains("tests/smoke/test_a.py:2:12: F821"), "{result:?}");
@@ -269,7 +263,6 @@ fn many_builds_share_one_worker() {
 /// since this machine may be busy. docs/performance.md has numbers of a quiet one.
 #[test]
 fn a_warm_smoke_test_is_much_quicker_than_a_process() {
-    let _others = beside_others();
     let bin = environment();
     let tool = |name: &str| bin.join(name).display().to_string();
     let gates = Gates::new(&GatesConfig {

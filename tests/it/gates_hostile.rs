@@ -1,14 +1,15 @@
 //! What hostile code can do in a gate: nothing that lasts, and nothing beyond its build.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use colophon::gates::{CommandConfig, Gates, GatesConfig, Mode, Refused};
+use colophon::gates::{CommandConfig, Gates, GatesConfig, Mode, Refused, sandbox};
 use colophon::units::Span;
 use colophon_model::{Artifact, FileMode, FileSet, GateStatus, SandboxLevel};
 
 use crate::support::gates::{
-    alone, beside_others, command, config, environment, gone, open, outputs, said, words,
+    command, config, environment, gone, open, outputs, processes, said, words,
 };
 
 /// Each does one thing that a build must not do, and reports that it could. `SECRET` is a file that
@@ -197,9 +198,7 @@ fn nothing_of_a_command_survives_it() {
             command: vec![command("own", &["/bin/sh", "-c", &script])],
             ..config()
         });
-        let crowd = what.starts_with("forks").then(alone);
         let result = said(&gates, "def test_a():\n    pass\n");
-        drop(crowd);
         let text = words(&result);
         assert!(!text.contains("DID IT"), "{what}: {text}");
         assert!(text.len() <= 16_384 + 64, "{what}: {}", text.len());
@@ -210,10 +209,54 @@ fn nothing_of_a_command_survives_it() {
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);
 }
 
+/// Two builds of different tenants are in the same gate: one fills the number of processes that a tool may
+/// have and sits there, the other's tool starts, and starts processes of its own, all the while. Linux counts by
+/// user, so under a root server this holds only because each tool has a user for itself.
+#[test]
+fn a_fork_bomb_keeps_nobody_elses_tool_from_starting() {
+    if !sandbox::is_root() {
+        eprintln!(
+            "NOT ROOT: user namespaces are tested here, and not the users of a server that is root"
+        );
+    }
+    let marker = "86398.75";
+    let script = format!(
+        "if grep -q BOMB tests/smoke/test_a.py; then \
+         (while :; do sleep {marker} & done); exec sleep {marker}; fi; \
+         for n in 1 2 3 4 5 6 7 8 9 10; do /bin/true & done; wait; id -u; exit 1"
+    );
+    let gates = Gates::new(&GatesConfig {
+        smoke: Mode::Off,
+        timeout: Span::seconds(20),
+        command: vec![command("own", &["/bin/sh", "-c", &script])],
+        ..config()
+    });
+    let mut users = BTreeSet::new();
+    std::thread::scope(|scope| {
+        let bomb = scope.spawn(|| said(&gates, "BOMB = 1\n"));
+        let start = Instant::now();
+        // The keeper and the starter name it too.
+        while processes(marker).len() < 110 {
+            assert!(!bomb.is_finished(), "{:?}", bomb.join());
+            assert!(start.elapsed() < Duration::from_secs(15), "{}", processes(marker).len());
+            std::thread::yield_now();
+        }
+        for _ in 0..3 {
+            users.insert(words(&said(&gates, "X = 1\n")).to_owned());
+        }
+        assert!(processes(marker).len() >= 110, "it was there all the while");
+        assert!(words(&bomb.join().unwrap()).contains("was stopped"));
+    });
+    assert!(users.iter().all(|said| said.parse::<u32>().is_ok()), "no word of trouble: {users:?}");
+    if sandbox::is_root() {
+        assert_eq!(users.len(), 3, "a user each time: {users:?}");
+    }
+    gone(marker);
+}
+
 /// A command sees nothing of the server's environment, and the network only when it may.
 #[test]
 fn a_command_has_an_environment_of_its_own() {
-    let _others = beside_others();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let python = environment().join("python").display().to_string();

@@ -193,6 +193,56 @@ fn a_thin_event_has_the_flow_read_and_built() {
     assert_eq!(flows["flows"][0]["build"], told["build"]);
 }
 
+/// A hook that is proven by its address alone is a credential like any other: of a suspended tenant it is
+/// refused, and what waited is not read before the tenant is resumed.
+#[test]
+fn a_suspended_tenant_s_hooks_rest() {
+    let thin = Thin::start();
+    let credential = format!("file:{}", thin.server.path("builder.key").display());
+    let wanted = json!({"scheme": "url", "pull": thin.builder.url, "credential": credential});
+    let hook = create(&thin.server, "acme-inc", &wanted);
+    let published = event("flow.published", "f1", "v1");
+    // The builder is away, so the event waits.
+    thin.builder.set("/v1/flows/f1?versionId=v1", 503, "", b"");
+    let waits = thin.server.send(path(&hook), &vec![], &published);
+    assert_eq!(waits.status, 202);
+    until("the builder was asked", || thin.builder.asked().len() == 1);
+    let step = |step: &str| {
+        let path = format!("/v1/tenants/acme-inc/{step}");
+        assert_eq!(thin.server.operator("POST", &path, "").status, 200);
+    };
+    step("suspend");
+    for refused in [thin.server.send(path(&hook), &vec![], &published), thin.send(&published)] {
+        assert_eq!((refused.status, refused.code().as_str()), (403, "tenant-suspended"));
+    }
+    let body = flow("f1", "2024-05-01T10:00:00.000Z", "Orders");
+    thin.builder.set("/v1/flows/f1?versionId=v1", 200, "", &body);
+    // It is due by now. Another tenant's, sent later, is read; this one's is not.
+    thin.server.clock.advance(10 * SECOND);
+    thin.server.tenant("other-inc");
+    let other = create(&thin.server, "other-inc", &wanted);
+    let theirs = thin.server.send(path(&other), &vec![], &event("flow.published", "f2", "v1"));
+    assert_eq!(theirs.status, 202);
+    until("the other's is read", || thin.builder.asked().iter().any(|head| head.contains("/f2")));
+    assert_eq!(thin.builder.asked().iter().filter(|head| head.contains("/f1")).count(), 1);
+    step("resume");
+    assert_eq!(thin.ended(&waits)["outcome"], "built");
+}
+
+/// Whoever reads the audit log sees that the server made a build that it read from a builder, and nobody who was
+/// never there.
+#[test]
+fn a_flow_that_was_read_is_the_servers_act() {
+    let thin = Thin::start();
+    let body = flow("f1", "2024-05-01T10:00:00.000Z", "Orders");
+    thin.builder.set("/v1/flows/f1?versionId=v1", 200, "", &body);
+    assert_eq!(thin.ended(&thin.send(&event("flow.published", "f1", "v1")))["outcome"], "built");
+    let log = thin.server.operator("GET", "/v1/t/acme-inc/audit", "").json();
+    let made = log["entries"].as_array().unwrap().iter().find(|e| e["action"] == "build.make");
+    let actor = &made.unwrap()["actor"];
+    assert_eq!((&actor["kind"], &actor["id"]), (&"system".into(), &"pull".into()), "{log:#}");
+}
+
 /// What is not about a published flow is taken and does nothing; what is no event is refused.
 #[test]
 fn other_events_are_acknowledged_and_ignored() {

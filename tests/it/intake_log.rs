@@ -3,7 +3,7 @@
 use colophon::gates::{GatesConfig, Mode};
 use serde_json::Value;
 
-use crate::support::gates::{beside_others, command, config, environment};
+use crate::support::gates::{command, config, environment};
 use crate::support::sign::standard;
 use crate::support::{Answer, TestServer, TestTenant, small_flow};
 
@@ -223,7 +223,6 @@ fn a_foreign_delivery_is_one_that_is_not_there() {
 /// says the same without either.
 #[test]
 fn a_build_that_a_gate_refused_is_logged_and_claims_nothing() {
-    let _others = beside_others();
     let python = environment().join("python").display().to_string();
     let gate = command("never", &[&python, "-c", "raise SystemExit('no')"]);
     let gates = GatesConfig { smoke: Mode::Off, command: vec![gate], ..config() };

@@ -226,3 +226,19 @@ fn tls_is_spoken_and_a_new_certificate_is_taken_on_sighup() {
     assert!(health(&server, &old).is_err());
     assert!(server.terminate().success());
 }
+
+/// Where clients need a certificate, one from this machine needs it too: a proxy or a neighbour in the same pod
+/// comes over loopback. Commands beside the server have the master key, and get in by that.
+#[test]
+fn a_client_without_a_certificate_is_refused_on_this_machine_and_commands_are_not() {
+    let place = Place::new();
+    let cert = certificate(place.dir.path());
+    let file = |name: &str| place.dir.path().join(name).display().to_string();
+    let (own, key) = (file("cert.pem"), file("key.pem"));
+    let config = format!("[tls]\ncert = \"{own}\"\nkey = \"{key}\"\nclient_ca = \"{own}\"\n");
+    let server = place.serve(&config, &[], Stdio::inherit());
+    assert!(health(&server, &cert).is_err());
+    let made = colophon(&place.data(), &["tenant", "create", "other-inc"]);
+    assert!(made["git_url"].as_str().unwrap().starts_with("https://"), "{made}");
+    assert!(health(&server, &cert).is_err(), "nobody else by that");
+}

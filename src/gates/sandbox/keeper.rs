@@ -51,7 +51,7 @@ fn enter(policy: &Policy) -> bool {
         flags |= CloneFlags::CLONE_NEWNET;
     }
     let (user, group) = (geteuid(), getegid());
-    if user.is_root() && policy.drop_user {
+    if user.is_root() && policy.user.is_some() {
         return unshare(flags).is_ok();
     }
     if user.is_root() {

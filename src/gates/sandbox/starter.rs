@@ -11,9 +11,6 @@ use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 use super::calls::{self, Calls};
 use super::{Applied, NOT_STARTED, Policy, fence};
 
-/// `nobody`, on every Linux.
-const NOBODY: u32 = 65_534;
-
 /// Becomes the tool that the policy says. Returns only when it cannot, with the exit status.
 /// `namespaces`: whether the keeper has entered new ones.
 pub fn start(namespaces: bool, text: &str) -> i32 {
@@ -51,9 +48,15 @@ fn give_up(policy: &Policy, namespaces: bool) -> Result<Applied, String> {
     limit(policy).map_err(|e| format!("limits: {e}"))?;
     let mut applied = Applied { namespaces, ..Applied::default() };
     if policy.confined {
-        if geteuid().is_root() && policy.drop_user {
-            // In a user namespace there may be no such user. What holds is told.
-            let _ = become_nobody();
+        if geteuid().is_root()
+            && let Some(user) = policy.user
+        {
+            // In a user namespace there may be no such user. Whoever tries it out is told so; a tool
+            // starts only as the user that it is given.
+            let became = become_user(user);
+            if !policy.argv.is_empty() {
+                became.map_err(|e| format!("become user {user}: {e}"))?;
+            }
         }
         // In a user namespace rights end with the next program, since the number is not 0 there.
         applied.unprivileged = !geteuid().is_root();
@@ -86,8 +89,8 @@ fn limit(policy: &Policy) -> nix::Result<()> {
     Ok(())
 }
 
-fn become_nobody() -> nix::Result<()> {
-    let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
+fn become_user(number: u32) -> nix::Result<()> {
+    let (user, group) = (Uid::from_raw(number), Gid::from_raw(number));
     setgroups(&[])?;
     setresgid(group, group, group)?;
     setresuid(user, user, user)

@@ -21,6 +21,8 @@ pub(super) struct Setup {
     pub(super) read: Vec<std::path::PathBuf>,
     /// Whether the worker imports lfx.
     pub(super) lfx: bool,
+    /// Most processes and threads of its user, when it has one of its own.
+    pub(super) processes: Option<u64>,
 }
 
 /// A build to test.

@@ -17,11 +17,14 @@ use super::wire::{self, Answer, Request, Setup};
 use crate::gates::home::Home;
 use crate::gates::program::Python;
 use crate::gates::sandbox::{self, Applied, Launcher, Policy};
+use crate::gates::users::User;
 
 const SCRIPT: &str = include_str!("../worker.py");
 
 /// How long the imports may take.
 const START: Duration = Duration::from_mins(1);
+/// Most threads of all tests at a time, so that one without end does not take all that the machine has.
+const PROCESSES: u64 = 2048;
 /// How much longer than a test the worker may take to say that it ended it.
 const SLACK: Duration = Duration::from_secs(10);
 
@@ -33,6 +36,8 @@ pub(in crate::gates) struct Worker {
     next: AtomicU64,
     /// Where its script and the folders of builds are.
     home: Home,
+    /// Its own, until it has ended.
+    user: Option<User>,
     /// How its children are confined.
     pub(in crate::gates) sandbox: SandboxReport,
 }
@@ -71,7 +76,7 @@ impl Worker {
     /// Starts it and waits until its imports are done.
     pub(in crate::gates) fn start(
         launcher: &Launcher,
-        home: Home,
+        (home, user): (Home, Option<User>),
         policy: &Policy,
         applied: &Applied,
         lfx: bool,
@@ -89,6 +94,7 @@ impl Worker {
             waiting: Arc::new(Mutex::new(Some(HashMap::new()))),
             next: AtomicU64::new(1),
             home,
+            user,
             sandbox: applied.report(),
         };
         let setup = Setup {
@@ -97,6 +103,8 @@ impl Worker {
             filter: if applied.seccomp { sandbox::child_filter() } else { String::new() },
             read: sandbox::readable_by_child(policy),
             lfx,
+            // Of a user that others have too, it would count what is not the worker's.
+            processes: worker.user.as_ref().map(|_| PROCESSES),
         };
         let ready = worker.expect(0);
         worker.hear(answers);

@@ -271,6 +271,7 @@ pub(super) fn set_cookie(app: &App, name: &str, value: &str, seconds: u64) -> St
 /// A session's life in a browser, in seconds.
 pub(super) const LIFE: u64 = LONGEST / 1000;
 
-fn is_secure(app: &App) -> bool {
+/// Whether people come here over TLS.
+pub(super) fn is_secure(app: &App) -> bool {
     app.public_url.starts_with("https://")
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 
 use super::super::ApiError;
-use super::desk::{self, LIFE, Stop, cookie, session_cookie, set_cookie};
+use super::desk::{self, LIFE, Stop, cookie, is_secure, session_cookie, set_cookie};
 use super::form::Fields;
 use crate::app::{App, SharedApp};
 use crate::console::pages::Frame;
@@ -18,6 +18,8 @@ use crate::tokens::{Token, TokenKind};
 
 /// The cookie that the login's form must agree with: nobody can be logged in by another site.
 const FORM: &str = "colophon-login";
+/// The same over TLS: the prefix keeps other hosts of the domain from setting it.
+const FORM_SECURE: &str = "__Host-colophon-login";
 /// How long the form may stay open, in seconds: an hour.
 const OPEN: u64 = 60 * 60;
 
@@ -34,7 +36,7 @@ pub(super) async fn form(State(app): State<SharedApp>) -> Response {
 
 fn page(app: &App, status: StatusCode, problem: Option<String>) -> Response {
     let told = secret().map_err(|error| ApiError::internal(&error)).and_then(|form_key| {
-        let cookie = set_cookie(app, FORM, &form_key, OPEN);
+        let cookie = set_cookie(app, form_cookie(app), &form_key, OPEN);
         let frame = Frame { title: "Log in".to_owned(), form_key, ..Frame::default() };
         let page = desk::render(app, "login.html", &frame, &LoginPage { problem })?;
         Ok((status, [(header::SET_COOKIE, cookie)], page).into_response())
@@ -75,9 +77,13 @@ pub(super) async fn login(
     }
 }
 
+fn form_cookie(app: &App) -> &'static str {
+    if is_secure(app) { FORM_SECURE } else { FORM }
+}
+
 async fn posted(app: &App, headers: &HeaderMap, body: Body) -> Result<Fields, ApiError> {
     let fields = Fields::posted(app, headers, body).await?;
-    fields.check(cookie(headers, FORM).unwrap_or_default())?;
+    fields.check(cookie(headers, form_cookie(app)).unwrap_or_default())?;
     Ok(fields)
 }
 
@@ -99,7 +105,8 @@ fn begin(app: &App, headers: &HeaderMap, holder: Holder) -> Response {
     }
     match sessions.begin(holder, app.press.clock.now()) {
         Ok(session) => {
-            let cookies = [set_cookie(app, name, &session, LIFE), set_cookie(app, FORM, "", 0)];
+            let cookies =
+                [set_cookie(app, name, &session, LIFE), set_cookie(app, form_cookie(app), "", 0)];
             let cookies = AppendHeaders(cookies.map(|cookie| (header::SET_COOKIE, cookie)));
             (cookies, Redirect::to("/console")).into_response()
         }

@@ -105,6 +105,42 @@ fn where_an_act_came_from_can_be_forgotten() {
     assert_eq!(lines(&store, Chain::System), 2);
 }
 
+/// Where acts came from is personal data: it goes when its time is over, and what came later stays. The chain is
+/// the same byte for byte.
+#[test]
+fn where_acts_came_from_is_forgotten_in_time_and_the_chain_holds() {
+    let store = Store::in_memory().unwrap();
+    let from = |n: u64| Origin {
+        address: format!("192.0.2.{n}"),
+        agent: String::new(),
+        salt: format!("{n:032x}"),
+        trace: String::new(),
+    };
+    for chain in [Chain::System, Chain::Tenant(uid(3))] {
+        let mut change = Change::new();
+        let acts: Vec<_> = (0..1500).map(|n| act(n).from(Some(from(n)))).collect();
+        audit::append(&mut change, &store.view().unwrap(), chain, &acts, at(0)).unwrap();
+        store.commit(change).unwrap();
+        let mut change = Change::new();
+        let young = [act(1).from(Some(from(1)))];
+        audit::append(&mut change, &store.view().unwrap(), chain, &young, at(50)).unwrap();
+        store.commit(change).unwrap();
+    }
+    let before: Vec<_> =
+        store.view().unwrap().scan::<AuditLine>(&Chain::System.uid()).map(Result::unwrap).collect();
+    let forget = |now, dry_run| {
+        audit::forget_origins(&store, Chain::System, (at(now), 100), dry_run).unwrap()
+    };
+    assert_eq!(forget(99, false), 0);
+    assert_eq!((forget(100, true), forget(100, false), forget(100, false)), (1500, 1500, 0));
+    let view = store.view().unwrap();
+    let kept = |chain: Chain| view.scan::<AuditOrigin>(&chain.uid()).count();
+    assert_eq!((kept(Chain::System), kept(Chain::Tenant(uid(3)))), (1, 1501), "of one chain only");
+    let after: Vec<_> = view.scan::<AuditLine>(&Chain::System.uid()).map(Result::unwrap).collect();
+    assert_eq!(before, after);
+    assert_eq!(lines(&store, Chain::System), 1501, "and they follow each other");
+}
+
 /// The system's chain has a place of its own among the tenants'.
 #[test]
 fn chains_are_told_apart_by_their_uid() {

@@ -76,6 +76,7 @@ fn whatever_a_row_names_is_kept() {
         claim_millis: 24 * HOUR,
         delivery_millis: 24 * HOUR,
         body_millis: 24 * HOUR,
+        origin_millis: 24 * HOUR,
         dry_run: false,
     };
     store.purge(tenant.uid, &options).unwrap();

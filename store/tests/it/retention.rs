@@ -23,6 +23,7 @@ fn options(today: u64) -> PurgeOptions {
         claim_millis: 7 * DAY,
         delivery_millis: 30 * DAY,
         body_millis: 7 * DAY,
+        origin_millis: 7 * DAY,
         dry_run: false,
     }
 }

@@ -1,7 +1,6 @@
 //! Gates as the tests start them, and what they leave.
 
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use colophon::gates::{CommandConfig, Gates, GatesConfig, Mode, Refused};
@@ -10,20 +9,6 @@ use colophon_compiler::Compiled;
 use colophon_model::{Artifact, ArtifactPath, FileMode, FileSet, GateResult, GateStatus};
 
 use super::programs::{cache, program};
-
-/// Tools of a server that is root run as `nobody`, and Linux counts a limit of processes over all that a user
-/// has: one that fills it keeps the others from starting.
-static NOBODY: RwLock<()> = RwLock::new(());
-
-/// For a test whose tools must be able to start.
-pub(crate) fn beside_others() -> RwLockReadGuard<'static, ()> {
-    NOBODY.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// For a tool that starts as many processes as it can.
-pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
-    NOBODY.write().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The environment that `tests/setup.sh` makes.
 pub(crate) fn environment() -> PathBuf {

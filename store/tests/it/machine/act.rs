@@ -223,6 +223,7 @@ impl Run {
             claim_millis: DAY,
             delivery_millis: DAY,
             body_millis: DAY,
+            origin_millis: 7 * DAY,
             dry_run: false,
         };
         let (after, expected) = self.model.purged(uid, days * DAY, DAY);
