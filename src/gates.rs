@@ -13,13 +13,15 @@ pub mod sandbox;
 mod smoke;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use colophon_compiler::Compiled;
 use colophon_model::{GateResult, GateStatus, SandboxLevel, SandboxReport};
 
 pub use config::{CommandConfig, GatesConfig, Mode};
+
+use crate::fair::{self, Bounds, Fair, Party, Share};
 
 use cached::Cached;
 use command::Tool;
@@ -40,7 +42,7 @@ pub struct Gates {
     worker: Cached<Arc<Worker>>,
     /// Where commands have their folders.
     home: Cached<Arc<Home>>,
-    places: Places,
+    places: Fair,
 }
 
 /// Why a build does not go on.
@@ -74,7 +76,7 @@ impl Gates {
             tools: Tool::all(config),
             worker: Cached::new(),
             home: Cached::new(),
-            places: Places::new(config.at_once),
+            places: Fair::new(places(config.at_once)),
             config: config.clone(),
         }
     }
@@ -98,11 +100,17 @@ impl Gates {
     }
 
     fn check_all(&self, compiled: &Compiled) -> Result<Vec<GateResult>, Refused> {
-        let mut results = Vec::new();
         if self.tools.is_empty() && self.config.smoke == Mode::Off {
-            return Ok(results);
+            return Ok(Vec::new());
         }
-        let _place = self.places.take();
+        let share = fair::share();
+        // What runs in a gate is a process of its own: the build's turn on a processor is others' meanwhile.
+        fair::aside(|| self.check_in_turn(share, compiled))
+    }
+
+    fn check_in_turn(&self, share: Share, compiled: &Compiled) -> Result<Vec<GateResult>, Refused> {
+        let mut results = Vec::new();
+        let _place = self.places.enter_patiently(Party::of(share)).block();
         let (ruff, commands): (Vec<_>, Vec<_>) = self.tools.iter().partition(|t| t.is_ruff());
         for tool in ruff {
             gate(&mut results, &tool.name, tool.mode, || self.run(tool, compiled))?;
@@ -259,33 +267,10 @@ fn gate(
     Err(Refused::Failed(std::mem::take(results)))
 }
 
-/// A bounded number of places.
-struct Places {
-    free: Mutex<usize>,
-    left: Condvar,
-}
-
-/// One of them.
-struct Place<'a>(&'a Places);
-
-impl Places {
-    const fn new(count: usize) -> Self {
-        Self { free: Mutex::new(count), left: Condvar::new() }
-    }
-
-    fn take(&self) -> Place<'_> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = self.left.wait_while(free, |free| *free == 0);
-        *free.unwrap_or_else(PoisonError::into_inner) -= 1;
-        Place(self)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.0.left.notify_one();
-    }
+/// How many builds are in gates at a time. One tenant's leave a place to others, where there is more than one.
+fn places(at_once: usize) -> Bounds {
+    let each = at_once.saturating_sub(1).max(1);
+    Bounds { running: at_once, running_each: each, waiting: 0, waiting_each: 0 }
 }
 
 /// At most [`MOST_WORDS`] of what a tool said: its beginning and its end. Paths in `folder` become
@@ -318,15 +303,12 @@ mod tests {
         assert!(words.ends_with("end") && words.len() <= MOST_WORDS, "{}", words.len());
     }
 
+    /// A gate may take a minute: one tenant's builds must not hold every place.
     #[test]
-    fn places_are_given_back() {
-        let places = Places::new(1);
-        drop(places.take());
-        let held = places.take();
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| drop(places.take()));
-            drop(held);
-            waiting.join().unwrap();
-        });
+    fn a_tenant_leaves_a_place_to_others() {
+        assert_eq!(
+            (places(4).running_each, places(2).running_each, places(1).running_each),
+            (3, 1, 1)
+        );
     }
 }

@@ -33,6 +33,7 @@ mod observe;
 mod openapi;
 mod operator;
 mod paging;
+mod party;
 mod path;
 mod prefer;
 mod rate_limit;

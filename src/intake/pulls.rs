@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use super::log::{Draft, Entry};
 use super::pull::{Event, PullClient, PullError};
 use crate::app::SharedApp;
+use crate::fair::Share;
 use crate::http::{ApiError, chain};
 use crate::pipeline::{BuildError, Delivery, Outcome, Press};
 use crate::tasks::TaskError;
@@ -41,7 +42,7 @@ pub fn take(
         press.deliveries.push(Entry { tenant: tenant.clone(), key, row, body: None });
         return Ok("ignored");
     };
-    let lane = press.store.lane(uid);
+    let lane = press.lane(uid);
     if lane.view()?.scan::<PullRow>(&uid).take(WAITING).count() == WAITING {
         return Err(ApiError::many_pulls());
     }
@@ -167,7 +168,8 @@ async fn attempt(app: &SharedApp, client: Arc<PullClient>, due: Due) -> Result<(
     let (reader, asked) = (app.clone(), due.clone());
     let answer = app.pulls.resume(move || ask(&reader, &client, &asked)).await??;
     let press = app.press.clone();
-    app.builds.resume(move || finish(&press, &due, answer)).await?
+    let share = Share::Tenant(due.tenant.uid);
+    app.builds.resume_for(share, move || finish(&press, &due, answer)).await?
 }
 
 fn ask(app: &SharedApp, client: &PullClient, due: &Due) -> Result<Answer, colophon_store::Error> {
@@ -248,7 +250,7 @@ fn end(press: &Press, due: &Due, row: Option<DeliveryRow>) -> Result<(), Unsettl
 
 /// A conflict means that the tenant was erased meanwhile.
 fn settle_change(press: &Press, due: &Due, change: Change) -> Result<(), Unsettled> {
-    match press.store.lane(due.tenant.uid).submit(change).wait() {
+    match press.lane(due.tenant.uid).submit(change).wait() {
         Ok(()) | Err(CommitError::Conflict(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
