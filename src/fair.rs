@@ -38,6 +38,13 @@ impl Bounds {
         Self { running, running_each: running, waiting, waiting_each: waiting }
     }
 
+    /// For work that takes long and cannot be interrupted: what runs of one share leaves a place to others, where
+    /// there is more than one, and what waits of it a part.
+    pub fn all_but_one(running: usize, waiting: usize) -> Self {
+        let running_each = running.saturating_sub(1).max(1);
+        Self { running, running_each, waiting, waiting_each: waiting.div_ceil(4) }
+    }
+
     /// At least one of everybody's runs, and the server's own work is bounded with all other alone.
     fn running_of(&self, share: Share) -> usize {
         match share {

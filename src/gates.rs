@@ -76,7 +76,7 @@ impl Gates {
             tools: Tool::all(config),
             worker: Cached::new(),
             home: Cached::new(),
-            places: Fair::new(places(config.at_once)),
+            places: Fair::new(Bounds::all_but_one(config.at_once, 0)),
             config: config.clone(),
         }
     }
@@ -267,12 +267,6 @@ fn gate(
     Err(Refused::Failed(std::mem::take(results)))
 }
 
-/// How many builds are in gates at a time. One tenant's leave a place to others, where there is more than one.
-fn places(at_once: usize) -> Bounds {
-    let each = at_once.saturating_sub(1).max(1);
-    Bounds { running: at_once, running_each: each, waiting: 0, waiting_each: 0 }
-}
-
 /// At most [`MOST_WORDS`] of what a tool said: its beginning and its end. Paths in `folder` become
 /// relative.
 fn words(bytes: &[u8], folder: &std::path::Path) -> String {
@@ -301,14 +295,5 @@ mod tests {
         let words = words(text.as_bytes(), Path::new("/tmp/x"));
         assert!(words.starts_with("app/a.py:1 [31mbad\n"), "{}", &words[..40]);
         assert!(words.ends_with("end") && words.len() <= MOST_WORDS, "{}", words.len());
-    }
-
-    /// A gate may take a minute: one tenant's builds must not hold every place.
-    #[test]
-    fn a_tenant_leaves_a_place_to_others() {
-        assert_eq!(
-            (places(4).running_each, places(2).running_each, places(1).running_each),
-            (3, 1, 1)
-        );
     }
 }

@@ -40,6 +40,7 @@ mod rate_limit;
 mod remote;
 mod representation;
 mod router;
+mod routes;
 mod schema;
 mod sender;
 mod sync;
@@ -49,6 +50,7 @@ mod transfer;
 pub mod webhooks;
 
 pub use admin::admin_router;
+pub use console::CONSOLE_ROUTES;
 pub use error::{ApiError, chain};
 pub use remote::Peer;
 pub use router::{ROUTES, router};

@@ -186,6 +186,13 @@ proptest! {
     }
 }
 
+/// A gate may take a minute: one tenant's builds must not hold every place.
+#[test]
+fn long_work_of_one_share_leaves_a_place_to_others() {
+    let each = |running| Bounds::all_but_one(running, 8).running_each;
+    assert_eq!((each(4), each(2), each(1), Bounds::all_but_one(4, 8).waiting_each), (3, 1, 1, 2));
+}
+
 /// The point of it all: a tenant that comes while another has a thousand waiting has its turn next.
 #[test]
 fn whoever_comes_during_a_storm_is_next() {
