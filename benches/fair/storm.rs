@@ -87,7 +87,7 @@ fn client(
     (done, refused): (&AtomicU64, &AtomicU64),
 ) -> anyhow::Result<()> {
     // Revisions of a flow rise from one storm to the next.
-    let flow = format!("storm-{n}");
+    let flow = format!("storm_{n}");
     #[expect(clippy::disallowed_methods, reason = "no clock of the program's is here")]
     let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let mut number = u64::try_from(since.as_millis())?;

@@ -1,10 +1,10 @@
 //! Who is next: start-time fair queueing (Goyal, Vin, Cheng 1996) over shares, with round robin among the
 //! lines of one share. It knows neither threads nor time, so it can be tested move by move.
 //!
-//! A share's *tag* is the virtual time at which its next piece of work is due. Beginning a piece moves
-//! the tag on by what such work usually costs, and its end puts that right by what it has cost. The lowest
-//! tag goes next. Whoever comes from idle begins at the present, so idling saves nothing up, and who
-//! has a lot waiting is only as far ahead as it has had more than others.
+//! A share's *tag* is the virtual time at which its next piece of work is due: what its work has cost so far,
+//! and what such work usually costs for each piece that runs. The lowest tag goes next. The present is
+//! what the share had cost whose work began last. Whoever comes from idle begins at the present, so idling
+//! saves nothing up, and who has a lot waiting is only as far ahead as it has had more than others.
 
 use std::collections::btree_map::BTreeMap;
 use std::collections::{HashMap, VecDeque};
@@ -28,7 +28,7 @@ pub(super) struct Queue<W> {
     shares: HashMap<Share, Lot<W>>,
     /// Shares with something to begin, by tag.
     ready: BTreeMap<Tag, Share>,
-    /// The tag of what began last.
+    /// The present.
     now: u64,
     running: usize,
     waiting: usize,
@@ -40,7 +40,10 @@ pub(super) struct Queue<W> {
 /// One share of the queue.
 #[derive(Debug)]
 struct Lot<W> {
-    tag: u64,
+    /// What it has cost.
+    spent: u64,
+    /// What is expected of what runs.
+    expected: u64,
     running: usize,
     waiting: usize,
     /// Those who wait, by the line they stand in. The first line is next.
@@ -69,11 +72,15 @@ pub(super) struct Counts {
 
 impl<W> Default for Lot<W> {
     fn default() -> Self {
-        Self { tag: 0, running: 0, waiting: 0, lines: VecDeque::new(), listed: None }
+        Self { spent: 0, expected: 0, running: 0, waiting: 0, lines: VecDeque::new(), listed: None }
     }
 }
 
 impl<W> Lot<W> {
+    const fn tag(&self) -> u64 {
+        self.spent.saturating_add(self.expected)
+    }
+
     const fn is_idle(&self) -> bool {
         self.running == 0 && self.waiting == 0
     }
@@ -212,7 +219,7 @@ impl<W> Queue<W> {
         }
         let most = self.bounds.running_of(to);
         let lot = self.arrive(to);
-        let (may, tag) = (lot.running < most && lot.waiting == 0, lot.tag);
+        let (may, tag) = (lot.running < most && lot.waiting == 0, lot.tag());
         let is_next = self.ready.keys().next().is_none_or(|(first, _)| tag <= *first);
         if !may || !is_next {
             self.forget_if_idle(to);
@@ -244,11 +251,11 @@ impl<W> Queue<W> {
     fn arrive(&mut self, share: Share) -> &mut Lot<W> {
         let (crowd, now) = (self.shares.len(), self.now);
         if crowd >= IDLE && crowd.is_multiple_of(IDLE) && !self.shares.contains_key(&share) {
-            self.shares.retain(|_, lot| !lot.is_idle() || lot.tag > now);
+            self.shares.retain(|_, lot| !lot.is_idle() || lot.spent > now);
         }
         let lot = self.shares.entry(share).or_default();
         if lot.is_idle() {
-            lot.tag = lot.tag.max(now);
+            lot.spent = lot.spent.max(now);
         }
         lot
     }
@@ -276,8 +283,8 @@ impl<W> Queue<W> {
         self.running += 1;
         if let Some(lot) = self.shares.get_mut(&share) {
             lot.running += 1;
-            self.now = self.now.max(lot.tag);
-            lot.tag = lot.tag.saturating_add(estimate);
+            self.now = self.now.max(lot.spent);
+            lot.expected = lot.expected.saturating_add(estimate);
         }
         self.list(share);
         Begun { share, estimate }
@@ -287,7 +294,8 @@ impl<W> Queue<W> {
         self.running -= 1;
         if let Some(lot) = self.shares.get_mut(&begun.share) {
             lot.running -= 1;
-            lot.tag = lot.tag.saturating_sub(begun.estimate).saturating_add(spent);
+            lot.expected = lot.expected.saturating_sub(begun.estimate);
+            lot.spent = lot.spent.saturating_add(spent);
         }
         self.cost = self.cost - self.cost / SMOOTHING + spent / SMOOTHING;
     }
@@ -297,7 +305,7 @@ impl<W> Queue<W> {
         let most = self.bounds.running_of(share);
         let Some(lot) = self.shares.get_mut(&share) else { return };
         let first = lot.lines.front().and_then(|(_, line)| line.front());
-        let wanted = first.filter(|_| lot.running < most).map(|(ticket, _)| (lot.tag, *ticket));
+        let wanted = first.filter(|_| lot.running < most).map(|(ticket, _)| (lot.tag(), *ticket));
         if lot.listed == wanted {
             return;
         }
@@ -318,7 +326,7 @@ impl<W> Queue<W> {
             self.now = 0;
             return;
         }
-        if self.shares.get(&share).is_some_and(|lot| lot.is_idle() && lot.tag <= self.now) {
+        if self.shares.get(&share).is_some_and(|lot| lot.is_idle() && lot.spent <= self.now) {
             self.shares.remove(&share);
         }
     }

@@ -209,10 +209,28 @@ fn whoever_comes_during_a_storm_is_next() {
         assert_eq!(next[0].1, 5000, "round {round}");
         running.push(next[0].0);
         // It ends, and the storm goes on.
-        let next = queue.leave(running.pop().unwrap(), 1_000_000);
+        let next = queue.leave(running.pop().unwrap(), 100_000);
         assert!(next[0].1 < 1000);
         running.push(next[0].0);
     }
+}
+
+/// What was expected of work that turned out to be cheap must not stand in the way of whoever comes then.
+#[test]
+fn a_wrong_estimate_is_no_advantage() {
+    let mut queue: Queue<u32> = Queue::new(bounds(4, 4, 2000, 1000));
+    let storm = Party::of(tenant(1));
+    let running: Vec<Begun> = (0..4).map(|_| queue.enter_now(storm.share).unwrap()).collect();
+    for n in 0..1000 {
+        queue.wait(storm, false, n).unwrap();
+    }
+    let mut running: Vec<Begun> = running
+        .into_iter()
+        .flat_map(|begun| queue.leave(begun, 10))
+        .map(|(begun, _)| begun)
+        .collect();
+    queue.wait(Party::of(tenant(2)), false, 5000).unwrap();
+    assert_eq!(queue.leave(running.remove(0), 10)[0].1, 5000);
 }
 
 /// A builder sends for all its tenants from one address. One that sends a lot keeps none of the others

@@ -61,7 +61,7 @@ fn a_storm_is_turned_away_and_nobody_else_is() {
     let tasks = || server.app.builds.load().state;
     std::thread::scope(|scope| {
         let build = |n: u32| {
-            let flow = small_flow(&format!("flow-{n}"), None, "x");
+            let flow = small_flow(&format!("flow_{n}"), None, "x");
             let (server, storm) = (&server, &storm);
             scope.spawn(move || server.build(storm, &flow))
         };
@@ -100,7 +100,7 @@ fn a_full_server_says_when_to_come_again() {
         let admitted: Vec<_> = (0..8)
             .map(|n| {
                 let (server, tenant) = (&server, &tenants[n % 4]);
-                let flow = small_flow(&format!("flow-{n}"), None, "x");
+                let flow = small_flow(&format!("flow_{n}"), None, "x");
                 scope.spawn(move || server.build(tenant, &flow).status)
             })
             .collect();
@@ -158,7 +158,7 @@ fn lanes_and_turns_do_not_wait_for_each_other() {
         for n in 0..12 {
             let (server, tenant) = (&server, &tenants[n % 2]);
             scope.spawn(move || {
-                let (slug, flow) = (&tenant.slug, format!("flow-{n}"));
+                let (slug, flow) = (&tenant.slug, format!("flow_{n}"));
                 for text in ["a", "b"] {
                     assert_eq!(server.build(tenant, &small_flow(&flow, None, text)).status, 201);
                 }
