@@ -11,8 +11,8 @@ use std::collections::{HashMap, VecDeque};
 
 use super::{Bounds, Full, Party, Share};
 
-/// Idle shares that are kept in mind before those that are at the present are forgotten.
-const IDLE: usize = 64;
+/// Shares that are kept in mind. With more, those that idle are forgotten, and what they have had.
+const MOST: usize = 1024;
 /// How much a new piece of work moves the usual cost: an eighth of the difference.
 const SMOOTHING: u64 = 8;
 /// What a piece of work costs before any has ended, in nanoseconds.
@@ -250,8 +250,9 @@ impl<W> Queue<W> {
 
     fn arrive(&mut self, share: Share) -> &mut Lot<W> {
         let (crowd, now) = (self.shares.len(), self.now);
-        if crowd >= IDLE && crowd.is_multiple_of(IDLE) && !self.shares.contains_key(&share) {
-            self.shares.retain(|_, lot| !lot.is_idle() || lot.spent > now);
+        // Now and then, so that it costs little for each who comes.
+        if crowd >= MOST && crowd.is_multiple_of(64) && !self.shares.contains_key(&share) {
+            self.shares.retain(|_, lot| !lot.is_idle());
         }
         let lot = self.shares.entry(share).or_default();
         if lot.is_idle() {
@@ -270,12 +271,10 @@ impl<W> Queue<W> {
         if self.waiting >= self.bounds.waiting {
             return Err(Full::Total);
         }
-        let Some(lot) = self.shares.get(&party.share) else { return Ok(()) };
-        let of_line = lot.length(party.line) >= self.bounds.waiting_each;
-        if of_line || lot.waiting >= self.bounds.waiting_of(party.share) {
-            return Err(Full::Share);
-        }
-        Ok(())
+        let lot = self.shares.get(&party.share);
+        let (of_line, of_share) = lot.map_or((0, 0), |l| (l.length(party.line), l.waiting));
+        let most = (self.bounds.waiting_each, self.bounds.waiting_of(party.share));
+        if of_line >= most.0 || of_share >= most.1 { Err(Full::Share) } else { Ok(()) }
     }
 
     fn begin(&mut self, share: Share) -> Begun {
