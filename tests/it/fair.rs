@@ -65,8 +65,13 @@ fn a_storm_is_turned_away_and_nobody_else_is() {
             let (server, storm) = (&server, &storm);
             scope.spawn(move || server.build(storm, &flow))
         };
-        let admitted: Vec<_> = (0..5).map(build).collect();
-        until("the storm", || (tasks().running, tasks().waiting) == (2, 3));
+        // One after the other: how many bodies are read at a time is bounded too.
+        let mut admitted = Vec::new();
+        for n in 0..5 {
+            admitted.push(build(n));
+            until("one more", || tasks().running + tasks().waiting == admitted.len());
+        }
+        assert_eq!((tasks().running, tasks().waiting), (2, 3));
         assert_eq!(tasks().waiting_shares, 1, "one storms");
         for n in 5..8 {
             let refused = build(n).join().unwrap();
@@ -97,14 +102,14 @@ fn a_full_server_says_when_to_come_again() {
     let lanes: Vec<_> = tenants.iter().map(|tenant| hold(&server, tenant)).collect();
     let tasks = || server.app.builds.load().state;
     std::thread::scope(|scope| {
-        let admitted: Vec<_> = (0..8)
-            .map(|n| {
-                let (server, tenant) = (&server, &tenants[n % 4]);
-                let flow = small_flow(&format!("flow_{n}"), None, "x");
-                scope.spawn(move || server.build(tenant, &flow).status)
-            })
-            .collect();
-        until("the storm", || (tasks().running, tasks().waiting) == (2, 6));
+        let mut admitted = Vec::new();
+        for n in 0..8 {
+            let (server, tenant) = (&server, &tenants[n % 4]);
+            let flow = small_flow(&format!("flow_{n}"), None, "x");
+            admitted.push(scope.spawn(move || server.build(tenant, &flow).status));
+            until("one more", || tasks().running + tasks().waiting == admitted.len());
+        }
+        assert_eq!((tasks().running, tasks().waiting), (2, 6));
         let refused = server.build(&tenants[0], &small_flow("more", None, "x"));
         assert_eq!((refused.status, refused.code().as_str()), (503, "busy"));
         assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
@@ -179,7 +184,8 @@ fn lanes_and_turns_do_not_wait_for_each_other() {
 #[test]
 fn reads_of_one_tenant_leave_places_to_others() {
     let server = TestServer::with(|config| {
-        config.limits.reads = 2;
+        // The server itself reads now and then.
+        config.limits.reads = 8;
         config.limits.reads_per_tenant = 1;
         config.limits.waiting = 10;
         config.limits.waiting_per_tenant = 0;
@@ -191,12 +197,17 @@ fn reads_of_one_tenant_leave_places_to_others() {
     assert_eq!((list(&storm), list(&quiet)), (200, 200), "known from now on");
     let share = colophon::fair::Share::Tenant(uid(&server, &storm));
     let (release, wait) = mpsc::channel::<()>();
+    let (started, running) = mpsc::channel();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let app = server.app.clone();
     let reads = runtime.spawn(async move {
-        app.reads.resume_for(share, move || drop(wait.recv())).await.unwrap();
+        let read = move || {
+            started.send(()).unwrap();
+            drop(wait.recv());
+        };
+        app.reads.resume_for(share, read).await.unwrap();
     });
-    until("the read", || server.app.reads.load().state.running == 1);
+    running.recv().unwrap();
     assert_eq!(list(&storm), 429);
     assert_eq!(list(&quiet), 200);
     drop(release);
