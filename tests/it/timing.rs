@@ -11,6 +11,9 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use colophon::intake::legacy_signature;
+
+use crate::route_guard::turned;
 use crate::support::raw::connect;
 use crate::support::{ORDER_INTAKE, TRACEPARENT, TestServer, TestTenant, small_flow};
 
@@ -120,8 +123,7 @@ fn questions(server: &TestServer, victim: &TestTenant, thief: &TestTenant) -> Ve
     let told = server.get_with(&format!("/v1/t/victim/deliveries/{delivery}"), &victim.api).json();
     let (build, body) = (built["id"].as_str().unwrap(), told["body"].as_str().unwrap());
     let sha256 = built["outputs"][1]["edge"]["edge_sha256"].as_str().unwrap();
-    let turned =
-        |text: &str| text.chars().map(|c| if c == '0' { '1' } else { '0' }).collect::<String>();
+    let turned = |text: &str| text.chars().map(turned).collect::<String>();
     let get = |path: String, token: &str| {
         request(&format!("GET {path} HTTP/1.1\nAuthorization: Bearer {token}"), b"")
     };
@@ -167,29 +169,22 @@ fn what_another_has_takes_as_long_as_what_nobody_has() {
     }
 }
 
-/// The same measurement sees a difference where there is one: a blob of 256 kB that is read, and one that is not
-/// there.
+/// The same measurement sees a difference where there is one: a delivery that is found to change nothing, and one
+/// that is refused at the door.
 #[test]
 fn a_difference_that_is_there_is_seen() {
     let server = TestServer::start();
     let tenant = server.tenant("acme-inc");
-    let text = crate::support::noise(7, 256 * 1024);
-    let answer = server.build(&tenant, &small_flow("large", None, &text));
-    assert_eq!(answer.status, 201, "{}", answer.json());
-    let delivery = answer.header("colophon-delivery").to_owned();
-    let told =
-        server.get_with(&format!("/v1/t/acme-inc/deliveries/{delivery}"), &tenant.api).json();
-    let body = told["body"].as_str().unwrap();
-    let blob = |digest: &str| {
-        let head = format!(
-            "GET /v1/t/acme-inc/blob/{digest} HTTP/1.1\nAuthorization: Bearer {}",
-            tenant.api
-        );
-        request(&head, b"")
+    assert_eq!(server.build(&tenant, ORDER_INTAKE).status, 201);
+    let post = |signature: &str| {
+        let head = "POST /build HTTP/1.1\nX-Tenant-Slug: acme-inc\nX-Ap-Signature: ";
+        request(&format!("{head}{signature}"), ORDER_INTAKE)
     };
     let mut line = Line::to(&server);
-    let (own, absent) = (blob(body), blob(&"0".repeat(64)));
-    let seen = (0..3).any(|_| is_told(&mut line, &absent, &own).is_err());
+    let signed = post(&legacy_signature(&tenant.secret, ORDER_INTAKE));
+    let unsigned = post(&"0".repeat(64));
+    assert_eq!((line.time(&signed).1, line.time(&unsigned).1), (200, 401));
+    let seen = (0..3).any(|_| is_told(&mut line, &unsigned, &signed).is_err());
     assert!(seen, "the measurement sees nothing");
 }
 
