@@ -203,7 +203,7 @@ fn reads_of_one_tenant_leave_places_to_others() {
     let reads = runtime.spawn(async move {
         let read = move || {
             started.send(()).unwrap();
-            drop(wait.recv());
+            let _ = wait.recv();
         };
         app.reads.resume_for(share, read).await.unwrap();
     });
