@@ -83,8 +83,8 @@ pub(super) async fn upload_pack(
     let body =
         timeout(longest, read_body(&app, body, REQUEST_LIMIT)).await.map_err(|_| too_slow())??;
     let reader = app.clone();
-    let begin = move || begin(&reader, &repo, &headers, &body);
-    let begun = app.reads.resume_for(share, begin).await??;
+    let plan = move || begin(&reader, &repo, &headers, &body);
+    let begun = app.reads.resume_for(share, plan).await??;
     answer("application/x-git-upload-pack-result", begun.body(app, passage))
 }
 
