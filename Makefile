@@ -5,7 +5,7 @@ CARGO ?= cargo
 DATA ?= colophon-data
 STARTERS := .cache/langflow-1.13.0
 
-.PHONY: help demo demo-keep test test-setup test-clients test-oracle coverage-table test-crash test-interleavings test-long test-phoenix lint-packaging fuzz check fmt clippy doc deny bench bench-store bench-git bench-compiler bench-edge bench-dictionaries dictionaries build-flow component-table clean-cache
+.PHONY: help demo demo-keep test test-setup test-clients test-oracle coverage-table test-crash test-interleavings test-long test-phoenix lint-packaging fuzz check fmt clippy doc deny bench bench-fair bench-store bench-git bench-compiler bench-edge bench-dictionaries dictionaries build-flow component-table clean-cache
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -82,6 +82,9 @@ deny: ## Crates, licenses and sources against deny.toml (needs cargo-deny)
 
 bench: ## Builds per second over HTTP beside an fdatasync baseline (release build)
 	$(CARGO) bench --locked --bench http
+
+bench-fair: ## What one tenant's storm does to another's waiting: p99 alone and in the storm, above 2 x fails
+	$(CARGO) bench --locked --bench fair
 
 bench-store: ## The store beside restic, borg, git, cacache and iroh-blobs: make bench-store [ARGS="--only read"]
 	$(CARGO) run --locked --release --manifest-path benches/peers/Cargo.toml -- $(ARGS)

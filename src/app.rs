@@ -12,10 +12,12 @@ use colophon_store::quota::Rule;
 use colophon_store::rows::TenantRow;
 use colophon_store::{Options, Store, Watermarks};
 
+use crate::bodies::Bodies;
 use crate::bundles::Bundles;
 use crate::clock::SharedClock;
 use crate::config::{Config, Durability};
 use crate::console::Console;
+use crate::fair::Fair;
 use crate::gates::Gates;
 use crate::intake::log::{Bounds, DeliveryLog};
 use crate::intake::pulls;
@@ -36,6 +38,10 @@ pub struct App {
     pub press: Arc<Press>,
     /// Builds run here.
     pub builds: Tasks,
+    /// Bodies of deliveries are read here.
+    pub bodies: Bodies,
+    /// Turns on processors, which builds take.
+    pub processors: Fair,
     /// Reads and Git requests run here.
     pub reads: Tasks,
     /// One maintenance job runs here, and none waits.
@@ -82,10 +88,13 @@ impl App {
         if config.admin.tenant_label {
             press.metrics.count_by_tenant();
         }
+        let processors = Fair::new(config.limits.of_processors());
         Self {
             press,
-            builds: Tasks::new(config.limits.builds, config.limits.waiting),
-            reads: Tasks::new(config.limits.reads, config.limits.waiting),
+            builds: Tasks::within(config.limits.of_builds()).on(processors.clone()),
+            processors,
+            bodies: Bodies::new(config.limits.of_bodies()),
+            reads: Tasks::within(config.limits.of_reads()),
             maintenance: Tasks::new(1, 0),
             git_turnstiles: Turnstiles::new(config.git.per_tenant, TURNSTILE_PATIENCE),
             stopping: AtomicBool::new(false),

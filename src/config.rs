@@ -5,6 +5,7 @@ mod console;
 mod edge;
 mod intake;
 mod layers;
+mod limits;
 mod maintenance;
 mod secrets;
 mod server;
@@ -28,6 +29,7 @@ pub use admin::Admin;
 pub use console::ConsoleConfig;
 pub use edge::Edge;
 pub use intake::Intake;
+pub use limits::Limits;
 pub use maintenance::Maintenance;
 pub use secrets::{KeysConfig, SecretsConfig, SopsConfig, VaultConfig};
 pub use server::{Server, Tls};
@@ -85,22 +87,6 @@ pub struct Config {
     pub console: ConsoleConfig,
     /// Where traces and logs go.
     pub telemetry: Telemetry,
-}
-
-/// Bounds on requests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Largest flow, in bytes. Over it: 413.
-    pub body_bytes: usize,
-    /// Builds that run at a time.
-    pub builds: usize,
-    /// Reads and Git requests that run at a time.
-    pub reads: usize,
-    /// Requests of one kind that may wait for their turn. Over it: 503.
-    pub waiting: usize,
-    /// How long a signed download URL is valid, in seconds; at most 900.
-    pub edge_url_seconds: u64,
 }
 
 /// Builds a tenant may make.
@@ -229,18 +215,6 @@ impl Default for Config {
             admin: Admin::default(),
             console: ConsoleConfig::default(),
             telemetry: Telemetry::default(),
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            body_bytes: 1024 * 1024,
-            builds: 64,
-            reads: 64,
-            waiting: 1024,
-            edge_url_seconds: 900,
         }
     }
 }
@@ -419,18 +393,13 @@ impl Config {
     /// What types cannot say: every problem at once, each with its setting first.
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if !(1..=900).contains(&self.limits.edge_url_seconds) {
-            problems.push("`limits.edge_url_seconds` must be 1 to 900".to_owned());
-        }
-        if self.limits.body_bytes < 1024 {
-            problems.push("`limits.body_bytes` must be at least 1024".to_owned());
-        }
         if self.public_url.as_deref().is_some_and(|u| !has_scheme(u, &["http://", "https://"])) {
             problems.push("`public_url` must begin with http:// or https://".to_owned());
         }
         if !(1..=64).contains(&self.mirror.workers) {
             problems.push("`mirror.workers` must be 1 to 64".to_owned());
         }
+        problems.extend(self.limits.problems());
         problems.extend(self.server.problems());
         problems.extend(self.tls.problems());
         problems.extend(self.edge.problems());

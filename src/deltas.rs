@@ -9,6 +9,7 @@ use colophon_trust::delta;
 
 use crate::bundles::{FilesError, files};
 use crate::config;
+use crate::fair::Bounds;
 use crate::made::{Made, Weigh};
 use crate::tasks::{TaskError, Tasks};
 
@@ -66,7 +67,7 @@ impl Deltas {
     /// As configured; `waiting` more frames than are being made may wait for their turn.
     pub fn new(config: &config::Edge, waiting: usize) -> Self {
         Self {
-            encoders: Tasks::new(config.encoders, waiting),
+            encoders: Tasks::within(Bounds::all_but_one(config.encoders, waiting)),
             frames: Made::new(config.delta_cache.get()),
             made: AtomicU64::new(0),
         }

@@ -14,7 +14,7 @@ mod smoke;
 mod users;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use colophon_compiler::Compiled;
@@ -22,6 +22,8 @@ use colophon_model::{GateResult, GateStatus, SandboxLevel, SandboxReport};
 
 pub use config::{CommandConfig, GatesConfig, Mode};
 pub use users::{InvalidUsers, UserRange};
+
+use crate::fair::{self, Bounds, Fair, Party, Share};
 
 use cached::Cached;
 use command::Tool;
@@ -43,7 +45,7 @@ pub struct Gates {
     worker: Cached<Arc<Worker>>,
     /// Where commands have their folders.
     home: Cached<Arc<Home>>,
-    places: Places,
+    places: Fair,
 }
 
 /// Why a build does not go on.
@@ -77,7 +79,7 @@ impl Gates {
             tools: Tool::all(config),
             worker: Cached::new(),
             home: Cached::new(),
-            places: Places::new(config.at_once),
+            places: Fair::new(Bounds::all_but_one(config.at_once, 0)),
             config: config.clone(),
         }
     }
@@ -101,11 +103,17 @@ impl Gates {
     }
 
     fn check_all(&self, compiled: &Compiled) -> Result<Vec<GateResult>, Refused> {
-        let mut results = Vec::new();
         if self.tools.is_empty() && self.config.smoke == Mode::Off {
-            return Ok(results);
+            return Ok(Vec::new());
         }
-        let _place = self.places.take();
+        let share = fair::share();
+        // What runs in a gate is a process of its own: the build's turn on a processor is others' meanwhile.
+        fair::aside(|| self.check_in_turn(share, compiled))
+    }
+
+    fn check_in_turn(&self, share: Share, compiled: &Compiled) -> Result<Vec<GateResult>, Refused> {
+        let mut results = Vec::new();
+        let _place = self.places.enter_patiently(Party::of(share)).block();
         let (ruff, commands): (Vec<_>, Vec<_>) = self.tools.iter().partition(|t| t.is_ruff());
         for tool in ruff {
             gate(&mut results, &tool.name, tool.mode, || self.run(tool, compiled))?;
@@ -279,35 +287,6 @@ fn gate(
     Err(Refused::Failed(std::mem::take(results)))
 }
 
-/// A bounded number of places.
-struct Places {
-    free: Mutex<usize>,
-    left: Condvar,
-}
-
-/// One of them.
-struct Place<'a>(&'a Places);
-
-impl Places {
-    const fn new(count: usize) -> Self {
-        Self { free: Mutex::new(count), left: Condvar::new() }
-    }
-
-    fn take(&self) -> Place<'_> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = self.left.wait_while(free, |free| *free == 0);
-        *free.unwrap_or_else(PoisonError::into_inner) -= 1;
-        Place(self)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.0.left.notify_one();
-    }
-}
-
 /// At most [`MOST_WORDS`] of what a tool said: its beginning and its end. Paths in `folder` become
 /// relative.
 fn words(bytes: &[u8], folder: &std::path::Path) -> String {
@@ -336,17 +315,5 @@ mod tests {
         let words = words(text.as_bytes(), Path::new("/tmp/x"));
         assert!(words.starts_with("app/a.py:1 [31mbad\n"), "{}", &words[..40]);
         assert!(words.ends_with("end") && words.len() <= MOST_WORDS, "{}", words.len());
-    }
-
-    #[test]
-    fn places_are_given_back() {
-        let places = Places::new(1);
-        drop(places.take());
-        let held = places.take();
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| drop(places.take()));
-            drop(held);
-            waiting.join().unwrap();
-        });
     }
 }

@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod app;
 pub mod audit;
+pub mod bodies;
 pub mod builds;
 pub mod bundles;
 pub mod caller;
@@ -14,6 +15,7 @@ pub mod console;
 pub mod deltas;
 pub mod evidence;
 pub mod expected;
+pub mod fair;
 pub mod feed;
 pub mod gates;
 pub mod heal;

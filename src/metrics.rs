@@ -2,6 +2,7 @@
 //! a build. What can be looked up when somebody asks is not counted here, but in `metrics/look.rs`.
 
 mod look;
+mod tasks;
 mod text;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -37,7 +37,7 @@ use colophon_model::{
     TenantBranch, TenantUid,
 };
 use colophon_store::quota::Rule;
-use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
+use colophon_store::{Change, CommitError, Lane, PreparedBlob, Store, View};
 
 use assemble::{Cause, Entry};
 pub use delivery::{Delivery, Origin};
@@ -56,6 +56,7 @@ use crate::bundles::Bundles;
 use crate::clock::SharedClock;
 use crate::config::{self, SecretsConfig};
 use crate::evidence::Attester;
+use crate::fair;
 use crate::feed::status::EndingRoots;
 use crate::gates::{Gates, Refused};
 use crate::intake::Flights;
@@ -259,6 +260,12 @@ impl Press {
         }
     }
 
+    /// The tenant's lane, once it is free. Whoever holds a lane may wait for a turn on a processor, so nobody
+    /// with a turn may wait for a lane: the turn is put aside.
+    pub(crate) fn lane(&self, tenant: TenantUid) -> Lane {
+        fair::aside(|| self.store.lane(tenant))
+    }
+
     /// Forgets what is remembered of a tenant that was erased.
     pub fn forget(&self, tenant: TenantUid) {
         self.memo.forget(tenant);
@@ -439,7 +446,7 @@ impl Press {
         flow: &FlowId,
         output: &Gated,
     ) -> Result<Option<Outcome>, BuildError> {
-        let lane = self.store.lane(job.delivery.tenant.uid);
+        let lane = self.lane(job.delivery.tenant.uid);
         let view = lane.view()?;
         let now = self.clock.now();
         let named = naming::flow_id(&view, job.delivery.tenant.uid, &job.plan)? == *flow;
@@ -449,7 +456,7 @@ impl Press {
         {
             // What speaks against the build may not be durable yet, and an answer must rest on what
             // is: wait, then look again.
-            return self.settled(&lane.settled()?, job, flow);
+            return self.settled(&fair::aside(|| lane.settled())?, job, flow);
         }
         let tenant = &job.delivery.tenant;
         let (change, mut records) = match output {
@@ -459,7 +466,7 @@ impl Press {
             }
             Gated::Refused(gates) => refused::refuse(self, &view, job, flow, gates.clone(), now)?,
         };
-        match lane.submit(change).wait() {
+        match fair::aside(|| lane.submit(change).wait()) {
             Ok(()) => records.pop().map(told).transpose(),
             Err(CommitError::Conflict(_)) => Ok(None),
             Err(error) => Err(error.into()),

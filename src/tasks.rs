@@ -1,37 +1,36 @@
 //! The one door from async code to blocking code.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use colophon_model::TenantUid;
 
-use crate::telemetry::request::{self, About};
+use crate::fair::{self, Bounds, Entered, Fair, Full, Party, Refused, Share, State, Turn};
+use crate::telemetry::request::{self, About, party};
 
-/// Runs blocking work of one kind, at most so much at a time, with a bounded queue before it.
+/// Runs blocking work of one kind, at most so much at a time, with a bounded queue before it in which
+/// tenants take turns.
 #[derive(Debug)]
 pub struct Tasks {
-    running: Arc<Semaphore>,
-    admitted: Arc<Semaphore>,
-    /// How much may run, and be admitted.
-    most: (usize, usize),
+    places: Fair,
+    /// Turns on processors, when the work takes them as it goes.
+    processors: Option<Fair>,
+    most: usize,
 }
 
 /// How busy one kind of work is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
-    /// What runs.
-    pub running: usize,
-    /// What was admitted and does not run yet.
-    pub waiting: usize,
     /// How much may run.
     pub most: usize,
+    /// What runs and waits, and what was refused.
+    pub state: State,
 }
 
-/// A place in the queue, held from before a request's body is read until its work is done.
+/// A place in the queue, held until its work is done.
 #[derive(Debug)]
 pub struct Place {
-    running: Arc<Semaphore>,
-    admitted: OwnedSemaphorePermit,
+    entered: Entered,
+    processors: Option<(Fair, Party)>,
 }
 
 /// Why work did not run to its end.
@@ -39,43 +38,67 @@ pub struct Place {
 pub enum TaskError {
     /// The queue is full: try again shortly.
     #[error("too many requests are waiting")]
-    Busy,
+    Busy(Duration),
+    /// As much of this tenant waits as may; others are served.
+    #[error("too many requests of this tenant are waiting")]
+    BusyTenant(Duration),
     /// The work panicked, or the program is stopping.
     #[error("the task stopped unexpectedly")]
     Stopped,
 }
 
-impl Tasks {
-    /// Runs up to `running` at a time and lets `waiting` more queue.
-    pub fn new(running: usize, waiting: usize) -> Self {
-        let running = running.max(1);
-        Self {
-            running: Arc::new(Semaphore::new(running)),
-            admitted: Arc::new(Semaphore::new(running.saturating_add(waiting))),
-            most: (running, running.saturating_add(waiting)),
+impl From<Refused> for TaskError {
+    fn from(Refused { full, again }: Refused) -> Self {
+        match full {
+            Full::Total => Self::Busy(again),
+            Full::Share => Self::BusyTenant(again),
         }
+    }
+}
+
+impl From<fair::Ended> for TaskError {
+    fn from(_: fair::Ended) -> Self {
+        Self::Stopped
+    }
+}
+
+impl Tasks {
+    /// Runs up to `running` at a time and lets `waiting` more queue, without bounds for one tenant.
+    pub fn new(running: usize, waiting: usize) -> Self {
+        Self::within(Bounds::total(running, waiting))
+    }
+
+    /// Runs what `bounds` allow.
+    pub fn within(bounds: Bounds) -> Self {
+        Self { places: Fair::new(bounds), processors: None, most: bounds.running.max(1) }
+    }
+
+    /// The same, where work needs a turn among `processors` too.
+    #[must_use]
+    pub fn on(self, processors: Fair) -> Self {
+        Self { processors: Some(processors), ..self }
     }
 
     /// How busy it is at this moment.
     pub fn load(&self) -> Load {
-        let (most, places) = self.most;
-        let running = most.saturating_sub(self.running.available_permits());
-        let admitted = places.saturating_sub(self.admitted.available_permits());
-        Load { running, waiting: admitted.saturating_sub(running), most }
+        Load { most: self.most, state: self.places.state() }
     }
 
-    /// Takes a place in the queue, or says that there is none.
+    /// Takes a place in the queue, for whom the request that is being answered here is from, or says that
+    /// there is none.
     pub fn admit(&self) -> Result<Place, TaskError> {
-        let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| TaskError::Busy)?;
-        Ok(Place { running: self.running.clone(), admitted })
+        let party = party();
+        let entered = self.places.enter(party)?;
+        Ok(self.place(entered, party))
     }
 
     /// Takes a place as soon as there is one, or says after `patience` that there is none.
     pub async fn admit_within(&self, patience: Duration) -> Result<Place, TaskError> {
-        let admitted = tokio::time::timeout(patience, self.admitted.clone().acquire_owned());
-        let admitted = admitted.await.map_err(|_| TaskError::Busy)?;
-        let admitted = admitted.map_err(|_| TaskError::Stopped)?;
-        Ok(Place { running: self.running.clone(), admitted })
+        let party = party();
+        let turn = self.places.enter_patiently(party).turn();
+        let turn = tokio::time::timeout(patience, turn).await;
+        let turn = turn.map_err(|_| TaskError::Busy(patience))??;
+        Ok(self.place(Entered::Now(turn), party))
     }
 
     /// Takes a place and runs `work` in it.
@@ -86,14 +109,88 @@ impl Tasks {
         self.admit()?.run(work).await
     }
 
-    /// Runs the next piece of work that was admitted before, such as a chunk of a stream: it waits
-    /// for its turn and is never turned away.
+    /// Runs the next piece of work that was admitted before, or the server's own: it waits for its turn
+    /// and is never turned away.
     pub async fn resume<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, TaskError> {
-        spawn(&self.running, (), work).await
+        self.resume_for(party().share, work).await
     }
+
+    /// The same for whom it is known to be for.
+    pub async fn resume_for<T: Send + 'static>(
+        &self,
+        share: Share,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, TaskError> {
+        let party = Party::of(share);
+        self.place(self.places.enter_patiently(party), party).run(work).await
+    }
+
+    /// Finds out with `prove` which tenant work is for, and then runs it as that tenant's: on the same
+    /// thread when that tenant is the next anyhow, else in its turn.
+    pub async fn run_proven<
+        P: Send + 'static,
+        T: Send + 'static,
+        E: From<TaskError> + Send + 'static,
+    >(
+        &self,
+        prove: impl FnOnce() -> Result<(TenantUid, P), E> + Send + 'static,
+        work: impl FnOnce(P) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        let stranger = party();
+        let turn = match &self.processors {
+            Some(queue) => {
+                let turn = queue.enter_patiently(stranger).turn().await;
+                Some(turn.map_err(TaskError::from)?)
+            }
+            None => None,
+        };
+        let places = self.places.clone();
+        let begin = move || {
+            let (tenant, proven) = prove()?;
+            let share = Share::Tenant(tenant);
+            let Some(place) = places.enter_now(share) else {
+                drop(turn);
+                return Ok::<_, E>(Step::Waits(share, proven, work));
+            };
+            match turn.map(|turn| turn.hand_over(share)) {
+                Some(None) => Ok(Step::Placed(place, share, proven, work)),
+                Some(Some(turn)) => Ok(Step::Done(fair::holding(turn, || {
+                    let _place = place;
+                    work(proven)
+                }))),
+                None => {
+                    let _place = place;
+                    Ok(Step::Done(work(proven)))
+                }
+            }
+        };
+        let (place, share, proven, work) = match spawn(begin).await?? {
+            Step::Done(done) => return done,
+            Step::Placed(place, share, proven, work) => (Entered::Now(place), share, proven, work),
+            Step::Waits(share, proven, work) => {
+                let entered = self.places.enter(Party::of(share)).map_err(TaskError::from)?;
+                (entered, share, proven, work)
+            }
+        };
+        self.place(place, Party::of(share)).run(move || work(proven)).await.map_err(E::from)?
+    }
+
+    fn place(&self, entered: Entered, party: Party) -> Place {
+        let processors = self.processors.clone().map(|processors| (processors, party));
+        Place { entered, processors }
+    }
+}
+
+/// How far work has come once it is known whose it is.
+enum Step<P, W, T> {
+    Done(T),
+    /// It may begin, and waits for a processor.
+    Placed(Turn, Share, P, W),
+    /// It waits for others of its tenant.
+    Waits(Share, P, W),
 }
 
 impl Place {
@@ -103,29 +200,36 @@ impl Place {
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, TaskError> {
-        spawn(&self.running, self.admitted, work).await
+        let place = self.entered.turn().await?;
+        let Some((processors, party)) = self.processors else {
+            return spawn(move || {
+                let _place = place;
+                work()
+            })
+            .await;
+        };
+        let turn = processors.enter_patiently(party).turn().await?;
+        let held = move || {
+            let _place = place;
+            fair::holding(turn, work)
+        };
+        spawn(held).await
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the door that all others go through")]
 async fn spawn<T: Send + 'static>(
-    running: &Arc<Semaphore>,
-    admitted: impl Send + 'static,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, TaskError> {
-    let running = running.clone().acquire_owned().await.map_err(|_| TaskError::Stopped)?;
     let (span, about) = (tracing::Span::current(), About::current());
-    let task = move || {
-        let _place = (admitted, running);
-        request::within(about, || span.in_scope(work))
-    };
+    let task = move || request::within(about, || span.in_scope(work));
     tokio::task::spawn_blocking(task).await.map_err(|_| TaskError::Stopped)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc;
+    use std::sync::{Arc, mpsc};
 
     /// Starts work that holds the only thread until the sender is used.
     async fn occupy(tasks: &Arc<Tasks>) -> (mpsc::Sender<()>, tokio::task::JoinHandle<()>) {
@@ -145,8 +249,9 @@ mod tests {
     async fn a_full_queue_turns_new_work_away_and_lets_admitted_work_wait() {
         let tasks = Arc::new(Tasks::new(1, 0));
         let (release, busy) = occupy(&tasks).await;
-        assert_eq!(tasks.load(), Load { running: 1, waiting: 0, most: 1 });
-        assert!(matches!(tasks.run(|| ()).await, Err(TaskError::Busy)));
+        let Load { most, state } = tasks.load();
+        assert_eq!((state.running, state.waiting, most), (1, 0, 1));
+        assert!(matches!(tasks.run(|| ()).await, Err(TaskError::Busy(_))));
         let next = tokio::spawn({
             let tasks = tasks.clone();
             async move { tasks.resume(|| 7).await }
@@ -155,13 +260,48 @@ mod tests {
         busy.await.unwrap();
         assert!(matches!(next.await.unwrap(), Ok(7)));
         assert!(tasks.run(|| ()).await.is_ok(), "room again");
+        assert_eq!(tasks.load().state.refused_total, 1);
     }
 
     #[tokio::test]
     async fn a_panic_is_an_error_of_its_own() {
-        let tasks = Tasks::new(1, 1);
+        let processors = Fair::new(Bounds::total(1, 0));
+        let tasks = Tasks::new(1, 1).on(processors.clone());
         let result = tasks.run(|| panic!("on purpose")).await;
         assert!(matches!(result, Err(TaskError::Stopped)));
         assert!(tasks.run(|| ()).await.is_ok(), "its place is free again");
+        assert_eq!(processors.state().running, 0);
+    }
+
+    fn tenant(n: u8) -> TenantUid {
+        TenantUid::from_bytes([n; 16])
+    }
+
+    /// Once it is known whose work is, it counts as that tenant's: it waits behind that tenant's own, and for
+    /// nobody else's.
+    #[tokio::test]
+    async fn what_is_proven_to_be_a_tenants_waits_for_that_tenant_alone() {
+        let each = Bounds { running: 4, running_each: 1, waiting: 4, waiting_each: 0 };
+        let tasks = Arc::new(Tasks::within(each).on(Fair::new(Bounds::total(4, 0))));
+        let (release, wait) = mpsc::channel::<()>();
+        let (started, running) = tokio::sync::oneshot::channel();
+        let first = tokio::spawn({
+            let tasks = tasks.clone();
+            let work = move |()| {
+                let _ = started.send(());
+                wait.recv().unwrap();
+                Ok::<_, TaskError>(fair::share())
+            };
+            async move { tasks.run_proven(|| Ok((tenant(1), ())), work).await }
+        });
+        running.await.unwrap();
+        let work = |()| Ok::<_, TaskError>(fair::share());
+        let again = tasks.run_proven(|| Ok((tenant(1), ())), work).await;
+        assert!(matches!(again, Err(TaskError::BusyTenant(_))), "{again:?}");
+        let other = tasks.run_proven(|| Ok((tenant(2), ())), work).await;
+        assert_eq!(other.unwrap(), Share::Tenant(tenant(2)));
+        release.send(()).unwrap();
+        assert_eq!(first.await.unwrap().unwrap(), Share::Tenant(tenant(1)));
+        assert!(tasks.run_proven(|| Ok((tenant(1), ())), work).await.is_ok());
     }
 }

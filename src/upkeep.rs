@@ -176,14 +176,14 @@ async fn run<J: Job>(app: &SharedApp, name: &'static str, job: J) -> Option<J::O
 }
 
 const fn is_busy<T>(ran: &Result<Result<T, JobError>, TaskError>) -> bool {
-    matches!(ran, Err(TaskError::Busy) | Ok(Err(JobError::Store(colophon_store::Error::Busy))))
+    matches!(ran, Err(TaskError::Busy(_)) | Ok(Err(JobError::Store(colophon_store::Error::Busy))))
 }
 
 /// What came of a job. `None`: another was running, or it failed, which is logged.
 fn settle<T>(name: &'static str, done: Result<Result<T, JobError>, TaskError>) -> Option<T> {
     let error: Box<dyn std::error::Error> = match done {
         Ok(Ok(outcome)) => return Some(outcome),
-        Err(TaskError::Busy) | Ok(Err(JobError::Store(colophon_store::Error::Busy))) => {
+        Err(TaskError::Busy(_)) | Ok(Err(JobError::Store(colophon_store::Error::Busy))) => {
             tracing::debug!(name, "another maintenance job runs");
             return None;
         }

@@ -11,6 +11,7 @@ use colophon_store::rows::BundleAlias;
 
 use crate::bundles::{FilesError, files};
 use crate::config;
+use crate::fair::Bounds;
 use crate::made::Made;
 use crate::pipeline::Press;
 use crate::tasks::{TaskError, Tasks};
@@ -56,7 +57,7 @@ impl Zips {
     /// As configured; `waiting` more than are being made may wait for their turn.
     pub fn new(config: &config::Edge, waiting: usize) -> Self {
         let made = Made::new(config.zip_cache.get());
-        Self { made, threads: Tasks::new(config.renders, waiting) }
+        Self { made, threads: Tasks::within(Bounds::all_but_one(config.renders, waiting)) }
     }
 
     /// The zip of a bundle of tenant `uid`, of whom it is known that it may be read. Requests for one

@@ -46,7 +46,7 @@ fn checkpoint(
     // A chain that is erased meanwhile must not leave a checkpoint behind.
     change.expect(&chain.uid(), Some(head));
     change.put(&key, &AuditCheckpoint { at: now, note });
-    match press.store.lane(chain.uid()).submit(change).wait() {
+    match press.lane(chain.uid()).submit(change).wait() {
         Ok(()) => Ok(true),
         // It has grown meanwhile: the next time.
         Err(CommitError::Conflict(_)) => Ok(false),

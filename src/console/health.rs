@@ -136,7 +136,8 @@ fn seconds(seconds: f64) -> u64 {
 
 fn queue((name, tasks): (&'static str, &Tasks)) -> Queue {
     let load = tasks.load();
-    Queue { name, running: load.running, most: load.most, waiting: load.waiting }
+    let (running, waiting) = (load.state.running, load.state.waiting);
+    Queue { name, running, most: load.most, waiting }
 }
 
 fn upkeep(app: &App) -> Vec<Fact> {

@@ -1,6 +1,7 @@
 //! Signing anew what would end: in the tenant's lane, long before agents would refuse it.
 
 use crate::audit;
+use crate::fair;
 use colophon_model::audit::{Action, Subject};
 use colophon_model::{TenantUid, UnixMillis};
 use colophon_store::rows::{RootsOrigin, TenantHead, TenantRow};
@@ -50,7 +51,7 @@ impl Press {
         prepare: impl Fn(&View, &TenantHead) -> Result<(Option<Change>, T), E>,
     ) -> Result<T, E> {
         for _ in 0..ATTEMPTS {
-            let lane = self.store.lane(uid);
+            let lane = self.lane(uid);
             let view = lane.view().map_err(BuildError::from)?;
             let head = view.get::<TenantHead>(&uid).map_err(BuildError::from)?;
             let head = head.ok_or(BuildError::TenantGone)?;
@@ -59,7 +60,7 @@ impl Press {
                 lane.settled().map_err(BuildError::from)?;
                 return Ok(prepared);
             };
-            match lane.submit(change).wait() {
+            match fair::aside(|| lane.submit(change).wait()) {
                 Ok(()) => return Ok(prepared),
                 Err(CommitError::Conflict(_)) => {}
                 Err(error) => return Err(BuildError::from(error).into()),

@@ -22,7 +22,8 @@ pub fn admin_router(app: SharedApp) -> Router {
 
 async fn scrape(State(app): State<SharedApp>) -> Result<Response, ApiError> {
     let looked = app.clone();
-    let look = app.reads.run(move || metrics::look(&looked)).await??;
+    // Never turned away: it is how the operator sees what is wrong.
+    let look = app.reads.resume(move || metrics::look(&looked)).await??;
     let text = metrics::text(&app, &app.press.metrics, &look);
     let text = text.map_err(|e| ApiError::internal(&e))?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())

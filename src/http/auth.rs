@@ -148,13 +148,18 @@ pub(super) fn check_operator(app: &App, headers: &HeaderMap) -> Result<Caller, A
 /// Whether the token of the request, which must have one, is the operator's.
 fn is_operator(app: &App, headers: &HeaderMap) -> Result<bool, ApiError> {
     let token = credential(headers).ok_or_else(ApiError::unauthorized)?;
+    Ok(is_operators(app, &token))
+}
+
+/// Whether this is the operator's token.
+pub(super) fn is_operators(app: &App, token: &Token) -> bool {
     let expected = app.press.keys.operator_token().digest();
-    Ok(token.digest().as_bytes().ct_eq(expected.as_bytes()).into())
+    token.digest().as_bytes().ct_eq(expected.as_bytes()).into()
 }
 
 /// A bearer token (RFC 6750 §2.1), or the password of Basic credentials (RFC 7617), which is what
 /// Git sends.
-fn credential(headers: &HeaderMap) -> Option<Token> {
+pub(super) fn credential(headers: &HeaderMap) -> Option<Token> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, rest) = value.split_once(' ')?;
     if scheme.eq_ignore_ascii_case("bearer") {

@@ -49,21 +49,28 @@ pub(super) async fn create(
     let slug = auth::tenant_header(&headers)?;
     let is_dry = is_dry(wanted)?;
     let wait = prefer::wait(&headers);
-    let place = app.builds.admit()?;
+    let held = app.bodies.hold(request::party())?;
     let body = read_body(&app, body, app.config.limits.body_bytes).await?;
-    let worker = app.clone();
+    let (prover, worker, sent) = (app.clone(), app.clone(), body.clone());
+    let prove = move || {
+        let sender = sender::sender(&prover, &headers, &sent)?;
+        drop(held);
+        Ok((sender.tenant.uid, sender))
+    };
     if is_dry {
-        return place.run(move || dry_run(&worker, &headers, &body)).await?;
+        return app.builds.run_proven(prove, move |sender| dry_run(&worker, sender, &body)).await;
     }
     let (announce, announced) = oneshot::channel();
     let announce = wait.map(|_| announce);
-    let run = move || deliver(&worker, (&headers, from), &body, start, announce);
+    let run = move |sender| deliver(&worker, sender, from, &body, start, announce);
+    let tasks = app.clone();
+    let work = async move { tasks.builds.run_proven(prove, run).await };
     let Some(wait) = wait else {
-        let (tenant, told) = place.run(run).await??;
+        let (tenant, told) = work.await?;
         return Ok(answer_of(&app, &tenant, told, start));
     };
     // A task of its own: what has begun goes on when the sender waits no longer.
-    let mut work = tokio::spawn(request::carry(place.run(run)).in_current_span());
+    let mut work = tokio::spawn(request::carry(work).in_current_span());
     let late = async {
         tokio::time::sleep(wait).await;
         announced.await.ok()
@@ -75,7 +82,7 @@ pub(super) async fn create(
         done = &mut work => done,
     };
     let done = done.map_err(|_| ApiError::from(TaskError::Stopped))?;
-    let (tenant, told) = done??;
+    let (tenant, told) = done?;
     Ok(prefer::applied(answer_of(&app, &tenant, told, start), wait))
 }
 
@@ -90,8 +97,8 @@ fn is_dry(wanted: Result<Query<Wanted>, QueryRejection>) -> Result<bool, ApiErro
 }
 
 /// Says what would become of a delivery.
-fn dry_run(app: &App, headers: &HeaderMap, body: &Bytes) -> Result<Response, ApiError> {
-    let Sender { tenant, origin, .. } = sender::sender(app, headers, body)?;
+fn dry_run(app: &App, sender: Sender, body: &Bytes) -> Result<Response, ApiError> {
+    let Sender { tenant, origin, .. } = sender;
     let received = app.press.clock.now();
     let delivery = Delivery::new(tenant, body.clone(), received).with(origin);
     let told = app.press.dry_run(delivery)?;
@@ -100,12 +107,12 @@ fn dry_run(app: &App, headers: &HeaderMap, body: &Bytes) -> Result<Response, Api
 
 fn deliver(
     app: &App,
-    (headers, from): (&HeaderMap, Option<IpAddr>),
+    sender: Sender,
+    from: Option<IpAddr>,
     body: &Bytes,
     start: Instant,
     announce: Option<Announce>,
 ) -> Result<(TenantRow, Told), ApiError> {
-    let sender = sender::sender(app, headers, body)?;
     let about = sender.about(from);
     let Sender { tenant, origin, .. } = sender;
     let (body, received) = (body.clone(), app.press.clock.now());

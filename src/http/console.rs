@@ -13,34 +13,41 @@ use axum::Router;
 use axum::middleware::map_response;
 use axum::routing::{get, post};
 
+use super::routes::routes;
 use crate::app::{App, SharedApp};
+
+routes! {
+    /// Every route of the console: its method, in lower case, and its path. `get` answers HEAD too.
+    CONSOLE_ROUTES:
+    get "/console" => tenants::home;
+    get "/console/assets/{name}" => assets::show;
+    get "/console/login" => login::form;
+    post "/console/login" => login::login;
+    post "/console/logout" => login::logout;
+    get "/console/tenants" => tenants::list;
+    get "/console/health" => tenants::health;
+    get "/console/audit" => audit::of_system;
+    post "/console/audit/verify" => audit::verify_system;
+    get "/console/t/{slug}" => tenants::show;
+    get "/console/t/{slug}/timeline" => tenants::timeline;
+    get "/console/t/{slug}/flows" => tenants::flows;
+    get "/console/t/{slug}/agents" => tenants::agents;
+    get "/console/t/{slug}/deliveries" => tenants::deliveries;
+    post "/console/t/{slug}/deliveries/{id}/replay" => tenants::replay;
+    get "/console/t/{slug}/audit" => audit::of_tenant;
+    post "/console/t/{slug}/audit/verify" => audit::verify_tenant;
+    get "/console/t/{slug}/builds/{id}" => builds::show;
+    get "/console/t/{slug}/builds/{id}/diff" => builds::diff;
+    get "/console/t/{slug}/builds/{id}/graph" => builds::graph;
+    get "/console/t/{slug}/builds/{id}/files/{target}/{*path}" => builds::file;
+    get "/console/t/{slug}/builds/{id}/{document}" => builds::document;
+}
 
 /// The routes of the console; none when it is switched off.
 pub(super) fn routes(app: &App) -> Router<SharedApp> {
-    if !app.config.console.enabled {
-        return Router::new();
+    if app.config.console.enabled {
+        routed().layer(map_response(dress::dress))
+    } else {
+        Router::new()
     }
-    Router::new()
-        .route("/console", get(tenants::home))
-        .route("/console/assets/{name}", get(assets::show))
-        .route("/console/login", get(login::form).post(login::login))
-        .route("/console/logout", post(login::logout))
-        .route("/console/tenants", get(tenants::list))
-        .route("/console/health", get(tenants::health))
-        .route("/console/audit", get(audit::of_system))
-        .route("/console/audit/verify", post(audit::verify_system))
-        .route("/console/t/{slug}", get(tenants::show))
-        .route("/console/t/{slug}/timeline", get(tenants::timeline))
-        .route("/console/t/{slug}/flows", get(tenants::flows))
-        .route("/console/t/{slug}/agents", get(tenants::agents))
-        .route("/console/t/{slug}/deliveries", get(tenants::deliveries))
-        .route("/console/t/{slug}/deliveries/{id}/replay", post(tenants::replay))
-        .route("/console/t/{slug}/audit", get(audit::of_tenant))
-        .route("/console/t/{slug}/audit/verify", post(audit::verify_tenant))
-        .route("/console/t/{slug}/builds/{id}", get(builds::show))
-        .route("/console/t/{slug}/builds/{id}/diff", get(builds::diff))
-        .route("/console/t/{slug}/builds/{id}/graph", get(builds::graph))
-        .route("/console/t/{slug}/builds/{id}/files/{target}/{*path}", get(builds::file))
-        .route("/console/t/{slug}/builds/{id}/{document}", get(builds::document))
-        .layer(map_response(dress::dress))
 }

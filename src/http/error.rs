@@ -2,6 +2,8 @@
 
 mod intake;
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -512,11 +514,22 @@ impl From<ZipError> for ApiError {
     }
 }
 
+/// Whole seconds to wait, at most a minute: what is estimated for longer has changed by then.
+fn seconds(again: Duration) -> u64 {
+    again.as_millis().div_ceil(1000).clamp(1, 60) as u64
+}
+
 impl From<TaskError> for ApiError {
     fn from(error: TaskError) -> Self {
-        match error {
-            TaskError::Busy => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", error.to_string()).retry_after(1)
+        match &error {
+            TaskError::Busy(again) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", error.to_string())
+                    .retry_after(seconds(*again))
+            }
+            TaskError::BusyTenant(again) => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", error.to_string())
+                    .hint("others are served; send less at a time, or wait")
+                    .retry_after(seconds(*again))
             }
             TaskError::Stopped => Self::internal(&error),
         }

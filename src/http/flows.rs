@@ -17,6 +17,7 @@ use super::paging::{limit, query};
 use super::path::Segments;
 use super::{ApiError, auth, etag};
 use crate::app::{App, SharedApp};
+use crate::telemetry::request;
 use crate::tokens::Scope;
 
 /// Largest request of this kind, in bytes.
@@ -227,10 +228,13 @@ pub(super) async fn revert(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Reverted>), ApiError> {
-    let place = app.builds.admit()?;
+    let held = app.bodies.hold(request::party())?;
     let body = read_body(&app, body, BODY_LIMIT).await?;
+    drop(held);
+    let worker = app.clone();
     let revert = move || {
-        let tenant = owner(&app, &app.press.store.view()?, &headers, &slug, Scope::Build)?;
+        let app = &worker;
+        let tenant = owner(app, &app.press.store.view()?, &headers, &slug, Scope::Build)?;
         let flow = FlowId::new(flow).map_err(|_| ApiError::not_found())?;
         let wanted: Result<GoBack, _> =
             if body.is_empty() { Ok(GoBack::default()) } else { serde_json::from_slice(&body) };
@@ -240,7 +244,7 @@ pub(super) async fn revert(
         let (record, to) = app.press.revert_expected(&tenant, &flow, to, &expected)?;
         Ok((StatusCode::CREATED, Json(Reverted::new(&record, to))))
     };
-    place.run(revert).await?
+    app.builds.run(revert).await?
 }
 
 /// The tenant in the path: by its own token, or by the operator's.

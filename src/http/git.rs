@@ -19,6 +19,7 @@ use super::git_stream::{Answer, StreamError, whole};
 use super::path::Segments;
 use super::{ApiError, auth};
 use crate::app::{App, SharedApp};
+use crate::fair::{Party, Share};
 use crate::projection::TenantLog;
 use crate::tokens::Scope;
 
@@ -76,12 +77,14 @@ pub(super) async fn upload_pack(
     // Who waits for the tenant's other requests takes no place that another tenant could have.
     let passage =
         app.git_turnstiles.pass(repo.tenant.uid).await.ok_or_else(ApiError::busy_tenant)?;
-    let place = app.reads.admit()?;
+    let share = Share::Tenant(repo.tenant.uid);
+    let _held = app.bodies.hold(Party::of(share))?;
     let longest = app.config.git.longest.get();
     let body =
         timeout(longest, read_body(&app, body, REQUEST_LIMIT)).await.map_err(|_| too_slow())??;
     let reader = app.clone();
-    let begun = place.run(move || begin(&reader, &repo, &headers, &body)).await??;
+    let plan = move || begin(&reader, &repo, &headers, &body);
+    let begun = app.reads.resume_for(share, plan).await??;
     answer("application/x-git-upload-pack-result", begun.body(app, passage))
 }
 

@@ -15,6 +15,7 @@ use tokio_stream::{Stream, StreamExt as _};
 
 use super::chain;
 use crate::app::{App, SharedApp};
+use crate::fair::Share;
 use crate::projection::TenantLog;
 use crate::turnstile::Passage;
 
@@ -126,7 +127,8 @@ async fn run(app: &SharedApp, mut answer: Answer, sender: &Sender) -> Result<(),
         let reader = app.clone();
         // Room for all of it, so that nothing is moved while it grows.
         answer.head.reserve_exact(CHUNK + PIECE);
-        let filled = app.reads.resume(move || {
+        let share = Share::Tenant(answer.uid);
+        let filled = app.reads.resume_for(share, move || {
             let filled = answer.fill(&reader);
             (answer, filled)
         });

@@ -57,11 +57,18 @@ pub(super) async fn take(
     body: Body,
 ) -> Result<Response, ApiError> {
     let (start, from) = (Instant::now(), request::remote());
-    let place = app.builds.admit()?;
+    let held = app.bodies.hold(request::party())?;
     let body = read_body(&app, body, app.config.limits.body_bytes).await?;
-    let worker = app.clone();
-    let run = move || deliver(&worker, &id, (&headers, from), &body, start);
-    Ok(match place.run(run).await?? {
+    let (prover, worker, sent) = (app.clone(), app.clone(), body.clone());
+    let prove = move || {
+        let (hook, sender) = prove(&prover, &id, &headers, &sent)?;
+        drop(held);
+        Ok((sender.tenant.uid, (hook, id, sender)))
+    };
+    let run = move |(hook, id, sender): (Option<HookRow>, String, Sender)| {
+        deliver(&worker, (hook, &id), sender, from, &body, start)
+    };
+    Ok(match app.builds.run_proven(prove, run).await? {
         Taken::Flow(tenant, told) => builds::answer_of(&app, &tenant, told, start),
         Taken::Event(tenant, key, outcome) => event_answer(&tenant, key, outcome),
     })
@@ -77,13 +84,13 @@ fn event_answer(tenant: &TenantRow, key: DeliveryKey, outcome: &'static str) -> 
     delivering::named(response, key)
 }
 
-fn deliver(
+/// The hook, and who sends to it.
+fn prove(
     app: &App,
     id: &str,
-    (headers, from): (&HeaderMap, Option<IpAddr>),
+    headers: &HeaderMap,
     body: &Bytes,
-    start: Instant,
-) -> Result<Taken, ApiError> {
+) -> Result<(Option<HookRow>, Sender), ApiError> {
     let view = app.press.store.view()?;
     let (hook, tenant) = find(&view, id)?;
     let scheme = hook.as_ref().and_then(HookScheme::of);
@@ -96,7 +103,17 @@ fn deliver(
             sender::proven(app, &view, tenant, &proof, headers, body)?
         }
     };
-    drop(view);
+    Ok((hook, sender))
+}
+
+fn deliver(
+    app: &App,
+    (hook, id): (Option<HookRow>, &str),
+    sender: Sender,
+    from: Option<IpAddr>,
+    body: &Bytes,
+    start: Instant,
+) -> Result<Taken, ApiError> {
     let about = sender.about(from);
     let Sender { tenant, origin, .. } = sender;
     let received = app.press.clock.now();

@@ -15,6 +15,7 @@ use http_body::{Frame, SizeHint};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
+use super::party::party;
 use super::remote::{Peer, client};
 use crate::app::{App, SharedApp};
 use crate::metrics::Answered;
@@ -61,6 +62,7 @@ impl Seen {
         let route = request.extensions().get::<MatchedPath>().cloned();
         let span = span(method, route.as_ref().map(MatchedPath::as_str), request);
         let about = About::new(&span, request.headers(), remote);
+        about.comes_as(party(app, request, remote));
         let (start, version) = (Instant::now(), request.version());
         Self { start, method, route, version, about, span, status: StatusCode::OK, press }
     }

@@ -8,6 +8,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::cors::cors;
 use super::observe::observe;
+use super::routes::routes;
 use super::{
     ApiError, agents, audit, blobs, branches, build_reads, builds, bundles, console, deliveries,
     edge, environments, evidence, flows, git, health, hooks, maintenance, metadata, mirrors,
@@ -19,19 +20,9 @@ use crate::maintenance::{
     ImportRoots, Purge, Recompile, RequestRoots, Resign, Rollback, Rotate,
 };
 
-/// Makes the list of routes and the router of the same lines.
-macro_rules! routes {
-    ($($method:ident $path:literal => $handler:expr;)*) => {
-        /// Every route: its method, in lower case, and its path. `get` answers HEAD too.
-        pub const ROUTES: &[(&str, &str)] = &[$((stringify!($method), $path)),*];
-
-        fn routed() -> Router<SharedApp> {
-            Router::new()$(.route($path, $method($handler)))*
-        }
-    };
-}
-
 routes! {
+    /// Every route of the API: its method, in lower case, and its path. `get` answers HEAD too.
+    ROUTES:
     get "/healthz" => health::live;
     get "/readyz" => health::ready;
     post "/build" => builds::create;

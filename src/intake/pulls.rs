@@ -15,6 +15,7 @@ use super::log::{Draft, Entry};
 use super::pull::{Event, PullClient, PullError};
 use crate::app::SharedApp;
 use crate::audit::as_job;
+use crate::fair::Share;
 use crate::http::{ApiError, chain};
 use crate::pipeline::{BuildError, Delivery, Outcome, Press};
 use crate::tasks::TaskError;
@@ -42,7 +43,7 @@ pub fn take(
         press.deliveries.push(Entry { tenant: tenant.clone(), key, row, body: None });
         return Ok("ignored");
     };
-    let lane = press.store.lane(uid);
+    let lane = press.lane(uid);
     if lane.view()?.scan::<PullRow>(&uid).take(WAITING).count() == WAITING {
         return Err(ApiError::many_pulls());
     }
@@ -170,7 +171,8 @@ async fn attempt(app: &SharedApp, client: Arc<PullClient>, due: Due) -> Result<(
     let (reader, asked) = (app.clone(), due.clone());
     let answer = app.pulls.resume(move || ask(&reader, &client, &asked)).await??;
     let press = app.press.clone();
-    app.builds.resume(move || as_job("pull", || finish(&press, &due, answer))).await?
+    let share = Share::Tenant(due.tenant.uid);
+    app.builds.resume_for(share, move || as_job("pull", || finish(&press, &due, answer))).await?
 }
 
 fn ask(app: &SharedApp, client: &PullClient, due: &Due) -> Result<Answer, colophon_store::Error> {
@@ -253,7 +255,7 @@ fn end(press: &Press, due: &Due, row: Option<DeliveryRow>) -> Result<(), Unsettl
 /// after the other, and what was written behind it would stay.
 fn settle_change(press: &Press, due: &Due, mut change: Change) -> Result<(), Unsettled> {
     change.expect(&due.tenant.uid, Some(&SlugOf { slug: due.tenant.slug.clone() }));
-    match press.store.lane(due.tenant.uid).submit(change).wait() {
+    match press.lane(due.tenant.uid).submit(change).wait() {
         Ok(()) | Err(CommitError::Conflict(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -6,11 +6,12 @@ use colophon_store::{Histogram, Meter};
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use super::tasks;
 use super::{Look, Metrics};
 use crate::app::App;
-use crate::tasks::Load;
 
 /// What the answer is (OpenMetrics 1.0 §ABNF; Prometheus takes it since 2.5).
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -20,7 +21,8 @@ pub fn text(app: &App, metrics: &Metrics, look: &Look) -> Result<String, fmt::Er
     let mut text = String::new();
     encode_registry(&mut text, &metrics.registry)?;
     let mut now = prometheus_client::registry::Registry::default();
-    let gauges = Now { gauges: gauges(app, look), meter: meter(app.press.store.meter()) };
+    let meter = meter(app.press.store.meter());
+    let gauges = Now { gauges: gauges(app, look), counters: tasks::counters(app), meter };
     now.register_collector(Box::new(gauges));
     encode_registry(&mut text, &now)?;
     encode_eof(&mut text)?;
@@ -28,11 +30,16 @@ pub fn text(app: &App, metrics: &Metrics, look: &Look) -> Result<String, fmt::Er
 }
 
 /// A name, its help, and values by one label, which may be empty.
-struct Named(&'static str, &'static str, Vec<(Vec<(&'static str, String)>, f64)>);
+pub(super) struct Named(
+    pub(super) &'static str,
+    pub(super) &'static str,
+    pub(super) Vec<(Vec<(&'static str, String)>, f64)>,
+);
 
 #[derive(Debug)]
 struct Now {
     gauges: Vec<Named>,
+    counters: Vec<Named>,
     meter: [(&'static str, &'static str, Histogram, f64); 2],
 }
 
@@ -51,7 +58,8 @@ fn meter(meter: &Meter) -> [(&'static str, &'static str, Histogram, f64); 2] {
 }
 
 fn gauges(app: &App, look: &Look) -> Vec<Named> {
-    let mut all = vec![build_info(), tasks(app)];
+    let mut all = vec![build_info()];
+    all.extend(tasks::gauges(app));
     let one = |value| vec![(Vec::new(), value)];
     let extent = &look.extent;
     let (agents, behind, silent) = look.agents;
@@ -102,24 +110,6 @@ fn build_info() -> Named {
     Named("colophon_build_info", "This program", vec![(labels, 1.0)])
 }
 
-fn tasks(app: &App) -> Named {
-    let kinds = [
-        ("build", app.builds.load()),
-        ("read", app.reads.load()),
-        ("maintenance", app.maintenance.load()),
-        ("mirror", app.mirrors.load()),
-        ("pull", app.pulls.load()),
-    ];
-    let rows = kinds.into_iter().flat_map(|(kind, Load { running, waiting, most })| {
-        let row = |state: &str, value: usize| {
-            let labels = vec![("kind", kind.to_owned()), ("state", state.to_owned())];
-            (labels, number(value as u64))
-        };
-        [row("running", running), row("waiting", waiting), row("most", most)]
-    });
-    Named("colophon_tasks", "Blocking work by kind; `most` is the bound", rows.collect())
-}
-
 fn by<const N: usize>(
     label: &'static str,
     counts: [(&'static str, u64); N],
@@ -128,7 +118,7 @@ fn by<const N: usize>(
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus knows no other numbers")]
-const fn number(count: u64) -> f64 {
+pub(super) const fn number(count: u64) -> f64 {
     count as f64
 }
 
@@ -138,6 +128,12 @@ impl prometheus_client::collector::Collector for Now {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for (labels, value) in rows {
                 ConstGauge::new(*value).encode(family.encode_family(labels)?)?;
+            }
+        }
+        for Named(name, help, rows) in &self.counters {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (labels, value) in rows {
+                ConstCounter::new(*value).encode(family.encode_family(labels)?)?;
             }
         }
         for (name, help, histogram, unit) in &self.meter {

@@ -154,7 +154,7 @@ fn change(
 ) -> Result<(), MirrorError> {
     loop {
         let tenant = tenants::find(&press.store.view()?, slug)?;
-        let lane = press.store.lane(tenant.uid);
+        let lane = press.lane(tenant.uid);
         let view = lane.settled()?;
         let mut change = Change::new();
         change.expect(slug, Some(&tenant));

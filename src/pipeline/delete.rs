@@ -13,6 +13,7 @@ use super::files::manifest_file;
 use super::{ATTEMPTS, BuildError, Press};
 use crate::audit::builds_made;
 use crate::expected::Expected;
+use crate::fair;
 use crate::projection::commits::BuildCommit;
 
 impl Press {
@@ -34,7 +35,7 @@ impl Press {
         expected: &Expected,
     ) -> Result<BuildRecord, BuildError> {
         for _ in 0..ATTEMPTS {
-            let lane = self.store.lane(tenant.uid);
+            let lane = self.lane(tenant.uid);
             let view = lane.view()?;
             if view.get::<FlowHead>(&(tenant.uid, flow.clone()))?.is_none() {
                 // An answer must rest on what is durable.
@@ -46,7 +47,7 @@ impl Press {
             }
             check_expected(&view, tenant, flow, expected)?;
             let (change, record) = deletion(self, &view, tenant, flow, self.clock.now())?;
-            match lane.submit(change).wait() {
+            match fair::aside(|| lane.submit(change).wait()) {
                 Ok(()) => {
                     tracing::info!(tenant.slug = %tenant.slug, flow.id = %flow, "deleted");
                     return Ok(record);

@@ -7,6 +7,8 @@ use colophon_store::{CommitError, View};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
+use crate::fair;
+
 use super::assemble::{self, Cause, Entry};
 use super::{ATTEMPTS, BuildError, Delivery, Gated, Job, Press, naming};
 
@@ -114,7 +116,7 @@ impl Press {
     fn commit_again(&self, tenant: &TenantRow, built: &[Again]) -> Result<u64, BuildError> {
         for _ in 0..ATTEMPTS {
             self.store.room()?;
-            let lane = self.store.lane(tenant.uid);
+            let lane = self.lane(tenant.uid);
             let view = lane.view()?;
             let mut entries = Vec::with_capacity(built.len());
             for Again { job, flow, compiled, stood } in built {
@@ -129,7 +131,7 @@ impl Press {
             let what = (Cause::Rebuild, entries.as_slice());
             let (change, records) =
                 assemble::assemble(self, &view, tenant, what, self.clock.now())?;
-            match lane.submit(change).wait() {
+            match fair::aside(|| lane.submit(change).wait()) {
                 Ok(()) => return Ok(records.len() as u64),
                 Err(CommitError::Conflict(_)) => {}
                 Err(error) => return Err(error.into()),

@@ -15,6 +15,7 @@ use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::caller::Caller;
+use crate::fair::Party;
 use crate::keys::random_bytes;
 
 tokio::task_local! {
@@ -33,6 +34,7 @@ pub struct About {
     agent: String,
     tenant: OnceLock<TenantSlug>,
     caller: OnceLock<Caller>,
+    party: OnceLock<Party>,
 }
 
 impl About {
@@ -43,7 +45,7 @@ impl About {
         let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
         let agent = agent.unwrap_or_default().chars().take(LONGEST_AGENT).collect();
         let (span, trace) = (span.clone(), adopt(span, headers));
-        Arc::new(Self { span, trace, remote, agent, tenant, caller })
+        Arc::new(Self { span, trace, remote, agent, tenant, caller, party: OnceLock::new() })
     }
 
     /// The trace's id, 32 hex digits.
@@ -69,6 +71,16 @@ impl About {
     /// Who asks, once that is known.
     pub fn caller(&self) -> Option<&Caller> {
         self.caller.get()
+    }
+
+    /// Says in whose share of the server it is worked on. Only the first word counts.
+    pub fn comes_as(&self, party: Party) {
+        let _ = self.party.set(party);
+    }
+
+    /// In whose share of the server it is worked on.
+    pub fn party(&self) -> Party {
+        self.party.get().copied().unwrap_or_else(|| Party::stranger(self.remote, 0))
     }
 
     /// The request that is being answered here, if any.
@@ -103,6 +115,12 @@ pub fn within<T>(about: Option<Arc<About>>, work: impl FnOnce() -> T) -> T {
         }
         None => work(),
     }
+}
+
+/// In whose share of the server the request that is being answered here is worked on; outside of one, the
+/// server's.
+pub fn party() -> Party {
+    About::current().map_or(Party::SERVER, |about| about.party())
 }
 
 /// The address of the client whose request is being answered here, as far as it is known.

@@ -94,7 +94,7 @@ impl Step {
 pub fn step(press: &Press, slug: &TenantSlug, step: Step) -> Result<TenantRow, TenantError> {
     for _ in 0..ATTEMPTS {
         let tenant = find(&press.store.view()?, slug)?;
-        let lane = press.store.lane(tenant.uid);
+        let lane = press.lane(tenant.uid);
         let view = lane.settled()?;
         let before = find(&view, slug)?;
         let after = step.after(&before, press.clock.now());

@@ -31,9 +31,14 @@ impl Grant {
         self.tenant.uid
     }
 
+    /// Whether the token has not ended at `now`.
+    pub fn holds(&self, now: UnixMillis) -> bool {
+        now < self.token.expires
+    }
+
     /// The tenant that the token may act for at `now`, if it has the scope.
     pub fn allows(&self, scope: Scope, now: UnixMillis) -> Option<&TenantRow> {
-        let allowed = now < self.token.expires && Scopes::stored(&self.token.scopes).allow(scope);
+        let allowed = self.holds(now) && Scopes::stored(&self.token.scopes).allow(scope);
         allowed.then_some(&self.tenant)
     }
 

@@ -46,7 +46,7 @@ fn post(server: &TestServer, path: &str, cookie: &str, body: &str) -> Raw {
 }
 
 impl<'a> Visitor<'a> {
-    fn enter(server: &'a TestServer, token: &str) -> Self {
+    pub(crate) fn enter(server: &'a TestServer, token: &str) -> Self {
         let told = try_login(server, token);
         assert_eq!((told.status, told.header("location")), (303, "/console"), "{}", told.text());
         let cookie = set_cookies(&told)[0].split(';').next().unwrap().to_owned();
@@ -59,6 +59,11 @@ impl<'a> Visitor<'a> {
 
     pub(crate) fn operator(server: &'a TestServer) -> Self {
         Self::enter(server, server.app.press.keys.operator_token().reveal())
+    }
+
+    /// The session's cookie, as it is sent.
+    pub(crate) fn cookie(&self) -> &str {
+        &self.cookie
     }
 
     fn get(&self, path: &str) -> Raw {

@@ -283,6 +283,7 @@ fn a_frame_is_made_once_for_all_who_hold_the_same() {
         config.edge.encoders = 1;
         config.limits.waiting = 1;
         config.limits.reads = 100;
+        config.limits.reads_per_tenant = 100;
     });
     let tenant = server.tenant("acme-inc");
     assert_eq!(server.build(&tenant, &flow(1, "https://example.com/1")).status, 201);

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::console::Visitor as Visited;
 use crate::support::raw::{Raw, exchange};
 use crate::support::{ORDER_INTAKE, TestServer, TestTenant, small_flow};
 
@@ -20,6 +21,12 @@ enum Who {
     Operator,
     /// A tenant, about its own.
     Tenant,
+    /// Whoever is logged in at the console: the operator, and an auditor about its own tenant.
+    Visitor,
+    /// The operator at the console alone.
+    Desk,
+    /// Anybody who comes to the console's door, or goes.
+    Door,
 }
 
 /// A route, who may ask, and what is sent.
@@ -34,7 +41,7 @@ const fn case(method: &'static str, route: &'static str, who: Who, body: &'stati
     Case { method, route, who, body }
 }
 
-use Who::{Anyone, Operator, Tenant};
+use Who::{Anyone, Desk, Door, Operator, Tenant, Visitor};
 
 const CASES: &[Case] = &[
     case("get", "/healthz", Anyone, ""),
@@ -137,6 +144,28 @@ const CASES: &[Case] = &[
     case("post", "/v1/t/{slug}/deliveries/{id}/replay", Tenant, ""),
     case("post", "/v1/t/{slug}/flows/{flow}/rollback", Tenant, r#"{"to": "{build}"}"#),
     case("delete", "/v1/t/{slug}/flows/{flow}", Tenant, ""),
+    case("get", "/console/assets/{name}", Anyone, ""),
+    case("get", "/console/login", Door, ""),
+    case("post", "/console/login", Door, ""),
+    case("post", "/console/logout", Door, ""),
+    case("get", "/console", Door, ""),
+    case("get", "/console/tenants", Desk, ""),
+    case("get", "/console/health", Desk, ""),
+    case("get", "/console/audit", Desk, ""),
+    case("post", "/console/audit/verify", Desk, ""),
+    case("get", "/console/t/{slug}", Visitor, ""),
+    case("get", "/console/t/{slug}/timeline", Visitor, ""),
+    case("get", "/console/t/{slug}/flows", Visitor, ""),
+    case("get", "/console/t/{slug}/agents", Visitor, ""),
+    case("get", "/console/t/{slug}/deliveries", Visitor, ""),
+    case("post", "/console/t/{slug}/deliveries/{id}/replay", Visitor, ""),
+    case("get", "/console/t/{slug}/audit", Visitor, ""),
+    case("post", "/console/t/{slug}/audit/verify", Visitor, ""),
+    case("get", "/console/t/{slug}/builds/{id}", Visitor, ""),
+    case("get", "/console/t/{slug}/builds/{id}/diff", Visitor, ""),
+    case("get", "/console/t/{slug}/builds/{id}/graph", Visitor, ""),
+    case("get", "/console/t/{slug}/builds/{id}/files/{target}/{*path}", Visitor, ""),
+    case("get", "/console/t/{slug}/builds/{id}/{document}", Visitor, ""),
 ];
 
 /// Reads to which the victim's own answer is none, for want of such a thing in this world.
@@ -229,7 +258,9 @@ impl Things {
             ("{pair}", format!("{zeros}..{}", self.tree)),
             ("{sha256}", self.bundle.clone()),
             ("{*path}", self.path.clone()),
-            ("{document}", "provenance.json".to_owned()),
+            ("/files/{target}/", "/files/cloud/".to_owned()),
+            ("/console/assets/{name}", "/console/assets/console.css".to_owned()),
+            ("{document}", self.document(text)),
             ("{file}", "timestamp.json".to_owned()),
             ("{nonce}", zeros.clone()),
             ("{generation}", "1".to_owned()),
@@ -238,6 +269,11 @@ impl Things {
         ]
         .iter()
         .fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
+    }
+
+    /// A document that is kept with a bundle, or that the console gives.
+    fn document(&self, text: &str) -> String {
+        if text.starts_with("/console") { "manifest.json" } else { "provenance.json" }.to_owned()
     }
 
     /// An answer without the names that the client sent.
@@ -254,7 +290,7 @@ impl Things {
 }
 
 /// Another character of the same kind.
-fn turned(c: char) -> char {
+pub(crate) fn turned(c: char) -> char {
     match c {
         '0'..='8' | 'a'..='e' => char::from_u32(c as u32 + 1).unwrap_or(c),
         '9' => '0',
@@ -306,6 +342,50 @@ impl World {
         exchange(&self.server.url, &head, things.fill(case.body, slug).as_bytes())
     }
 
+    /// Asks at the console as `visitor`; without one, as somebody who is not logged in.
+    fn visit(
+        &self,
+        case: &Case,
+        method: &str,
+        (things, slug): (&Things, &str),
+        visitor: Option<&Visited<'_>>,
+    ) -> Raw {
+        let path = things.fill(case.route, slug);
+        let cookie = visitor.map_or_else(String::new, |v| format!("\nCookie: {}", v.cookie()));
+        let mut head = format!("{method} {path} HTTP/1.1{cookie}");
+        let mut body = String::new();
+        if method == "POST" {
+            head +=
+                "\nContent-Type: application/x-www-form-urlencoded\nSec-Fetch-Site: same-origin";
+            body = format!("form_key={}", visitor.map_or("", |visitor| &visitor.key));
+        }
+        exchange(&self.server.url, &head, body.as_bytes())
+    }
+
+    /// Nothing of the victim's is told from what nobody has, at the console.
+    fn same_page(
+        &self,
+        case: &Case,
+        method: &str,
+        slugs: (&str, &str),
+        visitor: Option<&Visited<'_>>,
+    ) {
+        let foreign = self.visit(case, method, (&self.victim, slugs.0), visitor);
+        let absent = self.visit(case, method, (&self.nobody, slugs.1), visitor);
+        let (foreign, absent) = (self.victim.without(foreign), self.nobody.without(absent));
+        let what = format!("{method} {} below {slugs:?}", case.route);
+        assert!(foreign == absent, "{what}: {}\n{}", show(&foreign), show(&absent));
+        let expected = match visitor {
+            // A script asks for it, which would not follow to the login.
+            None if case.route.ends_with("/timeline") => 401,
+            None => 303,
+            // Below its own name an auditor is told that it changes nothing.
+            Some(_) if slugs.0 == "thief" && method == "POST" => 403,
+            Some(_) => 404,
+        };
+        assert_eq!(foreign.status, expected, "{what}: {}", show(&foreign));
+    }
+
     /// Nothing of the victim's is told from what nobody has, below `slugs`, its and nobody's.
     fn same(&self, case: &Case, method: &str, slugs: (&str, &str), token: Option<&str>) {
         let foreign = self.ask(case, method, &self.victim, slugs.0, token);
@@ -338,7 +418,8 @@ fn cases(who: Who) -> impl Iterator<Item = &'static Case> {
 /// A new route must be thought about here before it is merged.
 #[test]
 fn every_route_has_a_case() {
-    let routes: BTreeSet<(&str, &str)> = colophon::http::ROUTES.iter().copied().collect();
+    let (api, console) = (colophon::http::ROUTES, colophon::http::CONSOLE_ROUTES);
+    let routes: BTreeSet<(&str, &str)> = api.iter().chain(console).copied().collect();
     let cases: BTreeSet<(&str, &str)> = CASES.iter().map(|c| (c.method, c.route)).collect();
     let missing: Vec<_> = routes.difference(&cases).collect();
     assert!(missing.is_empty(), "no case for {missing:?}");
@@ -428,5 +509,89 @@ fn what_is_open_is_the_same_for_all() {
         for token in world.thieves.iter().chain(&world.victims) {
             assert_eq!(ask(Some(token)), open, "{}", case.route);
         }
+    }
+}
+
+/// How the router is asked for a route: a page is there for HEAD too.
+fn methods(case: &Case) -> Vec<String> {
+    let methods = if case.method == "get" { vec!["GET", "HEAD"] } else { vec![case.method] };
+    methods.iter().map(|method| method.to_uppercase()).collect()
+}
+
+/// An auditor of another tenant, and somebody who is not logged in, at every page about a tenant: by the
+/// victim's name, and by its ids below a name of their own.
+#[test]
+fn a_page_of_another_tenant_is_one_that_is_not_there() {
+    let world = World::make();
+    let thief = Visited::enter(&world.server, &world.thieves[3]);
+    for case in cases(Visitor) {
+        for method in methods(case) {
+            for visitor in [Some(&thief), None] {
+                world.same_page(case, &method, ("victim", "nobody"), visitor);
+            }
+            if case.route.contains("{id}") {
+                world.same_page(case, &method, ("thief", "thief"), Some(&thief));
+            }
+        }
+    }
+    let deliveries = world.server.get_with("/v1/t/victim/deliveries", &world.victims[0]).json();
+    assert_eq!(deliveries["deliveries"].as_array().unwrap().len(), 1, "nothing was replayed");
+}
+
+/// The operator gets an answer to every question above, and the victim's own auditor to all that is about
+/// records.
+#[test]
+fn the_pages_are_there() {
+    let world = World::make();
+    let operator = Visited::operator(&world.server);
+    let auditor = Visited::enter(&world.server, &world.victims[3]);
+    for case in cases(Visitor) {
+        let method = case.method.to_uppercase();
+        let ask =
+            |visitor| world.visit(case, &method, (&world.victim, "victim"), Some(visitor)).status;
+        let (all, records) = (ask(&operator), ask(&auditor));
+        // There is one build, and nothing before it to compare it with.
+        let is_there = !case.route.ends_with("/diff");
+        assert_eq!((200..400).contains(&all), is_there, "{}: {all}", case.route);
+        let of_blobs = ["/diff", "/graph", "/{*path}", "/replay", "/{document}"];
+        let reads = !of_blobs.iter().any(|end| case.route.ends_with(end));
+        assert!(!reads || (200..400).contains(&records), "{}: {records}", case.route);
+    }
+}
+
+/// What is about the whole server is not there for an auditor, whoever's, and asks everybody else to log in.
+#[test]
+fn pages_about_the_server_are_the_operators() {
+    let world = World::make();
+    let operator = Visited::operator(&world.server);
+    let (thief, victim) = (&world.thieves[3], &world.victims[3]);
+    let auditors = [thief, victim].map(|token| Visited::enter(&world.server, token));
+    for case in cases(Desk) {
+        for method in methods(case) {
+            let ask = |visitor| world.visit(case, &method, (&world.victim, "victim"), visitor);
+            for auditor in &auditors {
+                assert_eq!(ask(Some(auditor)).status, 404, "{method} {}", case.route);
+            }
+            assert_eq!(ask(None).status, 303, "{method} {}", case.route);
+            let told = ask(Some(&operator)).status;
+            assert!((200..400).contains(&told), "{method} {}: {told}", case.route);
+        }
+    }
+}
+
+/// Whoever is at the door is told the same, whatever tenants there are: nothing but the form, or the way to it.
+#[test]
+fn the_door_tells_nothing() {
+    let world = World::make();
+    for case in cases(Door) {
+        let method = case.method.to_uppercase();
+        let told = world.visit(case, &method, (&world.victim, "victim"), None);
+        let expected: &[u16] = match case.route {
+            "/console/login" if case.method == "get" => &[200],
+            "/console/login" => &[403],
+            _ => &[303],
+        };
+        assert!(expected.contains(&told.status), "{method} {}: {}", case.route, show(&told));
+        assert!(!told.text().contains("victim"), "{method} {}", case.route);
     }
 }

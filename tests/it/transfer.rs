@@ -160,6 +160,7 @@ fn a_delta_is_made_once_for_all_who_ask() {
         config.edge.encoders = 1;
         config.limits.waiting = 1;
         config.limits.reads = 100;
+        config.limits.reads_per_tenant = 100;
     });
     let tenant = server.tenant("acme-inc");
     let (old, new) = (build(&server, &tenant, 1), build(&server, &tenant, 2));

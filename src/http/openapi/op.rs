@@ -76,7 +76,8 @@ fn usual(method: &HttpMethod, path: &str, by: By) -> Vec<u16> {
         all.push(401);
     }
     if matches!(by, By::Scope(_) | By::Owner(_) | By::Sender | By::Url) {
-        all.push(403);
+        // Each tenant may have so much waiting.
+        all.extend([403, 429]);
     }
     if path.contains('{') {
         all.push(404);
