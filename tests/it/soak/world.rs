@@ -25,6 +25,8 @@ pub(super) struct World {
     pub(super) operator: Operator,
     pub(super) tenants: Vec<Tenant>,
     pub(super) watched: Watched,
+    /// Goes up when tags begin to be purged, and when they are: odd meanwhile.
+    pub(super) purges: AtomicU64,
     next: AtomicU64,
     begun: Instant,
 }
@@ -54,6 +56,7 @@ impl World {
             operator,
             tenants,
             watched: Watched::default(),
+            purges: AtomicU64::new(0),
             next: AtomicU64::new(0),
             begun: Instant::now(),
         }
