@@ -64,5 +64,6 @@ mod support;
 mod telemetry;
 mod tenant_guard;
 mod tenants;
+mod timing;
 mod tokens;
 mod transfer;
