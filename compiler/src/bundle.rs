@@ -192,7 +192,7 @@ mod tests {
 
     /// Paths as bundles have them, a folder deep at most, so that none is a folder of another.
     fn any_files() -> impl Strategy<Value = BTreeMap<String, Vec<u8>>> {
-        let path = "d[a-z]{0,3}/f[a-z0-9_]{0,5}|f[a-z0-9_.]{0,8}[a-z]";
+        let path = "(d[a-z]{0,3}/)?f[a-z0-9_]{0,8}(\\.[a-z]{1,3})?";
         let repeated = (any::<u8>(), 0..70_000_usize).prop_map(|(byte, times)| vec![byte; times]);
         let bytes = prop_oneof![proptest::collection::vec(any::<u8>(), 0..300), repeated];
         proptest::collection::btree_map(path, bytes, 0..12)
