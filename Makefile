@@ -5,7 +5,7 @@ CARGO ?= cargo
 DATA ?= colophon-data
 STARTERS := .cache/langflow-1.13.0
 
-.PHONY: help demo demo-keep test test-setup test-clients test-oracle coverage-table test-crash test-interleavings test-long test-phoenix lint-packaging fuzz check fmt clippy doc deny bench bench-fair bench-store bench-git bench-compiler bench-edge bench-dictionaries dictionaries build-flow component-table clean-cache
+.PHONY: help demo demo-keep test test-setup test-clients test-oracle coverage-table test-crash soak test-interleavings test-long test-phoenix lint-packaging fuzz check fmt clippy doc deny bench bench-fair bench-store bench-git bench-compiler bench-edge bench-dictionaries dictionaries build-flow component-table clean-cache
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -44,6 +44,11 @@ coverage-table: ## Make docs/coverage.md anew: each LangFlow export through comp
 
 test-crash: test-setup ## Kill the server during builds 200 times and check what was acknowledged
 	COLOPHON_CRASHES=200 $(CARGO) test --locked --test it -- crash --nocapture
+
+soak: test-setup ## Mixed load by 20 tenants while the server is killed, then every check there is: make soak [SECONDS=600] [SEED=n] [PROGRAMS=target/release]
+	$(CARGO) build --locked --workspace --bins
+	COLOPHON_SOAK_SECONDS=$(or $(SECONDS),600) COLOPHON_SOAK_SEED=$(or $(SEED),$(shell date +%s)) \
+	$(if $(PROGRAMS),COLOPHON_TEST_PROGRAMS=$(abspath $(PROGRAMS))) $(CARGO) test --locked --test it -- soak --nocapture
 
 test-interleavings: ## Run builds, readers and collection in thousands of orders (shuttle)
 	RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle $(CARGO) test --locked -p colophon-store --test interleavings

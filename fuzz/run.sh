@@ -11,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 seconds=${SECONDS_EACH:-600}
-[ $# -gt 0 ] && targets=("$@") || targets=(body delta flow metadata request signed sync tree upstream)
+[ $# -gt 0 ] && targets=("$@") || targets=(body delta flow manifest metadata request signed sync tree upstream)
 export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
  -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing"

@@ -99,6 +99,7 @@ const fn check(what: &'static str, is: u64, limit: u64) -> Result<(), BundleErro
 mod tests {
     use super::*;
     use colophon_model::{Artifact, FileMode, Sha256};
+    use proptest::prelude::*;
     use std::collections::BTreeMap;
 
     fn files(list: &[(&str, &[u8])]) -> FileSet {
@@ -187,6 +188,37 @@ mod tests {
             (deflated.len(), Sha256::of(deflated).to_string().as_str()),
             (14_218, "33191bc0a0b74720f71bf2b74f7507af2747d3ce5ccc5673d33e0218ed75f9ed")
         );
+    }
+
+    /// Paths as bundles have them, a folder deep at most, so that none is a folder of another.
+    fn any_files() -> impl Strategy<Value = BTreeMap<String, Vec<u8>>> {
+        let path = "(d[a-z]{0,3}/)?f[a-z0-9_]{0,8}(\\.[a-z]{1,3})?";
+        let repeated = (any::<u8>(), 0..70_000_usize).prop_map(|(byte, times)| vec![byte; times]);
+        let bytes = prop_oneof![proptest::collection::vec(any::<u8>(), 0..300), repeated];
+        proptest::collection::btree_map(path, bytes, 0..12)
+    }
+
+    proptest! {
+        /// Whatever is in a bundle comes out of its zip, and nothing else, by a reader that believes the
+        /// directory at the end; and the tree alone decides the bytes.
+        #[test]
+        fn what_is_in_a_zip_is_what_was_put_there(wanted in any_files()) {
+            let list: Vec<(&str, &[u8])> =
+                wanted.iter().map(|(path, bytes)| (path.as_str(), &bytes[..])).collect();
+            let zip = render(&list);
+            let reversed: Vec<_> = list.iter().rev().copied().collect();
+            prop_assert_eq!(&zip, &render(&reversed));
+            let mut archive = zip::ZipArchive::new(Cursor::new(zip)).unwrap();
+            let mut found = BTreeMap::new();
+            for index in 0..archive.len() {
+                let mut file = archive.by_index(index).unwrap();
+                let mut bytes = Vec::new();
+                std::io::Read::read_to_end(&mut file, &mut bytes).unwrap();
+                prop_assert_eq!(file.unix_mode(), Some(0o100_644));
+                found.insert(file.name().unwrap().into_owned(), bytes);
+            }
+            prop_assert_eq!(found, wanted);
+        }
     }
 
     #[test]

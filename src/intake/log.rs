@@ -101,6 +101,8 @@ pub struct Entry {
 #[derive(Debug, Default)]
 pub struct DeliveryLog {
     waiting: Mutex<Waiting>,
+    /// Held while what waited is on its way into the store.
+    writing: Mutex<()>,
     /// Deliveries whose senders wait no longer, while they are worked on.
     running: Mutex<HashMap<(TenantUid, DeliveryKey), DeliveryRow>>,
     bounds: Bounds,
@@ -157,8 +159,10 @@ impl DeliveryLog {
     }
 
     /// Writes what waits: one change for each tenant, all in one commit as a rule. A change that is
-    /// refused, on a full disk perhaps, is lost.
+    /// refused, on a full disk perhaps, is lost. What another thread is writing is waited for, so that whatever
+    /// was pushed before this began is in the store when it returns.
     pub fn flush(&self, store: &Store) -> Result<(), colophon_store::Error> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let Waiting { entries, lost, .. } =
             std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         if lost > 0 {
@@ -256,18 +260,13 @@ mod tests {
     use colophon_model::{CodePolicy, Digest, UnixMillis};
     use colophon_store::rows::RootsOrigin;
 
-    /// What waits when a tenant is erased must not bring a byte of it back.
-    #[test]
-    fn nothing_is_written_of_a_tenant_that_was_erased() {
-        let store = Store::in_memory().unwrap();
+    /// A refused delivery of a tenant, and the tenant.
+    fn refused(body: &Bytes) -> (TenantRow, DeliveryRow) {
         let (uid, at) = (TenantUid::from_bytes([1; 16]), UnixMillis::new(1));
         let slug: colophon_model::TenantSlug = "acme-inc".parse().unwrap();
         let (policy, roots) = (CodePolicy::None, RootsOrigin::Server);
         let (suspended, archived) = (None, None);
-        let slug_of = slug.clone();
-        let tenant =
-            TenantRow { uid, slug: slug_of, created: at, policy, roots, suspended, archived };
-        let body = Bytes::from_static(b"what came in");
+        let tenant = TenantRow { uid, slug, created: at, policy, roots, suspended, archived };
         let row = DeliveryRow {
             at,
             by: "token".to_owned(),
@@ -276,7 +275,7 @@ mod tests {
             id: None,
             signed: None,
             replay_of: None,
-            body: Digest::of(&body),
+            body: Digest::of(body),
             size: body.len() as u64,
             outcome: "refused".to_owned(),
             status: 422,
@@ -285,7 +284,22 @@ mod tests {
             build: None,
             micros: 0,
         };
-        let key = DeliveryKey::new(at, [0; 10]);
+        (tenant, row)
+    }
+
+    fn add_tenant(store: &Store, tenant: &TenantRow) {
+        let mut change = Change::new();
+        change.put(&tenant.uid, &SlugOf { slug: tenant.slug.clone() });
+        store.commit(change).unwrap();
+    }
+
+    /// What waits when a tenant is erased must not bring a byte of it back.
+    #[test]
+    fn nothing_is_written_of_a_tenant_that_was_erased() {
+        let store = Store::in_memory().unwrap();
+        let body = Bytes::from_static(b"what came in");
+        let (tenant, row) = refused(&body);
+        let key = DeliveryKey::new(row.at, [0; 10]);
         let log = DeliveryLog::default();
         let push = || {
             let (tenant, row, body) = (tenant.clone(), row.clone(), Some(body.clone()));
@@ -294,14 +308,41 @@ mod tests {
         push();
         log.flush(&store).unwrap();
         assert!(store.explain(&row.body).unwrap().is_none(), "there is no such tenant");
-        let mut change = Change::new();
-        change.put(&uid, &SlugOf { slug });
-        store.commit(change).unwrap();
+        add_tenant(&store, &tenant);
         push();
         log.flush(&store).unwrap();
-        let written = store.view().unwrap().get::<DeliveryRow>(&(uid, key)).unwrap();
+        let written = store.view().unwrap().get::<DeliveryRow>(&(tenant.uid, key)).unwrap();
         assert_eq!(written, Some(row.clone()));
         assert!(store.explain(&row.body).unwrap().is_some());
+    }
+
+    /// The server writes by itself all the time. Who reads must not find that a delivery, neither worked on nor
+    /// waiting any more, is not there yet.
+    #[test]
+    fn what_another_thread_is_writing_is_waited_for() {
+        let store = Store::in_memory().unwrap();
+        let (tenant, row) = refused(&Bytes::new());
+        let uid = tenant.uid;
+        add_tenant(&store, &tenant);
+        let (log, done) = (DeliveryLog::default(), std::sync::atomic::AtomicBool::new(false));
+        let lost = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                    log.flush(&store).unwrap();
+                }
+            });
+            let lost = (0..2_000).find(|n| {
+                let key = DeliveryKey::new(UnixMillis::new(*n), [0; 10]);
+                let (tenant, row) = (tenant.clone(), row.clone());
+                log.push(Entry { tenant, key, row, body: None });
+                log.flush(&store).unwrap();
+                let view = store.view().unwrap();
+                view.get::<DeliveryRow>(&(uid, key)).unwrap().is_none()
+            });
+            done.store(true, std::sync::atomic::Ordering::SeqCst);
+            lost
+        });
+        assert_eq!(lost, None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use colophon::intake::legacy_signature as webhook_signature;
 use serde_json::Value;
 
+use crate::support::numbers::Numbers;
 use crate::support::process::{ServerProcess, colophon};
 use crate::support::programs::{clone, git_in, program};
 use crate::support::{ORDER_INTAKE, agent, read, small_flow};
@@ -35,18 +36,6 @@ struct World {
     tenants: Vec<Tenant>,
     acknowledged: Mutex<Vec<Acknowledged>>,
     next: AtomicUsize,
-}
-
-/// A fixed sequence of numbers, so that a failure can be run again.
-struct Numbers(u64);
-
-impl Numbers {
-    /// Knuth's MMIX generator; the high bits are good enough to spread kills.
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % bound
-    }
 }
 
 impl World {
@@ -210,7 +199,7 @@ impl Tenant {
 fn every_acknowledged_build_survives_kill_9() {
     let kills = std::env::var("COLOPHON_CRASHES").map_or(20, |n| n.parse().unwrap());
     let world = World::new();
-    let mut numbers = Numbers(20_261_121);
+    let mut numbers = Numbers::from_seed(20_261_121);
     for round in 0..kills {
         let mut server = ServerProcess::start(&world.data());
         // A full check costs a clone of everything: at first each time, later every tenth time.

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::support::builder::Builder;
+use crate::support::process::{ServerProcess, colophon};
 use crate::support::sign::{Headers, github, plain, standard};
 use crate::support::upstream::until;
-use crate::support::{Answer, TestServer, TestTenant, small_flow};
+use crate::support::{Answer, TestServer, TestTenant, agent, read, small_flow};
 
 const ORDERS: &[u8] = include_bytes!("../fixtures/flows/activepieces_orders.json");
 const SECOND: u64 = 1000;
@@ -317,6 +318,33 @@ fn an_acknowledged_event_survives_a_restart() {
     server.clock.advance(5 * SECOND);
     until("the flow is built", || {
         let told = server.get_with(taken.header("location"), &tenant.api).json();
+        told["outcome"] == "built"
+    });
+}
+
+/// The same of a server that had no time for anything: what was answered with 202 was written down before.
+#[test]
+fn an_acknowledged_event_survives_kill_9() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, secret) = (dir.path().join("data"), dir.path().join("builder.key"));
+    let (mut server, builder) = (ServerProcess::start(&data), Builder::start());
+    colophon(&data, &["tenant", "create", "acme-inc"]);
+    let made = colophon(&data, &["token", "create", "acme-inc", "--kind", "api"]);
+    let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+    let credential = format!("file:{}", secret.display());
+    let pull = ["--scheme", "url", "--pull", &builder.url, "--credential", &credential];
+    let hook = colophon(&data, &[&["hook", "create", "acme-inc"][..], &pull].concat());
+    let body = flow("f1", "2024-05-01T10:00:00.000Z", "Orders");
+    builder.set("/v1/flows/f1?versionId=v1", 200, "", &body);
+    let url = format!("{}{}", server.url, path(&hook));
+    let taken = read(agent().post(url).send(&event("flow.published", "f1", "v1")[..]).unwrap());
+    server.kill();
+    assert_eq!(taken.status, 202);
+    std::fs::write(&secret, "sk-the-key").unwrap();
+    let server = ServerProcess::start(&data);
+    until("the flow is built", || {
+        let url = format!("{}{}", server.url, taken.header("location"));
+        let told = read(agent().get(url).header("authorization", &bearer).call().unwrap()).json();
         told["outcome"] == "built"
     });
 }

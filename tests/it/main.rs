@@ -60,6 +60,7 @@ mod route_guard;
 mod schema;
 mod secrets;
 mod signatures;
+mod soak;
 mod support;
 mod telemetry;
 mod tenant_guard;

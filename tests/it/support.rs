@@ -4,6 +4,7 @@ pub(crate) mod builder;
 pub(crate) mod clients;
 pub(crate) mod collector;
 pub(crate) mod gates;
+pub(crate) mod numbers;
 pub(crate) mod process;
 pub(crate) mod programs;
 pub(crate) mod raw;
@@ -239,10 +240,17 @@ fn in_one_trace(
     next.handle(request)
 }
 
-pub(crate) fn read(mut response: ureq::http::Response<ureq::Body>) -> Answer {
-    let bytes = response.body_mut().with_config().limit(64 << 20).read_to_vec().unwrap();
+pub(crate) fn read(response: ureq::http::Response<ureq::Body>) -> Answer {
+    read_whole(response).unwrap()
+}
+
+/// The same of a server that may be gone before the end.
+pub(crate) fn read_whole(
+    mut response: ureq::http::Response<ureq::Body>,
+) -> Result<Answer, ureq::Error> {
+    let bytes = response.body_mut().with_config().limit(64 << 20).read_to_vec()?;
     let status = response.status().as_u16();
-    Answer { status, headers: response.headers().clone(), bytes }
+    Ok(Answer { status, headers: response.headers().clone(), bytes })
 }
 
 /// The demonstration's flows.

@@ -305,10 +305,28 @@ fn what_is_made_of_an_answer_on_the_way() {
     drop(tenant);
 }
 
-/// metadata from ten years ahead and behind, by the clock of who signed.
+/// metadata from ten years behind, by the clock of who signed.
 #[test]
 fn a_signer_whose_clock_is_ten_years_off() {
     let (tenant, agent) = behind();
     tenant.publish_at(3, &[two()], UnixMillis::new(now().get() - 3_653 * DAY));
     refused(&agent, 7);
+}
+
+/// metadata from ten years ahead is taken, for TUF knows no time before which it is not good. It moves
+/// nobody's clock, so that what is signed after the mistake is taken as well.
+#[test]
+fn a_signer_ten_years_ahead_locks_nobody_out() {
+    let (tenant, agent) = behind();
+    let clock = || {
+        let text = std::fs::read_to_string(agent.home().join("state/clock")).unwrap();
+        text.trim().parse::<u64>().unwrap()
+    };
+    let before = clock();
+    tenant.publish_at(3, &[two()], UnixMillis::new(now().get() + 3_653 * DAY));
+    agent.expect(&["apply"], 0);
+    assert!(clock() < before + DAY, "from {before} to {}", clock());
+    tenant.publish(4, &[bundle(3, &[("main.py", "three")])]);
+    agent.expect(&["apply"], 0);
+    assert_eq!(agent.active_file("main.py"), "three");
 }

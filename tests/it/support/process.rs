@@ -27,11 +27,20 @@ impl ServerProcess {
 
     /// The same with variables in its environment, and a place for its log.
     pub(crate) fn spawn(data: &Path, args: &[&str], env: &[(&str, &str)], log: Stdio) -> Self {
+        Self::run(
+            data,
+            &[&["--listen", "127.0.0.1:0", "--builds-per-day", "1000000"], args].concat(),
+            env,
+            log,
+        )
+    }
+
+    /// A server that listens where `args` say, or where nobody is told.
+    pub(crate) fn run(data: &Path, args: &[&str], env: &[(&str, &str)], log: Stdio) -> Self {
         let mut child = Command::new(program("colophon"))
             .env("COLOPHON_LOG", "warn")
             .envs(env.iter().copied())
-            .args(["serve", "--json", "--listen", "127.0.0.1:0", "--builds-per-day", "1000000"])
-            .args(["--space-low", "0", "--smoke", "off", "--data"])
+            .args(["serve", "--json", "--space-low", "0", "--smoke", "off", "--data"])
             .arg(data)
             .args(args)
             .stdout(Stdio::piped())
@@ -43,6 +52,11 @@ impl ServerProcess {
         let ready: serde_json::Value = serde_json::from_str(&line).expect("the server starts");
         let url = ready["listening"].as_str().unwrap().to_owned();
         Self { child, url, ready }
+    }
+
+    /// Its number among the machine's processes.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// SIGTERM: the process ends its work and says how it ended.

@@ -23,10 +23,12 @@ pub(crate) fn python() -> PathBuf {
     python
 }
 
-/// A program of this workspace, where the build puts it.
+/// A program of this workspace, where the build puts it, or in the folder that `COLOPHON_TEST_PROGRAMS`
+/// names: of another build, or one that nobody replaces while a long test runs.
 pub(crate) fn program(name: &str) -> PathBuf {
-    let beside = Path::new(env!("CARGO_BIN_EXE_colophon"));
-    let path = beside.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    let built = Path::new(env!("CARGO_BIN_EXE_colophon")).with_file_name("");
+    let dir = std::env::var_os("COLOPHON_TEST_PROGRAMS").map_or(built, PathBuf::from);
+    let path = dir.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     assert!(path.exists(), "`{}` is missing: run `cargo build --workspace --bins`", path.display());
     path
 }
