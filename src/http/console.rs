@@ -5,6 +5,7 @@ mod audit;
 mod builds;
 mod desk;
 mod dress;
+mod events;
 mod form;
 mod login;
 mod tenants;
@@ -31,6 +32,7 @@ pub(super) fn routes(app: &App) -> Router<SharedApp> {
         .route("/console/audit/verify", post(audit::verify_system))
         .route("/console/t/{slug}", get(tenants::show))
         .route("/console/t/{slug}/timeline", get(tenants::timeline))
+        .route("/console/t/{slug}/events", get(events::builds))
         .route("/console/t/{slug}/flows", get(tenants::flows))
         .route("/console/t/{slug}/agents", get(tenants::agents))
         .route("/console/t/{slug}/deliveries", get(tenants::deliveries))

@@ -198,6 +198,8 @@ fn finish(press: &Press, due: &Due, answer: Answer) -> Result<(), Unsettled> {
 fn build(press: &Press, due: &Due, draft: &Draft, body: Vec<u8>) -> Result<(), Unsettled> {
     let mut delivery = Delivery::new(due.tenant.clone(), body, press.clock.now());
     delivery.origin.log = Some(draft.clone());
+    let track = press.progress.begin(due.tenant.uid, due.key, due.key.time());
+    delivery.origin.watch = track.watch();
     let row = match press.run(delivery) {
         Ok(finished) => match &finished.outcome {
             Outcome::Built(_) => None,
@@ -249,7 +251,10 @@ fn end(press: &Press, due: &Due, row: Option<DeliveryRow>) -> Result<(), Unsettl
 /// A conflict means that the tenant was erased meanwhile.
 fn settle_change(press: &Press, due: &Due, change: Change) -> Result<(), Unsettled> {
     match press.store.lane(due.tenant.uid).submit(change).wait() {
-        Ok(()) | Err(CommitError::Conflict(_)) => Ok(()),
+        Ok(()) | Err(CommitError::Conflict(_)) => {
+            press.progress.changed(due.tenant.uid);
+            Ok(())
+        }
         Err(error) => Err(error.into()),
     }
 }
