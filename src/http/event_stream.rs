@@ -15,8 +15,8 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::Instrument as _;
 
-use super::sse::{self, Events, HEARTBEAT};
 use super::ApiError;
+use super::sse::{self, Events, HEARTBEAT};
 use crate::app::{App, SharedApp};
 use crate::progress::{Listener, Stops, Stream};
 use crate::telemetry::request;
@@ -137,7 +137,10 @@ impl Pump {
     }
 
     /// Looks again, if the reader may still read.
-    async fn look<S: Source>(&self, mut reading: Reading<S>) -> Result<(Reading<S>, News), ApiError> {
+    async fn look<S: Source>(
+        &self,
+        mut reading: Reading<S>,
+    ) -> Result<(Reading<S>, News), ApiError> {
         let app = self.app.clone();
         let look = move || {
             let admitted = (reading.admission)(&app)?;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::response::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, Version};
 use axum::middleware::Next;
-use axum::http::response::Parts;
 use axum::response::Response;
 use colophon_model::TenantSlug;
 use http_body::{Frame, SizeHint};

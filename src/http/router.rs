@@ -10,8 +10,8 @@ use super::cors::cors;
 use super::observe::observe;
 use super::{
     ApiError, agents, audit, blobs, branches, build_reads, builds, bundles, console, deliveries,
-    edge, environments, events, evidence, flows, git, health, hooks, maintenance, metadata, mirrors,
-    openapi, operator, schema, sync, tenants, tokens, transfer, webhooks,
+    edge, environments, events, evidence, flows, git, health, hooks, maintenance, metadata,
+    mirrors, openapi, operator, schema, sync, tenants, tokens, transfer, webhooks,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{

@@ -334,7 +334,9 @@ mod tests {
         listener.changed().await;
         let silent = |listener: Listener| {
             let mut listener = listener;
-            async move { tokio::select! { biased; () = listener.changed() => false, () = std::future::ready(()) => true } }
+            async move {
+                tokio::select! { biased; () = listener.changed() => false, () = std::future::ready(()) => true }
+            }
         };
         assert!(silent(listener).await, "both were heard of");
         drop(progress.listen(A));

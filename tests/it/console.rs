@@ -498,7 +498,8 @@ fn a_page_hears_of_builds_for_as_long_as_its_session_lasts() {
         EventStream::open(&server.url, &path, &[format!("Cookie: {cookie}")])
     };
     assert_eq!(listen("colophon-session=made-up", "acme-inc").status, 401);
-    let (operator, guest) = (Visitor::operator(&server), Visitor::enter(&server, &auditor(&server, &other)));
+    let (operator, guest) =
+        (Visitor::operator(&server), Visitor::enter(&server, &auditor(&server, &other)));
     assert_eq!(listen(&guest.cookie, "acme-inc").status, 404);
     assert_eq!(listen(&guest.cookie, "nobody").status, 404);
     let mut stream = listen(&operator.cookie, "acme-inc");

@@ -65,7 +65,10 @@ fn a_reader_that_was_cut_misses_nothing_and_sees_nothing_twice() {
     let path = begin(&server, &tenant, &small_flow("one", None, "a"));
     let mut first = open(&server, &path, &tenant.api, None);
     assert_eq!((first.status, first.header("content-type")), (200, "text/event-stream"));
-    assert_eq!((first.header("cache-control"), first.header("x-accel-buffering")), ("no-store", "no"));
+    assert_eq!(
+        (first.header("cache-control"), first.header("x-accel-buffering")),
+        ("no-store", "no")
+    );
     assert_eq!(first.piece().unwrap(), "retry: 2000");
     let mut seen: Vec<Event> = (0..3).map(|_| first.event().unwrap()).collect();
     assert_eq!(words(&seen), ALL[..3]);
@@ -96,7 +99,8 @@ fn a_reader_that_was_cut_misses_nothing_and_sees_nothing_twice() {
             assert!(last < same || rest == seen[last as usize..], "{path} behind {last}");
         }
         assert_eq!(open(&server, &path, &tenant.api, Some(5)).status, 204);
-        let headers = [format!("Authorization: Bearer {}", tenant.api), "Last-Event-ID: junk".into()];
+        let headers =
+            [format!("Authorization: Bearer {}", tenant.api), "Last-Event-ID: junk".into()];
         assert_eq!(words(&EventStream::open(&server.url, &path, &headers).rest()), ALL);
     }
 }
@@ -111,7 +115,8 @@ fn after_a_restart_the_same_is_told() {
         TestServer::with(|config| {
             config.data.clone_from(&data);
             config.gates.sandbox = Mode::Auto;
-            config.gates.command = gate.map(|tool| command("refuse", &[tool])).into_iter().collect();
+            config.gates.command =
+                gate.map(|tool| command("refuse", &[tool])).into_iter().collect();
         })
     };
     let (one, two) = (small_flow("one", None, "a"), small_flow("one", None, "b"));
@@ -121,14 +126,14 @@ fn after_a_restart_the_same_is_told() {
         (0..5).map(|last| open(server, path, &tenant.api, Some(last)).rest()).collect::<Vec<_>>()
     };
     let mut told = Vec::new();
-    for (body, end) in [(&one[..], "succeeded"), (&one[..], "noop"), (b"{}", "failed")] {
+    for (body, end) in [(&one[..], "succeeded"), (&one[..], "noop"), (&b"{}"[..], "failed")] {
         let path = begin(&server, &tenant, body);
         let before = all(&server, &path);
         assert_eq!(before[0].last().unwrap().event, end);
         told.push((path, before));
     }
-    let list = open(&server, "/v1/t/acme-inc/builds/events?after=0&follow=false", &tenant.api, None);
-    let builds = { list }.rest();
+    let path = "/v1/t/acme-inc/builds/events?after=0&follow=false";
+    let builds = open(&server, path, &tenant.api, None).rest();
     drop(server);
     let server = start(Some("false"));
     for (path, before) in &told {
@@ -142,7 +147,6 @@ fn after_a_restart_the_same_is_told() {
     drop(server);
     let server = start(None);
     assert_eq!(all(&server, &refused), before);
-    let path = "/v1/t/acme-inc/builds/events?after=0&follow=false";
     let after = open(&server, path, &tenant.api, None).rest();
     assert_eq!(after[..1], builds[..]);
     assert_eq!(open(&server, path, &tenant.api, Some(1)).rest(), after[1..]);
@@ -188,11 +192,15 @@ fn a_tenants_builds_are_told_as_they_are_made() {
     let server = TestServer::start();
     let (tenant, other) = (server.tenant("acme-inc"), server.tenant("other"));
     let path = "/v1/t/acme-inc/builds/events";
-    let build = |text: &str| assert_eq!(server.build(&tenant, &small_flow("one", None, text)).status, 201);
+    let build =
+        |text: &str| assert_eq!(server.build(&tenant, &small_flow("one", None, text)).status, 201);
     build("a");
     let mut live = open(&server, path, &tenant.api, None);
     let ready = live.event().unwrap();
-    assert_eq!((ready.id, ready.event.as_str(), &ready.data), (Some(1), "ready", &json!({"builds": 1})));
+    assert_eq!(
+        (ready.id, ready.event.as_str(), &ready.data),
+        (Some(1), "ready", &json!({"builds": 1}))
+    );
     assert_eq!(server.build(&other, &small_flow("one", None, "x")).status, 201);
     build("b");
     let second = live.until("build");
@@ -275,7 +283,8 @@ fn a_credential_that_ends_takes_its_streams_along() {
     };
     let (revoked, ending, kept) = (made(), made(), made());
     let mut stream = opened(&revoked["token"]);
-    let gone = server.operator("DELETE", &format!("{tokens}/{}", revoked["id"].as_str().unwrap()), "");
+    let gone =
+        server.operator("DELETE", &format!("{tokens}/{}", revoked["id"].as_str().unwrap()), "");
     assert!(gone.status < 300, "{}", gone.status);
     assert_eq!(server.build(&tenant, &small_flow("one", None, "a")).status, 201);
     assert!(stream.rest().is_empty(), "revoked");

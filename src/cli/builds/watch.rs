@@ -41,7 +41,9 @@ impl Watch {
             (Access::Server(client), None) => all(&client, &self.slug, self.after, out),
             (Access::Direct(press), Some(id)) => stored(&press, &self.slug, id, out),
             (Access::Direct(_), None) => {
-                bail!("no server holds the data directory, so nothing is built that could be watched")
+                bail!(
+                    "no server holds the data directory, so nothing is built that could be watched"
+                )
             }
         }
     }
@@ -110,12 +112,18 @@ fn all(client: &Client, slug: &TenantSlug, after: Option<u64>, out: Out) -> anyh
 
 /// A line of data, above the bar.
 fn tell(bar: &Bar, event: &Event, out: Out) -> anyhow::Result<()> {
-    bar.above(|| if out.is_json() || event.event != "ready" { out.data(event, text) } else { Ok(()) })
+    bar.above(
+        || if out.is_json() || event.event != "ready" { out.data(event, text) } else { Ok(()) },
+    )
 }
 
 fn lost(bar: &Bar, error: &anyhow::Error) {
     let why = chain(error.as_ref());
-    bar.show(&Step { stage: format!("waiting for the server: {why}").into(), done: 0, total: None });
+    bar.show(&Step {
+        stage: format!("waiting for the server: {why}").into(),
+        done: 0,
+        total: None,
+    });
 }
 
 fn in_work(data: &Value) -> Step {

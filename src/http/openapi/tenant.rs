@@ -80,7 +80,12 @@ pub(super) fn builds() -> Vec<Op> {
             .json::<BuildPage>(200)
     };
     let stages = |path, by| {
-        stream(op("get", path, by, "Hear of the stages of a build, or of a delivery that may become one"))
+        stream(op(
+            "get",
+            path,
+            by,
+            "Hear of the stages of a build, or of a delivery that may become one",
+        ))
     };
     vec![
         op("get", "/v1/builds/{id}", By::Scope("records"), "Show a build").json::<BuildView>(200),
