@@ -23,6 +23,7 @@ use crate::intake::log::{Bounds, DeliveryLog};
 use crate::intake::pulls;
 use crate::keys::MasterKey;
 use crate::pipeline::Press;
+use crate::progress::Streams;
 use crate::recall::Recall;
 use crate::secrets::{Secrets, check_key, master_key};
 use crate::serve::Tls;
@@ -48,6 +49,8 @@ pub struct App {
     pub maintenance: Tasks,
     /// How many Git requests of a tenant are answered at a time.
     pub git_turnstiles: Turnstiles,
+    /// The places of streams that tell how far builds are.
+    pub streams: Streams,
     /// Whether the server is about to end: it is not ready any more.
     pub stopping: AtomicBool,
     /// The certificate in use, once it serves with one.
@@ -97,6 +100,7 @@ impl App {
             reads: Tasks::within(config.limits.of_reads()),
             maintenance: Tasks::new(1, 0),
             git_turnstiles: Turnstiles::new(config.git.per_tenant, TURNSTILE_PATIENCE),
+            streams: Streams::new(&config.events),
             stopping: AtomicBool::new(false),
             tls: OnceLock::new(),
             mirrors: Tasks::new(config.mirror.workers, 0),

@@ -3,6 +3,7 @@
 mod admin;
 mod console;
 mod edge;
+mod events;
 mod intake;
 mod layers;
 mod limits;
@@ -28,6 +29,7 @@ use layers::Layers;
 pub use admin::Admin;
 pub use console::ConsoleConfig;
 pub use edge::Edge;
+pub use events::Events;
 pub use intake::Intake;
 pub use limits::Limits;
 pub use maintenance::Maintenance;
@@ -63,6 +65,8 @@ pub struct Config {
     pub git: Git,
     /// How edge agents are served.
     pub edge: Edge,
+    /// Streams that tell how far builds are.
+    pub events: Events,
     /// How the store writes.
     pub store: StoreConfig,
     /// When the disk counts as full.
@@ -207,6 +211,7 @@ impl Default for Config {
             retention: Retention::default(),
             maintenance: Maintenance::default(),
             edge: Edge::default(),
+            events: Events::default(),
             tokens: Tokens::default(),
             keys: KeysConfig::default(),
             secrets: SecretsConfig::default(),
@@ -403,6 +408,7 @@ impl Config {
         problems.extend(self.server.problems());
         problems.extend(self.tls.problems());
         problems.extend(self.edge.problems());
+        problems.extend(self.events.problems());
         problems.extend(self.tokens.problems());
         problems.extend(self.intake.problems(&self.retention));
         problems.extend(self.keys.problems());

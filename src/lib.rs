@@ -28,6 +28,7 @@ pub mod metrics;
 pub mod mirror;
 mod outgoing;
 pub mod pipeline;
+pub mod progress;
 pub mod projection;
 pub mod recall;
 pub mod secrets;

@@ -56,7 +56,7 @@ pub struct Answered<'a> {
     pub status: u16,
     /// Bytes of the body that were sent.
     pub bytes: u64,
-    /// Until its end.
+    /// Until its end; of a stream of events until its head.
     pub took: Duration,
 }
 

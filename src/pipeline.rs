@@ -63,6 +63,7 @@ use crate::intake::Flights;
 use crate::intake::log::DeliveryLog;
 use crate::keys::MasterKey;
 use crate::metrics::Metrics;
+use crate::progress::{Progress, Stage};
 use crate::projection::KeySigner;
 use crate::recall::Recall;
 use crate::secrets::Secrets;
@@ -101,6 +102,8 @@ pub struct Press {
     pub ending_roots: EndingRoots,
     /// What came in and is to be told of.
     pub deliveries: DeliveryLog,
+    /// How far deliveries are that are worked on.
+    pub progress: Progress,
     /// Acts that wait to be written down in the audit log.
     pub gathered: Gathered,
     /// What is counted.
@@ -218,6 +221,16 @@ enum Gated {
     Refused(Vec<GateResult>),
 }
 
+impl Gated {
+    /// What the gates said.
+    fn results(&self) -> &[GateResult] {
+        match self {
+            Self::Passed(compiled) => &compiled.gates,
+            Self::Refused(gates) => gates,
+        }
+    }
+}
+
 impl Press {
     /// A press over `store`.
     #[expect(clippy::too_many_arguments, reason = "each is a part it stands on, given once")]
@@ -252,6 +265,7 @@ impl Press {
             memo,
             flights: Flights::default(),
             deliveries: DeliveryLog::default(),
+            progress: Progress::default(),
             gathered: Gathered::default(),
             offline_roots: false,
             secrets,
@@ -272,6 +286,7 @@ impl Press {
         self.objects.forget(*tenant.as_bytes());
         self.bundles.forget(tenant);
         self.recall.forget(tenant);
+        self.progress.forget(tenant);
     }
 
     /// Takes a delivery through every step. Blocks until the build is durable.
@@ -407,8 +422,12 @@ impl Press {
 
     /// Compiles, and puts what came out through the gates.
     fn render(&self, job: &Job, flow: &FlowId, timing: &mut Timing) -> Result<Gated, BuildError> {
+        let watch = &job.delivery.origin.watch;
         let compiled = timing.render.time(|| self.compile(job, flow))?;
-        timing.gates.time(|| self.gate(compiled))
+        watch.tell(|| Stage::compiled(job.key, job.plan.name.to_string()));
+        let gated = timing.gates.time(|| self.gate(compiled))?;
+        watch.tell(|| Stage::gated(gated.results()));
+        Ok(gated)
     }
 
     fn gate(&self, mut compiled: Compiled) -> Result<Gated, BuildError> {
@@ -467,7 +486,13 @@ impl Press {
             Gated::Refused(gates) => refused::refuse(self, &view, job, flow, gates.clone(), now)?,
         };
         match fair::aside(|| lane.submit(change).wait()) {
-            Ok(()) => records.pop().map(told).transpose(),
+            Ok(()) => {
+                self.progress.changed(tenant.uid);
+                if let Some(record) = records.last().filter(|record| record.failure.is_none()) {
+                    job.delivery.origin.watch.tell(|| Stage::committed(record));
+                }
+                records.pop().map(told).transpose()
+            }
             Err(CommitError::Conflict(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }

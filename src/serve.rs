@@ -113,6 +113,8 @@ impl Server {
             notify::say("STOPPING=1");
             draining.stopping.store(true, Ordering::Relaxed);
             tokio::time::sleep(settings.drain_delay.get()).await;
+            // They would go on for ever; whoever reads one comes again, to a server that is there.
+            draining.press.progress.stop();
         };
         door.serve(stop, settings.drain.get()).await;
         mirrors.stop().await;

@@ -1,6 +1,6 @@
 //! Administration of a data directory: directly, or through the server that holds it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead, BufReader};
 
 use anyhow::{Context as _, anyhow, bail};
 use serde::Serialize;
@@ -159,6 +159,31 @@ impl Client {
         understood(self.accepted(sent)?)
     }
 
+    /// Follows a stream of events from behind the one with id `last`. `None`: nothing is to come.
+    pub(super) fn events(
+        &self,
+        path: &str,
+        last: Option<&str>,
+    ) -> Result<Option<impl BufRead + use<>>, Refused> {
+        let mut builder = self.agent.get(self.url(path)).header("authorization", &self.bearer);
+        builder = builder.header("accept", "text/event-stream");
+        if let Some(last) = last {
+            builder = builder.header("last-event-id", last);
+        }
+        let answer = builder.call().map_err(|error| Refused::later(error.into()))?;
+        let status = answer.status().as_u16();
+        if status == 204 {
+            return Ok(None);
+        }
+        // What a server says that is busy, or about to stop, is worth another try.
+        let passes = matches!(status, 429 | 503);
+        match self.accepted(Ok(answer)) {
+            Ok(body) => Ok(Some(BufReader::new(body.into_reader()))),
+            Err(error) if passes => Err(Refused::later(error)),
+            Err(error) => Err(Refused { error, passes }),
+        }
+    }
+
     /// Reads a text, or the problem it tells.
     pub(super) fn text(&self, path: &str) -> anyhow::Result<String> {
         let sent = self.agent.get(self.url(path)).header("authorization", &self.bearer).call();
@@ -241,6 +266,20 @@ impl Client {
             return Ok(body);
         }
         Err(problem(&serde_json::from_slice(&body.read_to_vec()?).unwrap_or_default()))
+    }
+}
+
+/// Why a stream did not begin.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) error: anyhow::Error,
+    /// Whether that may pass.
+    pub(super) passes: bool,
+}
+
+impl Refused {
+    const fn later(error: anyhow::Error) -> Self {
+        Self { error, passes: true }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `colophon build`: one flow from a file, without a server.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -9,9 +10,11 @@ use colophon_model::{BuildRecord, TenantSlug};
 use serde::Serialize;
 
 use super::admin;
+use super::job::{Bar, building};
 use super::out::Out;
 use crate::config::{Config, Overrides};
 use crate::pipeline::{BuildError, Delivery, refusal};
+use crate::progress::Watch;
 use crate::tenants;
 
 /// Builds one flow.
@@ -37,8 +40,13 @@ impl Build {
         let press = admin::direct(&Config::load(&self.overrides)?)?;
         let tenant = tenants::find(&press.store.view()?, &self.slug)?;
         let received = press.clock.now();
-        let delivery = Delivery::new(tenant, body, received);
+        let bar = Arc::new(Bar::new(out));
+        bar.show(&building("accepted"));
+        let mut delivery = Delivery::new(tenant, body, received);
+        let shown = bar.clone();
+        delivery.origin.watch = Watch::new(move |stage| shown.show(&building(stage.word())));
         let finished = press.run(delivery);
+        drop(bar);
         press.write_gathered(true); // no server does it here
         let finished = finished.map_err(|e| explain(e, &self.file))?;
         for warning in &finished.warnings {

@@ -1,5 +1,8 @@
 //! `colophon builds`, and what `colophon flow history` lists.
 
+mod follow;
+mod watch;
+
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use colophon_model::{BuildId, BuildRecord, FlowId, Target, TenantSlug, TenantUid};
@@ -30,6 +33,10 @@ pub(super) enum Builds {
         #[command(flatten)]
         overrides: Overrides,
     },
+    /// Follow one build to its end, or all of a tenant's as they are made
+    ///
+    /// Fails when the one build fails. Connections that break are made again, and nothing is told twice.
+    Watch(watch::Watch),
     /// Show what differs between two builds
     Diff {
         /// The tenant
@@ -111,6 +118,7 @@ impl Builds {
             Self::Show { slug, build, overrides } => {
                 out.data(&show(&overrides, &slug, build)?, text)
             }
+            Self::Watch(watch) => watch.run(out),
             Self::Diff { slug, from, to, unified, overrides } => {
                 out.data(&diff(&overrides, &slug, (from, to), unified)?, diff_text)
             }
@@ -192,19 +200,21 @@ fn unknown(build: BuildId) -> String {
     format!("there is no build {build}")
 }
 
+/// A build in one line.
+fn line(build: &BuildSummary) -> String {
+    let targets: Vec<&str> = build.targets.iter().map(|target| target.as_str()).collect();
+    format!(
+        "{}  {}  {:8}  {:6}  {}  {}",
+        build.id,
+        build.built_at,
+        build.kind.word(),
+        build.outcome.word(),
+        build.flow,
+        targets.join("+"),
+    )
+}
+
 pub(super) fn page_text(page: &BuildPage) -> String {
-    let line = |build: &BuildSummary| {
-        let targets: Vec<&str> = build.targets.iter().map(|target| target.as_str()).collect();
-        format!(
-            "{}  {}  {:8}  {:6}  {}  {}",
-            build.id,
-            build.built_at,
-            build.kind.word(),
-            build.outcome.word(),
-            build.flow,
-            targets.join("+"),
-        )
-    };
     let mut lines: Vec<String> = page.builds.iter().map(line).collect();
     if lines.is_empty() {
         lines.push("no builds".to_owned());

@@ -1,7 +1,7 @@
 //! A maintenance job from the command line: done here, or by the server that holds the data; with
 //! the same progress and the same outcome.
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -10,6 +10,7 @@ use super::admin::{self, Access};
 use super::out::Out;
 use crate::config::{Config, Overrides};
 use crate::maintenance::{Job, Site, Step, perform};
+use crate::progress::Stage;
 
 /// How a server is asked for the job.
 pub(super) enum Request {
@@ -43,7 +44,7 @@ const UNCOUNTED: &str = "{spinner} {msg}";
 /// One line on stderr that is written over, when that is a terminal and people read it.
 pub(super) struct Bar {
     bar: ProgressBar,
-    counted: Cell<bool>,
+    counted: AtomicBool,
 }
 
 impl Bar {
@@ -51,12 +52,17 @@ impl Bar {
         let bar = if out.is_json() { ProgressBar::hidden() } else { ProgressBar::no_length() };
         bar.set_style(style(UNCOUNTED));
         bar.enable_steady_tick(Duration::from_millis(100));
-        Self { bar, counted: Cell::new(false) }
+        Self { bar, counted: AtomicBool::new(false) }
+    }
+
+    /// Prints something while the line is out of the way.
+    pub(super) fn above<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.bar.suspend(print)
     }
 
     pub(super) fn show(&self, step: &Step) {
         let counted = step.total.is_some();
-        if counted != self.counted.replace(counted) {
+        if counted != self.counted.swap(counted, Ordering::Relaxed) {
             self.bar.set_style(style(if counted { COUNTED } else { UNCOUNTED }));
         }
         let Step { stage, done, total } = step;
@@ -81,6 +87,17 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")
+}
+
+/// How far a build is that has reached the stage of this name.
+pub(super) fn building(stage: &str) -> Step {
+    let (doing, done) = match stage {
+        "accepted" => ("compiling", 1),
+        "compiled" => ("running the gates", 2),
+        "gated" => ("committing", 3),
+        _ => ("done", Stage::LAST),
+    };
+    Step { stage: doing.into(), done, total: Some(Stage::LAST) }
 }
 
 /// A line of a report: a label, and what there is to say.

@@ -55,6 +55,8 @@ pub struct Timeline {
     seen: u64,
     /// Where it asks.
     news_href: String,
+    /// Where it hears that there is something to ask for.
+    events_href: String,
     builds: Vec<Line>,
     /// Address of older ones.
     older_href: Option<String>,
@@ -162,6 +164,7 @@ pub fn timeline(
     Ok(Timeline {
         seen: self::builds(view, tenant)?,
         news_href: format!("{here}/timeline"),
+        events_href: format!("{here}/events"),
         builds,
         older_href: older.map(|before| format!("{here}?before={before}")),
         newest: before.is_none(),

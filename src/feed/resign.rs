@@ -61,7 +61,10 @@ impl Press {
                 return Ok(prepared);
             };
             match fair::aside(|| lane.submit(change).wait()) {
-                Ok(()) => return Ok(prepared),
+                Ok(()) => {
+                    self.progress.changed(uid);
+                    return Ok(prepared);
+                }
                 Err(CommitError::Conflict(_)) => {}
                 Err(error) => return Err(BuildError::from(error).into()),
             }

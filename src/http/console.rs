@@ -5,6 +5,7 @@ mod audit;
 mod builds;
 mod desk;
 mod dress;
+mod events;
 mod form;
 mod login;
 mod tenants;
@@ -30,6 +31,7 @@ routes! {
     post "/console/audit/verify" => audit::verify_system;
     get "/console/t/{slug}" => tenants::show;
     get "/console/t/{slug}/timeline" => tenants::timeline;
+    get "/console/t/{slug}/events" => events::builds;
     get "/console/t/{slug}/flows" => tenants::flows;
     get "/console/t/{slug}/agents" => tenants::agents;
     get "/console/t/{slug}/deliveries" => tenants::deliveries;

@@ -11,8 +11,9 @@ use axum::response::{IntoResponse as _, Response};
 use crate::app::SharedApp;
 
 /// What a page may send with a read.
-const HEADERS: HeaderValue =
-    HeaderValue::from_static("authorization, if-none-match, range, if-range, traceparent");
+const HEADERS: HeaderValue = HeaderValue::from_static(
+    "authorization, if-none-match, last-event-id, range, if-range, traceparent",
+);
 /// What a page may see of an answer, besides what it always may.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "etag, retry-after, ratelimit, ratelimit-policy, repr-digest, content-range, location",

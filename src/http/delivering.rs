@@ -13,6 +13,7 @@ use super::rate_limit::RateLimit;
 use crate::intake::log::{Draft, Entry};
 use crate::keys::random_bytes;
 use crate::pipeline::{BuildError, Delivery, Finished, Outcome, Press};
+use crate::progress::Stage;
 
 /// Names the delivery in the log, in every answer to one that was proven.
 const DELIVERY: HeaderName = HeaderName::from_static("colophon-delivery");
@@ -61,16 +62,24 @@ pub(super) fn run(
     });
     delivery.origin.log = Some(draft.clone());
     let (tenant, body) = (delivery.tenant.clone(), delivery.body.clone());
+    let track = press.progress.begin(tenant.uid, key, delivery.received);
+    delivery.origin.watch = track.watch();
     let (row, body, result) = match press.run(delivery) {
-        Ok(finished) => match finished.outcome {
-            Outcome::Built(_) => {
-                let left = Some(RateLimit::read(press, &tenant)?);
-                return Ok(Told { key, result: Ok(finished), left });
+        Ok(finished) => {
+            track.end(Stage::done(&finished.outcome));
+            match finished.outcome {
+                Outcome::Built(_) => {
+                    let left = Some(RateLimit::read(press, &tenant)?);
+                    return Ok(Told { key, result: Ok(finished), left });
+                }
+                ref outcome => {
+                    (draft.unchanged(outcome.word(), outcome.record()), None, Ok(finished))
+                }
             }
-            ref outcome => (draft.unchanged(outcome.word(), outcome.record()), None, Ok(finished)),
-        },
+        }
         Err(error) => {
             let told = ApiError::build(&error).gate_status(gate_status);
+            track.end(Stage::refused(&error, told.status(), told.code()));
             if matches!(error, BuildError::Gate(_)) {
                 let left = Some(RateLimit::read(press, &tenant)?);
                 return Ok(Told { key, result: Err(told), left });

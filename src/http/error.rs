@@ -1,5 +1,6 @@
 //! The one place that turns errors into answers: RFC 9457 problem details with a stable code.
 
+mod events;
 mod intake;
 
 use std::time::Duration;

@@ -3,10 +3,11 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::response::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -34,7 +35,7 @@ pub(super) async fn observe(
     let line = tracing::info_span!(parent: &seen.span, "request", trace_id = seen.about.trace());
     let answer = seen.about.clone().around(next.run(request).instrument(line)).await;
     let (head, body) = answer.into_parts();
-    let body = Observed { body, seen: seen.answered(head.status), sent: 0 };
+    let body = Observed { body, seen: seen.answered(&head), sent: 0 };
     Response::from_parts(head, Body::new(body))
 }
 
@@ -48,6 +49,8 @@ struct Seen {
     about: Arc<About>,
     span: Span,
     status: StatusCode,
+    /// Until the head, of an answer whose end says nothing of how quick the server is.
+    head: Option<Duration>,
     press: Arc<Press>,
 }
 
@@ -64,11 +67,14 @@ impl Seen {
         let about = About::new(&span, request.headers(), remote);
         about.comes_as(party(app, request, remote));
         let (start, version) = (Instant::now(), request.version());
-        Self { start, method, route, version, about, span, status: StatusCode::OK, press }
+        let (status, head) = (StatusCode::OK, None);
+        Self { start, method, route, version, about, span, status, head, press }
     }
 
-    fn answered(mut self, status: StatusCode) -> Self {
+    fn answered(mut self, head: &Parts) -> Self {
+        let status = head.status;
         self.status = status;
+        self.head = is_stream(head).then(|| self.start.elapsed());
         self.span.record("http.response.status_code", status.as_u16());
         if status.is_server_error() {
             self.span.record("otel.status_code", "ERROR");
@@ -89,7 +95,9 @@ impl Seen {
         let route = self.route.as_ref().map_or("", MatchedPath::as_str);
         self.press.metrics.requests_in_flight.dec();
         self.press.note_request(&self.about, (self.method, route), self.status);
-        self.press.metrics.answered(Answered { method: self.method, route, status, bytes, took });
+        let counted = self.head.unwrap_or(took);
+        let answered = Answered { method: self.method, route, status, bytes, took: counted };
+        self.press.metrics.answered(answered);
         tracing::info!(
             target: "access",
             parent: None,
@@ -106,6 +114,12 @@ impl Seen {
             "request"
         );
     }
+}
+
+/// Whether an answer goes on for as long as its reader likes.
+fn is_stream(head: &Parts) -> bool {
+    let media = head.headers.get(axum::http::header::CONTENT_TYPE);
+    media.is_some_and(|media| media == "text/event-stream")
 }
 
 fn span(method: &'static str, route: Option<&str>, request: &Request) -> Span {

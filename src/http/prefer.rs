@@ -24,6 +24,8 @@ pub(super) struct Accepted {
     outcome: &'static str,
     #[schema(value_type = String)]
     delivery: DeliveryKey,
+    /// Where its stages are told as they happen.
+    events: String,
 }
 
 /// How long the sender waits, if it says. A preference that is malformed is none, as the RFC asks.
@@ -40,7 +42,8 @@ pub(super) fn wait(headers: &HeaderMap) -> Option<Duration> {
 
 /// 202: the delivery is worked on, and its resource tells what becomes of it.
 pub(super) fn accepted(slug: &TenantSlug, key: DeliveryKey, wait: Duration) -> Response {
-    let body = Json(Accepted { outcome: "running", delivery: key });
+    let events = format!("/v1/builds/{key}/events");
+    let body = Json(Accepted { outcome: "running", delivery: key, events });
     let mut response = (StatusCode::ACCEPTED, body).into_response();
     let headers = response.headers_mut();
     headers.insert(header::RETRY_AFTER, HeaderValue::from(AGAIN));

@@ -11,8 +11,8 @@ use super::observe::observe;
 use super::routes::routes;
 use super::{
     ApiError, agents, audit, blobs, branches, build_reads, builds, bundles, console, deliveries,
-    edge, environments, evidence, flows, git, health, hooks, maintenance, metadata, mirrors,
-    openapi, operator, schema, sync, tenants, tokens, transfer, webhooks,
+    edge, environments, events, evidence, flows, git, health, hooks, maintenance, metadata,
+    mirrors, openapi, operator, schema, sync, tenants, tokens, transfer, webhooks,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
@@ -29,6 +29,7 @@ routes! {
     post "/v1/builds" => builds::create;
     post "/v1/hooks/{id}" => hooks::take;
     get "/v1/builds/{id}" => builds::show;
+    get "/v1/builds/{id}/events" => events::of_one;
     get "/v1/openapi.json" => openapi::json;
     get "/v1/docs" => openapi::docs;
     get "/v1/schema/flow.json" => schema::flow;
@@ -90,7 +91,9 @@ routes! {
     get "/v1/mirrors" => mirrors::list;
     get "/v1/t/{slug}/quota" => build_reads::quota;
     get "/v1/t/{slug}/builds" => build_reads::list;
+    get "/v1/t/{slug}/builds/events" => events::of_all;
     get "/v1/t/{slug}/builds/{id}" => build_reads::show;
+    get "/v1/t/{slug}/builds/{id}/events" => events::of_one_below;
     get "/v1/t/{slug}/builds/{id}/log" => build_reads::log;
     get "/v1/t/{slug}/builds/{id}/files" => build_reads::files;
     get "/v1/t/{slug}/builds/{id}/files/{*path}" => build_reads::file;

@@ -203,6 +203,8 @@ fn finish(press: &Press, due: &Due, answer: Answer) -> Result<(), Unsettled> {
 fn build(press: &Press, due: &Due, draft: &Draft, body: Vec<u8>) -> Result<(), Unsettled> {
     let mut delivery = Delivery::new(due.tenant.clone(), body, press.clock.now());
     delivery.origin.log = Some(draft.clone());
+    let track = press.progress.begin(due.tenant.uid, due.key, due.key.time());
+    delivery.origin.watch = track.watch();
     let row = match press.run(delivery) {
         Ok(finished) => match &finished.outcome {
             Outcome::Built(_) => None,
@@ -256,7 +258,10 @@ fn end(press: &Press, due: &Due, row: Option<DeliveryRow>) -> Result<(), Unsettl
 fn settle_change(press: &Press, due: &Due, mut change: Change) -> Result<(), Unsettled> {
     change.expect(&due.tenant.uid, Some(&SlugOf { slug: due.tenant.slug.clone() }));
     match press.lane(due.tenant.uid).submit(change).wait() {
-        Ok(()) | Err(CommitError::Conflict(_)) => Ok(()),
+        Ok(()) | Err(CommitError::Conflict(_)) => {
+            press.progress.changed(due.tenant.uid);
+            Ok(())
+        }
         Err(error) => Err(error.into()),
     }
 }

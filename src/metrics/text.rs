@@ -77,6 +77,7 @@ fn gauges(app: &App, look: &Look) -> Vec<Named> {
         Named("colophon_store_up", "1 while the store writes", one(f64::from(u8::from(up)))),
         Named("colophon_store_room", "1 while changes are taken", one(f64::from(u8::from(room)))),
         Named("colophon_tenants", "Tenants", one(number(look.tenants))),
+        Named("colophon_event_streams", "Open", one(number(app.streams.count() as u64))),
         Named("colophon_outbox_rows", "Effects to come", one(number(look.outbox.0))),
         Named("colophon_outbox_oldest_seconds", "How long one waits", one(look.outbox.1)),
         Named(

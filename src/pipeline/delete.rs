@@ -49,6 +49,7 @@ impl Press {
             let (change, record) = deletion(self, &view, tenant, flow, self.clock.now())?;
             match fair::aside(|| lane.submit(change).wait()) {
                 Ok(()) => {
+                    self.progress.changed(tenant.uid);
                     tracing::info!(tenant.slug = %tenant.slug, flow.id = %flow, "deleted");
                     return Ok(record);
                 }

@@ -6,6 +6,7 @@ use colophon_store::rows::TenantRow;
 
 use super::BuildError;
 use crate::intake::log::Draft;
+use crate::progress::Watch;
 
 /// A flow as delivered, from a tenant whose credential has been checked.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub struct Origin {
     pub only: Option<Target>,
     /// What is written of it in the transaction of its build.
     pub log: Option<Draft>,
+    /// Who is told of its stages.
+    pub watch: Watch,
 }
 
 impl Delivery {

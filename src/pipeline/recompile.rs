@@ -132,7 +132,10 @@ impl Press {
             let (change, records) =
                 assemble::assemble(self, &view, tenant, what, self.clock.now())?;
             match fair::aside(|| lane.submit(change).wait()) {
-                Ok(()) => return Ok(records.len() as u64),
+                Ok(()) => {
+                    self.progress.changed(tenant.uid);
+                    return Ok(records.len() as u64);
+                }
                 Err(CommitError::Conflict(_)) => {}
                 Err(error) => return Err(error.into()),
             }

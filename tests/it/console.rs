@@ -3,6 +3,7 @@
 use colophon::tokens::{TokenKind, create_token};
 use serde_json::json;
 
+use crate::support::events::EventStream;
 use crate::support::process::told;
 use crate::support::raw::{Raw, exchange};
 use crate::support::{ORDER_INTAKE, TestServer, TestTenant, small_flow};
@@ -493,4 +494,28 @@ fn a_console_that_is_off_is_not_there() {
     for path in ["/console", "/console/login", "/console/assets/console.css"] {
         assert_eq!(server.get(path, &[]).status, 404, "{path}");
     }
+}
+
+/// What a page's script hears: of the tenants that its visitor sees, and until the session ends.
+#[test]
+fn a_page_hears_of_builds_for_as_long_as_its_session_lasts() {
+    let server = TestServer::with(|config| config.events.heartbeat = "100ms".parse().unwrap());
+    let (tenant, other) = (server.tenant("acme-inc"), server.tenant("globex"));
+    let listen = |cookie: &str, slug: &str| {
+        let path = format!("/console/t/{slug}/events?after=0");
+        EventStream::open(&server.url, &path, &[format!("Cookie: {cookie}")])
+    };
+    assert_eq!(listen("colophon-session=made-up", "acme-inc").status, 401);
+    let (operator, guest) =
+        (Visitor::operator(&server), Visitor::enter(&server, &auditor(&server, &other)));
+    assert_eq!(listen(&guest.cookie, "acme-inc").status, 404);
+    assert_eq!(listen(&guest.cookie, "nobody").status, 404);
+    let mut stream = listen(&operator.cookie, "acme-inc");
+    assert_eq!((stream.status, stream.header("x-frame-options")), (200, "DENY"));
+    built(&server, &tenant, ORDER_INTAKE);
+    let build = stream.until("build");
+    assert_eq!((build.id, &build.data["flow"]), (Some(1), &"order_intake".into()));
+    assert_eq!(operator.post("/console/logout", &operator.key).status, 303);
+    built(&server, &tenant, &small_flow("one", None, "a"));
+    assert!(stream.rest().iter().all(|event| event.event != "build"), "nothing after the end");
 }

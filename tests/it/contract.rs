@@ -113,7 +113,7 @@ fn config(build: &Value) -> String {
     format!(
         "[parameters]\n\"path.slug\" = \"acme-inc\"\n\"path.repo\" = \"acme-inc.git\"\n\
          \"path.flow\" = \"{flow}\"\n\"path.digest\" = \"{digest}\"\n\"path.to\" = \"{id}\"\n\
-         \"path.document\" = \"sbom.json\"\n\"header.X-Tenant-Slug\" = \"acme-inc\"\n\n\
+         \"path.document\" = \"sbom.json\"\n\"query.follow\" = \"false\"\n\"header.X-Tenant-Slug\" = \"acme-inc\"\n\n\
          [[operations]]\ninclude-path-regex = \"/builds/\"\nparameters = {{ \"path.id\" = \"{id}\" }}\n"
     )
 }

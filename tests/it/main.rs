@@ -23,6 +23,7 @@ mod edge_lifecycle;
 mod edge_updates;
 mod edge_zip;
 mod erase;
+mod events;
 mod fair;
 mod flows;
 mod gates;

@@ -106,12 +106,15 @@ const CASES: &[Case] = &[
     case("post", "/v1/builds", Tenant, "{}"),
     case("post", "/v1/hooks/{id}", Tenant, "{}"),
     case("get", "/v1/builds/{id}", Tenant, ""),
+    case("get", "/v1/builds/{id}/events", Tenant, ""),
     case("get", "/v1/t/{slug}/audit", Tenant, ""),
     case("get", "/v1/t/{slug}/audit/lines", Tenant, ""),
     case("get", "/v1/t/{slug}/audit/checkpoint", Tenant, ""),
     case("get", "/v1/t/{slug}/quota", Tenant, ""),
     case("get", "/v1/t/{slug}/builds", Tenant, ""),
+    case("get", "/v1/t/{slug}/builds/events", Tenant, ""),
     case("get", "/v1/t/{slug}/builds/{id}", Tenant, ""),
+    case("get", "/v1/t/{slug}/builds/{id}/events", Tenant, ""),
     case("get", "/v1/t/{slug}/builds/{id}/log", Tenant, ""),
     case("get", "/v1/t/{slug}/builds/{id}/files", Tenant, ""),
     case("get", "/v1/t/{slug}/builds/{id}/files/{*path}", Tenant, ""),
@@ -336,6 +339,9 @@ impl World {
         let mut path = things.fill(case.route, slug);
         if case.route.ends_with("/info/refs") {
             path += "?service=git-upload-pack";
+        }
+        if case.route.ends_with("/builds/events") {
+            path += "?follow=false"; // or it never ends
         }
         let token = token.map_or_else(String::new, |t| format!("\nAuthorization: Bearer {t}"));
         let head = format!("{method} {path} HTTP/1.1\nX-Tenant-Slug: {slug}{token}");

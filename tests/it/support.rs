@@ -3,6 +3,7 @@
 pub(crate) mod builder;
 pub(crate) mod clients;
 pub(crate) mod collector;
+pub(crate) mod events;
 pub(crate) mod gates;
 pub(crate) mod numbers;
 pub(crate) mod process;

@@ -79,7 +79,7 @@ pub(super) async fn run(
 
 impl Desk {
     /// Whoever the request's cookie is of.
-    fn open(app: SharedApp, headers: &HeaderMap, by: Use) -> Result<Self, Stop> {
+    pub(super) fn open(app: SharedApp, headers: &HeaderMap, by: Use) -> Result<Self, Stop> {
         let now = app.press.clock.now();
         let cookie = cookie(headers, session_cookie(&app)).ok_or(Stop::Login)?;
         let session = app.console.sessions.find(cookie, now, by).ok_or(Stop::Login)?;

@@ -79,10 +79,23 @@ pub(super) fn builds() -> Vec<Op> {
             .query("flow", Is::Text, "those of one flow")
             .json::<BuildPage>(200)
     };
+    let stages = |path, by| {
+        stream(op(
+            "get",
+            path,
+            by,
+            "Hear of the stages of a build, or of a delivery that may become one",
+        ))
+    };
     vec![
         op("get", "/v1/builds/{id}", By::Scope("records"), "Show a build").json::<BuildView>(200),
+        stages("/v1/builds/{id}/events", By::Scope("records")),
         list(op("get", "/v1/t/{slug}/builds", RECORDS, "List builds, newest first")),
+        stream(op("get", "/v1/t/{slug}/builds/events", RECORDS, "Hear of builds as they are made"))
+            .query("after", Is::Number, "number of the last build that is known")
+            .query("follow", Is::Flag, "whether to wait for more, which is so by default"),
         op("get", "/v1/t/{slug}/builds/{id}", RECORDS, "Show a build").json::<BuildView>(200),
+        stages("/v1/t/{slug}/builds/{id}/events", RECORDS),
         op("get", "/v1/t/{slug}/builds/{id}/log", RECORDS, "Show how a build went")
             .json::<BuildLog>(200),
         op("get", "/v1/t/{slug}/builds/{id}/files", RECORDS, "List a build's files")
@@ -100,6 +113,14 @@ pub(super) fn builds() -> Vec<Op> {
             .query("tree", Is::Text, "a bundle that it is a file of, for the scope `edge`")
             .ranged("application/octet-stream"),
     ]
+}
+
+/// Answers with server-sent events (WHATWG HTML §9.2), or 204 when there is nothing to come.
+fn stream(op: Op) -> Op {
+    op.header("Last-Event-ID", "id of the last event that was seen")
+        .bytes(200, "text/event-stream")
+        .empty(204)
+        .problem(&[429])
 }
 
 /// Flows.
