@@ -13,7 +13,7 @@ use colophon_store::rows::{DeliveryKey, TenantRow};
 use serde_json::{Value, json};
 
 use crate::support::events::{Event, EventStream};
-use crate::support::gates::{beside_others, command};
+use crate::support::gates::command;
 use crate::support::process::refused;
 use crate::support::programs::program;
 use crate::support::raw::exchange;
@@ -108,7 +108,6 @@ fn a_reader_that_was_cut_misses_nothing_and_sees_nothing_twice() {
 /// What can become of a delivery, as another server on the same data tells it, byte for byte.
 #[test]
 fn after_a_restart_the_same_is_told() {
-    let _beside = beside_others();
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let start = |gate: Option<&str>| {
