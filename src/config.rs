@@ -6,6 +6,7 @@ mod edge;
 mod intake;
 mod layers;
 mod maintenance;
+mod outbound;
 mod secrets;
 mod server;
 mod settings;
@@ -29,6 +30,7 @@ pub use console::ConsoleConfig;
 pub use edge::Edge;
 pub use intake::Intake;
 pub use maintenance::Maintenance;
+pub use outbound::Outbound;
 pub use secrets::{KeysConfig, SecretsConfig, SopsConfig, VaultConfig};
 pub use server::{Server, Tls};
 pub use settings::example;
@@ -77,6 +79,8 @@ pub struct Config {
     pub secrets: SecretsConfig,
     /// How upstream repositories are pushed to.
     pub mirror: Mirror,
+    /// How events are sent to endpoints.
+    pub outbound: Outbound,
     /// What a build must pass before it is committed.
     pub gates: GatesConfig,
     /// The listener for operators.
@@ -185,6 +189,8 @@ pub struct Retention {
     pub deliveries: Span,
     /// Bodies of deliveries that were refused.
     pub refused_bodies: Span,
+    /// Events that were sent, and attempts to send them.
+    pub events: Span,
 }
 
 /// How upstream repositories are pushed to.
@@ -223,6 +229,7 @@ impl Default for Config {
             keys: KeysConfig::default(),
             secrets: SecretsConfig::default(),
             mirror: Mirror::default(),
+            outbound: Outbound::default(),
             gates: GatesConfig::default(),
             admin: Admin::default(),
             console: ConsoleConfig::default(),
@@ -281,6 +288,7 @@ impl Default for Retention {
             delivery_ids: Span::days(7),
             deliveries: Span::days(30),
             refused_bodies: Span::days(7),
+            events: Span::days(30),
         }
     }
 }
@@ -428,6 +436,7 @@ impl Config {
         if !(1..=64).contains(&self.mirror.workers) {
             problems.push("`mirror.workers` must be 1 to 64".to_owned());
         }
+        problems.extend(self.outbound.problems());
         problems.extend(self.server.problems());
         problems.extend(self.tls.problems());
         problems.extend(self.edge.problems());

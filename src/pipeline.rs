@@ -62,6 +62,7 @@ use crate::intake::Flights;
 use crate::intake::log::DeliveryLog;
 use crate::keys::MasterKey;
 use crate::metrics::Metrics;
+use crate::outbound::Outbound;
 use crate::projection::KeySigner;
 use crate::recall::Recall;
 use crate::secrets::Secrets;
@@ -102,6 +103,8 @@ pub struct Press {
     pub deliveries: DeliveryLog,
     /// Acts that wait to be written down in the audit log.
     pub gathered: Gathered,
+    /// Where events go.
+    pub outbound: Outbound,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     memo: Memo,
@@ -252,6 +255,7 @@ impl Press {
             flights: Flights::default(),
             deliveries: DeliveryLog::default(),
             gathered: Gathered::default(),
+            outbound: Outbound::default(),
             offline_roots: false,
             secrets,
             ending_roots: EndingRoots::default(),
@@ -270,13 +274,14 @@ impl Press {
     /// Takes a delivery through every step. Blocks until the build is durable.
     pub fn run(&self, delivery: Delivery) -> Result<Finished, BuildError> {
         let tenant = delivery.tenant.clone();
-        let span = observed::span(&tenant);
+        let (span, body) = (observed::span(&tenant), delivery.digest());
         let start = Instant::now();
         self.metrics.builds_in_flight.inc();
         let result = span.in_scope(|| self.build(delivery));
         self.metrics.builds_in_flight.dec();
         observed::end(&span, &tenant, &result);
         self.note_delivery(tenant.uid, &result);
+        span.in_scope(|| self.announce_unbuilt(&tenant, body, &result));
         observed::count(&self.metrics, &tenant, &result, start.elapsed());
         result
     }

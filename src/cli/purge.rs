@@ -51,6 +51,7 @@ fn text(purged: &Purged) -> String {
         row("delivery ids", found.claims),
         row("deliveries", found.deliveries),
         row("bodies", found.refused_bodies),
+        row("events", found.events),
     ];
     if !purged.dry_run && found.bundles + found.tuf_files > 0 {
         lines.push(

@@ -1,6 +1,7 @@
 //! The one place that turns errors into answers: RFC 9457 problem details with a stable code.
 
 mod intake;
+mod outbound;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};

@@ -49,6 +49,7 @@ impl Job for Purge {
             claim_millis: site.config.retention.delivery_ids.millis(),
             delivery_millis: site.config.retention.deliveries.millis(),
             body_millis: site.config.retention.refused_bodies.millis(),
+            event_millis: site.config.retention.events.millis(),
             dry_run: self.dry_run,
         };
         let tenants = self.tenants(site)?;

@@ -66,9 +66,11 @@ fn gauges(app: &App, look: &Look) -> Vec<Named> {
         Named("colophon_store_up", "1 while the store writes", one(f64::from(u8::from(up)))),
         Named("colophon_store_room", "1 while changes are taken", one(f64::from(u8::from(room)))),
         Named("colophon_tenants", "Tenants", one(number(look.tenants))),
-        Named("colophon_outbox_rows", "Effects to come", one(number(look.outbox.0))),
+        Named("colophon_outbox_rows", "Pushes to come", one(number(look.outbox.0))),
         Named("colophon_outbox_oldest_seconds", "How long one waits", one(look.outbox.1)),
         Named("colophon_mirrors", "Mirrors by phase", by("phase", look.mirrors)),
+        Named("colophon_webhook_endpoints", "Endpoints by phase", by("phase", look.endpoints)),
+        Named("colophon_webhook_late_seconds", "Due and not sent", one(look.late)),
         Named("colophon_agents", "Devices by state; `all` has the others", by("state", states)),
         Named(
             "colophon_edge_roots_ending",
@@ -101,6 +103,7 @@ fn tasks(app: &App) -> Named {
         ("maintenance", app.maintenance.load()),
         ("mirror", app.mirrors.load()),
         ("pull", app.pulls.load()),
+        ("notify", app.notifications.load()),
     ];
     let rows = kinds.into_iter().flat_map(|(kind, Load { running, waiting, most })| {
         let row = |state: &str, value: usize| {

@@ -76,6 +76,7 @@ fn whatever_a_row_names_is_kept() {
         claim_millis: 24 * HOUR,
         delivery_millis: 24 * HOUR,
         body_millis: 24 * HOUR,
+        event_millis: u64::MAX,
         dry_run: false,
     };
     store.purge(tenant.uid, &options).unwrap();

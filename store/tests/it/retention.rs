@@ -23,6 +23,7 @@ fn options(today: u64) -> PurgeOptions {
         claim_millis: 7 * DAY,
         delivery_millis: 30 * DAY,
         body_millis: 7 * DAY,
+        event_millis: u64::MAX,
         dry_run: false,
     }
 }

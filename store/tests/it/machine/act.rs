@@ -223,6 +223,7 @@ impl Run {
             claim_millis: DAY,
             delivery_millis: DAY,
             body_millis: DAY,
+            event_millis: u64::MAX,
             dry_run: false,
         };
         let (after, expected) = self.model.purged(uid, days * DAY, DAY);
