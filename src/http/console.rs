@@ -8,6 +8,7 @@ mod dress;
 mod form;
 mod login;
 mod tenants;
+mod webhooks;
 
 use axum::Router;
 use axum::middleware::map_response;
@@ -35,6 +36,8 @@ pub(super) fn routes(app: &App) -> Router<SharedApp> {
         .route("/console/t/{slug}/agents", get(tenants::agents))
         .route("/console/t/{slug}/deliveries", get(tenants::deliveries))
         .route("/console/t/{slug}/deliveries/{id}/replay", post(tenants::replay))
+        .route("/console/t/{slug}/webhooks", get(webhooks::show))
+        .route("/console/t/{slug}/webhooks/{endpoint}/replay/{event}", post(webhooks::replay))
         .route("/console/t/{slug}/audit", get(audit::of_tenant))
         .route("/console/t/{slug}/audit/verify", post(audit::verify_tenant))
         .route("/console/t/{slug}/builds/{id}", get(builds::show))

@@ -52,9 +52,8 @@ impl Press {
             let at = record.stamp.time();
             let place = u16::try_from(place).unwrap_or(u16::MAX);
             // The uid is random and told to nobody, so the key cannot be guessed.
-            let secret =
-                Digest::of(&[record.tenant.as_bytes(), record.id.as_bytes().as_slice()].concat());
-            let [a, b, c, d, e, f, g, h, ..] = *secret.as_bytes();
+            let named = [record.tenant.as_bytes(), record.id.as_bytes().as_slice()].concat();
+            let bits = Digest::of(&named).as_bytes().first_chunk().copied().unwrap_or_default();
             let row = EventRow {
                 kind: kind.word().to_owned(),
                 at,
@@ -63,7 +62,7 @@ impl Press {
                 body: context.build(kind, record, at),
                 trace: produced(kind),
             };
-            let key = EventKey::new(at, place, [a, b, c, d, e, f, g, h]);
+            let key = EventKey::new(at, place, bits);
             let left = told.tell(&News { key, row }, &to)?;
             self.metrics.webhooks_dropped(left);
         }

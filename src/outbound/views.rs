@@ -2,8 +2,8 @@
 
 use colophon_model::{BuildId, FlowId, TenantUid, UnixMillis};
 use colophon_store::rows::{
-    AttemptRow, EndpointId, EndpointRow, EndpointState, EventKey, EventRow, SendRow,
-    SlugOf, TenantRow,
+    AttemptRow, EndpointId, EndpointRow, EndpointState, EventKey, EventRow, SendRow, SlugOf,
+    TenantRow,
 };
 use colophon_store::{Error, View};
 use serde::{Deserialize, Serialize};

@@ -6,6 +6,7 @@ use colophon::config::Config;
 use colophon_store::rows::{Effect, EventRow, OutboxRow, SendRow, TenantRow};
 use serde_json::{Value, json};
 
+use crate::console::Visitor;
 use crate::support::collector::Received;
 use crate::support::gates::command;
 use crate::support::programs::{cache, must_be_marked_unavailable};
@@ -401,4 +402,26 @@ fn events_are_listed_and_replayed() {
     }
     let unknown = json!({ "event": "0".repeat(32) });
     assert_eq!(world.ask("POST", &replay, &unknown).code(), "no-event");
+}
+
+/// The console shows what was sent, and the operator's button sends it again.
+#[test]
+fn the_console_shows_attempts_and_replays_them() {
+    let (world, receiver) = (World::new(), Receiver::start());
+    let (id, _) = world.endpoint(&receiver.url, ALL);
+    world.build("one", "x");
+    let event = receiver.take(1)[0].headers["webhook-id"].clone();
+    until("it is written down", || world.attempts(&id).len() == 1);
+    let visitor = Visitor::operator(&world.server);
+    let path = "/console/t/acme-inc/webhooks";
+    let page = visitor.page(path);
+    assert!(page.contains(&receiver.url) && page.contains("delivered") && page.contains(&event));
+    let replay = format!("{path}/{id}/replay/{event}");
+    assert!(page.contains(&format!("action=\"{replay}\"")));
+    assert_eq!(visitor.post(&replay, "wrong").status, 403);
+    assert_eq!(receiver.count(), 0);
+    let told = visitor.post(&replay, &visitor.key);
+    assert_eq!(told.status, 303);
+    assert_eq!(receiver.take(1)[0].headers["webhook-id"], event);
+    assert!(visitor.page(told.header("location")).contains("is sent again"));
 }
