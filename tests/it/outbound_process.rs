@@ -116,7 +116,7 @@ fn what_may_have_arrived_is_sent_again_under_the_same_id() {
 #[test]
 fn the_delivery_continues_the_trace_of_the_build() {
     let (world, receiver) = (World::new(), Receiver::start());
-    world.endpoint(&["create", "acme-inc", &receiver.url]);
+    let made = world.endpoint(&["create", "acme-inc", &receiver.url]);
     let (url, collected) = listen("200 OK");
     let mut server = world.serve(&format!("[telemetry]\notlp_endpoint = \"{url}/v1/traces\"\n"));
     let flow = small_flow("one", None, "x");
@@ -128,6 +128,9 @@ fn the_delivery_continues_the_trace_of_the_build() {
         .header("traceparent", parent);
     assert_eq!(read(request.send(&flow).unwrap()).status, 201);
     let told = receiver.take(1).remove(0);
+    // An attempt that is cut by the server's end has no result.
+    let list = || world.endpoint(&["attempts", "acme-inc", text(&made["id"])])["attempts"].clone();
+    until("it is written down", || !list().as_array().unwrap().is_empty());
     assert!(server.terminate().success());
     let seen: Vec<Seen> = collected.try_iter().flat_map(|received| spans(&received)).collect();
     let named = |name: &str| {
