@@ -131,11 +131,8 @@ impl Ledger<'_> {
             change.expect(&self.to(), Some(&endpoint)).expect(&self.to(), before.as_ref());
             change.put(&self.to(), &after);
             let attempt = attempt(self.endpoint, turn, reply, &verdict);
-            change.put(&(self.tenant.uid, EventKey::new(now, 0, random)), &attempt);
-            // Somebody may have asked for it anew, or disabled the endpoint, and then it is not there.
-            if view.get::<SendRow>(&turn.key)?.as_ref() == Some(&turn.row) {
-                self.requeue(&mut change, &view, turn, &verdict)?;
-            }
+            let place = u16::try_from(attempt.number).unwrap_or(u16::MAX);
+            change.put(&(self.tenant.uid, EventKey::new(now, place, random)), &attempt);
             let lost = match verdict {
                 Verdict::Gone => Some("gone"),
                 _ if state::is_lost(&after, disable_after) => Some("failing"),
@@ -147,6 +144,9 @@ impl Ledger<'_> {
                 let subject = Subject::new("endpoint", self.endpoint);
                 let act = By::here().did(Action::EndpointDisable, subject).with("why", why);
                 audit::append(&mut change, &view, Chain::Tenant(self.tenant.uid), &[act], now)?;
+            } else if view.get::<SendRow>(&turn.key)?.as_ref() == Some(&turn.row) {
+                // Else somebody has asked for it anew, or has disabled the endpoint.
+                self.requeue(&mut change, &view, turn, &verdict)?;
             }
             if self.submit(change)? {
                 return Ok(Some(Written { verdict, disabled }));
