@@ -99,6 +99,13 @@ impl PurgeReport {
 impl Store {
     /// Deletes what is expired of tenant `uid`. A tenant that does not exist has nothing.
     pub fn purge(&self, uid: TenantUid, options: &PurgeOptions) -> Result<PurgeReport, Error> {
+        // One after the other: both take the tenant's lane.
+        let mut total = self.purge_rows(uid, options)?;
+        total.origins = self.forget_origins(Chain::Tenant(uid), options)?;
+        Ok(total)
+    }
+
+    fn purge_rows(&self, uid: TenantUid, options: &PurgeOptions) -> Result<PurgeReport, Error> {
         let mut total = PurgeReport::default();
         loop {
             let lane = self.lane(uid);
@@ -106,7 +113,6 @@ impl Store {
             let Some(plan) = Plan::make(&view, uid, options)? else { return Ok(total) };
             if plan.found.total() == 0 || options.dry_run {
                 total.add(&plan.found);
-                total.origins = self.forget_origins(Chain::Tenant(uid), options)?;
                 return Ok(total);
             }
             match lane.submit(plan.change).wait() {
