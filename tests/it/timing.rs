@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::support::sign::{Headers, plain};
 use crate::support::{ORDER_INTAKE, TestServer, noise, small_flow};
 
@@ -83,12 +85,25 @@ fn same(server: &TestServer, what: &str, foreign: Question, absent: Question) {
     panic!("{what}: foreign and absent take {seen:?}");
 }
 
+/// A flow whose module has a quarter of a megabyte that does not compress.
+fn large_flow() -> Vec<u8> {
+    let node = |n: u64| json!({"id": format!("n{n}"), "kind": "data.map", "fields": {"text": noise(n, 8_000)}});
+    let edge = |n: u64| json!({"from": format!("n{n}"), "to": format!("n{}", n + 1)});
+    let start = json!({"id": "n0", "kind": "trigger.manual"});
+    let nodes: Vec<_> = std::iter::once(start).chain((1..=32).map(node)).collect();
+    let edges: Vec<_> = (0..32).map(edge).collect();
+    let flow = json!({
+        "schema_version": "1.0", "id": "native-large", "slug": "large", "name": "large",
+        "nodes": nodes, "edges": edges
+    });
+    flow.to_string().into_bytes()
+}
+
 #[test]
 fn what_another_tenant_has_takes_as_long_as_what_nobody_has() {
     let server = TestServer::start();
     let (victim, thief) = (server.tenant("victim"), server.tenant("thief"));
-    // Half a megabyte that does not compress.
-    let large = server.build(&victim, &small_flow("large", None, &noise(1, 500_000)));
+    let large = server.build(&victim, &large_flow());
     assert_eq!(large.status, 201, "{:#}", large.json());
     let large = large.json();
     let files = large["outputs"][0]["files"].as_array().unwrap();
