@@ -33,7 +33,7 @@ impl EventStream {
     pub(crate) fn open(url: &str, path: &str, headers: &[String]) -> Self {
         let mut stream = connect(url);
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let lines: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+        let lines = headers.iter().fold(String::new(), |all, line| all + line + "\r\n");
         let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n");
         stream.write_all(head.as_bytes()).unwrap();
         let mut reader = BufReader::new(stream);
