@@ -517,5 +517,5 @@ fn a_page_hears_of_builds_for_as_long_as_its_session_lasts() {
     assert_eq!((build.id, &build.data["flow"]), (Some(1), &"order_intake".into()));
     assert_eq!(operator.post("/console/logout", &operator.key).status, 303);
     built(&server, &tenant, &small_flow("one", None, "a"));
-    assert!(stream.rest().iter().all(|event| event.event != "build"), "nothing after the end");
+    assert!(stream.rest().iter().all(|event| event.kind != "build"), "nothing after the end");
 }
