@@ -80,8 +80,9 @@ doc:
 deny: ## Crates, licenses and sources against deny.toml (needs cargo-deny)
 	$(CARGO) deny check bans licenses sources
 
-bench: ## Builds per second over HTTP beside an fdatasync baseline (release build)
-	$(CARGO) bench --locked --bench http
+bench: ## Builds over HTTP beside a pipeline of FastAPI, Jinja2 and GitPython, nginx and HMAC: make bench [ARGS="--only noop --small"]
+	@tests/setup.sh bench-http
+	$(CARGO) bench --locked --bench http -- $(ARGS)
 
 bench-store: ## The store beside restic, borg, git, cacache and iroh-blobs: make bench-store [ARGS="--only read"]
 	$(CARGO) run --locked --release --manifest-path benches/peers/Cargo.toml -- $(ARGS)

@@ -36,6 +36,7 @@ mod paging;
 mod path;
 mod prefer;
 mod rate_limit;
+mod remembered;
 mod remote;
 mod representation;
 mod router;

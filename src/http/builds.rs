@@ -17,8 +17,9 @@ use tracing::Instrument as _;
 
 use super::body::read_body;
 use super::build_view::{BuildView, DryRunView, TimingView};
-use super::delivering::{self, Announce, Told};
+use super::delivering::{self, About, Announce, Told};
 use super::path::Segments;
+use super::remembered::{self, Known};
 use super::sender::Sender;
 use super::{ApiError, auth, prefer, sender};
 use crate::app::{App, SharedApp};
@@ -55,9 +56,22 @@ pub(super) async fn create(
     if is_dry {
         return place.run(move || dry_run(&worker, &headers, &body)).await?;
     }
+    let look = || remembered::look(&app, (&headers, from), &slug, &body, start);
+    let known = match request::within(request::About::current(), look) {
+        Known::Noop(noop) => {
+            let (tenant, told) = *noop;
+            let response = answer_of(&app, &tenant, told, start);
+            return Ok(match wait {
+                Some(wait) => prefer::applied(response, wait),
+                None => response,
+            });
+        }
+        Known::Sent(sent) => Some(sent),
+        Known::Nothing => None,
+    };
     let (announce, announced) = oneshot::channel();
     let announce = wait.map(|_| announce);
-    let run = move || deliver(&worker, (&headers, from), &body, start, announce);
+    let run = move || deliver(&worker, (&headers, from), known, &body, start, announce);
     let Some(wait) = wait else {
         let (tenant, told) = place.run(run).await??;
         return Ok(answer_of(&app, &tenant, told, start));
@@ -101,18 +115,31 @@ fn dry_run(app: &App, headers: &HeaderMap, body: &Bytes) -> Result<Response, Api
 fn deliver(
     app: &App,
     (headers, from): (&HeaderMap, Option<IpAddr>),
+    known: Option<Box<(Delivery, About)>>,
     body: &Bytes,
     start: Instant,
     announce: Option<Announce>,
 ) -> Result<(TenantRow, Told), ApiError> {
-    let sender = sender::sender(app, headers, body)?;
-    let about = sender.about(from);
-    let Sender { tenant, origin, .. } = sender;
-    let (body, received) = (body.clone(), app.press.clock.now());
-    let delivery = Delivery::new(tenant.clone(), body, received).with(origin);
+    let (delivery, about) = match known {
+        Some(known) => *known,
+        None => proven(app, (headers, from), body)?,
+    };
+    let tenant = delivery.tenant.clone();
     let at = (start, app.config.gates.status);
     let told = delivering::run(&app.press, delivery, about, at, announce)?;
     Ok((tenant, told))
+}
+
+/// A delivery whose sender the store knows.
+fn proven(
+    app: &App,
+    (headers, from): (&HeaderMap, Option<IpAddr>),
+    body: &Bytes,
+) -> Result<(Delivery, About), ApiError> {
+    let sender = sender::sender(app, headers, body)?;
+    let (about, received) = (sender.about(from), app.press.clock.now());
+    let delivery = Delivery::new(sender.tenant, body.clone(), received).with(sender.origin);
+    Ok((delivery, about))
 }
 
 /// The answer to a delivery that began at `start`, whatever became of it.

@@ -11,7 +11,8 @@ use crate::{Table, Writes};
 
 /// Tables that say who may read, and what may be read no longer. They are written rarely, and any write
 /// may end something.
-const RIGHTS: [Table; 4] = [Table::Token, Table::Tenant, Table::Slug, Table::Quarantine];
+const RIGHTS: [Table; 5] =
+    [Table::Token, Table::Webhook, Table::Tenant, Table::Slug, Table::Quarantine];
 /// Tables that say what somebody has. Builds add to them all the time, which ends nothing: only a row
 /// that goes does.
 const HOLDINGS: [Table; 3] = [Table::Member, Table::BundleTree, Table::BundleAlias];

@@ -53,6 +53,7 @@ mod python_tuf;
 mod quota;
 mod recall;
 mod recompile;
+mod remembered;
 mod render;
 mod revert;
 mod route_guard;
