@@ -4,6 +4,7 @@
 #   tests/setup.sh            all of it
 #   tests/setup.sh langflow   the LangFlow starter projects alone
 #   tests/setup.sh bench-compiler   what `make bench-compiler` needs: the starter projects, Jinja2 and black
+#   tests/setup.sh bench-http       what `make bench` needs: the starter projects, nginx, FastAPI, GitPython, black, LangGraph
 #   tests/setup.sh bench-edge       what `make bench-edge` needs: wheels, bsdiff, casync, nginx
 #   tests/setup.sh attest     what verifies bundles: minisign, unzip, openssl, securesystemslib, CycloneDX's validator
 #   tests/setup.sh secrets    where secrets may be found: OpenBao, SOPS, age
@@ -184,6 +185,12 @@ bench_compiler() {
   needed_environment bench-compiler benches/compiler/peer/requirements.txt "with Jinja2 and black"
 }
 
+# The pipeline that builds over HTTP are measured beside, and nginx.
+bench_http() {
+  PATH="$PATH:/usr/sbin" from_debian nginx nginx || { say "nginx is needed"; exit 1; }
+  open_environment bench-http benches/http/pipeline/requirements.txt "with FastAPI, GitPython, black and LangGraph" --no-deps
+}
+
 # The wheels that the measured bundles hold, and the other ways to send an update.
 bench_edge() {
   local out="$cache/bench-edge" from=benches/edge/wheels.txt
@@ -213,12 +220,17 @@ dual() {
     missing dual "the packages of tests/requirements-dual.txt could not be installed"
 }
 
-# The Python environment of the gates: langgraph, ruff, black, pytest. The system's Python is preferred,
-# since a server that runs as root gives its rights up for tools that everybody can read.
+# The Python environment of the gates: langgraph, ruff, black, pytest.
 gates_python() {
+  open_environment gates tests/requirements-gates.txt "of the gates"
+}
+
+# An environment in which a server that runs as root may test builds. The system's Python is preferred, since such
+# a server gives its rights up for tools that everybody can read.
+open_environment() {
   local python=python3
   /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && python=/usr/bin/python3
-  needed_environment gates tests/requirements-gates.txt "of the gates"
+  needed_environment "$@"
 }
 
 # Says that a peer is missing and marks it, so that its tests know.
@@ -334,6 +346,10 @@ case "${1:-all}" in
     oracle
     ;;
   bench-edge) bench_edge ;;
+  bench-http)
+    langflow 1.13.0
+    bench_http
+    ;;
   dual) dual ;;
   browser) console_browser ;;
   attest) attest ;;

@@ -59,6 +59,7 @@ mod python_tuf;
 mod quota;
 mod recall;
 mod recompile;
+mod remembered;
 mod render;
 mod revert;
 mod route_guard;
