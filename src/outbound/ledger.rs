@@ -90,8 +90,8 @@ impl Ledger<'_> {
     /// The endpoint, if it may be sent to now.
     fn awake(&self, view: &View, now: UnixMillis) -> Result<Option<EndpointRow>, Error> {
         let state = view.get::<EndpointState>(&self.to())?.unwrap_or_default();
-        let row = view.get::<EndpointRow>(&self.to())?;
-        Ok(row.filter(|row| row.disabled.is_none() && state.rest <= now.get()))
+        let endpoint = view.get::<EndpointRow>(&self.to())?;
+        Ok(endpoint.filter(|it| it.disabled.is_none() && state.rest <= now.get()))
     }
 
     /// Until when an earlier event of the same flow keeps this one waiting.
@@ -120,8 +120,8 @@ impl Ledger<'_> {
         (now, random): (UnixMillis, [u8; 9]),
         disable_after: u64,
     ) -> Result<Option<Written>, Unsettled> {
-        let [chance, random @ ..] = random;
-        let verdict = state::judge(reply, &turn.row, now, chance);
+        let [luck, random @ ..] = random;
+        let verdict = state::judge(reply, &turn.row, now, luck);
         loop {
             let view = self.store.lane(self.tenant.uid).settled()?;
             let Some(endpoint) = view.get::<EndpointRow>(&self.to())? else { return Ok(None) };
