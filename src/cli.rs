@@ -13,6 +13,7 @@ mod doctor;
 mod edge;
 mod edge_env;
 mod explain;
+mod export;
 mod flow;
 mod fsck;
 mod gc;
@@ -109,6 +110,12 @@ enum Command {
     Backup(backup::Backup),
     /// Make a data directory from a backup
     Restore(backup::Restore),
+    /// Export what tenants built for their auditors, to S3 or a folder, and check it
+    ///
+    /// Each run adds one bag (BagIt) with what is new: flows, outputs, records, attestations, bills of
+    /// materials, Git history and audit log, signed and chained to the bag before. Nothing is
+    /// written over. VERIFY.md in each bag says how to check all of it with stock tools.
+    Export(export::Export),
     /// Make a tenant's repository anew, or take it along
     #[command(subcommand)]
     Git(git::Git),
@@ -151,6 +158,7 @@ impl Cli {
             Command::Purge(purge) => purge.run(out),
             Command::Backup(backup) => backup.run(out),
             Command::Restore(restore) => restore.run(out),
+            Command::Export(export) => export.run(out),
             Command::Git(git) => git.run(out),
             Command::CheckConfig(check) => check.run(out),
             Command::Doctor(overrides) => doctor::run(&overrides, out),

@@ -3,6 +3,7 @@
 mod admin;
 mod console;
 mod edge;
+mod export;
 mod intake;
 mod layers;
 mod maintenance;
@@ -27,6 +28,7 @@ use layers::Layers;
 pub use admin::Admin;
 pub use console::ConsoleConfig;
 pub use edge::Edge;
+pub use export::{Encryption, ExportConfig};
 pub use intake::Intake;
 pub use maintenance::Maintenance;
 pub use secrets::{KeysConfig, SecretsConfig, SopsConfig, VaultConfig};
@@ -77,6 +79,8 @@ pub struct Config {
     pub secrets: SecretsConfig,
     /// How upstream repositories are pushed to.
     pub mirror: Mirror,
+    /// How what tenants built is exported for auditors.
+    pub export: ExportConfig,
     /// What a build must pass before it is committed.
     pub gates: GatesConfig,
     /// The listener for operators.
@@ -223,6 +227,7 @@ impl Default for Config {
             keys: KeysConfig::default(),
             secrets: SecretsConfig::default(),
             mirror: Mirror::default(),
+            export: ExportConfig::default(),
             gates: GatesConfig::default(),
             admin: Admin::default(),
             console: ConsoleConfig::default(),
@@ -431,6 +436,7 @@ impl Config {
         problems.extend(self.server.problems());
         problems.extend(self.tls.problems());
         problems.extend(self.edge.problems());
+        problems.extend(self.export.problems());
         problems.extend(self.tokens.problems());
         problems.extend(self.intake.problems(&self.retention));
         problems.extend(self.keys.problems());

@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use colophon_model::TenantUid;
 use colophon_trust::Seed;
 use colophon_trust::attest::AttestationKeys;
+use colophon_trust::detached::DetachedKey;
 use colophon_trust::dsse::StatementKey;
 use colophon_trust::minisign::MinisignKey;
 use colophon_trust::note::NoteKey;
@@ -121,6 +122,11 @@ impl MasterKey {
     /// The key that signs checkpoints of the audit log.
     pub fn note_key(&self) -> NoteKey {
         NoteKey::derive(&Seed::new(self.derive("note/1")))
+    }
+
+    /// The key that signs what is exported for auditors.
+    pub fn export_key(&self) -> DetachedKey {
+        DetachedKey::derive(&Seed::new(self.derive("export/1")))
     }
 
     /// The key that signs commits and tags, the same for every tenant.

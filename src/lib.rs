@@ -14,6 +14,7 @@ pub mod console;
 pub mod deltas;
 pub mod evidence;
 pub mod expected;
+pub mod export;
 pub mod feed;
 pub mod gates;
 pub mod heal;

@@ -42,6 +42,7 @@ pub struct Metrics {
     jobs: Counts<2>,
     freed_bytes: Counter,
     pushes: Counts<1>,
+    exports: Counts<1>,
 }
 
 /// A request that was answered.
@@ -91,6 +92,7 @@ impl Default for Metrics {
             jobs: Family::default(),
             freed_bytes: Counter::default(),
             pushes: Family::default(),
+            exports: Family::default(),
         };
         metrics.register();
         metrics
@@ -129,6 +131,8 @@ impl Metrics {
         let freed = self.freed_bytes.clone();
         registry.register("colophon_gc_freed_bytes", "Given back by collections", freed);
         registry.register("colophon_mirror_pushes", "Attempts by result", self.pushes.clone());
+        let exports = self.exports.clone();
+        registry.register("colophon_exports", "Exports of a tenant by result", exports);
     }
 
     /// Counts builds by tenant from now on: one time series more for each.
@@ -178,6 +182,12 @@ impl Metrics {
     /// Counts what a collection gave back.
     pub fn freed(&self, bytes: u64) {
         self.freed_bytes.inc_by(bytes);
+    }
+
+    /// Counts an export of a tenant.
+    pub fn exported(&self, well: bool) {
+        let result = if well { "success" } else { "failure" };
+        self.exports.get_or_create(&[("result", result.to_owned())]).inc();
     }
 
     /// Counts an attempt at a mirror.

@@ -3,11 +3,13 @@
 pub(crate) mod builder;
 pub(crate) mod clients;
 pub(crate) mod collector;
+pub(crate) mod export;
 pub(crate) mod gates;
 pub(crate) mod process;
 pub(crate) mod programs;
 pub(crate) mod raw;
 pub(crate) mod relay;
+pub(crate) mod s3;
 pub(crate) mod sign;
 pub(crate) mod upstream;
 
