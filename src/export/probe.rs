@@ -36,6 +36,7 @@ pub(super) async fn probe(
 ) -> Result<Probe, ExportError> {
     let place = carrier.place;
     let name = format!("v1/.probe/{}", hex::encode(random_bytes::<8>().unwrap_or_default()));
+    bucket(carrier).await?;
     let conditional = match conditions(carrier, &name).await? {
         Ok(()) => true,
         Err(failed) if place.lock().is_some() => {
@@ -64,6 +65,20 @@ fn worm(failed: &str) -> Trouble {
         .hint(
             "make the bucket with object lock, on a store that has it; or take `export.lock` away",
         )
+}
+
+/// Makes sure that there is a bucket: some stores make one for whoever writes to it.
+async fn bucket(carrier: &Carrier<'_>) -> Result<(), ExportError> {
+    let place = carrier.place;
+    let Some(signed) = &place.signed else { return Ok(()) };
+    let name = place.url().to_string();
+    let listed = carrier
+        .again(async || {
+            let reply = signed.ask(Method::GET, "", "?list-type=2&max-keys=1").await?;
+            if reply.status.is_success() { Ok(()) } else { Err(reply.into_failure(&name)) }
+        })
+        .await;
+    Ok(listed.map_err(|failure| failure.into_trouble(&name))?)
 }
 
 /// What a probe found: nothing wrong, or which one failed.

@@ -38,24 +38,16 @@ impl Reply {
         rest.split_once("</").map(|(text, _)| text)
     }
 
-    fn into_failure(self, key: &str) -> Failure {
-        let code = self.element("Code").unwrap_or_default();
-        let text = format!(
-            "`{key}`: {} {code} {}",
-            self.status,
-            self.element("Message").unwrap_or_default()
-        );
-        let trouble = match self.status.as_u16() {
-            409 | 412 => return Failure::There,
-            404 if code != "NoSuchBucket" => return Failure::Missing,
-            404 => Trouble::new("export-no-bucket", text),
-            401 | 403 => Trouble::new("export-denied", text),
-            500.. | 408 | 425 | 429 => {
-                Trouble { passing: true, ..Trouble::new("export-unreachable", text) }
-            }
-            _ => Trouble::new("export-refused", text),
-        };
-        Failure::Trouble(trouble)
+    /// What it is when it is no success.
+    pub(super) fn into_failure(self, key: &str) -> Failure {
+        let [code, message] =
+            ["Code", "Message"].map(|name| self.element(name).unwrap_or_default());
+        let text = format!("`{key}`: {} {code} {message}", self.status);
+        match self.status.as_u16() {
+            409 | 412 => Failure::There,
+            404 if code != "NoSuchBucket" => Failure::Missing,
+            status => Failure::Trouble(Trouble::of_status(status, &self.body, text)),
+        }
     }
 }
 
@@ -125,8 +117,9 @@ impl Signed {
         headers: &[(HeaderName, String)],
         body: Bytes,
     ) -> Result<Reply, Failure> {
+        let named = if key.is_empty() { self.base.as_str() } else { key };
         let failed = |error: &dyn std::error::Error| {
-            let text = format!("`{key}`: {}", crate::http::chain(error));
+            let text = format!("`{named}`: {}", crate::http::chain(error));
             Failure::Trouble(Trouble { passing: true, ..Trouble::new("export-unreachable", text) })
         };
         let slash = if key.is_empty() { "" } else { "/" };
@@ -142,10 +135,10 @@ impl Signed {
             .credentials
             .get_credential()
             .await
-            .map_err(|error| Failure::Trouble(Trouble::of(key, &error)))?;
+            .map_err(|error| Failure::Trouble(Trouble::of(named, &error)))?;
         AwsAuthorizer::new(&credential, "s3", &self.region)
             .try_authorize(&mut request, Some(digest.as_bytes()))
-            .map_err(|error| Failure::Trouble(Trouble::of(key, &error)))?;
+            .map_err(|error| Failure::Trouble(Trouble::of(named, &error)))?;
         let (parts, body) =
             self.client.execute(request).await.map_err(|error| failed(&error))?.into_parts();
         let body = body.bytes().await.map_err(|error| failed(&error))?;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use colophon::config::{Encryption, ExportConfig};
 use colophon::export::LockMode;
@@ -50,6 +51,7 @@ fn seaweedfs_keeps_an_export_that_stock_tools_verify() {
     a_writer_that_may_not_delete_is_enough(&store);
     what_is_locked_stays(&store);
     the_store_encrypts(&store);
+    what_is_changed_on_its_way_is_refused(&store);
 }
 
 /// The export is fetched with the AWS command line, as VERIFY.md says, and verified by its commands.
@@ -186,6 +188,21 @@ fn the_store_encrypts(store: &Store) {
         "sealed/v1/acme-inc/HEAD.json",
     ]);
     assert!(head.contains("AES256"), "{head}");
+}
+
+/// The store compares what comes with the checksums that are signed; it is sent again.
+fn what_is_changed_on_its_way_is_refused(store: &Store) {
+    let proxy = Proxy::before(store.port);
+    let once = AtomicBool::new(true);
+    proxy.rule(move |head| {
+        let blob = head.starts_with("PUT ") && head.contains("/blobs/");
+        (blob && once.swap(false, Ordering::SeqCst)).then_some(Twist::Corrupt)
+    });
+    let (server, _) = press(&format!("http://127.0.0.1:{}", proxy.port), KEY, |_| {});
+    let to = format!("s3://{BUCKET}/way");
+    assert_eq!(export(&server, &to, "acme-inc"), 1);
+    let found = check(&server, &to, "acme-inc");
+    assert!(found.is_clean(), "{found:#?}");
 }
 
 /// moto is a second reading of the protocol.
