@@ -43,6 +43,8 @@ pub struct Metrics {
     freed_bytes: Counter,
     pushes: Counts<1>,
     exports: Counts<1>,
+    export_requests: Counter,
+    export_bytes: Counter,
 }
 
 /// A request that was answered.
@@ -93,6 +95,8 @@ impl Default for Metrics {
             freed_bytes: Counter::default(),
             pushes: Family::default(),
             exports: Family::default(),
+            export_requests: Counter::default(),
+            export_bytes: Counter::default(),
         };
         metrics.register();
         metrics
@@ -133,6 +137,9 @@ impl Metrics {
         registry.register("colophon_mirror_pushes", "Attempts by result", self.pushes.clone());
         let exports = self.exports.clone();
         registry.register("colophon_exports", "Exports of a tenant by result", exports);
+        let (requests, sent) = (self.export_requests.clone(), self.export_bytes.clone());
+        registry.register("colophon_export_requests", "Requests of exports", requests);
+        registry.register("colophon_export_sent_bytes", "Sent by exports", sent);
     }
 
     /// Counts builds by tenant from now on: one time series more for each.
@@ -188,6 +195,12 @@ impl Metrics {
     pub fn exported(&self, well: bool) {
         let result = if well { "success" } else { "failure" };
         self.exports.get_or_create(&[("result", result.to_owned())]).inc();
+    }
+
+    /// Counts what exports asked and sent.
+    pub fn export_traffic(&self, requests: u64, sent: u64) {
+        self.export_requests.inc_by(requests);
+        self.export_bytes.inc_by(sent);
     }
 
     /// Counts an attempt at a mirror.

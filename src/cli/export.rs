@@ -26,7 +26,7 @@ pub(super) struct Export {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    make: Make,
+    make: Box<Make>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -39,6 +39,7 @@ enum Command {
 
 /// Adds to an export what is new.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct Make {
     /// Where to: `s3://bucket/prefix` or `file:///absolute/folder`
     #[arg(required = true)]
@@ -104,7 +105,7 @@ impl PlaceArgs {
 impl Export {
     pub(super) fn run(self, out: Out) -> anyhow::Result<()> {
         match self.command {
-            None => make(self.make, out),
+            None => make(*self.make, out),
             Some(Command::Verify(verify)) => verify.run(out),
             Some(Command::Key(overrides)) => key(&overrides, out),
         }
@@ -129,7 +130,7 @@ fn make(make: Make, out: Out) -> anyhow::Result<()> {
 }
 
 fn exported(done: &ExportReport) -> String {
-    let mut lines: Vec<String> = done.tenants.iter().flat_map(|one| told(one)).collect();
+    let mut lines: Vec<String> = done.tenants.iter().flat_map(told).collect();
     for failed in &done.failed {
         lines.push(format!("{}: NOT EXPORTED: {}", failed.tenant, failed.problem));
     }

@@ -177,7 +177,11 @@ impl Info<'_> {
         let key =
             |(path, text): &(String, String)| format!("{}  {path}", Sha256::of(text.as_bytes()));
         let keys = self.keys.iter().map(|named| ("Public-Key", key(named)));
-        lines.into_iter().chain(keys).map(|(label, value)| format!("{label}: {value}\n")).collect()
+        let mut text = String::new();
+        for (label, value) in lines.into_iter().chain(keys) {
+            let _ = writeln!(text, "{label}: {value}"); // a String takes all
+        }
+        text
     }
 }
 

@@ -49,11 +49,11 @@ pub(super) fn carry(
     concurrency: usize,
     report: Report<'_>,
 ) -> Result<Carried, ExportError> {
-    let mut carried = Carried { all: ledger.known(digests.iter().copied())?, ..Carried::default() };
+    let mut there = Carried { all: ledger.known(digests.iter().copied())?, ..Carried::default() };
     let wanted: Vec<Digest> =
-        digests.iter().filter(|digest| !carried.all.contains_key(digest)).copied().collect();
+        digests.iter().filter(|digest| !there.all.contains_key(digest)).copied().collect();
     if wanted.is_empty() {
-        return Ok(carried);
+        return Ok(there);
     }
     let (sender, receiver) = mpsc::channel(concurrency);
     std::thread::scope(|scope| {
@@ -82,10 +82,10 @@ pub(super) fn carry(
             receiver,
             (concurrency, wanted.len() as u64),
             report,
-            &mut carried,
+            &mut there,
         ))
     })?;
-    Ok(carried)
+    Ok(there)
 }
 
 fn read(
@@ -103,7 +103,7 @@ async fn send(
     mut receiver: mpsc::Receiver<Result<Read, ExportError>>,
     (concurrency, total): (usize, u64),
     report: Report<'_>,
-    carried: &mut Carried,
+    there: &mut Carried,
 ) -> Result<(), ExportError> {
     let (mut sending, mut done, mut fresh, mut ended) =
         (FuturesUnordered::new(), 0, Vec::new(), false);
@@ -120,31 +120,31 @@ async fn send(
                     Err(error) => break Err(error),
                 };
                 if put == Put::Written {
-                    carried.written += 1;
-                    carried.bytes += row.size;
+                    there.written += 1;
+                    there.bytes += row.size;
                 }
                 fresh.push((digest, row));
                 done += 1;
                 report(Progress { stage: "exporting blobs", done, total: Some(total) });
                 if fresh.len() >= BATCH {
-                    settle(ledger, &mut fresh, carried)?;
+                    settle(ledger, &mut fresh, there)?;
                 }
             }
             else => break Ok(()),
         }
     };
     // What is there is there, whatever failed beside it.
-    settle(ledger, &mut fresh, carried)?;
+    settle(ledger, &mut fresh, there)?;
     outcome
 }
 
 fn settle(
     ledger: &Ledger<'_>,
     fresh: &mut Vec<(Digest, ExportBlob)>,
-    carried: &mut Carried,
+    there: &mut Carried,
 ) -> Result<(), ExportError> {
     ledger.exported(fresh)?;
-    carried.all.extend(fresh.drain(..));
+    there.all.extend(fresh.drain(..));
     Ok(())
 }
 

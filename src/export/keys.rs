@@ -32,8 +32,8 @@ impl PublicKeys {
 
     /// Tells this set from another.
     pub(super) fn fingerprint(&self) -> Sha256 {
-        let all: String =
-            self.files.iter().map(|(path, text)| format!("{path}\n{text}\n")).collect();
-        Sha256::of(all.as_bytes())
+        let all: Vec<&str> =
+            self.files.iter().flat_map(|(path, text)| [path.as_str(), "\n", text]).collect();
+        Sha256::of(all.concat().as_bytes())
     }
 }

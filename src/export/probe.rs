@@ -16,7 +16,7 @@ use crate::keys::random_bytes;
 /// Writers at once, of which one may win.
 const RACERS: usize = 4;
 /// For how long the probe of locks locks its object.
-const MOMENT: Duration = Duration::from_secs(60);
+const MOMENT: Duration = Duration::from_mins(1);
 
 /// What a place can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

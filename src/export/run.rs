@@ -169,6 +169,7 @@ impl Run<'_> {
             return Ok(done);
         }
         let mut row = self.ledger.place()?;
+        row.url = self.carrier.place.url().to_string();
         self.probe(&mut row)?;
         let (mut goal, mut attempts) = (None, 1);
         loop {
@@ -229,7 +230,9 @@ impl Run<'_> {
             }
             if row.sequence > 0 || row.keys.is_some() {
                 self.ledger.clear()?;
-                *row = ExportPlace { probed: row.probed, ..ExportPlace::default() };
+                let (url, probed) = (std::mem::take(&mut row.url), row.probed);
+                *row = ExportPlace { url, probed, ..ExportPlace::default() };
+                self.ledger.set(row)?;
             }
             return Ok(There { head: None, version: None });
         };

@@ -79,25 +79,17 @@ impl Job for Export {
             sent: 0,
         };
         let alone = tenants.len() == 1;
+        let mut first = None;
         for tenant in tenants {
-            let asked = Asked {
-                dry_run: self.dry_run,
-                allow_unconditional: self.allow_unconditional,
-                anew: self.anew,
-            };
-            let here = (site.press, config, site.config.data.as_path());
-            let exported = export(here, &place, &tenant, asked, report);
-            if !self.dry_run {
-                site.press.metrics.exported(exported.is_ok());
-            }
-            match exported {
+            match self.one(site, &place, &tenant, report) {
                 Ok(exported) => done.tenants.push(exported),
-                Err(error) if alone => return Err(error.into()),
+                Err(error) if alone => first = Some(error),
                 Err(error) => done.failed.push(failed(&tenant, &error)),
             }
         }
         (done.requests, done.sent) = place.traffic();
-        Ok(done)
+        site.press.metrics.export_traffic(done.requests, done.sent);
+        first.map_or(Ok(done), |error| Err(error.into()))
     }
 }
 
@@ -107,6 +99,23 @@ fn failed(tenant: &TenantRow, error: &ExportError) -> FailedExport {
 }
 
 impl Export {
+    fn one(
+        &self,
+        site: Site<'_>,
+        place: &Place,
+        tenant: &TenantRow,
+        report: Report<'_>,
+    ) -> Result<Exported, ExportError> {
+        let Self { dry_run, allow_unconditional, anew, .. } = *self;
+        let asked = Asked { dry_run, allow_unconditional, anew };
+        let here = (site.press, &site.config.export, site.config.data.as_path());
+        let exported = export(here, place, tenant, asked, report);
+        if !dry_run {
+            site.press.metrics.exported(exported.is_ok());
+        }
+        exported
+    }
+
     fn tenants(&self, site: Site<'_>) -> Result<Vec<TenantRow>, JobError> {
         let view = site.press.store.view()?;
         if self.tenants.is_empty() {

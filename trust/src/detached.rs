@@ -16,11 +16,7 @@ impl DetachedKey {
     /// Derives the key by HKDF-SHA256 (RFC 5869): salt `colophon detached v1`, the seed as input keying
     /// material, and as info `ed25519`.
     pub fn derive(seed: &Seed) -> Self {
-        let mut secret = [0; 32];
-        Hkdf::<sha2::Sha256>::new(Some(b"colophon detached v1"), seed.as_bytes())
-            .expand(b"ed25519", &mut secret)
-            .expect("HKDF-SHA256 gives up to 8,160 bytes");
-        Self(SigningKey::from_bytes(&secret))
+        Self(SigningKey::from_bytes(&secret(seed)))
     }
 
     /// The half that everyone may know.
@@ -32,6 +28,14 @@ impl DetachedKey {
     pub fn sign(&self, bytes: &[u8]) -> [u8; SIGNATURE_LENGTH] {
         self.0.sign(bytes).to_bytes()
     }
+}
+
+fn secret(seed: &Seed) -> [u8; 32] {
+    let mut secret = [0; 32];
+    Hkdf::<sha2::Sha256>::new(Some(b"colophon detached v1"), seed.as_bytes())
+        .expand(b"ed25519", &mut secret)
+        .expect("HKDF-SHA256 gives up to 8,160 bytes");
+    secret
 }
 
 impl fmt::Debug for DetachedKey {

@@ -109,10 +109,8 @@ impl Run<'_> {
             put(layout::BLOB_LIST, list(content, blobs)?);
         }
         if !content.omitted.is_empty() {
-            put(
-                layout::OMITTED,
-                content.omitted.iter().map(|(zip, what)| format!("{zip} {what} ended\n")).collect(),
-            );
+            let lines = content.omitted.iter().map(|(zip, what)| format!("{zip} {what} ended\n"));
+            put(layout::OMITTED, lines.collect::<Vec<_>>().concat());
         }
         let view = self.press.store.view()?;
         for (path, digest) in &content.documents {

@@ -10,6 +10,8 @@ use super::json_row;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExportPlace {
+    /// Where it is.
+    pub url: String,
     /// The number of the newest export that this server has seen there.
     pub sequence: u64,
     /// When an export was last complete there.

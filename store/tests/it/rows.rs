@@ -290,6 +290,7 @@ fn every_row_round_trips_and_refuses_junk() {
     strict(&(uid(1), sha(1)), &TokenUsed { at: TIME });
     let planned = PlannedExport { sequence: 2, previous: Some(sha(1)), builds: 3, lines: 4 };
     let place = ExportPlace {
+        url: "s3://evidence/x".to_owned(),
         sequence: 1,
         succeeded: Some(TIME),
         probed: None,
