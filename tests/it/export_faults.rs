@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::support::export::{check, export, job, run};
-use crate::support::s3::{BUCKET, Store};
+use crate::support::s3::{BUCKET, KEY, Store};
 use crate::support::upstream::{Proxy, Twist};
 use crate::support::{TestServer, TestTenant, agent, read, small_flow};
 
@@ -19,15 +19,15 @@ struct Scene {
 }
 
 impl Scene {
-    fn start(attempts: u32) -> Option<Self> {
-        let store = Store::moto()?;
+    fn start(store: Option<Store>, attempts: u32) -> Option<Self> {
+        let store = store?;
         let proxy = Proxy::before(store.port);
         let secret = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(secret.path(), "secret").unwrap();
+        std::fs::write(secret.path(), KEY.1).unwrap();
         let (_, secret) = secret.keep().unwrap();
         let server = TestServer::with(|config| {
             config.export.endpoint = Some(format!("http://127.0.0.1:{}", proxy.port));
-            config.export.access_key = Some("key".to_owned());
+            config.export.access_key = Some(KEY.0.to_owned());
             config.export.secret_key = Some(format!("file:{}", secret.display()));
             config.export.attempts = attempts;
             // One after the other, so that requests can be counted off.
@@ -49,7 +49,7 @@ impl Scene {
 
     /// What is there: ETags by key.
     fn objects(&self, prefix: &str) -> BTreeMap<String, String> {
-        // moto asks for no signature.
+        // Anybody may list.
         let url = format!("{}/{BUCKET}?list-type=2&prefix={prefix}", self.store.url());
         let listed = String::from_utf8(read(agent().get(url).call().unwrap()).bytes).unwrap();
         let element = |text: &str, name: &str| {
@@ -73,7 +73,7 @@ impl Scene {
 /// once only, and the one after it completes with the same bag.
 #[test]
 fn an_export_goes_on_wherever_it_was_cut() {
-    let Some(scene) = Scene::start(1) else { return };
+    let Some(scene) = Scene::start(Store::seaweedfs(), 1) else { return };
     scene.build(1);
     // The probe has been made, and so is not counted.
     let to = |n: usize| format!("s3://{BUCKET}/cut-{n}");
@@ -115,7 +115,7 @@ fn an_export_goes_on_wherever_it_was_cut() {
 /// With a second attempt, a request that fails once is no failure: whatever way it fails.
 #[test]
 fn what_passes_is_tried_again() {
-    let Some(scene) = Scene::start(4) else { return };
+    let Some(scene) = Scene::start(Store::moto(), 4) else { return };
     scene.build(1);
     let twists = [
         Twist::HangUp,
@@ -143,7 +143,7 @@ fn what_passes_is_tried_again() {
 /// An answer that ends too early is no object, and a body that was changed on its way is refused by the store.
 #[test]
 fn what_was_cut_or_changed_on_its_way_is_not_taken() {
-    let Some(scene) = Scene::start(2) else { return };
+    let Some(scene) = Scene::start(Store::moto(), 2) else { return };
     scene.build(1);
     let to = format!("s3://{BUCKET}/way");
     export(&scene.server, &to, "acme-inc");
@@ -166,7 +166,7 @@ fn what_was_cut_or_changed_on_its_way_is_not_taken() {
 /// Something else lies where a file of a bag is to be written: it stays, and the bag is made under another name.
 #[test]
 fn what_others_wrote_is_not_written_over() {
-    let Some(scene) = Scene::start(2) else { return };
+    let Some(scene) = Scene::start(Store::moto(), 2) else { return };
     scene.build(1);
     let to = format!("s3://{BUCKET}/taken");
     // A bag is cut before its signature, and somebody else writes one.

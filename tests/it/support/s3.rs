@@ -171,6 +171,7 @@ fn identities() -> String {
     let read = [format!("Read:{BUCKET}"), format!("List:{BUCKET}")];
     let write = [format!("Read:{BUCKET}"), format!("List:{BUCKET}"), format!("Write:{BUCKET}")];
     serde_json::json!({"identities": [
+        {"name": "anonymous", "actions": [format!("List:{BUCKET}")]},
         identity("admin", KEY, &all), identity("reader", READER, &read), identity("writer", WRITER, &write),
     ]})
     .to_string()
