@@ -163,7 +163,7 @@ impl Info<'_> {
             ("Export-Sequence", after.sequence.to_string()),
             ("Export-Time", time.clone()),
             ("Previous-Export", self.previous.map_or_else(none, |(_, sha256)| sha256.to_string())),
-            ("Previous-Export-Name", self.previous.map_or_else(none, |(name, _)| name.to_string())),
+            (layout::PREVIOUS_NAME, self.previous.map_or_else(none, |(name, _)| name.to_string())),
             ("Builds", range(since.builds, after.builds)),
             ("Last-Build", after.build.map_or_else(none, |id| id.to_string())),
             ("Audit-Lines", range(since.audit.seq, after.audit.seq)),

@@ -80,6 +80,9 @@ pub fn sbom(zip: &Sha256) -> String {
     format!("data/sbom/{zip}.cdx.json")
 }
 
+/// The label of the bag before in `bag-info.txt`.
+pub const PREVIOUS_NAME: &str = "Previous-Export-Name";
+
 /// Name of a bag: the time of the newest fact in it, and its number. Names sort as the bags follow each other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -182,8 +182,10 @@ impl Run<'_> {
                     done.bags.push(made);
                 }
                 Err(ExportError::Overtaken(name)) if attempts < ATTEMPTS => {
-                    tracing::warn!(%name, "another exporter came first; this bag is named by none");
-                    done.orphaned.push(name);
+                    if !self.is_named(&self.look(&mut row)?, &name)? {
+                        tracing::warn!(%name, "another exporter came first; no bag names this one");
+                        done.orphaned.push(name);
+                    }
                     (goal, attempts, row.planned) = (None, attempts + 1, None);
                 }
                 Err(error @ ExportError::Taken { .. }) if attempts < ATTEMPTS => {
@@ -246,6 +248,20 @@ impl Run<'_> {
         }
         row.sequence = head.cursor.sequence;
         Ok(There { head: Some(head), version: Some(version) })
+    }
+
+    /// Whether a bag is one of the chain: another exporter may have made the same and gone on from it.
+    fn is_named(&self, there: &There, name: &BagName) -> Result<bool, ExportError> {
+        let mut next = there.head.as_ref().map(|head| head.export.clone());
+        while let Some(newer) = next.take_if(|newer| newer.sequence() > name.sequence()) {
+            let key = self.carrier.key(&newer.file(layout::INFO));
+            let Some((info, _)) = self.runtime.block_on(self.carrier.find(&key))? else { break };
+            let label = format!("{}: ", layout::PREVIOUS_NAME);
+            let text = String::from_utf8_lossy(&info);
+            let before = text.lines().find_map(|line| line.strip_prefix(&label));
+            next = before.and_then(|name| name.parse().ok());
+        }
+        Ok(next.as_ref() == Some(name))
     }
 
     fn owner(&self) -> Owner {

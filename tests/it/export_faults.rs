@@ -2,8 +2,11 @@
 //! over, and the next run completes it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use std::sync::{Arc, Mutex};
+
+use colophon::maintenance::{Site, perform};
 
 use crate::support::export::{check, export, job, run};
 use crate::support::s3::{BUCKET, KEY, Store};
@@ -191,4 +194,36 @@ fn what_others_wrote_is_not_written_over() {
     let found = check(&scene.server, &to, "acme-inc");
     assert!(found.is_clean(), "{found:#?}");
     assert_eq!(found.orphaned.len(), 1, "{found:?}");
+}
+
+/// Another exporter comes between the last file of a bag and `HEAD.json`: the bag that is named first stays named, the other
+/// one is told as what it is, and all of it is there once.
+#[test]
+fn who_comes_second_does_not_move_the_head() {
+    let Some(scene) = Scene::start(Store::moto(), 2) else { return };
+    let to = format!("s3://{BUCKET}/second");
+    scene.build(1);
+    assert_eq!(scene.export(&to), Ok(1));
+    scene.build(2);
+    let (app, clock, direct) =
+        (scene.server.app.clone(), scene.server.clock.clone(), scene.store.url());
+    let (first, place) = (AtomicBool::new(true), to.clone());
+    scene.proxy.rule(move |head| {
+        let moves = head.starts_with("PUT ") && head.contains("/HEAD.json");
+        if moves && first.swap(false, Ordering::SeqCst) {
+            clock.advance(1000);
+            let mut config = app.config.clone();
+            config.export.endpoint = Some(direct.clone());
+            let site = Site { press: &app.press, config: &config };
+            let other = perform(&job(&place, "acme-inc"), site, &|_| {}).unwrap();
+            assert_eq!(other.tenants[0].bags.len(), 1);
+        }
+        None
+    });
+    let done = run(&scene.server, &job(&to, "acme-inc")).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((done.tenants[0].bags.len(), done.tenants[0].orphaned.len()), (0, 1), "{done:?}");
+    let found = check(&scene.server, &to, "acme-inc");
+    assert!(found.is_clean(), "{found:#?}");
+    assert_eq!((found.bags, found.builds), (2, 2));
+    assert_eq!(found.orphaned, done.tenants[0].orphaned);
 }

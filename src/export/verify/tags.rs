@@ -50,7 +50,7 @@ impl Labels {
 impl Tags {
     /// The bag before, and the SHA-256 of its tag manifest.
     pub(super) fn previous(&self) -> Option<(BagName, Sha256)> {
-        let name = self.info.value("Previous-Export-Name")?.parse().ok()?;
+        let name = self.info.value(layout::PREVIOUS_NAME)?.parse().ok()?;
         Some((name, self.info.value("Previous-Export")?.parse().ok()?))
     }
 }
