@@ -4,7 +4,7 @@
 //! Each export adds one bag (BagIt, RFC 8493) with what came since the one before, names that one by its hash, and
 //! is signed. Nothing that lies there is ever written over but `HEAD.json`, which is moved by compare-and-swap.
 //! What is pure stands apart from what speaks to a store: [`increment`] says what goes into a bag, [`bag`] makes
-//! its files, [`layout`] names them; [`run`] carries them there.
+//! its files, [`layout`] names them; `run.rs` carries them there.
 
 pub mod bag;
 mod blobs;
