@@ -206,3 +206,44 @@ fn part(mut file: &File, at: u64, most: usize) -> io::Result<Bytes> {
     file.take(most as u64).read_to_end(&mut bytes)?;
     Ok(bytes.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::config::{ExportConfig, SecretsConfig};
+    use crate::export::Options;
+    use crate::secrets::Secrets;
+
+    fn item(fill: u8, length: usize) -> Item {
+        let mut file = tempfile::tempfile().unwrap();
+        let bytes = vec![fill; length];
+        file.write_all(&bytes).unwrap();
+        let (sha256, length) = (Sha256::of(&bytes), length as u64);
+        Item { path: "data/x".to_owned(), body: Body::File(Arc::new(file)), sha256, length }
+    }
+
+    /// A file above and below the bound arrives whole, is found there by whoever comes again, and is not written over by
+    /// another one.
+    #[tokio::test]
+    async fn files_of_any_size_are_written_once() {
+        let secrets = Secrets::new(&SecretsConfig::default(), Arc::new(SystemClock));
+        let url = "memory://upload-tests".parse().unwrap();
+        let place =
+            Place::open(&url, &ExportConfig::default(), &Options::default(), &secrets).unwrap();
+        let carrier =
+            Carrier::new(&place, String::new(), 0, Retry { attempts: 1, first: Duration::ZERO });
+        for length in [0, 1000, WHOLE as usize, WHOLE as usize + 1, 2 * PART + WHOLE as usize + 7] {
+            let key = format!("of/{length}");
+            assert_eq!(carrier.item(&key, &item(1, length)).await.unwrap(), Put::Written);
+            let (sha256, found, _) = place.measure(&key, 0).await.map_err(|_| ()).unwrap();
+            assert_eq!((sha256, found), (item(1, length).sha256, length as u64));
+            assert_eq!(carrier.item(&key, &item(1, length)).await.unwrap(), Put::WasThere);
+            let other = carrier.item(&key, &item(2, length.max(1))).await;
+            assert!(matches!(other, Err(ExportError::Taken { .. })), "{length}: {other:?}");
+        }
+    }
+}

@@ -11,7 +11,7 @@ use colophon::units::Span;
 use crate::support::export::{check, commands, export, follow, job, run};
 use crate::support::s3::{self, BUCKET, KEY, READER, Store, WRITER};
 use crate::support::upstream::{Proxy, Twist, until};
-use crate::support::{ORDER_INTAKE, TestServer, TestTenant, small_flow};
+use crate::support::{ORDER_INTAKE, TestServer, TestTenant, noise, small_flow};
 
 /// A server that exports to `store` with the credentials of `who`.
 fn press(
@@ -19,22 +19,24 @@ fn press(
     who: (&str, &str),
     change: impl FnOnce(&mut ExportConfig),
 ) -> (TestServer, TestTenant) {
-    let secret = tempfile::NamedTempFile::new().unwrap();
-    fs::write(secret.path(), who.1).unwrap();
     let server = TestServer::with(|config| {
         config.export.endpoint = Some(endpoint.to_owned());
-        config.export.access_key = Some(who.0.to_owned());
-        config.export.secret_key = Some(format!("file:{}", secret.path().display()));
         config.export.attempts = 3;
+        with_key(&mut config.export, who);
         change(&mut config.export);
     });
-    let kept = server.path("secret");
-    fs::copy(secret.path(), &kept).unwrap();
-    // The configuration names a file of the test's; it stays as long as the server.
-    secret.keep().unwrap();
     let tenant = server.tenant("acme-inc");
     assert_eq!(server.build(&tenant, &small_flow("one", Some(1), "a")).status, 201);
     (server, tenant)
+}
+
+/// The configuration names a file with the secret, which stays as long as the test's process may need it.
+fn with_key(config: &mut ExportConfig, (id, secret): (&str, &str)) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), secret).unwrap();
+    let (_, path) = file.keep().unwrap();
+    config.access_key = Some(id.to_owned());
+    config.secret_key = Some(format!("file:{}", path.display()));
 }
 
 fn error(server: &TestServer, to: &str) -> String {
@@ -50,6 +52,7 @@ fn seaweedfs_keeps_an_export_that_stock_tools_verify() {
     refusals_are_told_apart(&store);
     a_writer_that_may_not_delete_is_enough(&store);
     what_is_locked_stays(&store);
+    what_is_large_goes_in_parts(&store);
     the_store_encrypts(&store);
     what_is_changed_on_its_way_is_refused(&store);
 }
@@ -172,6 +175,33 @@ fn what_is_locked_stays(store: &Store) {
     let head =
         ["s3api", "get-object-retention", "--bucket", "locked", "--key", "x/v1/acme-inc/HEAD.json"];
     assert!(!store.aws(&head).status.success());
+}
+
+/// A bundle of Git objects above the bound for one request is sent in parts, and locked as all else is.
+fn what_is_large_goes_in_parts(store: &Store) {
+    let server = TestServer::with(|config| {
+        config.limits.body_bytes = 16 << 20;
+        config.export.endpoint = Some(store.url());
+        config.export.lock = Some(LockMode::Governance);
+        config.export.lock_for = Span::hours(1);
+        with_key(&mut config.export, KEY);
+    });
+    let tenant = server.tenant("acme-inc");
+    for n in 1..=5 {
+        let flow = small_flow("large", Some(n), &noise(n, 4 << 20));
+        let answer = server.build(&tenant, &flow);
+        assert_eq!(answer.status, 201, "{:#}", answer.json());
+    }
+    assert_eq!(export(&server, "s3://locked/large", "acme-inc"), 1);
+    let found = check(&server, "s3://locked/large", "acme-inc");
+    assert!(found.is_clean(), "{found:#?}");
+    let listed = store.must(&["s3", "ls", "--recursive", "s3://locked/large/"]);
+    let bundle = listed.lines().find(|line| line.ends_with("mirror.bundle")).unwrap();
+    let words: Vec<&str> = bundle.split_whitespace().collect();
+    assert!(words[2].parse::<u64>().unwrap() > 16 << 20, "{bundle}");
+    let told =
+        store.must(&["s3api", "get-object-retention", "--bucket", "locked", "--key", words[3]]);
+    assert!(told.contains("GOVERNANCE"), "{told}");
 }
 
 fn the_store_encrypts(store: &Store) {
