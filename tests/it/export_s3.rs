@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use colophon::config::{Encryption, ExportConfig};
 use colophon::export::LockMode;
 use colophon::units::Span;
+use serde_json::json;
 
 use crate::support::export::{check, commands, export, follow, job, run};
 use crate::support::s3::{self, BUCKET, KEY, READER, Store, WRITER};
@@ -188,8 +189,7 @@ fn what_is_large_goes_in_parts(store: &Store) {
     });
     let tenant = server.tenant("acme-inc");
     for n in 1..=5 {
-        let flow = small_flow("large", Some(n), &noise(n, 4 << 20));
-        let answer = server.build(&tenant, &flow);
+        let answer = server.build(&tenant, &large_flow(n));
         assert_eq!(answer.status, 201, "{:#}", answer.json());
     }
     assert_eq!(export(&server, "s3://locked/large", "acme-inc"), 1);
@@ -202,6 +202,22 @@ fn what_is_large_goes_in_parts(store: &Store) {
     let told =
         store.must(&["s3api", "get-object-retention", "--bucket", "locked", "--key", words[3]]);
     assert!(told.contains("GOVERNANCE"), "{told}");
+}
+
+/// A flow of 4 MB that do not compress well.
+fn large_flow(revision: u64) -> Vec<u8> {
+    let name = |n: u64| format!("n{n}");
+    let mut nodes = vec![json!({"id": "n0", "kind": "trigger.manual"})];
+    nodes.extend((1..=32).map(|n| {
+        let text = noise(revision * 1000 + n, 128 << 10);
+        json!({"id": name(n), "kind": "data.map", "fields": {"text": text}})
+    }));
+    let edges: Vec<_> = (1..=32).map(|n| json!({"from": name(n - 1), "to": name(n)})).collect();
+    let flow = json!({
+        "schema_version": "1.0", "id": "native-large", "slug": "large", "name": "large",
+        "revision": revision, "nodes": nodes, "edges": edges,
+    });
+    serde_json::to_vec(&flow).unwrap()
 }
 
 fn the_store_encrypts(store: &Store) {
