@@ -15,8 +15,8 @@ use super::{
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
-    Archive, AuditCheckpoint, AuditVerify, Backup, Export, Fsck, Gc, GitBundle, GitExport, GitRebuild,
-    ImportRoots, Purge, Recompile, RequestRoots, Resign, Rollback, Rotate,
+    Archive, AuditCheckpoint, AuditVerify, Backup, Export, Fsck, Gc, GitBundle, GitExport,
+    GitRebuild, ImportRoots, Purge, Recompile, RequestRoots, Resign, Rollback, Rotate,
 };
 
 /// Makes the list of routes and the router of the same lines.

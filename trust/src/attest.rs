@@ -74,7 +74,8 @@ impl Envelope {
         let id = key.id();
         let good = self.signatures.iter().any(|signed| {
             let signature = BASE64.decode(signed.sig.as_bytes());
-            signed.keyid == id && signature.is_ok_and(|signature| key.verifies(&message, &signature))
+            signed.keyid == id
+                && signature.is_ok_and(|signature| key.verifies(&message, &signature))
         });
         good.then_some(payload)
     }

@@ -64,6 +64,9 @@ mod tests {
     #[test]
     fn the_key_is_pinned() {
         let pem = DetachedKey::derive(&Seed::new([1; 32])).public().to_pem();
-        assert_eq!(pem.lines().nth(1), Some("MCowBQYDK2VwAyEA/lty5kH90r58oBfagWA+VObDcs4DUhEUSYsiDztkNBY="));
+        assert_eq!(
+            pem.lines().nth(1),
+            Some("MCowBQYDK2VwAyEA/lty5kH90r58oBfagWA+VObDcs4DUhEUSYsiDztkNBY=")
+        );
     }
 }
