@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use colophon::maintenance::{Site, perform};
 
 use crate::support::export::{check, export, job, run};
-use crate::support::s3::{BUCKET, KEY, Store};
+use crate::support::s3::{BUCKET, KEY, Store, with_key};
 use crate::support::upstream::{Proxy, Twist};
 use crate::support::{TestServer, TestTenant, agent, read, small_flow};
 
@@ -25,13 +25,9 @@ impl Scene {
     fn start(store: Option<Store>, attempts: u32) -> Option<Self> {
         let store = store?;
         let proxy = Proxy::before(store.port);
-        let secret = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(secret.path(), KEY.1).unwrap();
-        let (_, secret) = secret.keep().unwrap();
         let server = TestServer::with(|config| {
             config.export.endpoint = Some(format!("http://127.0.0.1:{}", proxy.port));
-            config.export.access_key = Some(KEY.0.to_owned());
-            config.export.secret_key = Some(format!("file:{}", secret.display()));
+            with_key(config, KEY);
             config.export.attempts = attempts;
             // One after the other, so that requests can be counted off.
             config.export.concurrency = 1;

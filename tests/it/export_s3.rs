@@ -23,21 +23,12 @@ fn press(
     let server = TestServer::with(|config| {
         config.export.endpoint = Some(endpoint.to_owned());
         config.export.attempts = 3;
-        with_key(&mut config.export, who);
+        s3::with_key(config, who);
         change(&mut config.export);
     });
     let tenant = server.tenant("acme-inc");
     assert_eq!(server.build(&tenant, &small_flow("one", Some(1), "a")).status, 201);
     (server, tenant)
-}
-
-/// The configuration names a file with the secret, which stays as long as the test's process may need it.
-fn with_key(config: &mut ExportConfig, (id, secret): (&str, &str)) {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), secret).unwrap();
-    let (_, path) = file.keep().unwrap();
-    config.access_key = Some(id.to_owned());
-    config.secret_key = Some(format!("file:{}", path.display()));
 }
 
 fn error(server: &TestServer, to: &str) -> String {
@@ -185,7 +176,7 @@ fn what_is_large_goes_in_parts(store: &Store) {
         config.export.endpoint = Some(store.url());
         config.export.lock = Some(LockMode::Governance);
         config.export.lock_for = Span::hours(1);
-        with_key(&mut config.export, KEY);
+        s3::with_key(config, KEY);
     });
     let tenant = server.tenant("acme-inc");
     for n in 1..=5 {

@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use colophon::config::Config;
+
 use super::agent;
 use super::programs::{cache, must_be_marked_unavailable};
 use super::upstream::until;
@@ -159,6 +161,14 @@ pub(crate) fn environment(
         ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
         ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
     ]
+}
+
+/// Has a server export with a key, whose secret is in a file beside its data.
+pub(crate) fn with_key(config: &mut Config, (id, secret): (&str, &str)) {
+    let file = config.data.with_file_name("export.secret");
+    fs::write(&file, secret).unwrap();
+    config.export.access_key = Some(id.to_owned());
+    config.export.secret_key = Some(format!("file:{}", file.display()));
 }
 
 fn identities() -> String {
