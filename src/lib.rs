@@ -6,6 +6,8 @@ pub mod audit;
 pub mod builds;
 pub mod bundles;
 pub mod caller;
+#[cfg(unix)]
+pub mod checkout;
 pub mod ciphertext;
 pub mod cli;
 pub mod clock;

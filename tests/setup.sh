@@ -9,13 +9,14 @@
 #   tests/setup.sh secrets    where secrets may be found: OpenBao, SOPS, age
 #   tests/setup.sh conformance   what makes TUF repositories to test edge-fetch on: python-tuf
 #   tests/setup.sh dual       what runs dual flows: LangGraph, Playwright, Chromium
+#   tests/setup.sh runner     what serves flows behind `colophon checkout --watch`: FastAPI, uvicorn, LangGraph
 #   tests/setup.sh browser    what looks at the console: Playwright, axe and Chromium
 #   tests/setup.sh schemathesis   what asks the API everything that its OpenAPI document allows
 #   tests/setup.sh clients    what `make test-clients` needs: gix, JGit, tough and sigstore-tuf
 #   tests/setup.sh oracle     what `make test-oracle` needs: lfx, and older exports of LangFlow
 #
 # git, ssh-keygen, Python and its packages are required: without one of them this fails. The LangFlow
-# exports, lfx, what runs dual flows, what verifies bundles, OpenBao and SOPS, isomorphic-git, JGit, what looks
+# exports, lfx, what runs dual flows, the cloud runner, what verifies bundles, OpenBao and SOPS, isomorphic-git, JGit, what looks
 # at the console, Schemathesis, and the web server that stands for an upstream forge may be missing. When one
 # cannot be fetched, that is said and marked by a file `<name>.unavailable`; the tests that use it then say
 # loudly what they did not run on.
@@ -206,6 +207,12 @@ dual() {
     missing dual "the packages of tests/requirements-dual.txt could not be installed"
 }
 
+# A cloud runner: docs/examples/runner on FastAPI and uvicorn.
+runner() {
+  environment runner tests/requirements-runner.txt "for a cloud runner" ||
+    missing runner "no FastAPI runner stands behind \`colophon checkout --watch\`"
+}
+
 # The Python environment of the gates: langgraph, ruff, black, pytest. The system's Python is preferred,
 # since a server that runs as root gives its rights up for tools that everybody can read.
 gates_python() {
@@ -328,6 +335,7 @@ case "${1:-all}" in
     ;;
   bench-edge) bench_edge ;;
   dual) dual ;;
+  runner) runner ;;
   browser) console_browser ;;
   attest) attest ;;
   secrets) secrets ;;
@@ -348,6 +356,7 @@ case "${1:-all}" in
     schemathesis
     conformance
     dual
+    runner
     gates_python
     isomorphic
     console_browser
