@@ -121,7 +121,7 @@ fn read_on(dir: &Path, stop: &AtomicBool) -> BTreeMap<String, Listing> {
 /// 200 random builds, and the watcher killed at random moments: a reader never sees anything but a commit.
 #[test]
 fn readers_see_whole_versions_through_builds_and_kills() {
-    let server = TestServer::start();
+    let server = TestServer::with(|c| c.quota.builds_per_day = 1_000.try_into().unwrap());
     let tenant = server.tenant("acme-inc");
     let place = Place {
         server: server.url.clone(),
