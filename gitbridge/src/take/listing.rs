@@ -26,6 +26,31 @@ pub struct ListedFile {
     pub oid: Oid,
 }
 
+/// What a walk has come by.
+struct Found {
+    most: usize,
+    folders: usize,
+    files: Vec<ListedFile>,
+}
+
+impl Found {
+    const fn folder(&mut self) -> Result<(), TakeError> {
+        if self.folders == self.most {
+            return Err(TakeError::TooMuch { what: "folders", most: self.most as u64 });
+        }
+        self.folders += 1;
+        Ok(())
+    }
+
+    fn file(&mut self, file: ListedFile) -> Result<(), TakeError> {
+        if self.files.len() == self.most {
+            return Err(TakeError::TooMuch { what: "files", most: self.most as u64 });
+        }
+        self.files.push(file);
+        Ok(())
+    }
+}
+
 impl Taken {
     /// The commit.
     ///
@@ -38,25 +63,21 @@ impl Taken {
         Ok(TakenCommit { tree, time })
     }
 
-    /// The files below a tree, in the order of the trees; at most `most`. Every path is one that may be
-    /// written ([`ArtifactPath`]), none is there twice in any letter case, and none leads through a link.
+    /// The files below a tree, in the order of the trees; at most `most`, in as many folders. Every path is
+    /// one that may be written ([`ArtifactPath`]), none is there twice in any letter case, and none leads
+    /// through a link.
     ///
     /// # Errors
     /// When a tree did not come or is malformed, or holds what must not be checked out.
     pub fn files(&self, tree: Oid, most: usize) -> Result<Vec<ListedFile>, TakeError> {
-        let mut files = Vec::new();
-        self.walk(tree, "", most, &mut files)?;
-        Ok(files)
+        let mut found = Found { most, folders: 0, files: Vec::new() };
+        self.walk(tree, "", &mut found)?;
+        Ok(found.files)
     }
 
-    /// Ends: a path has at most 240 bytes, so trees within trees do too.
-    fn walk(
-        &self,
-        tree: Oid,
-        folder: &str,
-        most: usize,
-        files: &mut Vec<ListedFile>,
-    ) -> Result<(), TakeError> {
+    /// Ends: a path has at most 240 bytes, so trees within trees do too; and a few trees that hold each
+    /// other many times are as many folders.
+    fn walk(&self, tree: Oid, folder: &str, found: &mut Found) -> Result<(), TakeError> {
         let malformed = TakeError::NotA { oid: tree, wanted: "a well-formed tree" };
         let bytes = self.get(tree, GitKind::Tree)?;
         let entries = gix_object::TreeRef::from_bytes(bytes, gix_hash::Kind::Sha1);
@@ -72,7 +93,8 @@ impl Taken {
             let oid = from_gix(entry.oid).ok_or(malformed.clone())?;
             let mode = match entry.mode.kind() {
                 EntryKind::Tree => {
-                    self.walk(oid, &format!("{path}/"), most, files)?;
+                    found.folder()?;
+                    self.walk(oid, &format!("{path}/"), found)?;
                     continue;
                 }
                 EntryKind::Blob => FileMode::Regular,
@@ -84,10 +106,7 @@ impl Taken {
                     return Err(TakeError::Entry { tree, problem: "it holds a submodule" });
                 }
             };
-            if files.len() == most {
-                return Err(TakeError::TooMuch { what: "files", most: most as u64 });
-            }
-            files.push(ListedFile { path, mode, oid });
+            found.file(ListedFile { path, mode, oid })?;
         }
         Ok(())
     }

@@ -26,21 +26,24 @@ fn taken(answer: &[u8]) -> Result<Taken, TakeError> {
 }
 
 /// The files of a commit, the way that a checkout goes: trees first, then all blobs by id.
-fn files(ask: Ask<'_>, commit: Oid) -> BTreeMap<String, Vec<u8>> {
+fn files(ask: Ask<'_>, commit: Oid) -> BTreeMap<String, Oid> {
     let trees = taken(&ask(&objects_request(&[commit], Part::WithoutBlobs))).unwrap();
     let listed = trees.files(trees.commit(commit).unwrap().tree, 1_000).unwrap();
     assert!(trees.get(listed[0].oid, GitKind::Blob).is_err(), "blobs do not come along");
     let oids: Vec<Oid> = listed.iter().map(|file| file.oid).collect();
     let blobs = taken(&ask(&objects_request(&oids, Part::Whole))).unwrap();
-    let read = |oid| blobs.get(oid, GitKind::Blob).unwrap().to_vec();
+    let read = |oid| blob_id(blobs.get(oid, GitKind::Blob).unwrap()).unwrap();
     listed.into_iter().map(|file| (file.path.to_string(), read(file.oid))).collect()
 }
 
-/// What stock git says that a commit holds.
-fn known_to_git(git: &Git, commit: Oid) -> BTreeMap<String, Vec<u8>> {
-    let list = git.run("r", &["ls-tree", "-r", "--name-only", &commit.to_string()]);
-    let show = |path: &str| git.run("r", &["show", &format!("{commit}:{path}")]).into_bytes();
-    list.lines().map(|path| (path.to_owned(), show(path))).collect()
+/// What stock git says that a commit holds: each file's blob.
+fn known_to_git(git: &Git, commit: Oid) -> BTreeMap<String, Oid> {
+    let list = git.run("r", &["ls-tree", "-r", &commit.to_string()]);
+    let file = |line: &str| {
+        let (head, path) = line.split_once('\t').unwrap();
+        (path.to_owned(), head.split(' ').nth(2).unwrap().parse().unwrap())
+    };
+    list.lines().map(file).collect()
 }
 
 fn mirrored(builds: usize) -> (Git, Tenant) {
@@ -101,7 +104,7 @@ fn what_is_cut_or_altered_is_never_taken_for_what_was_asked_for() {
 fn refusals_come_in_the_servers_words() {
     let tenant = Tenant::with_builds(0);
     let unknown = Oid::from_bytes([0xab; 20]);
-    let refused = taken(b"000dERR no\x1b[2J0000").unwrap_err();
+    let refused = taken(b"000eERR no\x1b[2J0000").unwrap_err();
     assert_eq!(refused, TakeError::Refused("no?[2J".to_owned()));
     let taken = taken(&ours(&tenant)(&objects_request(&[tenant.tip()], Part::Whole))).unwrap();
     assert_eq!(taken.get(unknown, GitKind::Blob), Err(TakeError::Missing(unknown)));
@@ -221,6 +224,17 @@ fn trees_that_must_not_be_checked_out_are_refused() {
     assert!(list(&many[..3]).is_ok());
     assert!(matches!(list(&many), Err(TakeError::TooMuch { .. })));
     assert!(matches!(list(&[("40000", "x", blob)]), Err(TakeError::Missing(_))));
+}
+
+/// Thirty small trees that would be a billion folders without one file.
+#[test]
+fn trees_that_hold_each_other_many_times_come_to_an_end() {
+    let mut taken = Taken::default();
+    let mut top = taken.add(GitKind::Tree, Vec::new()).unwrap();
+    for _ in 0..30 {
+        top = taken.add(GitKind::Tree, tree(&[("40000", "a", top), ("40000", "b", top)])).unwrap();
+    }
+    assert_eq!(taken.files(top, 1_000), Err(TakeError::TooMuch { what: "folders", most: 1_000 }));
 }
 
 proptest! {
