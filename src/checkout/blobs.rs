@@ -27,11 +27,13 @@ pub(super) struct Blobs {
     folder: Folder,
     /// Files that were read and are what they are named, since this process began.
     known: BTreeMap<Blob, Stamp>,
+    /// Whether a power cut may take blobs that are here.
+    unsynced: bool,
 }
 
 impl Blobs {
     pub(super) fn new(folder: &Folder) -> Self {
-        Self { folder: folder.clone(), known: BTreeMap::new() }
+        Self { folder: folder.clone(), known: BTreeMap::new(), unsynced: false }
     }
 
     /// Where a blob is kept. Files of two modes are two files.
@@ -72,7 +74,8 @@ impl Blobs {
         Ok(intact)
     }
 
-    /// Keeps a blob, whose id was computed from `bytes`.
+    /// Keeps a blob, whose id was computed from `bytes`. Without `sync` it is not durable before
+    /// [`Self::sync`].
     pub(super) fn put(&mut self, blob: Blob, bytes: &[u8], sync: bool) -> Result<(), Fault> {
         let (path, incoming) = (self.path(blob), self.folder.incoming().join(name(blob)));
         disk::remove(&incoming)?;
@@ -84,6 +87,19 @@ impl Blobs {
             disk::sync_folder(folder)?;
             disk::sync_folder(&self.folder.objects())?;
         }
+        self.unsynced |= !sync;
+        Ok(())
+    }
+
+    /// Whether blobs were put here, perhaps for a version that failed, which are not durable yet.
+    pub(super) const fn are_unsynced(&self) -> bool {
+        self.unsynced
+    }
+
+    /// Makes all of them durable, and whatever else was written beside them.
+    pub(super) fn sync(&mut self) -> Result<(), Fault> {
+        disk::sync_all(&self.folder.objects())?;
+        self.unsynced = false;
         Ok(())
     }
 

@@ -143,6 +143,8 @@ pub(super) fn sync_folder(path: &Path) -> Result<(), Fault> {
 /// Makes everything durable that was written to the file system of `path`.
 pub(super) fn sync_all(path: &Path) -> Result<(), Fault> {
     step(false).at(path)?;
+    #[cfg(test)]
+    super::faults::synced_all();
     #[cfg(target_os = "linux")]
     {
         let folder = File::open(path).at(path)?;

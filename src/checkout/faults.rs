@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use colophon_gitbridge::{Part, Taken};
 use colophon_model::{FlowId, GitKind, Oid};
@@ -23,6 +24,12 @@ enum Trouble {
 
 thread_local! {
     static TROUBLE: Cell<Trouble> = const { Cell::new(Trouble::None) };
+    static SYNCS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Called when all that was written is made durable.
+pub(super) fn synced_all() {
+    SYNCS.set(SYNCS.get() + 1);
 }
 
 /// Called before each step; `grows` when it needs space.
@@ -47,7 +54,7 @@ struct Shop {
     objects: Vec<(GitKind, Vec<u8>)>,
     tip: Option<Oid>,
     /// Blobs that were sent.
-    sent: std::rc::Rc<Cell<usize>>,
+    sent: Rc<Cell<usize>>,
 }
 
 type Files<'a> = &'a [(&'a str, &'a str)];
@@ -123,6 +130,35 @@ impl Source for Shop {
     }
 }
 
+/// One server after the other, under a process that goes on.
+struct Shops {
+    shops: Vec<Shop>,
+    open: Rc<Cell<usize>>,
+}
+
+impl Source for Shops {
+    fn tip(&mut self, known: Option<Oid>) -> Result<Tip, Fault> {
+        self.shops[self.open.get()].tip(known)
+    }
+
+    fn find(&mut self, name: &str) -> Result<Option<Oid>, Fault> {
+        self.shops[self.open.get()].find(name)
+    }
+
+    fn objects(&mut self, wants: &[Oid], part: Part, taken: &mut Taken) -> Result<(), Fault> {
+        self.shops[self.open.get()].objects(wants, part, taken)
+    }
+}
+
+/// The same, but without the blob that would be asked for last.
+fn without_the_last(mut shop: Shop) -> Shop {
+    let name = |bytes: &[u8]| colophon_gitbridge::blob_id(bytes).unwrap();
+    let blobs = shop.objects.iter().filter(|(kind, _)| *kind == GitKind::Blob);
+    let last = blobs.map(|(_, bytes)| name(bytes)).max();
+    shop.objects.retain(|(kind, bytes)| *kind != GitKind::Blob || Some(name(bytes)) != last);
+    shop
+}
+
 const OLD: Files<'_> = &[
     ("README.md", "# acme\n"),
     ("app/flows/a.py", "old a"),
@@ -148,6 +184,14 @@ fn owner() -> Owner {
 fn begin(dir: &Path, shop: Shop, keep: Keep) -> Result<Checkout, Fault> {
     let held = Folder::new(dir).claim(owner())?;
     Checkout::new(held, Box::new(shop), Pin::Branch, None, keep)
+}
+
+/// The same with servers that the test opens one after the other.
+fn begin_at(dir: &Path, shops: Vec<Shop>, keep: Keep) -> (Checkout, Rc<Cell<usize>>) {
+    let open = Rc::new(Cell::new(0));
+    let source = Box::new(Shops { shops, open: open.clone() });
+    let held = Folder::new(dir).claim(owner()).unwrap();
+    (Checkout::new(held, source, Pin::Branch, None, keep).unwrap(), open)
 }
 
 fn go(dir: &Path, shop: Shop) -> Result<Outcome, Fault> {
@@ -329,6 +373,56 @@ fn replaced_versions_stay_for_their_readers() {
     assert_eq!(left(Keep { versions: 2, grace: Duration::ZERO }), 3);
     assert_eq!(left(KEEP), 1);
     assert_eq!(count(dir.path(), "objects"), 1);
+}
+
+/// Nor longer than their grace, when nothing is built any more.
+#[test]
+fn replaced_versions_go_while_nothing_happens() {
+    let dir = tempfile::tempdir().unwrap();
+    let keep = Keep { versions: 0, grace: Duration::from_millis(300) };
+    let (mut work, open) = begin_at(dir.path(), vec![at(&[OLD]), at(&[OLD, NEW])], keep);
+    work.round(&mut |_| {}).unwrap();
+    open.set(1);
+    work.round(&mut |_| {}).unwrap();
+    let left = || std::fs::read_dir(dir.path().join("generations")).unwrap().count();
+    assert_eq!(left(), 2);
+    let end = Instant::now() + Duration::from_secs(60);
+    while left() == 2 {
+        assert!(Instant::now() < end, "it stays");
+        work.round(&mut |_| {}).unwrap();
+    }
+    assert_eq!((seen(dir.path()), count(dir.path(), "objects")), (expected(NEW), NEW.len()));
+}
+
+/// What a version that failed has brought along may be erased at the server by now.
+#[test]
+fn blobs_of_a_version_that_never_came_do_not_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut work, open) =
+        begin_at(dir.path(), vec![without_the_last(at(&[NEW])), at(&[OLD])], KEEP);
+    let fault = work.round(&mut |_| {}).unwrap_err();
+    assert_eq!(fault.exit(), Exit::Verification);
+    assert!(count(dir.path(), "objects") > 0, "what came is kept for the next attempt");
+    open.set(1);
+    work.round(&mut |_| {}).unwrap();
+    assert_eq!((seen(dir.path()), count(dir.path(), "objects")), (expected(OLD), OLD.len()));
+}
+
+/// Many blobs are not synced one by one. When the rest of them comes with another attempt, those of the
+/// first are no more durable than before.
+#[test]
+fn what_an_earlier_attempt_brought_is_synced_before_readers_get_it() {
+    let files: Vec<_> = (0..280).map(|n| (format!("f{n}"), format!("text {n}"))).collect();
+    let files: Vec<_> = files.iter().map(|(p, t)| (&**p, &**t)).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let (mut work, open) =
+        begin_at(dir.path(), vec![without_the_last(at(&[&files])), at(&[&files])], KEEP);
+    work.round(&mut |_| {}).unwrap_err();
+    assert!(count(dir.path(), "objects") >= 256 && !dir.path().join("current").exists());
+    SYNCS.set(0);
+    open.set(1);
+    work.round(&mut |_| {}).unwrap();
+    assert_eq!((seen(dir.path()), SYNCS.get()), (expected(&files), 1));
 }
 
 /// What is not ours is not touched, and one folder has one keeper and one tenant.

@@ -143,6 +143,7 @@ impl Folder {
         for folder in [self.generations(), self.objects(), self.versions(), self.incoming()] {
             disk::make_folders(&folder)?;
         }
+        disk::sync_folder(&self.dir.join(OWN))?;
         disk::sync_folder(&self.dir)?;
         Ok(Held { folder: self.clone(), owner, _lock: lock })
     }

@@ -58,6 +58,10 @@ pub struct Checkout {
     blobs: Blobs,
     /// The version readers get, once every file of it was read here.
     whole: Option<(VersionName, Oid)>,
+    /// When to look for versions whose grace has passed; none when all that is here is to be kept.
+    prune_at: Option<Instant>,
+    /// Whether a version that failed may have left blobs that none holds.
+    strays: bool,
 }
 
 /// A text that names no version.
@@ -95,7 +99,8 @@ impl Checkout {
     ) -> Result<Self, Fault> {
         let (shelf, mut blobs) = (Shelf::new(held.folder()), Blobs::new(held.folder()));
         shelf.tidy(&mut blobs)?;
-        Ok(Self { held, source, pin, flows, keep, shelf, blobs, whole: None })
+        let (whole, prune_at, strays) = (None, Some(Instant::now()), false);
+        Ok(Self { held, source, pin, flows, keep, shelf, blobs, whole, prune_at, strays })
     }
 
     /// The folder.
@@ -130,9 +135,16 @@ impl Checkout {
         };
         let as_left = self.whole.is_some() && self.whole == self.current();
         if as_left && seen == Some(wanted) {
-            return Ok(Outcome::Unchanged(wanted));
+            return self.stay(wanted, tell);
         }
         self.reach(wanted, tell)
+    }
+
+    fn stay(&mut self, wanted: Oid, tell: Tell<'_>) -> Result<Outcome, Fault> {
+        if self.prune_at.is_some_and(|at| at <= Instant::now()) {
+            self.prune(tell)?;
+        }
+        Ok(Outcome::Unchanged(wanted))
     }
 
     fn reach(&mut self, wanted: Oid, tell: Tell<'_>) -> Result<Outcome, Fault> {
@@ -142,11 +154,16 @@ impl Checkout {
             && self.is_whole(&name, tell)?
         {
             self.whole = Some((name, wanted));
-            return Ok(Outcome::Unchanged(wanted));
+            return self.stay(wanted, tell);
         }
         let (name, fetched) = match self.kept(wanted, tell)? {
             Some(name) => (name, 0),
-            None => self.make(wanted, tell)?,
+            None => {
+                let strays = std::mem::replace(&mut self.strays, true);
+                let made = self.make(wanted, tell)?;
+                self.strays = strays;
+                made
+            }
         };
         self.shelf.switch(&name)?;
         self.whole = Some((name.clone(), wanted));
@@ -161,10 +178,22 @@ impl Checkout {
             millis: millis(since.elapsed()),
             backwards: old.zip(new).is_some_and(|(old, new)| old.time > new.time),
         });
+        self.prune(tell)?;
+        Ok(Outcome::Switched(wanted))
+    }
+
+    /// Takes away what is not to be kept any longer.
+    fn prune(&mut self, tell: Tell<'_>) -> Result<(), Fault> {
         for Stuck { name, fault } in self.shelf.prune(self.keep, &mut self.blobs)? {
             tell(Event::Stuck { version: name, detail: chain(&fault) });
         }
-        Ok(Outcome::Switched(wanted))
+        if self.strays {
+            self.shelf.sweep(&mut self.blobs)?;
+            self.strays = false;
+        }
+        let more = self.shelf.all()?.len() > self.keep.versions.saturating_add(1);
+        self.prune_at = Instant::now().checked_add(self.keep.grace).filter(|_| more);
+        Ok(())
     }
 
     /// Whether a version is here for the wanted flows, and every file of it is as it was put there.
@@ -204,7 +233,7 @@ impl Checkout {
             Version { commit: wanted, tree: commit.tree, time: commit.time, flows: None, files };
         self.narrow(&mut version)?;
         let fetched = self.fetch(&version.blobs(), tell)?;
-        let name = self.shelf.build(&version, &self.blobs, fetched > FEW)?;
+        let name = self.shelf.build(&version, &mut self.blobs)?;
         Ok((name, fetched))
     }
 

@@ -71,17 +71,12 @@ impl Shelf {
 
     /// Makes a version of blobs that are all here, and puts it beside the others. Durable when it
     /// returns.
-    pub(super) fn build(
-        &self,
-        version: &Version,
-        blobs: &Blobs,
-        bulk: bool,
-    ) -> Result<VersionName, Fault> {
+    pub(super) fn build(&self, version: &Version, blobs: &mut Blobs) -> Result<VersionName, Fault> {
         let staging = self.folder.incoming().join("version");
         disk::remove_folder(&staging)?;
         disk::make_folder(&staging)?;
         let folders = version.folders();
-        let bulk = bulk || folders.len() > MANY;
+        let bulk = blobs.are_unsynced() || folders.len() > MANY;
         for folder in &folders {
             disk::make_folder(&staging.join(folder))?;
         }
@@ -89,7 +84,7 @@ impl Shelf {
             disk::link(&blobs.path(file.blob), &staging.join(file.path.as_str()), !bulk)?;
         }
         if bulk {
-            disk::sync_all(&staging)?;
+            blobs.sync()?;
         } else {
             folders.iter().try_for_each(|folder| disk::sync_folder(&staging.join(folder)))?;
             disk::sync_folder(&staging)?;
@@ -189,6 +184,11 @@ impl Shelf {
                 let _ = self.remove(&name)?; // what another user has written there is no reason to stop
             }
         }
+        self.sweep(blobs)
+    }
+
+    /// Takes away the blobs that no version holds.
+    pub(super) fn sweep(&self, blobs: &mut Blobs) -> Result<(), Fault> {
         blobs.sweep(&self.blobs()?)
     }
 }

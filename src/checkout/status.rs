@@ -9,6 +9,9 @@ use super::blobs::Blobs;
 use super::shelf::Shelf;
 use super::{Fault, Folder, Owner, State, VersionName};
 
+/// 9999-12-31T23:59:59Z.
+const LAST_SECOND: u64 = 253_402_300_799;
+
 /// How a folder stands.
 #[derive(Debug, Serialize)]
 pub struct Status {
@@ -57,11 +60,10 @@ pub fn status(folder: &Folder, verify: bool, max_age: Option<Duration>) -> Resul
     }
     let mut kept = shelf.all()?;
     kept.retain(|other| *other != name);
-    let committed = SystemTime::UNIX_EPOCH + Duration::from_secs(version.time.unsigned_abs());
     Ok(Status {
         owner,
         commit: version.commit,
-        committed_at: humantime::format_rfc3339_seconds(committed).to_string(),
+        committed_at: written(version.time),
         files: version.files.len(),
         watched: folder.is_locked(),
         verified: verify.then_some(true),
@@ -69,4 +71,25 @@ pub fn status(folder: &Folder, verify: bool, max_age: Option<Duration>) -> Resul
         state,
         version: name,
     })
+}
+
+/// Seconds since 1970 as RFC 3339, which has four digits for a year: a commit may say anything.
+fn written(time: i64) -> String {
+    let seconds = u64::try_from(time).unwrap_or(0).min(LAST_SECOND);
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A strange commit is no reason for health checks to fail.
+    #[test]
+    fn times_of_any_commit_can_be_written() {
+        let written = [i64::MIN, -1, 0, 1_700_000_000, i64::MAX].map(written);
+        let expected = ["1970-01-01T00:00:00Z"; 3];
+        assert_eq!(written[..3], expected);
+        assert_eq!(written[3..], ["2023-11-14T22:13:20Z", "9999-12-31T23:59:59Z"]);
+    }
 }
