@@ -33,7 +33,7 @@ pub enum Event {
         fetched: usize,
         /// Milliseconds since the branch was seen to have moved.
         millis: u64,
-        /// The commit is older than the one before.
+        /// The commit is older than the one before, by their times in seconds.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         backwards: bool,
     },

@@ -32,6 +32,7 @@ fn a_checkout_is_what_git_has() {
     let first = build(&server, &tenant, "orders", "one");
     let told = place.told(&[]);
     assert_eq!((&told["event"], &told["new"]), (&"switched".into(), &first.clone().into()));
+    server.clock.advance(1_000); // commits have seconds
     let second = build(&server, &tenant, "returns", "two");
     assert_eq!(place.told(&[])["old"], first);
     assert_eq!(place.told(&[])["event"], "unchanged");
