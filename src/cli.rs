@@ -7,6 +7,8 @@ mod backup;
 mod build;
 mod builds;
 mod check_config;
+#[cfg(unix)]
+mod checkout;
 mod delivery;
 mod demo;
 mod doctor;
@@ -99,6 +101,15 @@ enum Command {
     /// Push tenants' branches to upstream repositories
     #[command(subcommand)]
     Mirror(mirror::Mirror),
+    /// Put a tenant's branch into a folder, and keep it there whole
+    ///
+    /// Readers enter DIR/current: a link to one version, replaced by one rename. Every file is checked by
+    /// its Git object id. The token, of kind `git`, is read from COLOPHON_CHECKOUT_TOKEN unless an option
+    /// says where it is. Exit codes: 1 disk, 2 usage, 3 network, 4 no such version or tenant, 5 token
+    /// refused or tenant suspended, 6 verification, 7 stale (--status), 12 locked, 13 command failed, 14
+    /// disk full.
+    #[cfg(unix)]
+    Checkout(Box<checkout::Checkout>),
     /// Show, check and export the log of what was done
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -156,6 +167,8 @@ impl Cli {
             Command::Edge(edge) => edge.run(out),
             Command::Keys(keys) => keys.run(out),
             Command::Mirror(mirror) => mirror.run(out),
+            #[cfg(unix)]
+            Command::Checkout(checkout) => checkout.run(out),
             Command::Audit(audit) => audit.run(out),
             Command::Gc(gc) => gc.run(out),
             Command::Explain(explain) => explain.run(out),
@@ -171,6 +184,26 @@ impl Cli {
             Command::Starter(starter) => starter.run(),
         }
     }
+}
+
+/// The exit code of a failure: 1, unless the command has others.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    #[cfg(unix)]
+    if let Some(code) = checkout::exit_code(error) {
+        return code;
+    }
+    let _ = error;
+    1
+}
+
+/// What to do about a failure, where there is more to say than the failure itself.
+pub fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    #[cfg(unix)]
+    if let Some(hint) = checkout::hint(error) {
+        return Some(hint);
+    }
+    let _ = error;
+    None
 }
 
 #[cfg(test)]

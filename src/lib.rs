@@ -7,6 +7,8 @@ pub mod bodies;
 pub mod builds;
 pub mod bundles;
 pub mod caller;
+#[cfg(unix)]
+pub mod checkout;
 pub mod ciphertext;
 pub mod cli;
 pub mod clock;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use colophon::cli::{Cli, ReaderGone};
+use colophon::cli::{self, Cli, ReaderGone};
 
 fn main() -> ExitCode {
     match Cli::parse().run() {
@@ -11,7 +11,10 @@ fn main() -> ExitCode {
         Err(error) if error.is::<ReaderGone>() => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", colophon::http::chain(error.as_ref()));
-            ExitCode::FAILURE
+            if let Some(hint) = cli::hint(&error) {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::from(cli::exit_code(&error))
         }
     }
 }

@@ -11,6 +11,7 @@
 #   tests/setup.sh s3         stores that exports go to: SeaweedFS and moto, with awscli to read them
 #   tests/setup.sh conformance   what makes TUF repositories to test edge-fetch on: python-tuf
 #   tests/setup.sh dual       what runs dual flows: LangGraph, Playwright, Chromium
+#   tests/setup.sh runner     what serves flows behind `colophon checkout --watch`: FastAPI, uvicorn, LangGraph
 #   tests/setup.sh browser    what looks at the console: Playwright, axe and Chromium
 #   tests/setup.sh schemathesis   what asks the API everything that its OpenAPI document allows
 #   tests/setup.sh webhooks  what verifies webhooks that are sent: the library of Standard Webhooks
@@ -18,7 +19,7 @@
 #   tests/setup.sh oracle     what `make test-oracle` needs: lfx, and older exports of LangFlow
 #
 # git, ssh-keygen, Python and its packages are required: without one of them this fails. The LangFlow
-# exports, lfx, what runs dual flows, what verifies bundles, OpenBao and SOPS, stores that speak S3, isomorphic-git, JGit, what looks
+# exports, lfx, what runs dual flows, the cloud runner, what verifies bundles, OpenBao and SOPS, stores that speak S3, isomorphic-git, JGit, what looks
 # at the console, Schemathesis, and the web server that stands for an upstream forge may be missing. When one
 # cannot be fetched, that is said and marked by a file `<name>.unavailable`; the tests that use it then say
 # loudly what they did not run on.
@@ -230,6 +231,12 @@ dual() {
     missing dual "the packages of tests/requirements-dual.txt could not be installed"
 }
 
+# A cloud runner: docs/examples/runner on FastAPI and uvicorn.
+runner() {
+  environment runner tests/requirements-runner.txt "for a cloud runner" ||
+    missing runner "no FastAPI runner stands behind \`colophon checkout --watch\`"
+}
+
 # The Python environment of the gates: langgraph, ruff, black, pytest.
 gates_python() {
   open_environment gates tests/requirements-gates.txt "of the gates"
@@ -361,6 +368,7 @@ case "${1:-all}" in
     bench_http
     ;;
   dual) dual ;;
+  runner) runner ;;
   browser) console_browser ;;
   attest) attest ;;
   secrets) secrets ;;
@@ -385,6 +393,7 @@ case "${1:-all}" in
     webhooks
     conformance
     dual
+    runner
     gates_python
     isomorphic
     console_browser

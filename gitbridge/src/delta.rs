@@ -147,6 +147,13 @@ pub(crate) fn apply(base: &[u8], delta: &[u8], size: u64) -> Option<Vec<u8>> {
     (out.len() as u64 == size).then_some(out)
 }
 
+/// How many bytes `delta` says that it makes.
+pub(crate) fn target_size(delta: &[u8]) -> Option<u64> {
+    let mut rest = delta;
+    take_size(&mut rest)?;
+    take_size(&mut rest)
+}
+
 fn take_byte(rest: &mut &[u8]) -> Option<u8> {
     rest.split_off_first().copied()
 }

@@ -12,6 +12,8 @@
 //!   [`bundle_header`] those of a bundle.
 //! - **Mirroring**: [`Mirror`] compares the log with an upstream repository and makes the [`Push`] that
 //!   brings it up to date. Never by force.
+//! - **Taking**: [`objects_request`], [`Taken`] and what is around them are a client that keeps no
+//!   repository: it asks a server for one version, and checks all of it.
 //!
 //! The history of a tenant is linear and its objects have dense ordinals, so what a commit reaches
 //! is every object up to its own position: reachability, negotiation and pack selection are ranges
@@ -51,6 +53,7 @@ mod shallow;
 mod signature;
 mod stream;
 mod tags;
+mod take;
 mod upload_pack;
 mod v0;
 mod v2;
@@ -78,5 +81,9 @@ pub use sent::SentPage;
 pub use signature::{Signed, Signer, signed};
 pub use stream::PackStream;
 pub use tags::TagList;
+pub use take::{
+    ListedFile, Part, RemoteRef, TakeError, Taken, TakenCommit, TakenLimits, blob_id,
+    objects_request, parse_objects, parse_refs, refs_request,
+};
 pub use upload_pack::{Response, UploadPack};
 pub use verify::{verify, verify_tag};

@@ -41,6 +41,32 @@ fn packages_set_variables_that_there_are() {
     }
 }
 
+/// What the units and files for runners set is an option of the command, and what they call exists.
+#[test]
+fn runners_are_packaged_with_options_that_there_are() {
+    let help = Command::new(program("colophon")).args(["checkout", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for name in ["systemd/colophon-checkout@.service", "docker/runner.yml"] {
+        let text = file(&format!("packaging/{name}"));
+        let text: String =
+            text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
+        let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        let ours = |w: &&str| w.starts_with("COLOPHON_CHECKOUT") || w.starts_with("--");
+        let mut used: Vec<&str> = text.split(word).filter(ours).collect();
+        used.retain(|w| !["--json", "--app-dir", "--host", "--port"].contains(w));
+        assert!(used.len() > 3, "{name}: {used:?}");
+        for word in used {
+            assert!(help.contains(word), "{name}: `colophon checkout` has no {word}");
+        }
+    }
+    let pins = file("tests/requirements-runner.txt");
+    for line in
+        file("docs/examples/runner/requirements.txt").lines().filter(|l| !l.starts_with('#'))
+    {
+        assert!(pins.lines().any(|pin| pin == line), "{line} is not what is tested");
+    }
+}
+
 /// Every alert has a paragraph that says what to do, and every paragraph an alert.
 #[test]
 fn each_alert_is_in_the_runbook() {

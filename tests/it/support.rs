@@ -1,6 +1,7 @@
 //! A server in this process on a free port, and the requests tests make of it.
 
 pub(crate) mod builder;
+pub(crate) mod checkout;
 pub(crate) mod clients;
 pub(crate) mod collector;
 pub(crate) mod events;

@@ -14,4 +14,5 @@ mod paths;
 mod protocol;
 mod push;
 mod support;
+mod take;
 mod verify;
