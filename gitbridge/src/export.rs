@@ -33,9 +33,9 @@ struct Indexed {
     crc: u32,
 }
 
-/// Part of a log: what came after one commit, up to another.
+/// A stretch of a log: what came after one commit, up to another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Part {
+pub struct Stretch {
     /// The commit that is left out with all before it; none: from the beginning.
     pub since: Option<Ordinal>,
     /// The last commit that is in it; none: to the end.
@@ -47,7 +47,7 @@ pub struct Part {
 /// `done` is told of each object. Memory: the largest object, and 40 bytes for each.
 pub fn write_pack(
     log: &dyn ObjectLog,
-    part: Part,
+    part: Stretch,
     tags: &[TagObject],
     out: &mut dyn Write,
     done: &dyn Fn(u64),

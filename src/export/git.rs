@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 
 use colophon_gitbridge::{
-    Error, ExportError as PackError, ObjectLog as _, Part, Ref, bundle_header, write_pack,
+    Error, ExportError as PackError, ObjectLog as _, Stretch, Ref, bundle_header, write_pack,
 };
 use colophon_model::{BuildRecord, Oid, Ordinal, TagObject, TenantBranch};
 use colophon_store::View;
@@ -19,7 +19,7 @@ use crate::projection::TenantLog;
 pub(super) struct GitPart {
     since: Option<Oid>,
     tip: Oid,
-    part: Part,
+    part: Stretch,
     refs: Vec<Ref>,
     tags: Vec<TagObject>,
 }
@@ -38,7 +38,7 @@ impl GitPart {
         if since == Some(tip) && tags.is_empty() {
             return Ok(None);
         }
-        let part = Part {
+        let part = Stretch {
             since: since.map(|oid| ordinal(&log, &oid)).transpose()?,
             until: Some(ordinal(&log, &tip)?),
         };
