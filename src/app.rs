@@ -22,6 +22,7 @@ use crate::gates::Gates;
 use crate::intake::log::{Bounds, DeliveryLog};
 use crate::intake::pulls;
 use crate::keys::MasterKey;
+use crate::outbound::{Outbound, Policy};
 use crate::pipeline::Press;
 use crate::progress::Streams;
 use crate::recall::Recall;
@@ -59,6 +60,8 @@ pub struct App {
     pub mirrors: Tasks,
     /// Flows are read from builders here.
     pub pulls: Tasks,
+    /// Events are sent to endpoints here.
+    pub notifications: Tasks,
     /// When tokens were used last.
     pub usage: Usage,
     /// The pages for people, and who is logged in.
@@ -105,6 +108,7 @@ impl App {
             tls: OnceLock::new(),
             mirrors: Tasks::new(config.mirror.workers, 0),
             pulls: Tasks::new(pulls::AT_ONCE, 0),
+            notifications: Tasks::new(config.outbound.workers, 0),
             usage: Usage::default(),
             console: Console::new(),
             public_url: config.public_url(),
@@ -137,6 +141,8 @@ pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::
     press.deliveries = DeliveryLog::new(Bounds { bodies, bytes });
     press.recall = Recall::new(&config.edge);
     press.secrets = secrets;
+    press.outbound =
+        Outbound { policy: Policy::new(&config.outbound), public_url: config.public_url() };
     Ok(press)
 }
 

@@ -12,6 +12,7 @@ mod demo;
 mod doctor;
 mod edge;
 mod edge_env;
+mod endpoint;
 mod explain;
 mod flow;
 mod fsck;
@@ -79,6 +80,9 @@ enum Command {
     /// Show what was delivered and what became of it, and run it again
     #[command(subcommand)]
     Delivery(delivery::Delivery),
+    /// Have builds told to URLs by signed webhooks, and see what became of it
+    #[command(subcommand)]
+    Endpoint(endpoint::Endpoint),
     /// Manage addresses for senders that cannot set a tenant header
     #[command(subcommand)]
     Hook(hook::Hook),
@@ -139,6 +143,7 @@ impl Cli {
             Command::Tenant(tenant) => tenant.run(out),
             Command::Token(token) => token.run(out),
             Command::Delivery(delivery) => delivery.run(out),
+            Command::Endpoint(endpoint) => endpoint.run(out),
             Command::Hook(hook) => hook.run(out),
             Command::Webhook(webhook) => webhook.run(out),
             Command::Edge(edge) => edge.run(out),

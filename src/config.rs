@@ -8,6 +8,7 @@ mod intake;
 mod layers;
 mod limits;
 mod maintenance;
+mod outbound;
 mod secrets;
 mod server;
 mod settings;
@@ -33,6 +34,7 @@ pub use events::Events;
 pub use intake::Intake;
 pub use limits::Limits;
 pub use maintenance::Maintenance;
+pub use outbound::Outbound;
 pub use secrets::{KeysConfig, SecretsConfig, SopsConfig, VaultConfig};
 pub use server::{Server, Tls};
 pub use settings::example;
@@ -83,6 +85,8 @@ pub struct Config {
     pub secrets: SecretsConfig,
     /// How upstream repositories are pushed to.
     pub mirror: Mirror,
+    /// How events are sent to endpoints.
+    pub outbound: Outbound,
     /// What a build must pass before it is committed.
     pub gates: GatesConfig,
     /// The listener for operators.
@@ -177,6 +181,8 @@ pub struct Retention {
     pub refused_bodies: Span,
     /// Where acts in the audit log came from: addresses, and what clients call themselves.
     pub origins: Span,
+    /// Events that were sent, and attempts to send them.
+    pub events: Span,
 }
 
 /// How upstream repositories are pushed to.
@@ -216,6 +222,7 @@ impl Default for Config {
             keys: KeysConfig::default(),
             secrets: SecretsConfig::default(),
             mirror: Mirror::default(),
+            outbound: Outbound::default(),
             gates: GatesConfig::default(),
             admin: Admin::default(),
             console: ConsoleConfig::default(),
@@ -263,6 +270,7 @@ impl Default for Retention {
             deliveries: Span::days(30),
             refused_bodies: Span::days(7),
             origins: Span::days(90),
+            events: Span::days(30),
         }
     }
 }
@@ -405,6 +413,7 @@ impl Config {
             problems.push("`mirror.workers` must be 1 to 64".to_owned());
         }
         problems.extend(self.limits.problems());
+        problems.extend(self.outbound.problems());
         problems.extend(self.server.problems());
         problems.extend(self.tls.problems());
         problems.extend(self.edge.problems());

@@ -15,6 +15,7 @@ pub mod pages;
 pub mod session;
 pub mod tenant;
 pub mod tenants;
+pub mod webhooks;
 mod words;
 
 use attempts::Attempts;

@@ -17,6 +17,8 @@ pub mod deliveries;
 mod delivering;
 mod edge;
 mod edge_url;
+mod endpoint_log;
+mod endpoints;
 mod environments;
 mod error;
 mod etag;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use colophon_model::TenantUid;
+use colophon_store::rows::EndpointId;
 use colophon_trust::Seed;
 use colophon_trust::attest::AttestationKeys;
 use colophon_trust::dsse::StatementKey;
@@ -84,6 +85,18 @@ impl MasterKey {
     /// the secret is rotated.
     pub fn webhook_secret(&self, tenant: TenantUid, generation: u32) -> String {
         let bytes = self.derive::<24>(&format!("webhook/{tenant}/{generation}"));
+        format!("whsec_{}", data_encoding::BASE64.encode(&bytes))
+    }
+
+    /// The secret with which events are signed that are sent to an endpoint of a tenant. `generation` rises
+    /// when it is rotated.
+    pub fn endpoint_secret(
+        &self,
+        tenant: TenantUid,
+        endpoint: EndpointId,
+        generation: u32,
+    ) -> String {
+        let bytes = self.derive::<32>(&format!("endpoint/{tenant}/{endpoint}/{generation}"));
         format!("whsec_{}", data_encoding::BASE64.encode(&bytes))
     }
 
@@ -260,6 +273,10 @@ mod tests {
         let (a, b) = (TenantUid::from_bytes([1; 16]), TenantUid::from_bytes([2; 16]));
         assert_ne!(key.webhook_secret(a, 1), key.webhook_secret(b, 1));
         assert_ne!(key.webhook_secret(a, 1), key.webhook_secret(a, 2));
+        let (c, d) = (EndpointId::from_random([1; 16]), EndpointId::from_random([2; 16]));
+        assert_ne!(key.endpoint_secret(a, c, 1), key.endpoint_secret(a, d, 1));
+        assert_ne!(key.endpoint_secret(a, c, 1), key.endpoint_secret(b, c, 1));
+        assert_ne!(key.endpoint_secret(a, c, 1), key.endpoint_secret(a, c, 2));
         assert_ne!(key.webhook_static_key(a, 1), key.webhook_static_key(b, 1));
         assert_ne!(key.webhook_static_key(a, 1), key.webhook_static_key(a, 2));
         assert!(!format!("{key:?}").contains("01"), "the key does not leak through Debug");

@@ -43,6 +43,10 @@ pub struct Metrics {
     jobs: Counts<2>,
     freed_bytes: Counter,
     pushes: Counts<1>,
+    webhooks: Counts<1>,
+    webhook_seconds: Times<1>,
+    webhooks_disabled: Counts<1>,
+    webhooks_dropped: Counter,
 }
 
 /// A request that was answered.
@@ -92,6 +96,10 @@ impl Default for Metrics {
             jobs: Family::default(),
             freed_bytes: Counter::default(),
             pushes: Family::default(),
+            webhooks: Family::default(),
+            webhook_seconds: Family::new_with_constructor(quick),
+            webhooks_disabled: Family::default(),
+            webhooks_dropped: Counter::default(),
         };
         metrics.register();
         metrics
@@ -130,6 +138,29 @@ impl Metrics {
         let freed = self.freed_bytes.clone();
         registry.register("colophon_gc_freed_bytes", "Given back by collections", freed);
         registry.register("colophon_mirror_pushes", "Attempts by result", self.pushes.clone());
+        let (sent, seconds) = (self.webhooks.clone(), self.webhook_seconds.clone());
+        registry.register("colophon_webhook_attempts", "Attempts by outcome", sent);
+        registry.register("colophon_webhook_attempt_duration_seconds", "Of an attempt", seconds);
+        let (disabled, dropped) = (self.webhooks_disabled.clone(), self.webhooks_dropped.clone());
+        registry.register("colophon_webhook_endpoints_disabled", "By the server", disabled);
+        registry.register("colophon_webhook_events_dropped", "Too many waited", dropped);
+    }
+
+    /// Counts an attempt to deliver an event.
+    pub fn webhook(&self, outcome: &'static str, took: Duration) {
+        let labels = [("outcome", outcome.to_owned())];
+        self.webhooks.get_or_create(&labels).inc();
+        self.webhook_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// Counts an endpoint that the server disabled.
+    pub fn webhook_disabled(&self, why: &'static str) {
+        self.webhooks_disabled.get_or_create(&[("why", why.to_owned())]).inc();
+    }
+
+    /// Counts events that an endpoint is not told of because too many wait for it.
+    pub fn webhooks_dropped(&self, events: u64) {
+        self.webhooks_dropped.inc_by(events);
     }
 
     /// Counts builds by tenant from now on: one time series more for each.

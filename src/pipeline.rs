@@ -64,6 +64,7 @@ use crate::intake::log::DeliveryLog;
 use crate::keys::MasterKey;
 use crate::metrics::Metrics;
 use crate::progress::{Progress, Stage};
+use crate::outbound::Outbound;
 use crate::projection::KeySigner;
 use crate::recall::Recall;
 use crate::secrets::Secrets;
@@ -106,6 +107,8 @@ pub struct Press {
     pub progress: Progress,
     /// Acts that wait to be written down in the audit log.
     pub gathered: Gathered,
+    /// Where events go.
+    pub outbound: Outbound,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     memo: Memo,
@@ -267,6 +270,7 @@ impl Press {
             deliveries: DeliveryLog::default(),
             progress: Progress::default(),
             gathered: Gathered::default(),
+            outbound: Outbound::default(),
             offline_roots: false,
             secrets,
             ending_roots: EndingRoots::default(),
@@ -292,13 +296,14 @@ impl Press {
     /// Takes a delivery through every step. Blocks until the build is durable.
     pub fn run(&self, delivery: Delivery) -> Result<Finished, BuildError> {
         let tenant = delivery.tenant.clone();
-        let span = observed::span(&tenant);
+        let (span, body) = (observed::span(&tenant), delivery.digest());
         let start = Instant::now();
         self.metrics.builds_in_flight.inc();
         let result = span.in_scope(|| self.build(delivery));
         self.metrics.builds_in_flight.dec();
         observed::end(&span, &tenant, &result);
         self.note_delivery(tenant.uid, &result);
+        span.in_scope(|| self.announce_unbuilt(&tenant, body, &result));
         observed::count(&self.metrics, &tenant, &result, start.elapsed());
         result
     }

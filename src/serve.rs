@@ -25,6 +25,7 @@ use crate::http;
 use crate::intake::flush::DeliveryFlush;
 use crate::intake::pulls::Pulls;
 use crate::mirror::Mirrors;
+use crate::outbound::Notifier;
 use crate::upkeep::Upkeep;
 
 use accept::Door;
@@ -90,7 +91,7 @@ impl Server {
         let (upkeep, mirrors) = (Upkeep::start(&app), Mirrors::start(&app));
         let deliveries = DeliveryFlush::start(&app);
         let audit = AuditWriter::start(&app);
-        let pulls = Pulls::start(&app);
+        let (pulls, notifier) = (Pulls::start(&app), Notifier::start(&app));
         // On a thread of its own: the imports of a worker take seconds, and nothing waits for them.
         let warm = app.clone();
         std::thread::spawn(move || warm.press.gates.warm_up());
@@ -119,6 +120,7 @@ impl Server {
         door.serve(stop, settings.drain.get()).await;
         mirrors.stop().await;
         pulls.stop().await;
+        notifier.stop().await;
         deliveries.stop().await;
         upkeep.stop().await;
         audit.stop().await;

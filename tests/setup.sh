@@ -11,6 +11,7 @@
 #   tests/setup.sh dual       what runs dual flows: LangGraph, Playwright, Chromium
 #   tests/setup.sh browser    what looks at the console: Playwright, axe and Chromium
 #   tests/setup.sh schemathesis   what asks the API everything that its OpenAPI document allows
+#   tests/setup.sh webhooks  what verifies webhooks that are sent: the library of Standard Webhooks
 #   tests/setup.sh clients    what `make test-clients` needs: gix, JGit, tough and sigstore-tuf
 #   tests/setup.sh oracle     what `make test-oracle` needs: lfx, and older exports of LangFlow
 #
@@ -170,6 +171,12 @@ conformance() {
 schemathesis() {
   environment schemathesis tests/requirements-schemathesis.txt "with schemathesis" --no-deps ||
     missing schemathesis "the API is not fuzzed from its document"
+}
+
+# What verifies webhooks that are sent.
+webhooks() {
+  environment webhooks tests/requirements-webhooks.txt "with the library of Standard Webhooks" --no-deps ||
+    missing webhooks "webhooks are not verified with the library of Standard Webhooks"
 }
 
 # The pipeline that the compiler is measured beside.
@@ -332,6 +339,7 @@ case "${1:-all}" in
   attest) attest ;;
   secrets) secrets ;;
   schemathesis) schemathesis ;;
+  webhooks) webhooks ;;
   conformance) conformance ;;
   clients)
     jgit
@@ -346,6 +354,7 @@ case "${1:-all}" in
     attest
     secrets
     schemathesis
+    webhooks
     conformance
     dual
     gates_python

@@ -52,6 +52,7 @@ fn text(purged: &Purged) -> String {
         row("deliveries", found.deliveries),
         row("bodies", found.refused_bodies),
         row("origins of acts", found.origins),
+        row("events", found.events),
     ];
     if !purged.dry_run && found.bundles + found.tuf_files > 0 {
         lines.push(

@@ -27,6 +27,8 @@ const SAMPLES: &[(&str, &str)] = &[
     ("gates.dir", "\"/var/tmp\""),
     ("gates.launcher", "\"/usr/bin/colophon\""),
     ("gates.command", "[{ name = \"scan\", argv = [\"clamscan\", \"-r\", \".\"] }]"),
+    ("outbound.allow", "[\"10.0.0.0/8\", \"runner.internal\"]"),
+    ("outbound.ports", "[990]"),
     ("admin.listen", "\"127.0.0.1:9187\""),
     ("telemetry.otlp_endpoint", "\"http://127.0.0.1:4318/v1/traces\""),
     ("telemetry.otlp_headers", "{ authorization = \"env:OTLP_AUTHORIZATION\" }"),

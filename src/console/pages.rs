@@ -31,6 +31,7 @@ const TEMPLATES: &[Source] = sources![
     "tenant.html",
     "tenants.html",
     "timeline.html",
+    "webhooks.html",
 ];
 
 /// What every page shows around its content.

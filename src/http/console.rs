@@ -9,6 +9,7 @@ mod events;
 mod form;
 mod login;
 mod tenants;
+mod webhooks;
 
 use axum::Router;
 use axum::middleware::map_response;
@@ -36,6 +37,8 @@ routes! {
     get "/console/t/{slug}/agents" => tenants::agents;
     get "/console/t/{slug}/deliveries" => tenants::deliveries;
     post "/console/t/{slug}/deliveries/{id}/replay" => tenants::replay;
+    get "/console/t/{slug}/webhooks" => webhooks::show;
+    post "/console/t/{slug}/webhooks/{endpoint}/replay/{event}" => webhooks::replay;
     get "/console/t/{slug}/audit" => audit::of_tenant;
     post "/console/t/{slug}/audit/verify" => audit::verify_tenant;
     get "/console/t/{slug}/builds/{id}" => builds::show;

@@ -2,6 +2,7 @@
 
 mod events;
 mod intake;
+mod outbound;
 
 use std::time::Duration;
 

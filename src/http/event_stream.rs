@@ -24,7 +24,7 @@ use crate::telemetry::request;
 /// Changes that come at a time are looked at together: a storm of builds costs a stream 20 looks in a second.
 const TOGETHER: Duration = Duration::from_millis(50);
 /// How long a reader may take nothing before it is cut off.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// Pieces that may wait for a slow reader.
 const AHEAD: usize = 1;
 

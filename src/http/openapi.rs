@@ -4,6 +4,7 @@
 //! are, who may ask and what may come of it is told in the tables below this file. A test compares them
 //! with `router.rs`, and docs/openapi.json with what is served.
 
+mod endpoints;
 mod op;
 mod operator;
 mod page;
@@ -49,6 +50,7 @@ fn groups() -> Vec<(&'static str, Vec<Op>)> {
         ("Deliveries", tenant::deliveries()),
         ("Builds", tenant::builds()),
         ("Flows", tenant::flows()),
+        ("Endpoints", endpoints::all()),
         ("Edge", tenant::edge()),
         ("Git", tenant::git()),
         ("Audit", tenant::audit()),

@@ -11,8 +11,9 @@ use super::observe::observe;
 use super::routes::routes;
 use super::{
     ApiError, agents, audit, blobs, branches, build_reads, builds, bundles, console, deliveries,
-    edge, environments, events, evidence, flows, git, health, hooks, maintenance, metadata,
-    mirrors, openapi, operator, schema, sync, tenants, tokens, transfer, webhooks,
+    edge, endpoint_log, endpoints, environments, events, evidence, flows, git, health, hooks,
+    maintenance, metadata, mirrors, openapi, operator, schema, sync, tenants, tokens, transfer,
+    webhooks,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
@@ -106,6 +107,18 @@ routes! {
     get "/v1/t/{slug}/deliveries" => deliveries::list;
     get "/v1/t/{slug}/deliveries/{id}" => deliveries::one;
     post "/v1/t/{slug}/deliveries/{id}/replay" => deliveries::run_again;
+    get "/v1/t/{slug}/endpoints" => endpoints::list;
+    post "/v1/t/{slug}/endpoints" => endpoints::create;
+    get "/v1/t/{slug}/endpoints/{endpoint}" => endpoints::show;
+    put "/v1/t/{slug}/endpoints/{endpoint}" => endpoints::update;
+    delete "/v1/t/{slug}/endpoints/{endpoint}" => endpoints::delete;
+    post "/v1/t/{slug}/endpoints/{endpoint}/secrets" => endpoints::rotate;
+    delete "/v1/t/{slug}/endpoints/{endpoint}/secrets/{generation}" => endpoints::revoke;
+    post "/v1/t/{slug}/endpoints/{endpoint}/test" => endpoints::test;
+    post "/v1/t/{slug}/endpoints/{endpoint}/replay" => endpoints::replay;
+    get "/v1/t/{slug}/endpoints/{endpoint}/attempts" => endpoint_log::attempts;
+    get "/v1/t/{slug}/events" => endpoint_log::events;
+    get "/v1/t/{slug}/events/{event}" => endpoint_log::event;
     get "/v1/t/{slug}/blob/{digest}" => blobs::show;
     get "/v1/t/{slug}/tree/{tree}" => transfer::tree;
     get "/v1/t/{slug}/pack/{tree}" => transfer::pack;

@@ -186,6 +186,14 @@ pub fn legacy_signature(secret: &str, body: &[u8]) -> String {
     format!("sha256={}", hex::encode(hmac(secret.as_bytes(), &[body])))
 }
 
+/// One entry of the value of `webhook-signature` (Standard Webhooks 1.0): what a `secret` signs that begins
+/// with `whsec_`.
+pub(crate) fn standard_signature(secret: &str, (id, seconds): (&str, u64), body: &[u8]) -> String {
+    let prefix = format!("{id}.{seconds}.");
+    let tag = hmac(&standard_key(secret), &[prefix.as_bytes(), body]);
+    format!("v1,{}", BASE64.encode(&tag))
+}
+
 fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     for part in parts {

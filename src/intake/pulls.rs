@@ -1,15 +1,13 @@
 //! Flows that are to be read from a builder's API: kept as rows, so that an event that was acknowledged is
 //! never forgotten, and worked off by a task of the running server.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use colophon_model::TenantUid;
 use colophon_store::rows::{DeliveryKey, DeliveryRow, HookId, HookRow, PullRow, SlugOf, TenantRow};
 use colophon_store::{Change, CommitError, View};
-use tokio::task::JoinSet;
-use tokio::time::sleep;
 
 use super::log::{Draft, Entry};
 use super::pull::{Event, PullClient, PullError};
@@ -18,10 +16,9 @@ use crate::audit::as_job;
 use crate::fair::Share;
 use crate::http::{ApiError, chain};
 use crate::pipeline::{BuildError, Delivery, Outcome, Press};
+use crate::schedule::{Duty, Schedule, found};
 use crate::tasks::TaskError;
 
-/// How often is looked for what is due: one read, of nothing as a rule.
-const LOOK: Duration = Duration::from_millis(500);
 /// Reads at a time, one for each tenant.
 pub const AT_ONCE: usize = 8;
 /// Most that wait for a tenant.
@@ -62,19 +59,18 @@ pub fn take(
 }
 
 /// The task of a running server.
-pub struct Pulls(JoinSet<()>);
+pub struct Pulls(Schedule);
 
 impl Pulls {
     /// Starts it.
     pub fn start(app: &SharedApp) -> Self {
-        let mut task = JoinSet::new();
-        task.spawn(work(app.clone()));
-        Self(task)
+        let client = Arc::new(PullClient::new(app.config.limits.body_bytes));
+        Self(Schedule::start(Reads { app: app.clone(), client }))
     }
 
     /// Starts nothing more. What was begun is begun again at the next start.
-    pub async fn stop(mut self) {
-        self.0.shutdown().await;
+    pub async fn stop(self) {
+        self.0.stop().await;
     }
 }
 
@@ -86,53 +82,57 @@ struct Due {
     row: PullRow,
 }
 
-async fn work(app: SharedApp) {
-    let client = Arc::new(PullClient::new(app.config.limits.body_bytes));
-    let mut running: JoinSet<TenantUid> = JoinSet::new();
-    let mut busy: HashSet<TenantUid> = HashSet::new();
-    loop {
-        tokio::select! {
-            Some(done) = running.join_next() => match done {
-                Ok(tenant) => drop(busy.remove(&tenant)),
-                Err(error) => tracing::error!(%error, "a read from a builder ended unexpectedly"),
-            },
-            () = sleep(LOOK) => {
-                let (press, others) = (app.press.clone(), busy.clone());
-                let found = app.reads.resume(move || due(&press, &others)).await;
-                for due in found.map(settle).unwrap_or_default() {
-                    busy.insert(due.tenant.uid);
-                    running.spawn(one(app.clone(), client.clone(), due));
-                }
-            }
+/// Reads from builders, one at a time for each tenant.
+struct Reads {
+    app: SharedApp,
+    client: Arc<PullClient>,
+}
+
+impl Duty for Reads {
+    type Due = Due;
+    type About = TenantUid;
+    const WHAT: &'static str = "a read from a builder";
+
+    fn about(due: &Due) -> TenantUid {
+        due.tenant.uid
+    }
+
+    async fn due(&self, busy: HashSet<TenantUid>) -> Vec<Due> {
+        let press = self.app.press.clone();
+        found(Self::WHAT, self.app.reads.resume(move || due(&press, &busy)).await)
+    }
+
+    async fn work(&self, due: Due) {
+        if let Err(error) = attempt(&self.app, self.client.clone(), due).await {
+            tracing::error!(error = %chain(&error), "what was read from a builder is not settled");
         }
     }
 }
 
-fn settle(found: Result<Vec<Due>, colophon_store::Error>) -> Vec<Due> {
-    found.unwrap_or_else(|error| {
-        tracing::error!(error = %chain(&error), "what is to be read could not be looked for");
-        Vec::new()
-    })
-}
-
-/// What is due, one for each tenant that has nothing in work.
+/// What is due, one for each tenant that has nothing in work, who waits longest first.
 fn due(press: &Press, busy: &HashSet<TenantUid>) -> Result<Vec<Due>, colophon_store::Error> {
     let (view, now) = (press.store.view()?, press.clock.now());
-    let (mut found, mut seen) = (Vec::new(), busy.clone());
+    let mut first: HashMap<TenantUid, (DeliveryKey, PullRow)> = HashMap::new();
     for row in view.scan::<PullRow>(&()) {
         let ((uid, key), row) = row?;
-        if seen.len() >= AT_ONCE {
-            break;
-        }
-        if row.next > now || seen.contains(&uid) {
+        if row.next > now || busy.contains(&uid) {
             continue;
         }
         // A suspended tenant rests: what waits for it is read when it is resumed.
-        let tenant = tenant_of(&view, uid)?.filter(|tenant| tenant.suspended.is_none());
-        if let Some(tenant) = tenant {
-            seen.insert(uid);
-            found.push(Due { tenant, key, row });
+        match first.get(&uid) {
+            Some((_, earlier)) if earlier.next <= row.next => {}
+            _ => drop(first.insert(uid, (key, row))),
         }
+    }
+    let mut turns: Vec<_> = first.into_iter().collect();
+    turns.sort_by_key(|(uid, (key, row))| (row.next, *key, *uid));
+    let mut found = Vec::new();
+    for (uid, (key, row)) in turns {
+        if found.len() + busy.len() >= AT_ONCE {
+            break;
+        }
+        let tenant = tenant_of(&view, uid)?.filter(|tenant| tenant.suspended.is_none());
+        found.extend(tenant.map(|tenant| Due { tenant, key, row }));
     }
     Ok(found)
 }
@@ -140,14 +140,6 @@ fn due(press: &Press, busy: &HashSet<TenantUid>) -> Result<Vec<Due>, colophon_st
 fn tenant_of(view: &View, uid: TenantUid) -> Result<Option<TenantRow>, colophon_store::Error> {
     let Some(SlugOf { slug }) = view.get(&uid)? else { return Ok(None) };
     view.get(&slug)
-}
-
-async fn one(app: SharedApp, client: Arc<PullClient>, due: Due) -> TenantUid {
-    let uid = due.tenant.uid;
-    if let Err(error) = attempt(&app, client, due).await {
-        tracing::error!(error = %chain(&error), "what was read from a builder is not settled");
-    }
-    uid
 }
 
 /// Why a read was not settled: it stays due.

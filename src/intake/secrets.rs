@@ -140,7 +140,8 @@ pub(crate) fn row(view: &View, tenant: &TenantRow) -> Result<WebhookRow, colopho
     Ok(view.get::<WebhookRow>(&tenant.uid)?.unwrap_or(none))
 }
 
-fn is_good(secret: &WebhookSecret, now: UnixMillis) -> bool {
+/// Whether a secret is good at `now`.
+pub(crate) fn is_good(secret: &WebhookSecret, now: UnixMillis) -> bool {
     secret.ends.is_none_or(|ends| now < ends)
 }
 
@@ -157,23 +158,14 @@ pub fn rotate(press: &Press, slug: &TenantSlug, wanted: Rotate) -> Result<NewSec
         return Err(SecretError::TooLong);
     }
     let now = press.clock.now();
-    let end = now.plus(wanted.overlap.millis());
+    let ends = now.plus(wanted.overlap.millis());
     let (tenant, row) = change(press, slug, |row| {
-        for secret in row.secrets.iter_mut().filter(|secret| is_good(secret, now)) {
-            secret.ends = Some(secret.ends.map_or(end, |ends| ends.min(end)));
-        }
-        if row.secrets.iter().filter(|secret| is_good(secret, now)).count() >= MAX_KEYS {
-            return Err(SecretError::TooMany);
-        }
-        let generation = row.next;
-        row.secrets.push(WebhookSecret { generation, created: now, ends: None, revoked: false });
-        row.next += 1;
-        forget(row, now);
+        let generation = renew((&mut row.next, &mut row.secrets), now, ends)?;
         Ok((Action::SecretRotate, Subject::new("secret", generation)))
     })?;
     let made = key(&press.keys, tenant.uid, row.next - 1);
     let Key { generation, secret, static_key } = made;
-    Ok(NewSecret { generation, secret, static_key, others_end: end.rfc3339_seconds() })
+    Ok(NewSecret { generation, secret, static_key, others_end: ends.rfc3339_seconds() })
 }
 
 /// Ends a secret at once.
@@ -184,10 +176,7 @@ pub fn revoke(
 ) -> Result<WebhookView, SecretError> {
     let now = press.clock.now();
     let (_, row) = change(press, slug, |row| {
-        let meant = |s: &&mut WebhookSecret| s.generation == generation && is_good(s, now);
-        let secret = row.secrets.iter_mut().find(meant).ok_or(SecretError::Unknown(generation))?;
-        secret.ends = Some(now);
-        secret.revoked = true;
+        end(&mut row.secrets, generation, now)?;
         Ok((Action::SecretRevoke, Subject::new("secret", generation)))
     })?;
     Ok(told(slug, &row, now))
@@ -206,10 +195,43 @@ pub fn set_repeats(
     Ok(told(slug, &row, press.clock.now()))
 }
 
+/// Adds a generation to `secrets`, of which `next` is the number; those that are good end at `end`, if not
+/// before. Returns its number.
+pub(crate) fn renew(
+    (next, secrets): (&mut u32, &mut Vec<WebhookSecret>),
+    now: UnixMillis,
+    end: UnixMillis,
+) -> Result<u32, SecretError> {
+    for secret in secrets.iter_mut().filter(|secret| is_good(secret, now)) {
+        secret.ends = Some(secret.ends.map_or(end, |ends| ends.min(end)));
+    }
+    if secrets.iter().filter(|secret| is_good(secret, now)).count() >= MAX_KEYS {
+        return Err(SecretError::TooMany);
+    }
+    let generation = *next;
+    secrets.push(WebhookSecret { generation, created: now, ends: None, revoked: false });
+    *next += 1;
+    forget(secrets, now);
+    Ok(generation)
+}
+
+/// Ends a generation at once.
+pub(crate) fn end(
+    secrets: &mut [WebhookSecret],
+    generation: u32,
+    now: UnixMillis,
+) -> Result<(), SecretError> {
+    let meant = |s: &&mut WebhookSecret| s.generation == generation && is_good(s, now);
+    let secret = secrets.iter_mut().find(meant).ok_or(SecretError::Unknown(generation))?;
+    secret.ends = Some(now);
+    secret.revoked = true;
+    Ok(())
+}
+
 /// Drops the oldest secrets that are good no more.
-fn forget(row: &mut WebhookRow, now: UnixMillis) {
-    let mut excess = row.secrets.len().saturating_sub(TOLD);
-    row.secrets.retain(|secret| {
+fn forget(secrets: &mut Vec<WebhookSecret>, now: UnixMillis) {
+    let mut excess = secrets.len().saturating_sub(TOLD);
+    secrets.retain(|secret| {
         let goes = excess > 0 && !is_good(secret, now);
         excess -= usize::from(goes);
         !goes
@@ -243,17 +265,24 @@ fn change(
 }
 
 fn told(slug: &TenantSlug, row: &WebhookRow, now: UnixMillis) -> WebhookView {
-    let secret = |secret: &WebhookSecret| SecretView {
-        generation: secret.generation,
-        state: match secret.ends {
-            None => SecretState::Active,
-            Some(_) if secret.revoked => SecretState::Revoked,
-            Some(ends) if now < ends => SecretState::Retiring,
-            Some(_) => SecretState::Retired,
-        },
-        created: secret.created.rfc3339_seconds(),
-        ends: secret.ends.map(UnixMillis::rfc3339_seconds),
-    };
-    let secrets = row.secrets.iter().rev().map(secret).collect();
+    let secrets = SecretView::all(&row.secrets, now);
     WebhookView { slug: slug.clone(), repeats: row.repeats, secrets }
+}
+
+impl SecretView {
+    /// What is told of `secrets`, newest first.
+    pub(crate) fn all(secrets: &[WebhookSecret], now: UnixMillis) -> Vec<Self> {
+        let view = |secret: &WebhookSecret| Self {
+            generation: secret.generation,
+            state: match secret.ends {
+                None => SecretState::Active,
+                Some(_) if secret.revoked => SecretState::Revoked,
+                Some(ends) if now < ends => SecretState::Retiring,
+                Some(_) => SecretState::Retired,
+            },
+            created: secret.created.rfc3339_seconds(),
+            ends: secret.ends.map(UnixMillis::rfc3339_seconds),
+        };
+        secrets.iter().rev().map(view).collect()
+    }
 }

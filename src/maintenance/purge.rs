@@ -50,6 +50,7 @@ impl Job for Purge {
             delivery_millis: site.config.retention.deliveries.millis(),
             body_millis: site.config.retention.refused_bodies.millis(),
             origin_millis: site.config.retention.origins.millis(),
+            event_millis: site.config.retention.events.millis(),
             dry_run: self.dry_run,
         };
         let tenants = self.tenants(site)?;

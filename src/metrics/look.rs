@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use colophon_store::rows::{OutboxRow, TenantHead, TenantRow};
+use colophon_store::rows::{Effect, OutboxRow, TenantHead, TenantRow};
 use colophon_store::{Extent, View};
 
 use crate::agents;
 use crate::app::App;
 use crate::feed::status::EdgeStatus;
 use crate::mirror::{self, MirrorError, Phase};
+use crate::outbound;
 
 /// A device that reported nothing for so long is silent, in seconds: a day.
 const SILENT: u64 = 24 * 60 * 60;
@@ -24,7 +25,11 @@ pub struct Look {
     pub tenants: u64,
     /// Mirrors by phase.
     pub mirrors: [(&'static str, u64); 5],
-    /// Effects of builds that are still to come about, and how long the oldest waits, in seconds.
+    /// Endpoints by phase.
+    pub endpoints: [(&'static str, u64); 3],
+    /// How long the oldest event has been due that could be sent, in seconds.
+    pub late: f64,
+    /// Pushes that are still to come, and how long the oldest waits, in seconds.
     pub outbox: (u64, f64),
     /// Devices: all, those that are behind, those that are silent.
     pub agents: (u64, u64, u64),
@@ -41,6 +46,8 @@ pub fn look(app: &App) -> Result<Look, MirrorError> {
         metadata_bytes: metadata_bytes(&app.config.data),
         tenants: 0,
         mirrors: mirrors(&view)?,
+        endpoints: outbound::phases(&view)?,
+        late: seconds(outbound::late(&view, app.press.clock.now())?),
         outbox: outbox(app, &view)?,
         agents: (0, 0, 0),
         ends: Vec::new(),
@@ -106,8 +113,12 @@ fn outbox(app: &App, view: &View) -> Result<(u64, f64), colophon_store::Error> {
     let now = app.press.clock.now().get();
     let (mut rows, mut oldest) = (0, now);
     for row in view.scan::<OutboxRow>(&()) {
-        rows += 1;
-        oldest = oldest.min(row?.1.since.get());
+        let ((_, effect), row) = row?;
+        // What waits for an endpoint may well wait for days.
+        if effect == Effect::Push {
+            rows += 1;
+            oldest = oldest.min(row.since.get());
+        }
     }
     Ok((rows, seconds(now - oldest)))
 }

@@ -15,6 +15,7 @@ fn kinds(app: &App) -> Vec<(&'static str, usize, State)> {
         ("maintenance", &app.maintenance),
         ("mirror", &app.mirrors),
         ("pull", &app.pulls),
+        ("notify", &app.notifications),
     ];
     let mut kinds: Vec<_> =
         tasks.into_iter().map(|(kind, tasks)| (kind, tasks.load())).map(split).collect();

@@ -86,6 +86,8 @@ fn gauges(app: &App, look: &Look) -> Vec<Named> {
             one(behind_log),
         ),
         Named("colophon_mirrors", "Mirrors by phase", by("phase", look.mirrors)),
+        Named("colophon_webhook_endpoints", "Endpoints by phase", by("phase", look.endpoints)),
+        Named("colophon_webhook_late_seconds", "Due and not sent", one(look.late)),
         Named("colophon_agents", "Devices by state; `all` has the others", by("state", states)),
         Named(
             "colophon_edge_roots_ending",

@@ -1,7 +1,5 @@
 //! When to try again.
 
-use colophon_model::UnixMillis;
-
 /// The wait after the first failure, in milliseconds; it doubles with each that follows.
 const FIRST: u64 = 10_000;
 /// The longest wait of our own choice: an hour.
@@ -17,16 +15,6 @@ pub(super) fn wait(failures: u32, chance: u8, asked: Option<u64>) -> u64 {
     let whole = (FIRST << doublings).min(LONGEST);
     let own = whole / 2 + whole / 2 * u64::from(chance) / 255;
     own.max(asked.unwrap_or_default().min(LONGEST_ASKED))
-}
-
-/// `Retry-After` (RFC 9110 §10.2.3), seconds or a date, as milliseconds from `now`.
-pub(super) fn retry_after(value: &str, now: UnixMillis) -> Option<u64> {
-    let value = value.trim();
-    if let Ok(seconds) = value.parse::<u64>() {
-        return Some(seconds.saturating_mul(1000));
-    }
-    let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp().as_millisecond();
-    Some(u64::try_from(date).ok()?.saturating_sub(now.get()))
 }
 
 #[cfg(test)]
@@ -48,12 +36,5 @@ mod tests {
         assert_eq!(wait(1, 255, Some(90_000)), 90_000);
         assert_eq!(wait(3, 255, Some(1)), 40_000);
         assert_eq!(wait(1, 0, Some(u64::MAX)), 86_400_000);
-        let now = UnixMillis::new(784_111_717_000);
-        assert_eq!(retry_after("120", now), Some(120_000));
-        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(60_000));
-        assert_eq!(retry_after("Sun, 06 Nov 1994 08:00:00 GMT", now), Some(0));
-        for bad in ["", "soon", "-1", "1.5"] {
-            assert_eq!(retry_after(bad, now), None, "{bad}");
-        }
     }
 }

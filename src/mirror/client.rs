@@ -7,7 +7,6 @@ use colophon_gitbridge::{Advertisement, Report, visible};
 use ureq::http::{HeaderMap, Response, header};
 use ureq::{Agent, Body, SendBody};
 
-use super::backoff;
 use super::fault::Fault;
 use super::url::MirrorUrl;
 use crate::clock::SharedClock;
@@ -117,7 +116,7 @@ impl Remote<'_> {
             300..=399 => return Err(Fault::Moved(target(&head.headers))),
             status => {
                 let now = self.client.clock.now();
-                let asked = backoff::retry_after(text(&head.headers, &header::RETRY_AFTER), now);
+                let asked = outgoing::retry_after(text(&head.headers, &header::RETRY_AFTER), now);
                 let words =
                     if content.starts_with("text/plain") { words(body) } else { String::new() };
                 return Err(Fault::Status { status, retry_after: asked, words });

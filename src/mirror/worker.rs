@@ -3,13 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use colophon_model::{TenantBranch, TenantUid, UnixMillis};
 use colophon_store::rows::{Effect, MirrorRow, MirrorState, OutboxRow, TenantRow};
 use colophon_store::{Store, View};
-use tokio::task::JoinSet;
-use tokio::time::sleep;
 
 use super::attempt::Attempt;
 use super::client::Client;
@@ -17,15 +14,12 @@ use super::state::Outcome;
 use super::status::tenant_of;
 use crate::app::SharedApp;
 use crate::http::chain;
-
-/// How often the outbox is looked at: one read, of nothing as a rule. Whether something is due is for
-/// the clock to say.
-const LOOK: Duration = Duration::from_millis(500);
+use crate::schedule::{Duty, Schedule, found};
 
 /// The worker of a running server.
 #[derive(Debug)]
 pub struct Mirrors {
-    worker: JoinSet<()>,
+    schedule: Schedule,
     stopping: Arc<AtomicBool>,
 }
 
@@ -42,59 +36,58 @@ impl Mirrors {
     /// Starts the worker, unless the configuration says not to.
     pub fn start(app: &SharedApp) -> Self {
         let stopping = Arc::new(AtomicBool::new(false));
-        let mut worker = JoinSet::new();
-        if app.config.mirror.enabled {
-            worker.spawn(work(app.clone(), stopping.clone()));
-        }
-        Self { worker, stopping }
+        let schedule = if app.config.mirror.enabled {
+            let client = Arc::new(Client::new(app.press.clock.clone()));
+            Schedule::start(Pushes { app: app.clone(), client, stopping: stopping.clone() })
+        } else {
+            Schedule::idle()
+        };
+        Self { schedule, stopping }
     }
 
     /// Starts nothing more, and cuts what is being sent. What a push reached shows at the next start.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
         self.stopping.store(true, Ordering::Relaxed);
-        self.worker.shutdown().await;
+        self.schedule.stop().await;
     }
 }
 
-async fn work(app: SharedApp, stopping: Arc<AtomicBool>) {
-    let client = Arc::new(Client::new(app.press.clock.clone()));
-    let mut running: JoinSet<TenantUid> = JoinSet::new();
-    let mut busy: HashSet<TenantUid> = HashSet::new();
-    loop {
-        tokio::select! {
-            Some(done) = running.join_next() => match done {
-                Ok(tenant) => drop(busy.remove(&tenant)),
-                Err(error) => tracing::error!(%error, "a push ended unexpectedly"),
-            },
-            () = sleep(LOOK) => {
-                let room = app.config.mirror.workers.saturating_sub(busy.len());
-                for due in next(&app, &busy, room).await {
-                    busy.insert(due.tenant.uid);
-                    running.spawn(push(app.clone(), client.clone(), stopping.clone(), due));
-                }
-            }
-        }
-    }
+/// Pushes to mirrors, one at a time to each.
+struct Pushes {
+    app: SharedApp,
+    client: Arc<Client>,
+    stopping: Arc<AtomicBool>,
 }
 
-/// Up to `room` mirrors that are due and not being pushed to.
-async fn next(app: &SharedApp, busy: &HashSet<TenantUid>, room: usize) -> Vec<Due> {
-    if room == 0 {
-        return Vec::new();
+impl Duty for Pushes {
+    type Due = Due;
+    type About = TenantUid;
+    const WHAT: &'static str = "a push";
+
+    fn about(due: &Due) -> TenantUid {
+        due.tenant.uid
     }
-    let press = app.press.clone();
-    let found = app.reads.resume(move || due(&press.store, press.clock.now())).await;
-    match found {
-        Ok(Ok(mut due)) => {
-            due.retain(|due| !busy.contains(&due.tenant.uid));
-            due.truncate(room);
-            due
+
+    async fn due(&self, busy: HashSet<TenantUid>) -> Vec<Due> {
+        let room = self.app.config.mirror.workers.saturating_sub(busy.len());
+        if room == 0 {
+            return Vec::new();
         }
-        Ok(Err(error)) => {
-            tracing::error!(error = %chain(&error), "the outbox could not be read");
-            Vec::new()
+        let press = self.app.press.clone();
+        let looked = self.app.reads.resume(move || due(&press.store, press.clock.now())).await;
+        let mut due = found(Self::WHAT, looked);
+        due.retain(|due| !busy.contains(&due.tenant.uid));
+        due.truncate(room);
+        due
+    }
+
+    async fn work(&self, due: Due) {
+        let (app, client, stopping) =
+            (self.app.clone(), self.client.clone(), self.stopping.clone());
+        let work = move || attempt(&app, &client, &stopping, &due);
+        if let Err(error) = self.app.mirrors.resume(work).await {
+            tracing::error!(error = %chain(&error), "a push ended unexpectedly");
         }
-        Err(_) => Vec::new(), // the program is stopping
     }
 }
 
@@ -103,8 +96,10 @@ fn due(store: &Store, now: UnixMillis) -> Result<Vec<Due>, colophon_store::Error
     let view = store.view()?;
     let mut all = Vec::new();
     for row in view.scan::<OutboxRow>(&()) {
-        let ((uid, Effect::Push), row) = row?;
-        all.extend(look(&view, uid, row, now)?);
+        let ((uid, effect), row) = row?;
+        if effect == Effect::Push {
+            all.extend(look(&view, uid, row, now)?);
+        }
     }
     all.sort_by_key(|due| due.turn);
     Ok(all)
@@ -128,21 +123,6 @@ fn look(
     }
     let turn = (state.map_or(row.since, |state| state.next), row.since);
     Ok(Some(Due { tenant, mirror, turn }))
-}
-
-async fn push(
-    app: SharedApp,
-    client: Arc<Client>,
-    stopping: Arc<AtomicBool>,
-    due: Due,
-) -> TenantUid {
-    let uid = due.tenant.uid;
-    let worker = app.clone();
-    let work = move || attempt(&worker, &client, &stopping, &due);
-    if let Err(error) = app.mirrors.resume(work).await {
-        tracing::error!(error = %chain(&error), "a push ended unexpectedly");
-    }
-    uid
 }
 
 #[tracing::instrument(target = "trace", name = "push", skip_all, fields(

@@ -100,6 +100,7 @@ pub(super) fn assemble(
     branch.put_head(&mut change, &after);
     outbox::refs_changed(&mut change, view, tenant.uid, branch.stamp.time())?;
     builds_made(&mut change, view, &records.records, now)?;
+    press.announce(&mut change, view, tenant, &records.records)?;
     Ok((change, records.records))
 }
 

@@ -93,6 +93,7 @@ fn deletion(
     branch.put_head(&mut change, &branch.after(1, &appended, signed));
     outbox::refs_changed(&mut change, view, uid, branch.stamp.time())?;
     builds_made(&mut change, view, std::slice::from_ref(&record), now)?;
+    press.announce(&mut change, view, tenant, std::slice::from_ref(&record))?;
     Ok((change, record))
 }
 

@@ -44,8 +44,8 @@ pub(super) fn refuse(
     let standing = view.get::<FlowHead>(&(uid, flow.clone()))?;
     let versions = Versions::of(view, uid, standing.as_ref());
     change.blob(uid, versions.pack(&job.delivery.body, || versions.body())?);
-    let row = RefRow { oid: object.oid, peeled: Some(object.target) };
-    change.put::<RefRow>(&(uid, tag.full_name()), &row);
+    let named = RefRow { oid: object.oid, peeled: Some(object.target) };
+    change.put::<RefRow>(&(uid, tag.full_name()), &named);
     change.put(&(uid, object.oid), &object);
     let failure = Failure { tag, signature };
     let record = job.record(press, id, (head.builds, stamp), (flow, tip), gates);
@@ -57,5 +57,6 @@ pub(super) fn refuse(
     }
     outbox::refs_changed(&mut change, view, uid, stamp.time())?;
     builds_made(&mut change, view, std::slice::from_ref(&record), now)?;
+    press.announce(&mut change, view, &row, std::slice::from_ref(&record))?;
     Ok((change, vec![record]))
 }

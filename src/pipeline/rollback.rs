@@ -73,6 +73,7 @@ fn rollback(
     change.put::<BuildRecord>(&(uid, record.id), &record);
     change.put::<BuildNumber>(&(uid, record.number), &BuildNumber { build: record.id });
     builds_made(&mut change, view, std::slice::from_ref(&record), now)?;
+    press.announce(&mut change, view, tenant, std::slice::from_ref(&record))?;
     Ok((change, record, to))
 }
 

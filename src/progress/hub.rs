@@ -137,11 +137,11 @@ impl Hub {
 
     /// A stage that was reached before is not reached again when work is repeated.
     fn tell(&self, name: Name, stage: Stage) {
-        let mut state = self.lock();
-        let Some(stages) = state.running.get_mut(&name) else { return };
+        let mut all = self.lock();
+        let Some(stages) = all.running.get_mut(&name) else { return };
         if stages.last().is_none_or(|last| last.rank() < stage.rank()) {
             stages.push(stage);
-            state.changed(name.0);
+            all.changed(name.0);
         }
     }
 
@@ -339,9 +339,10 @@ mod tests {
             }
         };
         assert!(silent(listener).await, "both were heard of");
-        drop(progress.listen(A));
         progress.changed(B);
         other.changed().await;
-        assert_eq!(progress.0.lock().listeners.len(), 1, "those that nobody holds are forgotten");
+        let _third = progress.listen(TenantUid::from_bytes([3; 16]));
+        let known = progress.0.lock().listeners.len();
+        assert_eq!(known, 2, "the first, which nobody holds any more, is forgotten");
     }
 }

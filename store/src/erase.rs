@@ -60,6 +60,12 @@ const TENANT_TABLES: &[Table] = &[
     Table::Delivery,
     Table::DeliveryBody,
     Table::Pull,
+    Table::Endpoint,
+    Table::EndpointState,
+    Table::Event,
+    Table::Send,
+    Table::Hold,
+    Table::Attempt,
 ];
 /// Rows that one transaction deletes.
 const BATCH: usize = 512;

@@ -10,8 +10,8 @@ use colophon_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::rows::{
-    BuildNumber, BundleAlias, DeliveryBody, DeliveryClaim, DeliveryRow, EdgeRepo, FlowHead,
-    QuotaStamp, RefRow, SignedFile, TenantHead, TufFile,
+    AttemptRow, BuildNumber, BundleAlias, DeliveryBody, DeliveryClaim, DeliveryRow, EdgeRepo,
+    EventRow, FlowHead, QuotaStamp, RefRow, SignedFile, TenantHead, TufFile,
 };
 use crate::{Change, CommitError, Error, Store, View, audit, outbox};
 
@@ -38,6 +38,8 @@ pub struct PurgeOptions {
     pub body_millis: u64,
     /// How long it is known where acts came from, in milliseconds.
     pub origin_millis: u64,
+    /// How long events and attempts to deliver them are kept, in milliseconds.
+    pub event_millis: u64,
     /// Say what would go, and delete nothing.
     pub dry_run: bool,
 }
@@ -61,6 +63,9 @@ pub struct PurgeReport {
     pub refused_bodies: u64,
     /// Addresses that acts in the audit log came from.
     pub origins: u64,
+    /// Events, and attempts to deliver them.
+    #[serde(default)]
+    pub events: u64,
 }
 
 impl PurgeReport {
@@ -74,6 +79,7 @@ impl PurgeReport {
             + self.deliveries
             + self.refused_bodies
             + self.origins
+            + self.events
     }
 
     /// Adds another tenant's report.
@@ -86,12 +92,20 @@ impl PurgeReport {
         self.deliveries += other.deliveries;
         self.refused_bodies += other.refused_bodies;
         self.origins += other.origins;
+        self.events += other.events;
     }
 }
 
 impl Store {
     /// Deletes what is expired of tenant `uid`. A tenant that does not exist has nothing.
     pub fn purge(&self, uid: TenantUid, options: &PurgeOptions) -> Result<PurgeReport, Error> {
+        // One after the other: both take the tenant's lane.
+        let mut total = self.purge_rows(uid, options)?;
+        total.origins = self.forget_origins(Chain::Tenant(uid), options)?;
+        Ok(total)
+    }
+
+    fn purge_rows(&self, uid: TenantUid, options: &PurgeOptions) -> Result<PurgeReport, Error> {
         let mut total = PurgeReport::default();
         loop {
             let lane = self.lane(uid);
@@ -99,7 +113,6 @@ impl Store {
             let Some(plan) = Plan::make(&view, uid, options)? else { return Ok(total) };
             if plan.found.total() == 0 || options.dry_run {
                 total.add(&plan.found);
-                total.origins = self.forget_origins(Chain::Tenant(uid), options)?;
                 return Ok(total);
             }
             match lane.submit(plan.change).wait() {
@@ -146,6 +159,7 @@ impl<'a> Plan<'a> {
         plan.claims()?;
         plan.deliveries()?;
         plan.refused_bodies()?;
+        plan.events()?;
         if plan.found.tags > 0 {
             outbox::refs_changed(&mut plan.change, view, uid, options.now)?;
         }
@@ -278,6 +292,28 @@ impl<'a> Plan<'a> {
             }
             self.change.delete::<DeliveryBody>(&key);
             self.found.refused_bodies += 1;
+        }
+        Ok(())
+    }
+
+    /// Both sort by time. An event that is still to be sent then is so old that nobody waits for it.
+    fn events(&mut self) -> Result<(), Error> {
+        let keep = self.options.event_millis;
+        for row in self.view.scan::<EventRow>(&self.uid) {
+            let (key, _) = row?;
+            if key.1.time().plus(keep) > self.options.now || !self.has_room() {
+                break;
+            }
+            self.change.delete::<EventRow>(&key);
+            self.found.events += 1;
+        }
+        for row in self.view.scan::<AttemptRow>(&self.uid) {
+            let (key, _) = row?;
+            if key.1.time().plus(keep) > self.options.now || !self.has_room() {
+                break;
+            }
+            self.change.delete::<AttemptRow>(&key);
+            self.found.events += 1;
         }
         Ok(())
     }

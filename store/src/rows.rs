@@ -21,6 +21,7 @@ mod hex_name;
 mod hook;
 mod intake;
 mod mirror;
+mod outbound;
 mod tenant;
 
 pub use agent::{AgentFlow, AgentFlowState, AgentRow};
@@ -35,6 +36,10 @@ pub(crate) use git::{RefChanges, blob_of_log_entry};
 pub use hook::{HookId, HookRow, InvalidHookId, PullFrom, PullRow};
 pub use intake::{DeliveryClaim, WebhookRow, WebhookSecret};
 pub use mirror::{Effect, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow};
+pub use outbound::{
+    AttemptRow, Disabled, EndpointId, EndpointRow, EndpointState, EventKey, EventRow, HoldRow,
+    InvalidEndpointId, InvalidEventKey, SendKey, SendRow,
+};
 pub use tenant::{
     FirstCommit, Planted, QuotaStamp, RootsOrigin, SlugOf, TenantHead, TenantRow, TokenRow,
     TokenUsed,
@@ -116,6 +121,12 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::Hook => row::<HookRow>(key, value),
         Table::Pull => row::<PullRow>(key, value),
         Table::Webhook => row::<WebhookRow>(key, value),
+        Table::Endpoint => row::<EndpointRow>(key, value),
+        Table::EndpointState => row::<EndpointState>(key, value),
+        Table::Event => row::<EventRow>(key, value),
+        Table::Send => row::<SendRow>(key, value),
+        Table::Hold => row::<HoldRow>(key, value),
+        Table::Attempt => row::<AttemptRow>(key, value),
     }
 }
 

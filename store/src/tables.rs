@@ -126,6 +126,18 @@ tables! {
     Hook = "hook-1",
     /// (uid, delivery) → a flow that is to be read from its builder.
     Pull = "pull-1",
+    /// (uid, endpoint) → where events are sent.
+    Endpoint = "endpoint-1",
+    /// (uid, endpoint) → how it fares.
+    EndpointState = "endpoint-state-1",
+    /// (uid, time, place and random bits) → something that happened, as it is told.
+    Event = "event-1",
+    /// (uid, endpoint, time, event) → an event that is to be sent.
+    Send = "send-1",
+    /// (uid, endpoint, flow) → the event that later ones of the flow wait for.
+    Hold = "hold-1",
+    /// (uid, time and random bits) → an attempt to deliver an event.
+    Attempt = "attempt-1",
 }
 
 impl fmt::Display for Table {

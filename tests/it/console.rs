@@ -72,13 +72,13 @@ impl<'a> Visitor<'a> {
     }
 
     /// A page that is there.
-    fn page(&self, path: &str) -> String {
+    pub(crate) fn page(&self, path: &str) -> String {
         let page = self.get(path);
         assert_eq!(page.status, 200, "{path}: {}", page.text());
         page.text()
     }
 
-    fn post(&self, path: &str, key: &str) -> Raw {
+    pub(crate) fn post(&self, path: &str, key: &str) -> Raw {
         post(self.server, path, &self.cookie, &format!("form_key={key}"))
     }
 }
@@ -218,7 +218,7 @@ fn an_auditor_sees_one_tenant_and_no_code() {
     let token = auditor(&server, &tenant);
     let visitor = Visitor::enter(&server, &token);
     assert_eq!(visitor.get("/console").header("location"), "/console/t/acme-inc");
-    for page in ["", "/flows", "/agents", "/deliveries", "/audit", "/timeline"] {
+    for page in ["", "/flows", "/agents", "/deliveries", "/webhooks", "/audit", "/timeline"] {
         let text = visitor.page(&format!("/console/t/acme-inc{page}"));
         assert!(!text.contains("victim"), "{page}");
     }
@@ -235,7 +235,7 @@ fn an_auditor_sees_one_tenant_and_no_code() {
     // What is another's is what is not there.
     let absent = visitor.get("/console/t/nobody");
     assert_eq!(absent.status, 404);
-    for page in ["", "/flows", "/agents", "/deliveries", "/audit", "/timeline"] {
+    for page in ["", "/flows", "/agents", "/deliveries", "/webhooks", "/audit", "/timeline"] {
         assert_eq!(visitor.get(&format!("/console/t/victim{page}")), absent, "{page}");
     }
     for page in ["", "/diff", "/graph", "/manifest.json"] {
@@ -517,5 +517,5 @@ fn a_page_hears_of_builds_for_as_long_as_its_session_lasts() {
     assert_eq!((build.id, &build.data["flow"]), (Some(1), &"order_intake".into()));
     assert_eq!(operator.post("/console/logout", &operator.key).status, 303);
     built(&server, &tenant, &small_flow("one", None, "a"));
-    assert!(stream.rest().iter().all(|event| event.event != "build"), "nothing after the end");
+    assert!(stream.rest().iter().all(|event| event.kind != "build"), "nothing after the end");
 }

@@ -13,7 +13,7 @@ use colophon_store::rows::{DeliveryKey, TenantRow};
 use serde_json::{Value, json};
 
 use crate::support::events::{Event, EventStream};
-use crate::support::gates::{beside_others, command};
+use crate::support::gates::command;
 use crate::support::process::refused;
 use crate::support::programs::program;
 use crate::support::raw::exchange;
@@ -43,7 +43,7 @@ fn open(server: &TestServer, path: &str, token: &str, last: Option<u64>) -> Even
 }
 
 fn words(events: &[Event]) -> Vec<(u64, &str)> {
-    events.iter().map(|event| (event.id.unwrap(), event.event.as_str())).collect()
+    events.iter().map(|event| (event.id.unwrap(), event.kind.as_str())).collect()
 }
 
 /// Beats that a test can wait for.
@@ -108,7 +108,6 @@ fn a_reader_that_was_cut_misses_nothing_and_sees_nothing_twice() {
 /// What can become of a delivery, as another server on the same data tells it, byte for byte.
 #[test]
 fn after_a_restart_the_same_is_told() {
-    let _beside = beside_others();
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let start = |gate: Option<&str>| {
@@ -129,7 +128,7 @@ fn after_a_restart_the_same_is_told() {
     for (body, end) in [(&one[..], "succeeded"), (&one[..], "noop"), (&b"{}"[..], "failed")] {
         let path = begin(&server, &tenant, body);
         let before = all(&server, &path);
-        assert_eq!(before[0].last().unwrap().event, end);
+        assert_eq!(before[0].last().unwrap().kind, end);
         told.push((path, before));
     }
     let path = "/v1/t/acme-inc/builds/events?after=0&follow=false";
@@ -198,7 +197,7 @@ fn a_tenants_builds_are_told_as_they_are_made() {
     let mut live = open(&server, path, &tenant.api, None);
     let ready = live.event().unwrap();
     assert_eq!(
-        (ready.id, ready.event.as_str(), &ready.data),
+        (ready.id, ready.kind.as_str(), &ready.data),
         (Some(1), "ready", &json!({"builds": 1}))
     );
     assert_eq!(server.build(&other, &small_flow("one", None, "x")).status, 201);
@@ -278,7 +277,7 @@ fn a_credential_that_ends_takes_its_streams_along() {
     let made = || server.operator("POST", tokens, r#"{"kind": "auditor", "days": 1}"#).json();
     let opened = |token: &Value| {
         let mut stream = open(&server, list, token.as_str().unwrap(), None);
-        assert_eq!(stream.event().unwrap().event, "ready");
+        assert_eq!(stream.event().unwrap().kind, "ready");
         stream
     };
     let (revoked, ending, kept) = (made(), made(), made());
@@ -313,7 +312,7 @@ fn one_builds_stream_ends_with_its_credential() {
     let key = DeliveryKey::new(now, [7; 10]);
     let track = server.app.press.progress.begin(uid, key, now);
     let mut stream = open(&server, &format!("/v1/builds/{key}/events"), &tenant.api, None);
-    assert_eq!(stream.event().unwrap().event, "accepted");
+    assert_eq!(stream.event().unwrap().kind, "accepted");
     assert!(server.operator("DELETE", "/v1/tenants/acme-inc/tokens", "").status < 300);
     track.watch().tell(|| Stage::gated(&[]));
     assert!(stream.rest().is_empty());
@@ -358,7 +357,7 @@ fn a_shutdown_ends_streams_at_once() {
     let mut list = open(&server, "/v1/t/acme-inc/builds/events", &tenant.api, None);
     let mut one = open(&server, &format!("/v1/builds/{key}/events"), &tenant.api, None);
     assert_eq!(list.until("running").data["running"][0]["stage"], "accepted");
-    assert_eq!(one.event().unwrap().event, "accepted");
+    assert_eq!(one.event().unwrap().kind, "accepted");
     assert_eq!(server.app.config.server.drain, Span::seconds(30));
     let start = Instant::now();
     drop(server);

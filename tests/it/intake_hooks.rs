@@ -328,7 +328,7 @@ fn an_acknowledged_event_survives_kill_9() {
     let dir = tempfile::tempdir().unwrap();
     let (data, secret) = (dir.path().join("data"), dir.path().join("builder.key"));
     let (mut server, builder) = (ServerProcess::start(&data), Builder::start());
-    colophon(&data, &["tenant", "create", "acme-inc"]);
+    colophon(&data, &["tenant", "create", "acme-inc", "--components", "allow-custom"]);
     let made = colophon(&data, &["token", "create", "acme-inc", "--kind", "api"]);
     let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
     let credential = format!("file:{}", secret.display());
@@ -345,6 +345,7 @@ fn an_acknowledged_event_survives_kill_9() {
     until("the flow is built", || {
         let url = format!("{}{}", server.url, taken.header("location"));
         let told = read(agent().get(url).header("authorization", &bearer).call().unwrap()).json();
+        assert_ne!(told["outcome"], "refused", "{told:#}");
         told["outcome"] == "built"
     });
 }

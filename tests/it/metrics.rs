@@ -41,6 +41,8 @@ fn busy() -> (TestServer, String) {
     assert_eq!(server.build(&tenant, &small_flow("one", Some(1), "y")).status, 409);
     let metrics = &server.app.press.metrics;
     metrics.push("success");
+    metrics.webhook("delivered", std::time::Duration::from_millis(5));
+    metrics.webhook_disabled("gone");
     metrics.job("gc", true);
     let text = scrape(&server);
     (server, text)

@@ -124,6 +124,18 @@ const CASES: &[Case] = &[
     case("get", "/v1/t/{slug}/flows/{flow}/history", Tenant, ""),
     case("get", "/v1/t/{slug}/deliveries", Tenant, ""),
     case("get", "/v1/t/{slug}/deliveries/{id}", Tenant, ""),
+    case("get", "/v1/t/{slug}/endpoints", Tenant, ""),
+    case("post", "/v1/t/{slug}/endpoints", Tenant, r#"{"url": "ftp://x"}"#),
+    case("get", "/v1/t/{slug}/endpoints/{endpoint}", Tenant, ""),
+    case("put", "/v1/t/{slug}/endpoints/{endpoint}", Tenant, r#"{"url": "ftp://x"}"#),
+    case("post", "/v1/t/{slug}/endpoints/{endpoint}/secrets", Tenant, ""),
+    case("delete", "/v1/t/{slug}/endpoints/{endpoint}/secrets/{generation}", Tenant, ""),
+    case("post", "/v1/t/{slug}/endpoints/{endpoint}/test", Tenant, ""),
+    case("post", "/v1/t/{slug}/endpoints/{endpoint}/replay", Tenant, r#"{"event": "{event}"}"#),
+    case("get", "/v1/t/{slug}/endpoints/{endpoint}/attempts", Tenant, ""),
+    case("get", "/v1/t/{slug}/events", Tenant, ""),
+    case("get", "/v1/t/{slug}/events/{event}", Tenant, ""),
+    case("delete", "/v1/t/{slug}/endpoints/{endpoint}", Tenant, ""),
     case("get", "/v1/t/{slug}/blob/{digest}", Tenant, ""),
     case("get", "/v1/t/{slug}/tree/{tree}", Tenant, ""),
     case("get", "/v1/t/{slug}/pack/{tree}", Tenant, ""),
@@ -181,6 +193,8 @@ struct Things {
     build: String,
     delivery: String,
     hook: String,
+    endpoint: String,
+    event: String,
     token: String,
     flow: String,
     digest: String,
@@ -194,7 +208,11 @@ impl Things {
     /// What the victim has.
     fn of(server: &TestServer, tenant: &TestTenant) -> Self {
         let slug = tenant.slug.clone();
+        let endpoints = format!("/v1/t/{slug}/endpoints");
+        let endpoint =
+            server.operator("POST", &endpoints, r#"{"url": "https://x.invalid"}"#).json();
         let answer = server.build(tenant, ORDER_INTAKE);
+        let events = server.operator("GET", &format!("/v1/t/{slug}/events"), "").json();
         let (build, delivery) = (answer.json(), answer.header("colophon-delivery").to_owned());
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let told = server.get_with(&format!("/v1/t/{slug}/deliveries/{delivery}"), &tenant.api);
@@ -208,6 +226,8 @@ impl Things {
             build: text(&build["id"]),
             delivery,
             hook: text(&hook["id"]),
+            endpoint: text(&endpoint["id"]),
+            event: text(&events["events"][0]["id"]),
             token: text(&tokens["tokens"][0]["id"]),
             flow: text(&build["flow"]),
             digest: text(&told.json()["body"]),
@@ -227,6 +247,8 @@ impl Things {
             build: other(&self.build),
             delivery: other(&self.delivery),
             hook: other(&self.hook),
+            endpoint: other(&self.endpoint),
+            event: other(&self.event),
             token: other(&self.token),
             flow: "no_such_flow".to_owned(),
             digest: other(&self.digest),
@@ -254,6 +276,8 @@ impl Things {
             ("{repo}", format!("{slug}.git")),
             ("{id}", id.clone()),
             ("{to}", self.build.clone()),
+            ("{endpoint}", self.endpoint.clone()),
+            ("{event}", self.event.clone()),
             ("{build}", self.build.clone()),
             ("{flow}", self.flow.clone()),
             ("{digest}", self.digest.clone()),

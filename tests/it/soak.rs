@@ -38,7 +38,7 @@ fn what_was_acknowledged_under_mixed_load_survives_kills() {
         // Whatever ends this, the others are told to stop: a test that failed must not hang.
         let _stop = world.site.stop_at_the_end();
         for index in 0..world.tenants.len() {
-            for worker in 0..world.workers_of(index) {
+            for worker in 0..World::workers_of(index) {
                 let world = &world;
                 scope.spawn(move || load::work(world, index, worker));
             }

@@ -9,6 +9,7 @@ pub(crate) mod numbers;
 pub(crate) mod process;
 pub(crate) mod programs;
 pub(crate) mod raw;
+pub(crate) mod receiver;
 pub(crate) mod relay;
 pub(crate) mod sign;
 pub(crate) mod upstream;

@@ -74,6 +74,22 @@ actions! {
     HookCreate = "hook.create",
     /// A hook was removed.
     HookDelete = "hook.delete",
+    /// An endpoint for events was made.
+    EndpointCreate = "endpoint.create",
+    /// An endpoint was set anew.
+    EndpointChange = "endpoint.change",
+    /// An endpoint was removed.
+    EndpointDelete = "endpoint.delete",
+    /// An endpoint that failed for too long, or wants nothing more, was disabled.
+    EndpointDisable = "endpoint.disable",
+    /// A new secret of an endpoint came into use.
+    EndpointRotate = "endpoint.rotate",
+    /// A secret of an endpoint was revoked.
+    EndpointRevoke = "endpoint.revoke",
+    /// A test event was sent to an endpoint.
+    EndpointTest = "endpoint.test",
+    /// Events were sent to an endpoint again.
+    EndpointReplay = "endpoint.replay",
     /// An upstream repository was set.
     MirrorSet = "mirror.set",
     /// An upstream repository was taken away.

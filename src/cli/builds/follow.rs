@@ -11,7 +11,7 @@ use crate::cli::admin::{Client, Refused};
 /// How soon to come again when the server does not say.
 const RETRY: Duration = Duration::from_secs(2);
 /// Longest time that a server is believed to want.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// An event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -20,7 +20,8 @@ pub(super) struct Event {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) id: String,
     /// Its type.
-    pub(super) event: String,
+    #[serde(rename = "event")]
+    pub(super) kind: String,
     /// What it tells.
     pub(super) data: Value,
 }
@@ -56,9 +57,9 @@ impl Reader {
     fn line(&mut self, line: &str) -> Option<Event> {
         if line.is_empty() {
             self.last.clone_from(&self.id);
-            let (event, data) = (std::mem::take(&mut self.event), self.data.take()?);
+            let (kind, data) = (std::mem::take(&mut self.event), self.data.take()?);
             let data = serde_json::from_str(&data).unwrap_or(Value::String(data));
-            return Some(Event { id: self.last.clone(), event, data });
+            return Some(Event { id: self.last.clone(), kind, data });
         }
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
@@ -103,13 +104,13 @@ impl Reader {
     }
 }
 
-/// Tells each event of the stream at `path` once, until `told` has enough or nothing is to come. `lost` is told why a
+/// Tells each event of the stream at `path` once, until `told` has enough or nothing is to come. `trouble` is told why a
 /// connection could not be made again; the first one must be.
 pub(super) fn follow(
     client: &Client,
     path: &str,
     mut told: impl FnMut(Event) -> anyhow::Result<Next>,
-    lost: impl Fn(&anyhow::Error),
+    trouble: impl Fn(&anyhow::Error),
 ) -> anyhow::Result<()> {
     let mut reader = Reader::default();
     let mut began = false;
@@ -123,7 +124,7 @@ pub(super) fn follow(
                 }
             }
             Ok(None) => return Ok(()),
-            Err(Refused { error, passes }) if began && passes => lost(&error),
+            Err(Refused { error, passes }) if began && passes => trouble(&error),
             Err(Refused { error, .. }) => return Err(error),
         }
         std::thread::sleep(reader.retry);
@@ -150,7 +151,7 @@ mod tests {
         let text = "retry: 100\n\n: ping\n\nid: 3\nevent: gated\ndata: {\"a\":\ndata: 1}\n\nevent:running\ndata:[]\n\n\
                     id: 4\nevent: cut\ndata: {\"b\"";
         let (events, last, retry) = read(text);
-        let seen: Vec<_> = events.iter().map(|e| (e.id.as_str(), e.event.as_str())).collect();
+        let seen: Vec<_> = events.iter().map(|e| (e.id.as_str(), e.kind.as_str())).collect();
         assert_eq!(seen, [("3", "gated"), ("3", "running")], "and what was cut is none");
         assert_eq!(events[0].data, serde_json::json!({"a": 1}));
         assert_eq!((last.as_str(), retry), ("3", Duration::from_millis(100)));

@@ -54,9 +54,9 @@ fn one(client: &Client, slug: &TenantSlug, id: &str, out: Out) -> anyhow::Result
     known(id)?;
     let (bar, mut end) = (Bar::new(out), None);
     let told = |event: Event| {
-        bar.show(&building(&event.event));
+        bar.show(&building(&event.kind));
         tell(&bar, &event, out)?;
-        let ended = matches!(event.event.as_str(), "succeeded" | "failed" | "noop");
+        let ended = matches!(event.kind.as_str(), "succeeded" | "failed" | "noop");
         end = ended.then_some(event);
         Ok(if ended { Next::Stop } else { Next::Go })
     };
@@ -91,8 +91,8 @@ fn known(id: &str) -> anyhow::Result<(BuildId, DeliveryKey)> {
 }
 
 fn event(stage: &Stage) -> serde_json::Result<Event> {
-    let (id, event) = (stage.rank().to_string(), stage.word().to_owned());
-    Ok(Event { id, event, data: serde_json::to_value(stage)? })
+    let (id, kind) = (stage.rank().to_string(), stage.word().to_owned());
+    Ok(Event { id, kind, data: serde_json::to_value(stage)? })
 }
 
 /// Follows all builds of a tenant.
@@ -101,7 +101,7 @@ fn all(client: &Client, slug: &TenantSlug, after: Option<u64>, out: Out) -> anyh
     let after = after.map_or_else(String::new, |after| format!("?after={after}"));
     let path = format!("/v1/t/{slug}/builds/events{after}");
     let told = |event: Event| {
-        match event.event.as_str() {
+        match event.kind.as_str() {
             "running" => bar.show(&in_work(&event.data)),
             _ => tell(&bar, &event, out)?,
         }
@@ -113,7 +113,7 @@ fn all(client: &Client, slug: &TenantSlug, after: Option<u64>, out: Out) -> anyh
 /// A line of data, above the bar.
 fn tell(bar: &Bar, event: &Event, out: Out) -> anyhow::Result<()> {
     bar.above(
-        || if out.is_json() || event.event != "ready" { out.data(event, text) } else { Ok(()) },
+        || if out.is_json() || event.kind != "ready" { out.data(event, text) } else { Ok(()) },
     )
 }
 
@@ -135,7 +135,7 @@ fn in_work(data: &Value) -> Step {
 /// Fails as the build did.
 fn settle(end: Option<&Event>) -> anyhow::Result<()> {
     let Some(end) = end else { bail!("the build has not ended") };
-    if end.event == "failed" {
+    if end.kind == "failed" {
         bail!("the build failed: {}", end.data["code"].as_str().unwrap_or("unknown"));
     }
     Ok(())
@@ -143,7 +143,7 @@ fn settle(end: Option<&Event>) -> anyhow::Result<()> {
 
 /// An event for people.
 fn text(event: &Event) -> String {
-    if event.event == "build"
+    if event.kind == "build"
         && let Ok(build) = serde_json::from_value::<BuildSummary>(event.data.clone())
     {
         return line(&build);
@@ -159,5 +159,5 @@ fn text(event: &Event) -> String {
     });
     let facts = ["delivery", "name", "outcome", "code", "flow", "build", "commit"].map(word);
     let facts: Vec<_> = facts.into_iter().chain([number, gates]).flatten().collect();
-    format!("{:9}  {}", event.event, facts.join("  ")).trim_end().to_owned()
+    format!("{:9}  {}", event.kind, facts.join("  ")).trim_end().to_owned()
 }

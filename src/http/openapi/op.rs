@@ -296,7 +296,18 @@ fn contents(media: &str) -> Schema {
     if media.ends_with("json") && !media.ends_with("ndjson") {
         return ObjectBuilder::new().schema_type(Type::Object).build().into();
     }
+    if media == "text/event-stream" {
+        return event();
+    }
     text()
+}
+
+/// One event of a stream: before OpenAPI 3.2 that is what its schema tells.
+fn event() -> Schema {
+    let object = ObjectBuilder::new().schema_type(Type::Object);
+    let object =
+        ["event", "id", "data"].into_iter().fold(object, |all, name| all.property(name, text()));
+    object.required("event").required("data").build().into()
 }
 
 fn schema(is: Is) -> Schema {

@@ -9,8 +9,9 @@ use colophon_model::{
 
 use super::FsckReport;
 use crate::rows::{
-    BuildNumber, Effect, FlowClaim, FlowGone, FlowHead, FlowOwner, GitOid, MirrorRow, MirrorState,
-    MirrorTag, OutboxRow, QuotaStamp, RefRow, SlugOf, TenantHead, TenantRow, TufFile,
+    BuildNumber, Effect, EndpointRow, FlowClaim, FlowGone, FlowHead, FlowOwner, GitOid, MirrorRow,
+    MirrorState, MirrorTag, OutboxRow, QuotaStamp, RefRow, SendRow, SlugOf, TenantHead, TenantRow,
+    TufFile,
 };
 use crate::{Error, View, reach};
 
@@ -57,6 +58,7 @@ impl Check<'_> {
         self.quota(&head)?;
         self.edge(&head)?;
         self.mirror()?;
+        self.endpoints()?;
         self.names()
     }
 
@@ -236,6 +238,29 @@ impl Check<'_> {
             || view.scan::<MirrorTag>(uid).next().is_some();
         if traces && !mirrored {
             self.problem("E_MIRROR", "there are traces of a mirror, and no mirror");
+        }
+        Ok(())
+    }
+
+    /// What is to be sent has an endpoint that it is sent to, and an outbox that says so.
+    fn endpoints(&mut self) -> Result<(), Error> {
+        let (view, uid) = (self.view, self.uid);
+        let mut last = None;
+        for row in view.scan::<SendRow>(&uid) {
+            let ((to, _), _) = row?;
+            if last == Some(to) {
+                continue;
+            }
+            last = Some(to);
+            if view.get::<EndpointRow>(&to)?.is_none() {
+                self.problem(
+                    "E_ENDPOINT",
+                    format!("events wait for endpoint {}, which is gone", to.1),
+                );
+            }
+        }
+        if last.is_some() && view.get::<OutboxRow>(&(uid, Effect::Notify))?.is_none() {
+            self.problem("E_OUTBOX", "events wait to be sent, and the outbox does not say so");
         }
         Ok(())
     }

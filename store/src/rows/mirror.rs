@@ -85,18 +85,22 @@ json_row!(MirrorTag, MirrorTag, (TenantUid, String));
 pub enum Effect {
     /// Push to the upstream repository.
     Push,
+    /// Send events to endpoints.
+    Notify,
 }
 
 impl KeyPart for Effect {
     fn push(&self, key: &mut Vec<u8>) {
         key.push(match self {
             Self::Push => 1,
+            Self::Notify => 2,
         });
     }
 
     fn take(rest: &mut &[u8]) -> Option<Self> {
         match take_array::<1>(rest)? {
             [1] => Some(Self::Push),
+            [2] => Some(Self::Notify),
             _ => None,
         }
     }

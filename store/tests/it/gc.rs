@@ -77,6 +77,7 @@ fn whatever_a_row_names_is_kept() {
         delivery_millis: 24 * HOUR,
         body_millis: 24 * HOUR,
         origin_millis: 24 * HOUR,
+        event_millis: u64::MAX,
         dry_run: false,
     };
     store.purge(tenant.uid, &options).unwrap();

@@ -24,6 +24,7 @@ fn options(today: u64) -> PurgeOptions {
         delivery_millis: 30 * DAY,
         body_millis: 7 * DAY,
         origin_millis: 7 * DAY,
+        event_millis: u64::MAX,
         dry_run: false,
     }
 }

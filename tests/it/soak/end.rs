@@ -188,7 +188,7 @@ fn memory_stays_within_bounds(world: &World) {
         world.site.is_wrong(format!("{} MiB of memory", peak >> 10));
     }
     let calm = &world.plan.calm;
-    let quarter = (calm.end - calm.start) / 4;
+    let quarter = calm.end.saturating_sub(calm.start) / 4;
     let median = |from: Duration, to: Duration, of: fn(&watch::Sample) -> u64| {
         let mut values: Vec<u64> =
             samples.iter().filter(|s| (from..to).contains(&s.at)).map(of).collect();
@@ -197,7 +197,7 @@ fn memory_stays_within_bounds(world: &World) {
     };
     let grows = |of, slack| {
         let first = median(calm.start + quarter, calm.start + quarter * 2, of);
-        let last = median(calm.end - quarter, calm.end, of);
+        let last = median(calm.end.saturating_sub(quarter), calm.end, of);
         first.zip(last).filter(|(first, last)| *last > first + first / 2 + slack)
     };
     if let Some((first, last)) = grows(|s| s.memory, SLACK_KIB) {

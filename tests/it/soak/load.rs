@@ -22,7 +22,7 @@ pub(super) struct Worker<'a> {
 pub(super) fn work(world: &World, index: usize, worker: usize) {
     let mut worker = Worker::new(world, index, worker);
     worker.begin();
-    let pace = Duration::from_millis(if world.is_hot(index) { 60 } else { 150 });
+    let pace = Duration::from_millis(if World::is_hot(index) { 60 } else { 150 });
     while world.site.pause(pace) {
         worker.step();
     }

@@ -49,8 +49,8 @@ impl Plan {
 /// 15 to 30 seconds, in a short run about a third of it.
 fn gap(length: Duration, numbers: &mut Numbers) -> Duration {
     let longest = Duration::from_secs(30).min(length.mul_f64(0.45));
-    let share = 0.5 + numbers.below(1_000) as f64 / 2_000.0;
-    longest.mul_f64(share)
+    let thousandths = 500 + u32::try_from(numbers.below(500)).unwrap();
+    longest * thousandths / 1_000
 }
 
 impl fmt::Display for Plan {

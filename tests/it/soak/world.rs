@@ -77,20 +77,20 @@ impl World {
     }
 
     /// Every fifth tenant builds as fast as it can, by two hands, until its quota is used up.
-    pub(super) fn is_hot(&self, index: usize) -> bool {
+    pub(super) fn is_hot(index: usize) -> bool {
         index.is_multiple_of(5)
     }
 
-    pub(super) fn workers_of(&self, index: usize) -> usize {
-        if self.is_hot(index) { 2 } else { 1 }
+    pub(super) fn workers_of(index: usize) -> usize {
+        if Self::is_hot(index) { 2 } else { 1 }
     }
 
     /// Whether a tenant may make another build now: those that are not hot spread theirs, and stay below the
     /// quota to the end.
     pub(super) fn may_build(&self, index: usize) -> bool {
-        let share = self.begun.elapsed().div_duration_f64(self.plan.length).min(1.0);
-        let bound = (self.plan.quota as f64 * 0.85 * share) + 2.0;
-        self.is_hot(index) || (self.tenants[index].ledger.used("cloud") as f64) < bound
+        let (length, passed) = (self.plan.length.as_millis(), self.begun.elapsed().as_millis());
+        let bound = u128::from(self.plan.quota) * 85 * passed.min(length) / (100 * length) + 2;
+        Self::is_hot(index) || u128::from(self.tenants[index].ledger.used("cloud")) < bound
     }
 
     /// Kills the server as planned, starts it again at once, and looks at what is there, while the load goes on.

@@ -37,7 +37,7 @@ pub(crate) fn listen(status: &'static str) -> (String, mpsc::Receiver<Received>)
     (url, told)
 }
 
-fn receive(stream: TcpStream) -> Option<(Received, TcpStream)> {
+pub(super) fn receive(stream: TcpStream) -> Option<(Received, TcpStream)> {
     let mut reader = BufReader::new(stream);
     let (mut line, mut headers) = (String::new(), BTreeMap::new());
     reader.read_line(&mut line).ok()?;

@@ -9,13 +9,14 @@ use serde_json::Value;
 use super::raw::connect;
 
 /// Nothing that a test waits for takes longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An event.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Event {
     pub(crate) id: Option<u64>,
-    pub(crate) event: String,
+    /// Its type.
+    pub(crate) kind: String,
     pub(crate) data: Value,
 }
 
@@ -32,7 +33,7 @@ impl EventStream {
     pub(crate) fn open(url: &str, path: &str, headers: &[String]) -> Self {
         let mut stream = connect(url);
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let lines: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+        let lines = headers.iter().fold(String::new(), |all, line| all + line + "\r\n");
         let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n");
         stream.write_all(head.as_bytes()).unwrap();
         let mut reader = BufReader::new(stream);
@@ -89,7 +90,7 @@ impl EventStream {
             let Some(data) = field("data") else { continue };
             let id = field("id").map(|id| id.parse().unwrap());
             let data = serde_json::from_str(&data).unwrap();
-            return Some(Event { id, event: field("event").unwrap(), data });
+            return Some(Event { id, kind: field("event").unwrap(), data });
         }
     }
 
@@ -97,7 +98,7 @@ impl EventStream {
     pub(crate) fn until(&mut self, wanted: &str) -> Event {
         loop {
             let event = self.event().expect(wanted);
-            if event.event == wanted {
+            if event.kind == wanted {
                 return event;
             }
         }

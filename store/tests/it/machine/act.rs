@@ -224,6 +224,7 @@ impl Run {
             delivery_millis: DAY,
             body_millis: DAY,
             origin_millis: 7 * DAY,
+            event_millis: u64::MAX,
             dry_run: false,
         };
         let (after, expected) = self.model.purged(uid, days * DAY, DAY);

@@ -1,0 +1,365 @@
+//! The worker of a running server: looks for what is due, and sends it.
+//!
+//! One request at a time goes to an endpoint, some to those of one tenant, and so many in all. Endpoints that
+//! were slow or failed the last time share half of the places, so that those that are well never wait for
+//! them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use colophon_model::{TenantUid, UnixMillis};
+use colophon_store::rows::{
+    Effect, EndpointId, EndpointRow, EndpointState, OutboxRow, SendRow, SlugOf, TenantRow,
+};
+use colophon_store::{Error, Store, View};
+use tracing::field::Empty;
+
+use super::announce::endpoints;
+use super::client::{Client, Message, Reply};
+use super::ledger::{Ledger, Turn, Unsettled, Written};
+use super::manage::secrets;
+use super::state::Verdict;
+use crate::app::SharedApp;
+use crate::audit::as_job;
+use crate::http::chain;
+use crate::keys::random_bytes;
+use crate::outgoing;
+use crate::schedule::{Duty, Schedule, found};
+
+/// Events that are sent to an endpoint before others get its place.
+const AT_A_TURN: usize = 50;
+/// How long an endpoint keeps its place, unless one answer takes longer.
+const TURN: Duration = Duration::from_secs(2);
+
+/// The worker of a running server.
+#[derive(Debug)]
+pub struct Notifier {
+    schedule: Schedule,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Notifier {
+    /// Starts the worker, unless the configuration says not to.
+    pub fn start(app: &SharedApp) -> Self {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let config = &app.config.outbound;
+        let schedule = if config.enabled {
+            let (policy, clock) = (app.press.outbound.policy.clone(), app.press.clock.clone());
+            let client = Arc::new(Client::new(policy, clock, config.timeout.get()));
+            Schedule::start(Sends { app: app.clone(), client, stopping: stopping.clone() })
+        } else {
+            Schedule::idle()
+        };
+        Self { schedule, stopping }
+    }
+
+    /// Starts nothing more. What an endpoint has taken whose answer did not come back is sent again at the next
+    /// start.
+    pub async fn stop(self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.schedule.stop().await;
+    }
+}
+
+/// An endpoint for which something is due.
+#[derive(Debug)]
+struct Due {
+    tenant: TenantRow,
+    place: Place,
+    /// When it was due, in milliseconds since 1970.
+    since: u64,
+}
+
+/// A place that is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Place {
+    tenant: TenantUid,
+    endpoint: EndpointId,
+    /// Whether it is one of those for endpoints that keep others waiting.
+    slow: bool,
+}
+
+/// How many places there are.
+#[derive(Debug, Clone, Copy)]
+struct Places {
+    all: usize,
+    slow: usize,
+    per_tenant: usize,
+}
+
+/// Deliveries to endpoints.
+struct Sends {
+    app: SharedApp,
+    client: Arc<Client>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Duty for Sends {
+    type Due = Due;
+    type About = Place;
+    const WHAT: &'static str = "a delivery to an endpoint";
+
+    fn about(due: &Due) -> Place {
+        due.place
+    }
+
+    async fn due(&self, busy: HashSet<Place>) -> Vec<Due> {
+        let config = &self.app.config.outbound;
+        let places = Places {
+            all: config.workers,
+            slow: config.workers.div_ceil(2),
+            per_tenant: config.per_tenant,
+        };
+        if busy.len() >= places.all {
+            return Vec::new();
+        }
+        let press = self.app.press.clone();
+        let looked = self.app.reads.resume(move || due(&press.store, press.clock.now())).await;
+        places.seat(found(Self::WHAT, looked), &busy)
+    }
+
+    async fn work(&self, due: Due) {
+        let (app, client, stopping) =
+            (self.app.clone(), self.client.clone(), self.stopping.clone());
+        let work = move || {
+            let sender = Sender { app: &app, client: &client, stopping: &stopping, due: &due };
+            if let Err(error) = as_job("notify", || sender.run()) {
+                tracing::error!(error = %chain(&error), "what came of an event is not settled");
+            }
+        };
+        if let Err(error) = self.app.notifications.resume(work).await {
+            tracing::error!(error = %chain(&error), "a delivery to an endpoint ended unexpectedly");
+        }
+    }
+}
+
+/// Every endpoint for which something is due, in its turn.
+fn due(store: &Store, now: UnixMillis) -> Result<Vec<Due>, Error> {
+    let view = store.view()?;
+    let mut all = Vec::new();
+    for row in view.scan::<OutboxRow>(&()) {
+        let ((uid, effect), _) = row?;
+        if effect == Effect::Notify
+            && let Some(tenant) = tenant_of(&view, uid)?
+            && tenant.suspended.is_none()
+        {
+            for (endpoint, row) in endpoints(&view, uid)? {
+                all.extend(look(&view, &tenant, (endpoint, &row), now)?);
+            }
+        }
+    }
+    all.sort_by_key(|due| due.since);
+    Ok(all)
+}
+
+fn tenant_of(view: &View, uid: TenantUid) -> Result<Option<TenantRow>, Error> {
+    let Some(SlugOf { slug }) = view.get(&uid)? else { return Ok(None) };
+    view.get(&slug)
+}
+
+fn look(
+    view: &View,
+    tenant: &TenantRow,
+    (endpoint, row): (EndpointId, &EndpointRow),
+    now: UnixMillis,
+) -> Result<Option<Due>, Error> {
+    let to = (tenant.uid, endpoint);
+    let state = view.get::<EndpointState>(&to)?.unwrap_or_default();
+    if row.disabled.is_some() || state.rest > now.get() {
+        return Ok(None);
+    }
+    let Some((key, _)) = view.scan::<SendRow>(&to).next().transpose()? else { return Ok(None) };
+    let since = key.1.0;
+    let place = Place { tenant: tenant.uid, endpoint, slow: state.slow };
+    Ok((since <= now.get()).then(|| Due { tenant: tenant.clone(), place, since }))
+}
+
+impl Places {
+    /// Those of `due` that get a place beside the `busy` ones.
+    fn seat(self, due: Vec<Due>, busy: &HashSet<Place>) -> Vec<Due> {
+        let mut taken = busy.len();
+        let mut slow = busy.iter().filter(|place| place.slow).count();
+        let mut of_tenant: HashMap<TenantUid, usize> = HashMap::new();
+        busy.iter().for_each(|place| *of_tenant.entry(place.tenant).or_default() += 1);
+        let at_work = |place: &Place| {
+            busy.iter().any(|at| (at.tenant, at.endpoint) == (place.tenant, place.endpoint))
+        };
+        let mut seated = Vec::new();
+        for due in due.into_iter().filter(|due| !at_work(&due.place)) {
+            let own = of_tenant.entry(due.place.tenant).or_default();
+            let has_room =
+                taken < self.all && *own < self.per_tenant && (!due.place.slow || slow < self.slow);
+            if has_room {
+                taken += 1;
+                *own += 1;
+                slow += usize::from(due.place.slow);
+                seated.push(due);
+            }
+        }
+        seated
+    }
+}
+
+/// Sends what is due to one endpoint.
+struct Sender<'a> {
+    app: &'a SharedApp,
+    client: &'a Client,
+    stopping: &'a AtomicBool,
+    due: &'a Due,
+}
+
+impl Sender<'_> {
+    /// Until nothing is due, something fails, or it is another's turn.
+    fn run(&self) -> Result<(), Unsettled> {
+        let (store, tenant) = (&self.app.press.store, &self.due.tenant);
+        let ledger = Ledger { store, tenant, endpoint: self.due.place.endpoint };
+        let start = Instant::now();
+        for _ in 0..AT_A_TURN {
+            if self.stopping.load(Ordering::Relaxed) || start.elapsed() > TURN {
+                return Ok(());
+            }
+            let Some(turn) = ledger.next(self.app.press.clock.now())? else { break };
+            if !self.attempt(&ledger, &turn)? {
+                break;
+            }
+        }
+        ledger.settle()
+    }
+
+    /// Whether it was taken.
+    fn attempt(&self, ledger: &Ledger<'_>, turn: &Turn) -> Result<bool, Unsettled> {
+        let span = self.span(turn);
+        if let Some(trace) = &turn.event.trace {
+            outgoing::follow(&span, trace);
+        }
+        let press = &self.app.press;
+        span.in_scope(|| {
+            let reply = self.send(turn);
+            let (now, random) = (press.clock.now(), random_bytes()?);
+            let limit = self.app.config.outbound.disable_after.millis();
+            let written = ledger.record(turn, &reply, (now, random), limit)?;
+            self.tell(&span, turn, &reply, written.as_ref());
+            Ok(written.is_some_and(|written| written.verdict == Verdict::Delivered))
+        })
+    }
+
+    fn send(&self, turn: &Turn) -> Reply {
+        let press = &self.app.press;
+        let to = (self.due.tenant.uid, self.due.place.endpoint);
+        let secrets = secrets(&press.keys, to, &turn.endpoint, press.clock.now());
+        let id = turn.event_key().to_string();
+        let message = Message { id: &id, body: &turn.event.body, secrets: &secrets };
+        self.client.send(&turn.endpoint.url, &message)
+    }
+
+    fn span(&self, turn: &Turn) -> tracing::Span {
+        let uri: Option<ureq::http::Uri> = turn.endpoint.url.parse().ok();
+        let host = uri.as_ref().and_then(|uri| uri.host()).unwrap_or_default();
+        tracing::info_span!(
+            target: "trace",
+            parent: None,
+            "notify",
+            otel.kind = "client",
+            otel.status_code = Empty,
+            openinference.span.kind = "TOOL",
+            cicd.pipeline.task.name = "notify",
+            cicd.pipeline.task.run.result = Empty,
+            http.request.method = "POST",
+            http.request.resend_count = turn.row.failures,
+            http.response.status_code = Empty,
+            server.address = host,
+            error.type = Empty,
+            colophon.tenant = %self.due.tenant.slug,
+            colophon.endpoint.id = %self.due.place.endpoint,
+            colophon.event.id = %turn.event_key(),
+            colophon.event.type = turn.event.kind,
+            colophon.flow.id = turn.event.flow.as_ref().map(tracing::field::display),
+        )
+    }
+
+    fn tell(&self, span: &tracing::Span, turn: &Turn, reply: &Reply, written: Option<&Written>) {
+        let Some(Written { verdict, disabled }) = written else { return };
+        let (tenant, endpoint) = (self.due.tenant.slug.as_str(), self.due.place.endpoint);
+        let metrics = &self.app.press.metrics;
+        metrics.webhook(verdict.word(), reply.took);
+        if let Ok(status) = reply.status {
+            span.record("http.response.status_code", status);
+        }
+        let event = turn.event_key();
+        match verdict.why() {
+            None => {
+                span.record("cicd.pipeline.task.run.result", "success");
+                tracing::debug!(tenant, %endpoint, %event, "an event was delivered");
+            }
+            Some(why) => {
+                span.record("cicd.pipeline.task.run.result", "failure");
+                span.record("otel.status_code", "ERROR");
+                let kind = reply.status.as_ref().map_or("unreachable".to_owned(), u16::to_string);
+                span.record("error.type", kind);
+                let next = verdict.next().map(UnixMillis::rfc3339);
+                tracing::warn!(tenant, %endpoint, %event, why, next, "an event was not delivered");
+            }
+        }
+        if let Some(why) = disabled {
+            metrics.webhook_disabled(why);
+            tracing::error!(
+                tenant, %endpoint, why,
+                "the endpoint is disabled; see `colophon endpoint show`"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use colophon_model::CodePolicy;
+    use colophon_store::rows::RootsOrigin;
+
+    fn due_of(tenant: u8, endpoint: u8, slow: bool) -> Due {
+        let (uid, at) = (TenantUid::from_bytes([tenant; 16]), UnixMillis::new(1));
+        let tenant = TenantRow {
+            uid,
+            slug: "acme".parse().unwrap(),
+            created: at,
+            policy: CodePolicy::None,
+            roots: RootsOrigin::Server,
+            suspended: None,
+            archived: None,
+        };
+        let endpoint = EndpointId::from_random([endpoint; 16]);
+        Due { tenant, place: Place { tenant: uid, endpoint, slow }, since: 0 }
+    }
+
+    fn busy(all: &[(u8, u8, bool)]) -> HashSet<Place> {
+        all.iter().map(|(tenant, endpoint, slow)| due_of(*tenant, *endpoint, *slow).place).collect()
+    }
+
+    const PLACES: Places = Places { all: 4, slow: 2, per_tenant: 2 };
+
+    /// However many endpoints hang, and whoever's they are, one that is well finds a place.
+    #[test]
+    fn endpoints_that_hang_keep_no_others_waiting() {
+        let hanging = busy(&[(1, 1, true), (2, 1, true)]);
+        let due = || vec![due_of(3, 1, true), due_of(4, 1, true), due_of(5, 1, false)];
+        let seated = PLACES.seat(due(), &hanging);
+        assert_eq!(seated.len(), 1);
+        assert_eq!(seated[0].place, due_of(5, 1, false).place);
+        let seated = PLACES.seat(due(), &HashSet::new());
+        assert_eq!(seated.len(), 3, "two that are slow, and the one that is not");
+    }
+
+    #[test]
+    fn one_tenant_has_its_share_and_one_endpoint_one_place() {
+        let of_one = || (1..=4).map(|n| due_of(1, n, false)).collect::<Vec<_>>();
+        assert_eq!(PLACES.seat(of_one(), &HashSet::new()).len(), 2);
+        assert_eq!(PLACES.seat(of_one(), &busy(&[(1, 9, false)])).len(), 1);
+        // It was well when it began, and is slow by now: still the same endpoint.
+        let again = vec![due_of(1, 9, true)];
+        assert!(PLACES.seat(again, &busy(&[(1, 9, false)])).is_empty());
+        let full = busy(&[(1, 1, false), (2, 1, false), (3, 1, false), (4, 1, false)]);
+        assert!(PLACES.seat(vec![due_of(5, 1, false)], &full).is_empty());
+    }
+}
