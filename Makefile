@@ -85,8 +85,9 @@ doc:
 deny: ## Crates, licenses and sources against deny.toml (needs cargo-deny)
 	$(CARGO) deny check bans licenses sources
 
-bench: ## Builds per second over HTTP beside an fdatasync baseline (release build)
-	$(CARGO) bench --locked --bench http
+bench: ## Builds over HTTP beside a pipeline of FastAPI, Jinja2 and GitPython, nginx and HMAC: make bench [ARGS="--only noop --small"]
+	@tests/setup.sh bench-http
+	$(CARGO) bench --locked --bench http -- $(ARGS)
 
 bench-fair: ## What one tenant's storm does to another's waiting: p99 alone and in the storm, above 2 x fails
 	$(CARGO) bench --locked --bench fair

@@ -14,6 +14,7 @@ mod edge;
 mod edge_env;
 mod endpoint;
 mod explain;
+mod export;
 mod flow;
 mod fsck;
 mod gc;
@@ -113,6 +114,12 @@ enum Command {
     Backup(backup::Backup),
     /// Make a data directory from a backup
     Restore(backup::Restore),
+    /// Export what tenants built for their auditors, to S3 or a folder, and check it
+    ///
+    /// Each run adds one bag (BagIt) with what is new: flows, outputs, records, attestations, bills of
+    /// materials, Git history and audit log, signed and chained to the bag before. Nothing is
+    /// written over. VERIFY.md in each bag says how to check all of it with stock tools.
+    Export(export::Export),
     /// Make a tenant's repository anew, or take it along
     #[command(subcommand)]
     Git(git::Git),
@@ -156,6 +163,7 @@ impl Cli {
             Command::Purge(purge) => purge.run(out),
             Command::Backup(backup) => backup.run(out),
             Command::Restore(restore) => restore.run(out),
+            Command::Export(export) => export.run(out),
             Command::Git(git) => git.run(out),
             Command::CheckConfig(check) => check.run(out),
             Command::Doctor(overrides) => doctor::run(&overrides, out),

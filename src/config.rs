@@ -4,6 +4,7 @@ mod admin;
 mod console;
 mod edge;
 mod events;
+mod export;
 mod intake;
 mod layers;
 mod limits;
@@ -31,6 +32,7 @@ pub use admin::Admin;
 pub use console::ConsoleConfig;
 pub use edge::Edge;
 pub use events::Events;
+pub use export::{Encryption, ExportConfig};
 pub use intake::Intake;
 pub use limits::Limits;
 pub use maintenance::Maintenance;
@@ -87,6 +89,8 @@ pub struct Config {
     pub mirror: Mirror,
     /// How events are sent to endpoints.
     pub outbound: Outbound,
+    /// How what tenants built is exported for auditors.
+    pub export: ExportConfig,
     /// What a build must pass before it is committed.
     pub gates: GatesConfig,
     /// The listener for operators.
@@ -223,6 +227,7 @@ impl Default for Config {
             secrets: SecretsConfig::default(),
             mirror: Mirror::default(),
             outbound: Outbound::default(),
+            export: ExportConfig::default(),
             gates: GatesConfig::default(),
             admin: Admin::default(),
             console: ConsoleConfig::default(),
@@ -418,6 +423,7 @@ impl Config {
         problems.extend(self.tls.problems());
         problems.extend(self.edge.problems());
         problems.extend(self.events.problems());
+        problems.extend(self.export.problems());
         problems.extend(self.tokens.problems());
         problems.extend(self.intake.problems(&self.retention));
         problems.extend(self.keys.problems());

@@ -41,6 +41,7 @@ mod party;
 mod path;
 mod prefer;
 mod rate_limit;
+mod remembered;
 mod remote;
 mod representation;
 mod router;

@@ -12,6 +12,7 @@ use colophon_model::TenantUid;
 use colophon_store::rows::EndpointId;
 use colophon_trust::Seed;
 use colophon_trust::attest::AttestationKeys;
+use colophon_trust::detached::DetachedKey;
 use colophon_trust::dsse::StatementKey;
 use colophon_trust::minisign::MinisignKey;
 use colophon_trust::note::NoteKey;
@@ -135,6 +136,11 @@ impl MasterKey {
     /// The key that signs checkpoints of the audit log.
     pub fn note_key(&self) -> NoteKey {
         NoteKey::derive(&Seed::new(self.derive("note/1")))
+    }
+
+    /// The key that signs what is exported for auditors.
+    pub fn export_key(&self) -> DetachedKey {
+        DetachedKey::derive(&Seed::new(self.derive("export/1")))
     }
 
     /// The key that signs commits and tags, the same for every tenant.

@@ -15,6 +15,7 @@ pub mod console;
 pub mod deltas;
 pub mod evidence;
 pub mod expected;
+pub mod export;
 pub mod fair;
 pub mod feed;
 pub mod gates;

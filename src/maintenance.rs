@@ -4,6 +4,7 @@
 mod audit;
 mod backup;
 mod ceremony;
+mod compliance;
 mod edge;
 mod erase;
 mod export;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::By;
 use crate::config::Config;
+use crate::export::ExportError;
 use crate::feed::pool::PoolError;
 use crate::feed::rotate::RotateError;
 use crate::pipeline::{BuildError, Press};
@@ -33,6 +35,7 @@ use crate::projection::RebuildError;
 pub use audit::{AuditCheckpoint, AuditVerify, Checkpointed};
 pub use backup::{BackedUp, Backup};
 pub use ceremony::{ImportRoots, RequestRoots};
+pub use compliance::{Export, ExportReport, FailedExport};
 pub use edge::{
     Archive, EndingRoot, FailedTenant, Resign, ResignReport, Rollback, RolledBack, Rotate, chosen,
 };
@@ -149,9 +152,18 @@ pub enum JobError {
     /// A repository or bundle was not written.
     #[error(transparent)]
     Out(#[from] OutError),
+    /// What a tenant built was not exported.
+    #[error("{}", .0.told())]
+    Export(Box<ExportError>),
     /// A statement about the job could not be written.
     #[error("the report could not be encoded")]
     Encoding(#[from] serde_json::Error),
+}
+
+impl From<ExportError> for JobError {
+    fn from(error: ExportError) -> Self {
+        Self::Export(Box::new(error))
+    }
 }
 
 impl From<PoolError> for JobError {

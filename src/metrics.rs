@@ -47,6 +47,9 @@ pub struct Metrics {
     webhook_seconds: Times<1>,
     webhooks_disabled: Counts<1>,
     webhooks_dropped: Counter,
+    exports: Counts<1>,
+    export_requests: Counter,
+    export_bytes: Counter,
 }
 
 /// A request that was answered.
@@ -100,6 +103,9 @@ impl Default for Metrics {
             webhook_seconds: Family::new_with_constructor(quick),
             webhooks_disabled: Family::default(),
             webhooks_dropped: Counter::default(),
+            exports: Family::default(),
+            export_requests: Counter::default(),
+            export_bytes: Counter::default(),
         };
         metrics.register();
         metrics
@@ -138,6 +144,11 @@ impl Metrics {
         let freed = self.freed_bytes.clone();
         registry.register("colophon_gc_freed_bytes", "Given back by collections", freed);
         registry.register("colophon_mirror_pushes", "Attempts by result", self.pushes.clone());
+        let exports = self.exports.clone();
+        registry.register("colophon_exports", "Exports of a tenant by result", exports);
+        let (requests, sent) = (self.export_requests.clone(), self.export_bytes.clone());
+        registry.register("colophon_export_requests", "Requests of exports", requests);
+        registry.register("colophon_export_sent_bytes", "Sent by exports", sent);
         let (sent, seconds) = (self.webhooks.clone(), self.webhook_seconds.clone());
         registry.register("colophon_webhook_attempts", "Attempts by outcome", sent);
         registry.register("colophon_webhook_attempt_duration_seconds", "Of an attempt", seconds);
@@ -210,6 +221,18 @@ impl Metrics {
     /// Counts what a collection gave back.
     pub fn freed(&self, bytes: u64) {
         self.freed_bytes.inc_by(bytes);
+    }
+
+    /// Counts an export of a tenant.
+    pub fn exported(&self, well: bool) {
+        let result = if well { "success" } else { "failure" };
+        self.exports.get_or_create(&[("result", result.to_owned())]).inc();
+    }
+
+    /// Counts what exports asked and sent.
+    pub fn export_traffic(&self, requests: u64, sent: u64) {
+        self.export_requests.inc_by(requests);
+        self.export_bytes.inc_by(sent);
     }
 
     /// Counts an attempt at a mirror.

@@ -23,6 +23,7 @@ mod url;
 mod views;
 mod worker;
 
+pub(crate) use announce::hears_of_noops;
 pub use event::{EventKind, InvalidKind};
 pub use manage::{
     EndpointError, NewEndpointSecret, SetEndpoint, create, delete, revoke, rotate, show, update,

@@ -37,6 +37,7 @@ use colophon_model::{
     TenantBranch, TenantUid,
 };
 use colophon_store::quota::Rule;
+use colophon_store::rows::TenantRow;
 use colophon_store::{Change, CommitError, Lane, PreparedBlob, Store, View};
 
 use assemble::{Cause, Entry};
@@ -296,35 +297,71 @@ impl Press {
     /// Takes a delivery through every step. Blocks until the build is durable.
     pub fn run(&self, delivery: Delivery) -> Result<Finished, BuildError> {
         let tenant = delivery.tenant.clone();
-        let (span, body) = (observed::span(&tenant), delivery.digest());
+        let body = delivery.digest();
+        self.observe(&tenant, || {
+            let result = self.build(delivery);
+            self.announce_unbuilt(&tenant, body, &result);
+            result
+        })
+    }
+
+    /// The no-op that a delivery without a name of its own is, when that is remembered. It waits for nobody, so
+    /// it may be asked on any thread. `None` says nothing: [`Self::run`] finds out.
+    pub fn run_remembered(&self, delivery: &Delivery) -> Option<Finished> {
+        let (tenant, body) = (&delivery.tenant, delivery.digest());
+        if delivery.origin.claim.is_some() || tenant.archived.is_some() {
+            return None;
+        }
+        let record = self.recall.current(&self.store, tenant.uid, body)?;
+        if self.store.is_damaged(&body) {
+            return None; // it brings what was lost
+        }
+        delivery.check(record.outputs.iter().map(|output| output.target)).ok()?;
+        let outcome = Outcome::NoOp(Box::new(record));
+        let finished = Finished { outcome, timing: Timing::default(), warnings: Vec::new() };
+        self.observe(tenant, || Ok(finished)).ok()
+    }
+
+    /// Does the work of a delivery, and leaves in traces, logs and metrics what became of it.
+    fn observe(
+        &self,
+        tenant: &TenantRow,
+        work: impl FnOnce() -> Result<Finished, BuildError>,
+    ) -> Result<Finished, BuildError> {
+        let span = observed::span(tenant);
         let start = Instant::now();
         self.metrics.builds_in_flight.inc();
-        let result = span.in_scope(|| self.build(delivery));
+        let result = span.in_scope(work);
         self.metrics.builds_in_flight.dec();
-        observed::end(&span, &tenant, &result);
+        observed::end(&span, tenant, &result);
         self.note_delivery(tenant.uid, &result);
-        span.in_scope(|| self.announce_unbuilt(&tenant, body, &result));
-        observed::count(&self.metrics, &tenant, &result, start.elapsed());
+        observed::count(&self.metrics, tenant, &result, start.elapsed());
         result
     }
 
     fn build(&self, delivery: Delivery) -> Result<Finished, BuildError> {
         let mut timing = Timing::default();
-        writable(&self.store.view()?, &delivery.tenant)?;
         let body = delivery.digest();
         let uid = delivery.tenant.uid;
         let begin = |claim| self.flights.begin(uid, claim).ok_or(BuildError::InFlight);
         let _flight = delivery.origin.claim.map(begin).transpose()?;
-        if let Some(record) = order::claimed(&self.store.view()?, &delivery, body)? {
+        // The turn first: what the view shows of heads is then of this turn or a later one.
+        let turn = self.store.turn(uid);
+        let view = self.store.view()?;
+        writable(&view, &delivery.tenant)?;
+        if let Some(record) = order::claimed(&view, &delivery, body)? {
             let outcome = Outcome::Replayed(record);
             return Ok(Finished { outcome, timing, warnings: Vec::new() });
         }
-        if let Some(record) = self.recognise(&delivery, body)? {
+        if let Some(record) = self.recognise(&view, uid, body)? {
+            self.recall.keep_current((&self.store, &view), (uid, turn), body, &record);
+            drop(view);
             delivery.check(record.outputs.iter().map(|output| output.target))?;
             self.give_back(&delivery, body, &record)?;
             let outcome = Outcome::NoOp(record);
             return Ok(Finished { outcome, timing, warnings: Vec::new() });
         }
+        drop(view); // it would keep pages of the database from being used anew
         let job = timing.receive.time(|| self.receive(delivery, body))?;
         let outcome = self.make(&job, &mut timing)?;
         self.give_back(&job.delivery, body, outcome.record())?;
@@ -339,12 +376,12 @@ impl Press {
     /// parsing: its key is known.
     fn recognise(
         &self,
-        delivery: &Delivery,
+        view: &View,
+        uid: TenantUid,
         body: Digest,
     ) -> Result<Option<Box<BuildRecord>>, BuildError> {
-        let uid = delivery.tenant.uid;
         let Some(known) = self.memo.recall(&(uid, body)) else { return Ok(None) };
-        order::current(&self.store.view()?, uid, &known.flow, &known.key)
+        order::current(view, uid, &known.flow, &known.key)
     }
 
     /// A no-op writes nothing, except the flow as received when the store has lost just that.

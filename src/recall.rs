@@ -2,14 +2,15 @@
 //! it stands in the store; as long as nothing is taken away there, it is answered from here, without a
 //! thread that may block.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::body::Bytes;
-use colophon_model::{Digest, Sha256, TenantUid};
-use colophon_store::rows::BundleTree;
+use colophon_model::{BuildRecord, Digest, Sha256, TenantSlug, TenantUid};
+use colophon_store::rows::{BundleTree, TenantRow};
 use colophon_store::{Error, Store, View};
 
 use crate::config;
+use crate::intake::Key;
 use crate::made::Weigh;
 use crate::standing::Standing;
 use crate::tokens::Grant;
@@ -18,6 +19,12 @@ use crate::tokens::Grant;
 const GRANTS: u64 = 4 * 1024 * 1024;
 /// Most bytes of which bundles tenants have: some thousand bundles.
 const TREES: u64 = 2 * 1024 * 1024;
+/// Most bytes of who deliveries are from: some thousand tenants.
+const SENDERS: u64 = 4 * 1024 * 1024;
+/// Most bytes of builds that deliveries have found to be current: some thousand of them.
+const CURRENT: u64 = 32 * 1024 * 1024;
+/// What a file of a build takes, about, with its path and digests.
+const FILE: u64 = 256;
 /// A blob is kept when it takes at most this part of the room: a large one would drive out many that are
 /// asked for more often, and reading it is a small part of sending it.
 const PART: u64 = 16;
@@ -29,7 +36,41 @@ pub struct Recall {
     grants: Standing<Sha256, Arc<Grant>>,
     trees: Standing<(TenantUid, Digest), ()>,
     blobs: Standing<(TenantUid, Digest), Blob>,
+    senders: Standing<TenantSlug, Arc<KnownSender>>,
+    nobody: OnceLock<Key>,
+    current: Standing<(TenantUid, Digest), Arc<Current>>,
     largest: u64,
+}
+
+/// Who deliveries of a tenant are from.
+#[derive(Debug)]
+pub struct KnownSender {
+    /// The tenant.
+    pub tenant: TenantRow,
+    /// Its newest secret, which is good until somebody changes that.
+    pub key: Key,
+    /// Whether deliveries that nothing orders may repeat content that was replaced.
+    pub repeats: bool,
+}
+
+impl Weigh for KnownSender {
+    fn weight(&self) -> u64 {
+        size_of::<Self>() as u64 + 256
+    }
+}
+
+/// A build that was its flow's current one in a turn of its tenant.
+#[derive(Debug)]
+struct Current {
+    turn: u64,
+    record: BuildRecord,
+}
+
+impl Weigh for Current {
+    fn weight(&self) -> u64 {
+        let files: usize = self.record.outputs.iter().map(|output| output.files.len()).sum();
+        size_of::<Self>() as u64 + 1024 + files as u64 * FILE
+    }
 }
 
 /// The bytes of a blob as they are sent. Cheap to clone.
@@ -62,6 +103,9 @@ impl Recall {
             grants: Standing::new(GRANTS),
             trees: Standing::new(TREES),
             blobs: Standing::new(room),
+            senders: Standing::new(SENDERS),
+            nobody: OnceLock::new(),
+            current: Standing::new(CURRENT),
             largest: room / PART,
         }
     }
@@ -136,11 +180,49 @@ impl Recall {
         Ok(Some(blob))
     }
 
+    /// Who deliveries that name this tenant are from, if that is remembered.
+    pub fn known_sender(&self, store: &Store, slug: &TenantSlug) -> Option<Arc<KnownSender>> {
+        self.senders.get(store, slug)
+    }
+
+    /// A key that is nobody's, which is tried when nobody is remembered, so that it takes as long.
+    pub fn nobody(&self, make: impl FnOnce() -> Key) -> Key {
+        self.nobody.get_or_init(make).clone()
+    }
+
+    /// Remembers who deliveries of a tenant are from, as `view` shows it.
+    pub fn keep_sender(&self, store: &Store, view: &View, sender: KnownSender) {
+        let (uid, slug) = (sender.tenant.uid, sender.tenant.slug.clone());
+        self.senders.keep((store, view), uid, &slug, Arc::new(sender));
+    }
+
+    /// The build that a body of the tenant leads to, when it is remembered that its flow's current one has
+    /// that key, and none of the tenant's flows has been built since.
+    pub fn current(&self, store: &Store, tenant: TenantUid, body: Digest) -> Option<BuildRecord> {
+        let known = self.current.get(store, &(tenant, body))?;
+        (known.turn == store.turn(tenant)).then(|| known.record.clone())
+    }
+
+    /// Remembers that `view`, taken in the tenant's turn `turn` or later, shows `record` as the build that is
+    /// current and that `body` leads to.
+    pub fn keep_current(
+        &self,
+        (store, view): (&Store, &View),
+        (tenant, turn): (TenantUid, u64),
+        body: Digest,
+        record: &BuildRecord,
+    ) {
+        let current = Arc::new(Current { turn, record: record.clone() });
+        self.current.keep((store, view), tenant, &(tenant, body), current);
+    }
+
     /// Forgets what is kept of a tenant that was erased.
     pub fn forget(&self, tenant: TenantUid) {
         self.grants.forget(tenant);
         self.trees.forget(tenant);
         self.blobs.forget(tenant);
+        self.senders.forget(tenant);
+        self.current.forget(tenant);
     }
 }
 

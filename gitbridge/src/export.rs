@@ -33,18 +33,28 @@ struct Indexed {
     crc: u32,
 }
 
-/// Writes every object of the log after `since`, and `tags`, as one pack (gitformat-pack, version
+/// Part of a log: what came after one commit, up to another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Part {
+    /// The commit that is left out with all before it; none: from the beginning.
+    pub since: Option<Ordinal>,
+    /// The last commit that is in it; none: to the end.
+    pub until: Option<Ordinal>,
+}
+
+/// Writes every object of a part of the log, and `tags`, as one pack (gitformat-pack, version
 /// 2). With `since`, a commit of the log, the pack is thin: it rests on what that commit reaches.
 /// `done` is told of each object. Memory: the largest object, and 40 bytes for each.
 pub fn write_pack(
     log: &dyn ObjectLog,
-    since: Option<Ordinal>,
+    part: Part,
     tags: &[TagObject],
     out: &mut dyn Write,
     done: &dyn Fn(u64),
 ) -> Result<PackIndex, ExportError> {
-    let end = log.len().map_err(Error::Read)?;
-    let first = since.map_or(0, |at| at.get() + 1).min(end);
+    let len = log.len().map_err(Error::Read)?;
+    let end = part.until.map_or(len, |at| (at.get() + 1).min(len));
+    let first = part.since.map_or(0, |at| at.get() + 1).min(end);
     let count = u32::try_from(tags.len()).ok().and_then(|tags| tags.checked_add(end - first));
     let mut file = PackFile::new(out);
     file.write(&[&pack::header(count.ok_or(Error::Full)?)])?;

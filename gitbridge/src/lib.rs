@@ -61,7 +61,7 @@ mod zlib;
 pub use append::{Appended, Change, NewCommit, NewTag, annotate, append};
 pub use cache::{Cache, CachedLog, LogId, Made, PackedTag, Turn};
 pub use error::{Error, ReadError};
-pub use export::{ExportError, PackIndex, bundle_header, packed_refs, write_pack};
+pub use export::{ExportError, PackIndex, Part, bundle_header, packed_refs, write_pack};
 pub use files::{CommittedFile, first_files};
 pub use log::{Held, ObjectLog, Ref, Shape};
 pub use message::{Ident, Message, TagName};

@@ -11,7 +11,7 @@ use crate::app::{Owner, open_press, owner_url};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::http::chain;
-use crate::keys::Nonce;
+use crate::keys::{MasterKey, Nonce};
 use crate::maintenance::{Job, Line, Step};
 use crate::outgoing;
 use crate::pipeline::Press;
@@ -40,12 +40,16 @@ pub(super) fn open(config: &Config) -> anyhow::Result<Access> {
     open_or_create(config)
 }
 
+/// The master key of a data directory. No server is asked.
+pub(super) fn master(config: &Config) -> anyhow::Result<MasterKey> {
+    let secrets = Secrets::new(&config.secrets, std::sync::Arc::new(SystemClock));
+    master_key(config, &secrets)?
+        .with_context(|| format!("`{}` has no master key", config.data.display()))
+}
+
 /// The operator's token: it derives from the master key, so whoever can read that has it. No server is asked.
 pub(super) fn operator_token(config: &Config) -> anyhow::Result<Token> {
-    let secrets = Secrets::new(&config.secrets, std::sync::Arc::new(SystemClock));
-    let key = master_key(config, &secrets)?
-        .with_context(|| format!("`{}` has no master key", config.data.display()))?;
-    Ok(key.operator_token())
+    Ok(master(config)?.operator_token())
 }
 
 /// Opens the data directory, makes it when it is not there, or finds the server that holds it.

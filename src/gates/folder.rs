@@ -41,12 +41,12 @@ impl Folder {
         }
         // A server without the right to do this has tools that read only.
         let given = |user| std::os::unix::fs::chown(&folder.0, Some(user), Some(user)).is_ok();
-        let mode = match writer {
+        let bits = match writer {
             // Other tools' users, and others of the machine, have no business there.
             Writer::Tool(Some(user)) if given(user) => 0o700,
             _ => 0o755,
         };
-        std::fs::set_permissions(&folder.0, PermissionsExt::from_mode(mode))?;
+        std::fs::set_permissions(&folder.0, PermissionsExt::from_mode(bits))?;
         Ok(folder)
     }
 

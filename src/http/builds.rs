@@ -17,8 +17,9 @@ use tracing::Instrument as _;
 
 use super::body::read_body;
 use super::build_view::{BuildView, DryRunView, TimingView};
-use super::delivering::{self, Announce, Told};
+use super::delivering::{self, About, Announce, Told};
 use super::path::Segments;
+use super::remembered::{self, Known};
 use super::sender::Sender;
 use super::{ApiError, auth, prefer, sender};
 use crate::app::{App, SharedApp};
@@ -52,17 +53,38 @@ pub(super) async fn create(
     let held = app.bodies.hold(request::party())?;
     let body = read_body(&app, body, app.config.limits.body_bytes).await?;
     let (prover, worker, sent) = (app.clone(), app.clone(), body.clone());
-    let prove = move || {
-        let sender = sender::sender(&prover, &headers, &sent)?;
-        drop(held);
-        Ok((sender.tenant.uid, sender))
-    };
     if is_dry {
+        let prove = move || {
+            let sender = sender::sender(&prover, &headers, &sent)?;
+            drop(held);
+            Ok((sender.tenant.uid, sender))
+        };
         return app.builds.run_proven(prove, move |sender| dry_run(&worker, sender, &body)).await;
     }
+    let look = || remembered::look(&app, (&headers, from), &slug, &body, start);
+    let known = match request::within(request::About::current(), look) {
+        Known::Noop(noop) => {
+            let (tenant, told) = *noop;
+            let response = answer_of(&app, &tenant, told, start);
+            return Ok(match wait {
+                Some(wait) => prefer::applied(response, wait),
+                None => response,
+            });
+        }
+        Known::Sent(sent) => Some(sent),
+        Known::Nothing => None,
+    };
+    let prove = move || {
+        let sent = match known {
+            Some(known) => *known,
+            None => proven(&prover, (&headers, from), &sent)?,
+        };
+        drop(held);
+        Ok((sent.0.tenant.uid, sent))
+    };
     let (announce, announced) = oneshot::channel();
     let announce = wait.map(|_| announce);
-    let run = move |sender| deliver(&worker, sender, from, &body, start, announce);
+    let run = move |sent| deliver(&worker, sent, start, announce);
     let tasks = app.clone();
     let work = async move { tasks.builds.run_proven(prove, run).await };
     let Some(wait) = wait else {
@@ -107,19 +129,26 @@ fn dry_run(app: &App, sender: Sender, body: &Bytes) -> Result<Response, ApiError
 
 fn deliver(
     app: &App,
-    sender: Sender,
-    from: Option<IpAddr>,
-    body: &Bytes,
+    (delivery, about): (Delivery, About),
     start: Instant,
     announce: Option<Announce>,
 ) -> Result<(TenantRow, Told), ApiError> {
-    let about = sender.about(from);
-    let Sender { tenant, origin, .. } = sender;
-    let (body, received) = (body.clone(), app.press.clock.now());
-    let delivery = Delivery::new(tenant.clone(), body, received).with(origin);
+    let tenant = delivery.tenant.clone();
     let at = (start, app.config.gates.status);
     let told = delivering::run(&app.press, delivery, about, at, announce)?;
     Ok((tenant, told))
+}
+
+/// A delivery whose sender the store knows.
+fn proven(
+    app: &App,
+    (headers, from): (&HeaderMap, Option<IpAddr>),
+    body: &Bytes,
+) -> Result<(Delivery, About), ApiError> {
+    let sender = sender::sender(app, headers, body)?;
+    let (about, received) = (sender.about(from), app.press.clock.now());
+    let delivery = Delivery::new(sender.tenant, body.clone(), received).with(sender.origin);
+    Ok((delivery, about))
 }
 
 /// The answer to a delivery that began at `start`, whatever became of it.

@@ -97,6 +97,22 @@ pub(super) fn run(
     Ok(Told { key, result, left })
 }
 
+/// The answer to a delivery that is remembered to change nothing. It is logged as one that [`run`] finds to be
+/// so; `None` says nothing.
+pub(super) fn remembered(
+    press: &Press,
+    delivery: &Delivery,
+    about: About,
+    at: (Instant, u16),
+) -> Option<Told> {
+    let finished = press.run_remembered(delivery)?;
+    let draft = draft(delivery, about, at).ok()?;
+    let (key, outcome) = (draft.key, &finished.outcome);
+    let row = draft.unchanged(outcome.word(), outcome.record());
+    press.deliveries.push(Entry { tenant: delivery.tenant.clone(), key, row, body: None });
+    Some(Told { key, result: Ok(finished), left: None })
+}
+
 /// The delivery's row, to be written when it is known what became of it.
 pub(super) fn draft(
     delivery: &Delivery,

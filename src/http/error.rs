@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use super::edge;
 use crate::bundles::FilesError;
+use crate::export::ExportError;
 use crate::feed::FeedError;
 use crate::maintenance::{JobError, OutError};
 use crate::mirror::MirrorError;
@@ -463,6 +464,7 @@ impl From<JobError> for ApiError {
             JobError::Build(cause) => return Self::build(cause),
             JobError::Rebuild(cause) => return Self::rebuild(cause),
             JobError::Out(cause) => return Self::out(cause),
+            JobError::Export(cause) => return Self::export(cause),
             JobError::Rotate(cause) => return edge::refused_key(cause),
             JobError::Pool(cause) => return edge::refused_root(cause),
             JobError::Unknown(_) => {
@@ -490,6 +492,21 @@ impl ApiError {
             }
         };
         Self::new(StatusCode::CONFLICT, code, error.to_string())
+    }
+
+    fn export(error: &ExportError) -> Self {
+        let status = match error {
+            ExportError::Store(cause) => return Self::store(cause),
+            ExportError::Git(_) | ExportError::Aside(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            ExportError::Place(trouble) if trouble.passing => StatusCode::SERVICE_UNAVAILABLE,
+            ExportError::Place(_) => StatusCode::BAD_GATEWAY,
+            _ => StatusCode::CONFLICT,
+        };
+        let refused = Self::new(status, error.code(), chain(error));
+        match error.hint() {
+            Some(hint) => refused.hint(hint),
+            None => refused,
+        }
     }
 
     /// The operator is told which file it is about: only the operator starts jobs.

@@ -17,8 +17,8 @@ use super::{
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
-    Archive, AuditCheckpoint, AuditVerify, Backup, Fsck, Gc, GitBundle, GitExport, GitRebuild,
-    ImportRoots, Purge, Recompile, RequestRoots, Resign, Rollback, Rotate,
+    Archive, AuditCheckpoint, AuditVerify, Backup, Export, Fsck, Gc, GitBundle, GitExport,
+    GitRebuild, ImportRoots, Purge, Recompile, RequestRoots, Resign, Rollback, Rotate,
 };
 
 routes! {
@@ -52,6 +52,7 @@ routes! {
     post "/v1/maintenance/fsck" => maintenance::run::<Fsck>;
     post "/v1/maintenance/purge" => maintenance::run::<Purge>;
     post "/v1/maintenance/backup" => maintenance::run::<Backup>;
+    post "/v1/maintenance/export" => maintenance::run::<Export>;
     post "/v1/maintenance/rebuild" => maintenance::run::<Recompile>;
     post "/v1/maintenance/edge/resign" => maintenance::run::<Resign>;
     post "/v1/maintenance/edge/rotate" => maintenance::run::<Rotate>;

@@ -4,15 +4,18 @@
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, StatusCode, header};
+use colophon_model::TenantSlug;
 use colophon_store::View;
-use colophon_store::rows::TenantRow;
+use colophon_store::rows::{TenantRow, WebhookRow};
 
 use super::delivering::About;
 use super::{ApiError, auth};
 use crate::app::App;
 use crate::caller::{Caller, Who};
 use crate::intake::{DeliveryId, Proof, Scheme, Verified, idempotency_key, secrets};
+use crate::outbound;
 use crate::pipeline::Origin;
+use crate::recall::KnownSender;
 use crate::telemetry::request::asked_by;
 use crate::tokens::Scope;
 
@@ -107,13 +110,61 @@ pub(super) fn proven(
     let verified = proof.verify(&keys, body, now, app.config.intake.tolerance.millis());
     let (Some(tenant), Some(verified)) = (tenant, verified) else { return Err(unproven()) };
     auth::awake(&tenant)?;
+    if let Some(row) = &row {
+        remember(app, view, &tenant, row);
+    }
+    let repeats = row.is_some_and(|row| row.repeats);
+    sent(tenant, verified, repeats, headers)
+}
+
+/// Remembers who the deliveries of a tenant are from, unless somebody is to be told of those that change nothing.
+fn remember(app: &App, view: &View, tenant: &TenantRow, row: &WebhookRow) {
+    let (press, repeats) = (&app.press, row.repeats);
+    if press.recall.known_sender(&press.store, &tenant.slug).is_some() {
+        return;
+    }
+    if !matches!(outbound::hears_of_noops(view, tenant.uid), Ok(false)) {
+        return;
+    }
+    if let Some(key) = secrets::lasting(row, &press.keys, tenant.uid) {
+        let sender = KnownSender { tenant: tenant.clone(), key, repeats };
+        press.recall.keep_sender(&press.store, view, sender);
+    }
+}
+
+/// The sender of a delivery that names `slug`, when the tenant's newest secret is remembered and made `proof`.
+/// It waits for nobody. `None` refuses nothing, and costs the same whatever is remembered.
+pub(super) fn remembered(
+    app: &App,
+    slug: &TenantSlug,
+    proof: &Proof,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Option<Sender> {
+    let press = &app.press;
+    let known = press.recall.known_sender(&press.store, slug);
+    let nobody = || press.recall.nobody(|| secrets::key(&press.keys, auth::NOBODY, 1));
+    let key = known.as_ref().map_or_else(nobody, |known| known.key.clone());
+    let tolerance = app.config.intake.tolerance.millis();
+    let verified = proof.made_by_one(&[key], body, press.clock.now(), tolerance);
+    let (known, verified) = (known?, verified?);
+    auth::awake(&known.tenant).ok()?;
+    sent(known.tenant.clone(), verified, known.repeats, headers).ok()
+}
+
+/// A delivery of `tenant` that was proven.
+fn sent(
+    tenant: TenantRow,
+    verified: Verified,
+    repeats: bool,
+    headers: &HeaderMap,
+) -> Result<Sender, ApiError> {
     let Verified { scheme, generation, id, time } = verified;
     let (kind, id) = match id {
         Some(id) => (scheme.word(), Some(id)),
         None => (IDEMPOTENCY_KEY, key_of(headers)?),
     };
     let claim = id.as_ref().map(|id| id.claim(kind));
-    let repeats = row.is_some_and(|row| row.repeats);
     let origin = Origin { claim, signed: time, repeats, ..Origin::default() };
     let caller = Caller::of(Who::Webhook { key: generation.to_string() }, tenant.uid);
     asked_by(&caller, Some(&tenant.slug));
@@ -132,7 +183,7 @@ fn key_of(headers: &HeaderMap) -> Result<Option<DeliveryId>, ApiError> {
 }
 
 /// Whether `X-Api-Key` holds a token, and not a static key. No scheme of more weight is there then.
-fn holds_token(headers: &HeaderMap) -> bool {
+pub(super) fn holds_token(headers: &HeaderMap) -> bool {
     let key = headers.get("x-api-key").and_then(|value| value.to_str().ok());
     key.is_some_and(|key| key.starts_with("clp_")) && Scheme::of(headers) == Some(Scheme::Static)
 }

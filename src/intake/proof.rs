@@ -143,6 +143,22 @@ impl Proof {
         tolerance: u64,
     ) -> Option<Verified> {
         let keys = &keys[..keys.len().min(MAX_KEYS)];
+        let verified = self.made_by_one(keys, body, now, tolerance);
+        if verified.is_none() {
+            self.waste(MAX_KEYS - keys.len(), body);
+        }
+        verified
+    }
+
+    /// As [`Self::verify`], but a refusal costs no more than trying `keys`. It decides nothing but who need
+    /// not be looked for.
+    pub(crate) fn made_by_one(
+        &self,
+        keys: &[Key],
+        body: &[u8],
+        now: UnixMillis,
+        tolerance: u64,
+    ) -> Option<Verified> {
         let mut generation = None;
         for key in keys {
             if bool::from(self.made_by(key, body)) {
@@ -150,10 +166,7 @@ impl Proof {
             }
         }
         let in_time = self.time.is_none_or(|time| time.get().abs_diff(now.get()) <= tolerance);
-        let Some(generation) = generation.filter(|_| in_time) else {
-            self.waste(MAX_KEYS - keys.len(), body);
-            return None;
-        };
+        let generation = generation.filter(|_| in_time)?;
         let Self { scheme, id, time, .. } = self;
         Some(Verified { scheme: *scheme, generation, id: id.clone(), time: *time })
     }

@@ -123,6 +123,12 @@ pub fn keys(row: &WebhookRow, master: &MasterKey, tenant: TenantUid, now: UnixMi
     good.map(|secret| key(master, tenant, secret.generation)).collect()
 }
 
+/// The newest key in `row`, when it is good until somebody changes that.
+pub(crate) fn lasting(row: &WebhookRow, master: &MasterKey, tenant: TenantUid) -> Option<Key> {
+    let newest = row.secrets.last().filter(|secret| secret.ends.is_none())?;
+    Some(key(master, tenant, newest.generation))
+}
+
 /// The key of one generation, whether it is good or not.
 pub fn key(master: &MasterKey, tenant: TenantUid, generation: u32) -> Key {
     Key {

@@ -5,8 +5,8 @@
 
 use colophon_model::audit::{Action, Chain, Subject};
 use colophon_model::{TenantSlug, TenantUid};
-use colophon_store::rows::{MirrorRow, TenantRow};
-use colophon_store::{Erased, Report};
+use colophon_store::rows::{ExportPlace, MirrorRow, TenantRow};
+use colophon_store::{Erased, Report, View};
 use colophon_trust::dsse::Envelope;
 use serde::{Deserialize, Serialize};
 
@@ -76,7 +76,10 @@ impl Job for Erase {
         self.check()?;
         let tenant = self.tenant(site)?;
         let press = site.press;
-        let mirror = press.store.view()?.get::<MirrorRow>(&tenant.uid)?;
+        let view = press.store.view()?;
+        let mirror = view.get::<MirrorRow>(&tenant.uid)?;
+        let exports = exports(&view, tenant.uid)?;
+        drop(view);
         let started = press.clock.now();
         let subject = Subject::new("tenant", Chain::pseudonym(tenant.uid));
         let act = By::here().did(Action::TenantErase, subject);
@@ -94,7 +97,7 @@ impl Job for Erase {
                 program: concat!("colophon ", env!("CARGO_PKG_VERSION")).to_owned(),
                 erased,
                 kept: KEPT.to_owned(),
-                outside: outside(mirror.as_ref()),
+                outside: outside(mirror.as_ref(), &exports),
             },
         )
     }
@@ -133,7 +136,13 @@ fn sign(site: Site<'_>, statement: &Statement) -> Result<ErasureReport, JobError
 const KEPT: &str = "a digest of the name, so that it is not given to another tenant; files that other \
                     tenants have too";
 
-fn outside(mirror: Option<&MirrorRow>) -> Vec<Outside> {
+/// Places that the tenant was exported to.
+fn exports(view: &View, tenant: TenantUid) -> Result<Vec<String>, JobError> {
+    let rows = view.scan::<ExportPlace>(&tenant);
+    Ok(rows.map(|row| row.map(|(_, place)| place.url)).collect::<Result<_, _>>()?)
+}
+
+fn outside(mirror: Option<&MirrorRow>, exports: &[String]) -> Vec<Outside> {
     let upstream = mirror.map(|mirror| Outside {
         what: format!("the tenant's mirror at {}", mirror.url),
         how: "delete that repository and its forks; it is not pushed to any more".to_owned(),
@@ -147,5 +156,11 @@ fn outside(mirror: Option<&MirrorRow>) -> Vec<Outside> {
         ("logs and traces of this server and of proxies before it", "they name the tenant and its flows, not their content; delete them by their own retention"),
     ]
     .map(|(what, how)| Outside { what: what.to_owned(), how: how.to_owned() });
-    upstream.into_iter().chain(places).collect()
+    let exports = exports.iter().map(|url| Outside {
+        what: format!("what was exported for auditors to {url}"),
+        how: "delete the tenant's folder there, old versions included; what is locked, when its lock \
+              ends, or by who may go around it"
+            .to_owned(),
+    });
+    upstream.into_iter().chain(exports).chain(places).collect()
 }

@@ -234,6 +234,11 @@ pub(super) fn endpoints(
     view.scan::<EndpointRow>(&tenant).map(|row| row.map(|((_, id), row)| (id, row))).collect()
 }
 
+/// Whether somebody wants to know of the tenant's deliveries that change nothing.
+pub(crate) fn hears_of_noops(view: &View, tenant: TenantUid) -> Result<bool, Error> {
+    Ok(!interested(&endpoints(view, tenant)?, EventKind::BuildNoop, None).is_empty())
+}
+
 /// Those that want to know of such an event.
 fn interested<'a>(
     all: &'a [(EndpointId, EndpointRow)],

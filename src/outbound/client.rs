@@ -142,7 +142,7 @@ mod tests {
         let one = Message { id, body, secrets: std::slice::from_ref(&secret) };
         let now = UnixMillis::new(1_614_265_330_999);
         assert_eq!(signatures(&one, now), expected);
-        let two = [secret.clone(), secret];
+        let two = [secret.clone(), secret.clone()];
         let two = Message { secrets: &two, ..one };
         assert_eq!(signatures(&two, now), format!("{expected} {expected}"));
     }

@@ -114,7 +114,8 @@ struct Build<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
-    build: String,
+    #[serde(rename = "build")]
+    id: String,
     /// Rises with every build of the tenant: which of two events is the later one.
     number: u64,
     /// Why it was built.
@@ -186,7 +187,7 @@ impl Context<'_> {
             flow: &record.flow,
             name: &record.name,
             revision: record.revision,
-            build: record.id.to_string(),
+            id: record.id.to_string(),
             number: record.number,
             kind: word(record.kind),
             outcome,

@@ -75,7 +75,7 @@ impl Ledger<'_> {
             };
             let mut change = Change::new();
             change.expect(&self.to(), Some(&endpoint)).expect(&key, Some(&row));
-            if let Some(until) = self.held(&view, &key, &row, now)? {
+            if let Some(until) = self.waits_until(&view, &key, &row, now)? {
                 let behind = (key.0, (until, key.1.1));
                 change.delete::<SendRow>(&key).put(&behind, &row);
             } else if let Some(event) = view.get::<EventRow>(&(self.tenant.uid, key.1.1))? {
@@ -90,12 +90,12 @@ impl Ledger<'_> {
     /// The endpoint, if it may be sent to now.
     fn awake(&self, view: &View, now: UnixMillis) -> Result<Option<EndpointRow>, Error> {
         let state = view.get::<EndpointState>(&self.to())?.unwrap_or_default();
-        let row = view.get::<EndpointRow>(&self.to())?;
-        Ok(row.filter(|row| row.disabled.is_none() && state.rest <= now.get()))
+        let endpoint = view.get::<EndpointRow>(&self.to())?;
+        Ok(endpoint.filter(|it| it.disabled.is_none() && state.rest <= now.get()))
     }
 
     /// Until when an earlier event of the same flow keeps this one waiting.
-    fn held(
+    fn waits_until(
         &self,
         view: &View,
         key: &SendKey,
@@ -103,9 +103,9 @@ impl Ledger<'_> {
         now: UnixMillis,
     ) -> Result<Option<u64>, Error> {
         let Some(flow) = &row.flow else { return Ok(None) };
-        let hold = view.get::<HoldRow>(&self.hold(flow))?;
-        let hold = hold.filter(|hold| hold.event < key.1.1 && hold.until > now.get());
-        Ok(hold.map(|hold| hold.until))
+        let earlier = view.get::<HoldRow>(&self.hold(flow))?;
+        let earlier = earlier.filter(|it| it.event < key.1.1 && it.until > now.get());
+        Ok(earlier.map(|it| it.until))
     }
 
     fn hold(&self, flow: &FlowId) -> (TenantUid, EndpointId, FlowId) {
@@ -120,13 +120,13 @@ impl Ledger<'_> {
         (now, random): (UnixMillis, [u8; 9]),
         disable_after: u64,
     ) -> Result<Option<Written>, Unsettled> {
-        let [chance, random @ ..] = random;
-        let verdict = state::judge(reply, &turn.row, now, chance);
+        let [luck, random @ ..] = random;
+        let verdict = state::judge(reply, &turn.row, now, luck);
         loop {
             let view = self.store.lane(self.tenant.uid).settled()?;
             let Some(endpoint) = view.get::<EndpointRow>(&self.to())? else { return Ok(None) };
             let before = view.get::<EndpointState>(&self.to())?;
-            let after = state::after(before.clone().unwrap_or_default(), &verdict, reply, now);
+            let after = state::after(&before.clone().unwrap_or_default(), &verdict, reply, now);
             let mut change = Change::new();
             change.expect(&self.to(), Some(&endpoint)).expect(&self.to(), before.as_ref());
             change.put(&self.to(), &after);

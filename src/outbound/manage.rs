@@ -198,7 +198,7 @@ pub fn update(
         let version = old.version + 1;
         let row = EndpointRow { url, events, flow, label, version, ..old.clone() };
         match (wanted.enabled, &old.disabled) {
-            (true, None) => drop(change.put(&to, &row)),
+            (true, None) | (false, Some(_)) => drop(change.put(&to, &row)),
             (true, Some(_)) => {
                 change.put(&to, &EndpointRow { disabled: None, ..row });
                 change.delete::<EndpointState>(&to);
@@ -214,7 +214,6 @@ pub fn update(
                     now,
                 )?;
             }
-            (false, Some(_)) => drop(change.put(&to, &row)),
         }
         Ok(())
     })?;

@@ -27,7 +27,7 @@ impl<R: Resolver> Resolver for Guarded<R> {
         let host = uri.host().unwrap_or_default();
         let all = self.inner.resolve(uri, config, timeout)?;
         let (mut good, mut refused) = (self.empty(), None::<Forbidden>);
-        for address in all.iter() {
+        for address in &all {
             match self.policy.check(host, *address) {
                 Ok(()) => good.push(*address),
                 Err(why) => refused = refused.or(Some(why)),

@@ -43,7 +43,7 @@ pub(super) fn wait(failures: u32, chance: u8, asked: Option<u64>) -> Option<u64>
 /// How long an endpoint rests after so many failures in a row, in milliseconds.
 pub(super) fn rest(failures: u32) -> u64 {
     let Some(beyond) = failures.checked_sub(RESTS_AFTER) else { return 0 };
-    (5 * SECOND << beyond.min(10)).min(LONGEST_REST)
+    ((5 * SECOND) << beyond.min(10)).min(LONGEST_REST)
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ pub(super) fn judge(reply: &Reply, row: &SendRow, now: UnixMillis, chance: u8) -
 
 /// The endpoint's state after an attempt that ended so.
 pub(super) fn after(
-    old: EndpointState,
+    old: &EndpointState,
     verdict: &Verdict,
     reply: &Reply,
     now: UnixMillis,
@@ -139,7 +139,7 @@ mod tests {
         let asked = reply(Ok(429), Some(90_000));
         let verdict = judge(&asked, &row(0), NOW, 255);
         assert_eq!(verdict.next(), Some(NOW.plus(90_000)));
-        let state = after(EndpointState::default(), &verdict, &asked, NOW);
+        let state = after(&EndpointState::default(), &verdict, &asked, NOW);
         assert_eq!(state.rest, NOW.plus(90_000).get(), "other events wait too");
     }
 
@@ -149,7 +149,7 @@ mod tests {
         let bad = reply(Ok(500), None);
         let fail = |old: EndpointState, at: u64| {
             let at = NOW.plus(at * HOUR);
-            after(old, &judge(&bad, &row(0), at, 0), &bad, at)
+            after(&old, &judge(&bad, &row(0), at, 0), &bad, at)
         };
         let state = fail(fail(EndpointState::default(), 0), 24);
         assert_eq!((state.failing, state.failures), (Some(NOW), 2));
@@ -157,7 +157,7 @@ mod tests {
         let later = fail(state.clone(), 24 + 31);
         assert_eq!((later.failing, later.failures), (Some(NOW.plus(55 * HOUR)), 1));
         let good = reply(Ok(200), None);
-        let mended = after(state, &Verdict::Delivered, &good, NOW);
+        let mended = after(&state, &Verdict::Delivered, &good, NOW);
         assert_eq!((mended.failing, mended.rest, mended.slow), (None, 0, false));
     }
 }

@@ -182,7 +182,9 @@ impl Places {
         let mut taken = busy.len();
         let mut slow = busy.iter().filter(|place| place.slow).count();
         let mut of_tenant: HashMap<TenantUid, usize> = HashMap::new();
-        busy.iter().for_each(|place| *of_tenant.entry(place.tenant).or_default() += 1);
+        for place in busy {
+            *of_tenant.entry(place.tenant).or_default() += 1;
+        }
         let at_work = |place: &Place| {
             busy.iter().any(|at| (at.tenant, at.endpoint) == (place.tenant, place.endpoint))
         };

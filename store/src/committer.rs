@@ -16,6 +16,7 @@ use crate::rows::RefChanges;
 use crate::sequence::Sequence;
 use crate::space::{Space, is_full};
 use crate::sync::Arc;
+use crate::turns::Turns;
 use crate::{
     Batch, Change, CommitError, Conflict, Frame, InvalidRow, KeyRange, Kv, Order, Segments,
     Snapshot, Table,
@@ -28,6 +29,7 @@ pub(crate) struct Committer {
     pub(crate) damage: Arc<Damage>,
     pub(crate) space: Arc<Space>,
     era: Era,
+    turns: Turns,
     inline: Inline,
     pub(crate) sequence: Sequence,
 }
@@ -72,12 +74,26 @@ impl Committer {
         inline: Inline,
     ) -> io::Result<Self> {
         let sequence = Sequence::load(&*kv.snapshot()?)?;
-        Ok(Self { kv, segments, damage, space, era: Era::default(), inline, sequence })
+        Ok(Self {
+            kv,
+            segments,
+            damage,
+            space,
+            era: Era::default(),
+            turns: Turns::default(),
+            inline,
+            sequence,
+        })
     }
 
     /// The era, which this alone ends.
     pub(crate) fn era(&self) -> Era {
         self.era.clone()
+    }
+
+    /// The tenants' turns, which this alone ends.
+    pub(crate) fn turns(&self) -> Turns {
+        self.turns.clone()
     }
 
     /// Commits a group and answers for each change.
@@ -119,6 +135,7 @@ impl Committer {
         if batches.iter().any(|batch| era::is_ended_by(batch)) {
             self.era.end();
         }
+        batches.iter().for_each(|batch| self.turns.end_for(batch));
         let mut results = committed?;
         results.truncate(batches.len());
         Ok(results)

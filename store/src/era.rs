@@ -9,9 +9,10 @@ use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::{Table, Writes};
 
-/// Tables that say who may read, and what may be read no longer. They are written rarely, and any write
-/// may end something.
-const RIGHTS: [Table; 4] = [Table::Token, Table::Tenant, Table::Slug, Table::Quarantine];
+/// Tables that say who may read, what may be read no longer, and who is to be told. They are written rarely, and
+/// any write may end something.
+const RIGHTS: [Table; 6] =
+    [Table::Token, Table::Webhook, Table::Tenant, Table::Slug, Table::Quarantine, Table::Endpoint];
 /// Tables that say what somebody has. Builds add to them all the time, which ends nothing: only a row
 /// that goes does.
 const HOLDINGS: [Table; 3] = [Table::Member, Table::BundleTree, Table::BundleAlias];

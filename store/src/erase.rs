@@ -51,6 +51,8 @@ const TENANT_TABLES: &[Table] = &[
     Table::MirrorState,
     Table::MirrorTag,
     Table::Outbox,
+    Table::ExportPlace,
+    Table::ExportBlob,
     Table::AuditLine,
     Table::AuditHead,
     Table::AuditOrigin,

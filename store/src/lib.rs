@@ -64,6 +64,7 @@ mod space;
 mod store;
 mod sync;
 mod tables;
+mod turns;
 mod view;
 mod writer;
 

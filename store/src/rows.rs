@@ -15,6 +15,7 @@ mod agent;
 mod audit;
 mod delivery;
 mod edge;
+mod export;
 mod flow;
 mod git;
 mod hex_name;
@@ -28,6 +29,7 @@ pub use agent::{AgentFlow, AgentFlowState, AgentRow};
 pub use audit::{AuditCheckpoint, AuditHead, AuditLine, AuditOrigin};
 pub use delivery::{DeliveryBody, DeliveryKey, DeliveryRow, InvalidDeliveryKey};
 pub use edge::{BundleAlias, BundleTree, Document, EdgeRepo, PoolRoot, SignedFile, TufFile};
+pub use export::{ExportBlob, ExportPlace, PlannedExport};
 pub use flow::{
     BuildNumber, EdgeHead, EnvHead, FlowClaim, FlowGone, FlowHead, FlowOwner, SeenPlan,
 };
@@ -111,6 +113,8 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::MirrorState => row::<MirrorState>(key, value),
         Table::MirrorTag => row::<MirrorTag>(key, value),
         Table::Outbox => row::<OutboxRow>(key, value),
+        Table::ExportPlace => row::<ExportPlace>(key, value),
+        Table::ExportBlob => row::<ExportBlob>(key, value),
         Table::AuditLine => row::<AuditLine>(key, value),
         Table::AuditHead => row::<AuditHead>(key, value),
         Table::AuditOrigin => row::<AuditOrigin>(key, value),

@@ -17,6 +17,7 @@ use crate::lease::Leases;
 use crate::meter::Meter;
 use crate::space::Space;
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::turns::Turns;
 use crate::writer::{Answer, Ticket, Writer};
 use crate::{
     Change, CommitError, Disk, Durability, Error, FileSegments, Kv, Lane, Lease, MemoryKv,
@@ -70,6 +71,7 @@ struct Inner {
     damage: Arc<Damage>,
     leases: Leases,
     era: Era,
+    turns: Turns,
     space: Arc<Space>,
     /// Held by the one maintenance job that runs.
     maintenance: Mutex<()>,
@@ -152,7 +154,7 @@ impl Store {
             inline,
         )
         .map_err(Error::Read)?;
-        let era = committer.era();
+        let (era, turns) = (committer.era(), committer.turns());
         let writer = Writer::start(committer).map_err(Error::Read)?;
         Ok(Self(Arc::new(Inner {
             writer,
@@ -162,6 +164,7 @@ impl Store {
             damage,
             leases: Leases::new(),
             era,
+            turns,
             space,
             maintenance: Mutex::new(()),
             retired: Mutex::new(Vec::new()),
@@ -190,6 +193,14 @@ impl Store {
     /// Commits that only add do not raise it. It costs nothing to ask, and is of this process alone.
     pub fn era(&self) -> u64 {
         self.0.era.number()
+    }
+
+    /// The number of the tenant's current turn. What a view that was taken after it was asked for shows of
+    /// the heads of the tenant's flows still holds, build and key, while this is the number.
+    ///
+    /// Every build of the tenant raises it. It costs nothing to ask, and is of this process alone.
+    pub fn turn(&self, tenant: TenantUid) -> u64 {
+        self.0.turns.number(tenant)
     }
 
     /// Waits for the tenant's lane and holds it. Holding two lanes at once may deadlock.

@@ -124,6 +124,10 @@ tables! {
     DeliveryBody = "delivery-body-1",
     /// Random id → whose deliveries come in at that address, and how they are proven.
     Hook = "hook-1",
+    /// (uid, digest of a place) → how the tenant's export to that place stands.
+    ExportPlace = "export-place-1",
+    /// (uid, digest of a place, digest) → the blob as it was exported to that place.
+    ExportBlob = "export-blob-1",
     /// (uid, delivery) → a flow that is to be read from its builder.
     Pull = "pull-1",
     /// (uid, endpoint) → where events are sent.

@@ -64,6 +64,12 @@ const CASES: &[Case] = &[
     case("post", "/v1/maintenance/fsck", Operator, ""),
     case("post", "/v1/maintenance/purge", Operator, r#"{"tenant": "{slug}"}"#),
     case("post", "/v1/maintenance/backup", Operator, ""),
+    case(
+        "post",
+        "/v1/maintenance/export",
+        Operator,
+        r#"{"to": "memory://guard", "tenants": ["{slug}"]}"#,
+    ),
     case("post", "/v1/maintenance/rebuild", Operator, r#"{"tenant": "{slug}"}"#),
     case("post", "/v1/maintenance/edge/resign", Operator, r#"{"tenants": ["{slug}"]}"#),
     case("post", "/v1/maintenance/edge/rotate", Operator, r#"{"tenant": "{slug}"}"#),

@@ -4,6 +4,7 @@ pub(crate) mod builder;
 pub(crate) mod clients;
 pub(crate) mod collector;
 pub(crate) mod events;
+pub(crate) mod export;
 pub(crate) mod gates;
 pub(crate) mod numbers;
 pub(crate) mod process;
@@ -11,6 +12,7 @@ pub(crate) mod programs;
 pub(crate) mod raw;
 pub(crate) mod receiver;
 pub(crate) mod relay;
+pub(crate) mod s3;
 pub(crate) mod sign;
 pub(crate) mod upstream;
 

@@ -66,6 +66,21 @@ impl AttestationKeys {
     }
 }
 
+impl Envelope {
+    /// The payload, when `key` signed it under the id that it goes by.
+    pub fn attested_by(&self, key: &PublicKey) -> Option<Vec<u8>> {
+        let payload = BASE64.decode(self.payload.as_bytes()).ok()?;
+        let message = pae(&self.payload_type, &payload);
+        let id = key.id();
+        let good = self.signatures.iter().any(|signed| {
+            let signature = BASE64.decode(signed.sig.as_bytes());
+            signed.keyid == id
+                && signature.is_ok_and(|signature| key.verifies(&message, &signature))
+        });
+        good.then_some(payload)
+    }
+}
+
 fn scalar(hkdf: &Hkdf<sha2::Sha256>) -> ecdsa::SigningKey {
     let draw = |n: u8| ecdsa::SigningKey::from_slice(&expand(hkdf, &format!("p256/{n}"))).ok();
     (0..=u8::MAX).find_map(draw).expect("each of 256 draws fails with a chance of 2^-32")
@@ -145,7 +160,7 @@ impl PublicKey {
 
     /// Whether `signature` is this key's over `message`, in its one accepted form: an Ed25519 signature
     /// that was tampered with into another valid one is refused, and so is the twin of an ECDSA one.
-    fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
             Self::Ed25519(key) => {
                 let signature = ed25519_dalek::Signature::from_slice(signature);

@@ -3,7 +3,7 @@
 //! One TUF 1.0 repository per tenant: the keys and their derivation ([`TenantKeys`]), the metadata
 //! that the server signs ([`initial_root`], [`publish()`]), and the client workflow that an agent
 //! follows ([`RootChain`] and the stages after it: colophon's demands on top of a client for any TUF
-//! repository, [`tuf`]). Beside it, signed statements ([`dsse`]), what is attested
+//! repository, [`tuf`]). Beside it, signed statements ([`dsse`]), signatures in a file of their own ([`detached`]), what is attested
 //! about a bundle ([`attest`]), signatures for minisign ([`minisign`]), how a bundle's files travel
 //! ([`delta`], [`Contents`]), and many files in one answer ([`sync`]). Pure
 //! and sync: no I/O, no clock, no randomness; the time comes in as a value. The layout is written down in `docs/edge-protocol.md`.
@@ -14,6 +14,7 @@ mod ceremony;
 mod client;
 mod contents;
 pub mod delta;
+pub mod detached;
 pub mod dsse;
 mod environment;
 mod error;

@@ -64,8 +64,7 @@ impl NoteKey {
     /// public half.
     pub fn derive(seed: &Seed) -> Self {
         let secret = SigningKey::from_bytes(&secret(seed));
-        let digest = Sha256::of(secret.verifying_key().as_bytes()).to_string();
-        Self { name: format!("colophon-{}", &digest[..16]), secret }
+        Self { name: name(&secret.verifying_key()), secret }
     }
 
     /// The half that everyone may know.
@@ -80,6 +79,10 @@ impl NoteKey {
         let signature = [self.verifier().id().as_slice(), &signature].concat();
         format!("{text}\n{MARK}{} {}\n", self.name, BASE64.encode(&signature))
     }
+}
+
+fn name(public: &VerifyingKey) -> String {
+    format!("colophon-{}", &Sha256::of(public.as_bytes()).to_string()[..16])
 }
 
 fn secret(seed: &Seed) -> [u8; 32] {
@@ -97,6 +100,12 @@ impl fmt::Debug for NoteKey {
 }
 
 impl NoteVerifier {
+    /// The verifier of a server's key, called as [`NoteKey::derive`] calls it; `None` for a key of another kind.
+    pub fn of(key: &crate::attest::PublicKey) -> Option<Self> {
+        let crate::attest::PublicKey::Ed25519(public) = *key else { return None };
+        Some(Self { name: name(&public), public })
+    }
+
     /// The key's name.
     pub fn name(&self) -> &str {
         &self.name

@@ -70,7 +70,7 @@ pub(crate) struct Bar {
     what: String,
     bound: String,
     measured: String,
-    met: bool,
+    pub(crate) met: bool,
 }
 
 impl Bar {

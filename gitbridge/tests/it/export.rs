@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use colophon_gitbridge::{ObjectLog as _, bundle_header, packed_refs, write_pack};
+use colophon_gitbridge::{ObjectLog as _, Part, bundle_header, packed_refs, write_pack};
 use colophon_model::{Oid, TagObject};
 
 use crate::support::{Git, Tenant};
@@ -19,7 +19,8 @@ fn export(tenant: &Tenant, dir: &Path) {
     fs::create_dir_all(&packs).unwrap();
     fs::create_dir_all(dir.join("refs")).unwrap();
     let mut pack = Vec::new();
-    let index = write_pack(&tenant.log, None, &tags(tenant), &mut pack, &|_| {}).unwrap();
+    let index =
+        write_pack(&tenant.log, Part::default(), &tags(tenant), &mut pack, &|_| {}).unwrap();
     let name = format!("pack-{}", index.name());
     fs::write(packs.join(format!("{name}.pack")), pack).unwrap();
     fs::write(packs.join(format!("{name}.idx")), index.encode()).unwrap();
@@ -61,7 +62,8 @@ fn bundle(tenant: &Tenant, since: Option<Oid>) -> Vec<u8> {
     let at = since.and_then(|oid| tenant.log.ordinal(&oid).unwrap());
     let refs = tenant.log.refs("refs/").unwrap();
     let mut bytes = bundle_header(since, tenant.tip(), &refs);
-    write_pack(&tenant.log, at, &tags(tenant), &mut bytes, &|_| {}).unwrap();
+    write_pack(&tenant.log, Part { since: at, until: None }, &tags(tenant), &mut bytes, &|_| {})
+        .unwrap();
     bytes
 }
 

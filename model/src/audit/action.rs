@@ -60,6 +60,8 @@ actions! {
     TenantChange = "tenant.change",
     /// A tenant was erased.
     TenantErase = "tenant.erase",
+    /// What a tenant built was exported for its auditors.
+    TenantExport = "tenant.export",
     /// A token was made.
     TokenCreate = "token.create",
     /// A token was replaced by another.

@@ -173,11 +173,13 @@ impl ChainHead {
             v: VERSION,
         };
         let line = entry.to_line();
-        let after = self.after(&line, time);
+        let after = self.follow(&line, time);
         (line, after)
     }
 
-    fn after(&self, line: &str, time: UnixMillis) -> Self {
+    /// The head after `line`, which was written at `time`. Whether it belongs there is for the caller to know.
+    #[must_use]
+    pub fn follow(&self, line: &str, time: UnixMillis) -> Self {
         let peaks = self.peaks.with(self.seq, line.as_bytes());
         Self { seq: self.seq + 1, last: Sha256::of(line.as_bytes()), time, peaks }
     }

@@ -110,6 +110,11 @@ pub(super) fn maintenance() -> Vec<Op> {
         job("/v1/maintenance/fsck", "Check the store", json!({"quick": true})),
         job("/v1/maintenance/purge", "Delete expired tags and bundles", json!({"dry_run": true})),
         job("/v1/maintenance/backup", "Copy the data directory", json!({"dir": "/backups/today"})),
+        job(
+            "/v1/maintenance/export",
+            "Export what tenants built for auditors",
+            json!({"to": "s3://evidence/colophon", "tenants": ["acme-inc"]}),
+        ),
         job("/v1/maintenance/rebuild", "Compile flows again", json!({"dry_run": true})),
         job("/v1/maintenance/edge/resign", "Sign what would end", json!({"tenants": []})),
         job(

@@ -29,5 +29,6 @@ mod space;
 mod support;
 mod tenancy;
 mod tmpfs;
+mod turns;
 mod workload;
 mod world;

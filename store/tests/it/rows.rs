@@ -11,10 +11,10 @@ use colophon_model::{
 };
 use colophon_store::rows::{
     BuildNumber, BundleAlias, BundleTree, DeliveryBody, DeliveryClaim, DeliveryKey, Document,
-    EdgeHead, Effect, EnvHead, FirstCommit, FlowClaim, FlowGone, FlowHead, FlowOwner, GitOid, Halt,
-    HookId, HookRow, MirrorRow, MirrorState, MirrorTag, OutboxRow, PullFrom, PullRow, QuotaStamp,
-    RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TokenUsed, TufFile,
-    WebhookRow, WebhookSecret,
+    EdgeHead, Effect, EnvHead, ExportBlob, ExportPlace, FirstCommit, FlowClaim, FlowGone, FlowHead,
+    FlowOwner, GitOid, Halt, HookId, HookRow, MirrorRow, MirrorState, MirrorTag, OutboxRow,
+    PlannedExport, PullFrom, PullRow, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf,
+    TenantHead, TenantRow, TokenRow, TokenUsed, TufFile, WebhookRow, WebhookSecret,
 };
 use colophon_store::{Row, Table};
 use proptest::prelude::*;
@@ -343,6 +343,25 @@ fn every_row_round_trips_and_refuses_junk() {
 }
 
 /// The rows of deliveries, of hooks and of what deliveries are checked with.
+#[test]
+fn rows_of_exports_round_trip() {
+    let planned = PlannedExport { sequence: 2, previous: Some(sha(1)), builds: 3, lines: 4 };
+    let place = ExportPlace {
+        url: "s3://evidence/x".to_owned(),
+        sequence: 1,
+        succeeded: Some(TIME),
+        probed: None,
+        keys: Some(sha(2)),
+        planned: Some(planned),
+    };
+    strict(&(uid(1), digest(1)), &place);
+    strict(&(uid(1), digest(1)), &ExportPlace::default());
+    let exported = ExportBlob { sha256: sha(1), size: 7, key: None };
+    strict(&(uid(1), digest(1), digest(2)), &exported);
+    let key = Some("k1".to_owned());
+    strict(&(uid(1), digest(1), digest(2)), &ExportBlob { key, ..exported });
+}
+
 #[test]
 fn rows_of_the_intake_round_trip() {
     strict(&uid(1), &webhook());

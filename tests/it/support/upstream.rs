@@ -206,7 +206,16 @@ pub(crate) enum Twist {
     LoseAnswer,
     /// Takes the request and hangs up.
     HangUp,
+    /// Passes on what begins the answer.
+    Truncate,
+    /// Passes it on with a byte of its body changed.
+    Corrupt,
+    /// Passes it on without the conditions and locks that it asks for.
+    Heedless,
 }
+
+/// Says what to do with a request, by its head; `None`: as is next in the queue.
+pub(crate) type Rule = Box<dyn Fn(&str) -> Option<Twist> + Send>;
 
 /// A request that a proxy has seen.
 #[derive(Debug, Clone)]
@@ -219,6 +228,7 @@ pub(crate) struct Seen {
 pub(crate) struct Proxy {
     pub(crate) port: u16,
     twists: Arc<Mutex<VecDeque<Twist>>>,
+    rule: Arc<Mutex<Option<Rule>>>,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
@@ -228,14 +238,15 @@ impl Proxy {
         let proxy = Self {
             port: listener.local_addr().unwrap().port(),
             twists: Arc::default(),
+            rule: Arc::default(),
             seen: Arc::default(),
         };
-        let (twists, seen) = (proxy.twists.clone(), proxy.seen.clone());
+        let (twists, rule, seen) = (proxy.twists.clone(), proxy.rule.clone(), proxy.seen.clone());
         // It ends with the test's process.
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                let (twists, seen) = (twists.clone(), seen.clone());
-                std::thread::spawn(move || serve(client, port, &twists, &seen));
+                let (twists, rule, seen) = (twists.clone(), rule.clone(), seen.clone());
+                std::thread::spawn(move || serve(client, port, (&twists, &rule), &seen));
             }
         });
         proxy
@@ -248,6 +259,11 @@ impl Proxy {
     /// What to do with the next requests.
     pub(crate) fn twist(&self, twists: &[Twist]) {
         self.twists.lock().unwrap().extend(twists.iter().cloned());
+    }
+
+    /// What to do with requests from now on.
+    pub(crate) fn rule(&self, rule: impl Fn(&str) -> Option<Twist> + Send + 'static) {
+        *self.rule.lock().unwrap() = Some(Box::new(rule));
     }
 
     /// Requests so far, and forgets them.
@@ -287,12 +303,14 @@ impl Seen {
 fn serve(
     mut client: TcpStream,
     port: u16,
-    twists: &Mutex<VecDeque<Twist>>,
+    (twists, rule): (&Mutex<VecDeque<Twist>>, &Mutex<Option<Rule>>),
     seen: &Mutex<Vec<Seen>>,
 ) -> Option<()> {
     let (head, raw) = read_head(&mut client)?;
     let body = read_body(&mut client, &head, raw)?;
-    let twist = twists.lock().unwrap().pop_front().unwrap_or(Twist::Pass);
+    let ruled = rule.lock().unwrap().as_ref().and_then(|rule| rule(&head));
+    let next = || twists.lock().unwrap().pop_front().unwrap_or(Twist::Pass);
+    let twist = ruled.unwrap_or_else(next);
     seen.lock().unwrap().push(Seen { head: head.clone(), body: body.clone() });
     match twist {
         Twist::HangUp => {}
@@ -305,6 +323,24 @@ fn serve(
             if matches!(twist, Twist::Pass) {
                 client.write_all(&answer).ok()?;
             }
+        }
+        Twist::Truncate => {
+            let answer = forward(port, &head, &body)?;
+            let begin = answer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+            client.write_all(&answer[..begin.midpoint(answer.len())]).ok()?;
+        }
+        Twist::Corrupt => {
+            let (mut body, at) = (body, 0);
+            *body.get_mut(at)? ^= 1;
+            client.write_all(&forward(port, &head, &body)?).ok()?;
+        }
+        Twist::Heedless => {
+            let asked = ["if-none-match:", "if-match:", "x-amz-object-lock"];
+            let kept = head.split_inclusive("\r\n").filter(|line| {
+                let line = line.to_ascii_lowercase();
+                !asked.iter().any(|name| line.starts_with(name))
+            });
+            client.write_all(&forward(port, &kept.collect::<String>(), &body)?).ok()?;
         }
     }
     client.shutdown(Shutdown::Both).ok()

@@ -1,0 +1,253 @@
+//! `colophon export`: what tenants built, for their auditors.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use colophon_model::TenantSlug;
+use colophon_trust::attest::PublicKey;
+
+use super::admin;
+use super::job::{self, Bar, Request, count, row};
+use super::out::Out;
+use crate::clock::SystemClock;
+use crate::config::{Config, Overrides};
+use crate::export::{self, Exported, Options, Place, PlaceUrl, Verified, VerifyOptions};
+use crate::maintenance;
+use crate::maintenance::ExportReport;
+use crate::secrets::Secrets;
+use crate::units::Size;
+
+/// Exports what tenants built, or checks what was exported.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(super) struct Export {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    make: Box<Make>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check what was exported: every signature, hash and link, from the place alone
+    Verify(Verify),
+    /// Print the public key that signs exports, and its fingerprint
+    Key(Overrides),
+}
+
+/// Adds to an export what is new.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+struct Make {
+    /// Where to: `s3://bucket/prefix` or `file:///absolute/folder`
+    #[arg(required = true)]
+    to: Option<PlaceUrl>,
+    /// Whose; may be given several times
+    #[arg(long, value_name = "SLUG", required_unless_present = "all_tenants")]
+    tenant: Vec<TenantSlug>,
+    /// Every tenant's
+    #[arg(long, conflicts_with = "tenant")]
+    all_tenants: bool,
+    /// Say what would be written, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Go on where a store writes over what is there: only when nobody else exports there
+    #[arg(long)]
+    allow_unconditional: bool,
+    /// Take what is there as it is, though it is not what was left there
+    #[arg(long)]
+    anew: bool,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+/// What is said of a place beside its URL.
+#[derive(Debug, Args)]
+struct PlaceArgs {
+    /// URL of the store, for one that is not Amazon's [default: `AWS_ENDPOINT_URL`]
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// Region that requests are signed for [default: `AWS_REGION`, else us-east-1]
+    #[arg(long)]
+    region: Option<String>,
+}
+
+/// Checks what was exported.
+#[derive(Debug, Args)]
+struct Verify {
+    /// The place that was exported to, or a tenant's folder in it
+    at: PlaceUrl,
+    /// The tenant [default: all that are there]
+    #[arg(long, value_name = "SLUG")]
+    tenant: Option<TenantSlug>,
+    /// The key that must have signed it, in PEM, as `colophon export key` gives it [default: the one that lies there]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// How many of a hundred blobs are read, drawn anew each time; everything else is always read
+    #[arg(long, value_name = "PERCENT", default_value_t = 100, value_parser = clap::value_parser!(u8).range(0..=100))]
+    sample: u8,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+impl PlaceArgs {
+    fn options(self) -> Options {
+        Options { endpoint: self.endpoint, region: self.region }
+    }
+}
+
+impl Export {
+    pub(super) fn run(self, out: Out) -> anyhow::Result<()> {
+        match self.command {
+            None => make(*self.make, out),
+            Some(Command::Verify(verify)) => verify.run(out),
+            Some(Command::Key(overrides)) => key(&overrides, out),
+        }
+    }
+}
+
+fn make(make: Make, out: Out) -> anyhow::Result<()> {
+    let Make { to, tenant, all_tenants: _, dry_run, allow_unconditional, anew, place, overrides } =
+        make;
+    let to = to.context("a place to export to is needed")?;
+    let job = maintenance::Export {
+        to,
+        tenants: tenant,
+        options: place.options(),
+        dry_run,
+        allow_unconditional,
+        anew,
+    };
+    let done = job::run(&overrides, out, &job, &Request::Post("/v1/maintenance/export"))?;
+    out.data(&done, exported)?;
+    if done.failed.is_empty() { Ok(()) } else { bail!("not every tenant was exported") }
+}
+
+fn exported(done: &ExportReport) -> String {
+    let mut lines: Vec<String> = done.tenants.iter().flat_map(told).collect();
+    for failed in &done.failed {
+        lines.push(format!("{}: NOT EXPORTED: {}", failed.tenant, failed.problem));
+    }
+    if done.requests > 0 {
+        let sent = Size::bytes(done.sent);
+        lines.push(row("requests", format!("{}, {} sent", done.requests, sent.rounded())));
+    }
+    lines.join("\n")
+}
+
+fn told(one: &Exported) -> Vec<String> {
+    let Exported { tenant, folder, bags, sequence, .. } = one;
+    let word = match (one.dry_run, bags.len() as u64) {
+        (_, 0) => return vec![format!("{tenant}: nothing new; {} there", count(*sequence, "bag"))],
+        (true, bags) => format!("would write {}; nothing was written", count(bags, "bag")),
+        (false, bags) => format!("wrote {}", count(bags, "bag")),
+    };
+    let mut lines = vec![format!("{tenant}: {word}"), row("folder", folder)];
+    for bag in bags {
+        lines.push(row("bag", &bag.name));
+        let (builds, entries) = (count(bag.builds, "build"), count(bag.lines, "line"));
+        lines.push(row("", format!("{builds}, {entries} of the audit log")));
+        let (objects, blobs) = (count(bag.objects, "object"), count(bag.blobs, "blob"));
+        let size = Size::bytes(bag.bytes);
+        lines.push(row("", format!("{objects}, {blobs} among them, {}", size.rounded())));
+    }
+    for name in &one.orphaned {
+        lines.push(row(
+            "orphaned",
+            format!("{name}: another exporter came first; it harms nothing"),
+        ));
+    }
+    lines
+}
+
+impl Verify {
+    fn run(self, out: Out) -> anyhow::Result<()> {
+        let Self { at, tenant, key, sample, place, overrides } = self;
+        let config = Config::load(&overrides)?;
+        let key = key.map(|path| {
+            let text = fs::read_to_string(&path);
+            let text = text.with_context(|| format!("cannot read `{}`", path.display()))?;
+            PublicKey::from_pem(&text).with_context(|| format!("`{}`", path.display()))
+        });
+        let options = VerifyOptions {
+            key: key.transpose()?,
+            percent: sample,
+            concurrency: config.export.concurrency,
+        };
+        if let PlaceUrl::File(folder) = &at
+            && !folder.is_dir()
+        {
+            bail!("there is no folder `{}`", folder.display());
+        }
+        let secrets = Secrets::new(&config.secrets, std::sync::Arc::new(SystemClock));
+        let bar = Bar::new(out);
+        let found = Place::open(&at, &config.export, &place.options(), &secrets)
+            .map_err(export::ExportError::from)
+            .and_then(|place| {
+                let report = |step: colophon_store::Progress| bar.show(&step.into());
+                export::verify_all(&place, tenant.as_ref(), &config.export, &options, &report)
+            });
+        drop(bar);
+        let found = found.map_err(|error| anyhow::anyhow!(error.told()))?;
+        out.data(&found, |found| found.iter().map(verified).collect::<Vec<_>>().join("\n"))?;
+        if found.iter().all(Verified::is_clean) {
+            return Ok(());
+        }
+        bail!("the export was changed, or is damaged; docs/export.md says what to do")
+    }
+}
+
+fn verified(found: &Verified) -> String {
+    let name = found.tenant.as_ref().map_or_else(|| found.folder.clone(), ToString::to_string);
+    let state = if found.is_clean() { "good" } else { "NOT GOOD" };
+    let given = if found.key_given {
+        "as given"
+    } else {
+        "AS IT LIES THERE: compare it with `colophon export key`, or give it with `--key`"
+    };
+    let read = match found.blobs_read {
+        read if read == found.blobs => "all read".to_owned(),
+        read => format!("{read} read"),
+    };
+    let mut lines = vec![
+        format!("{name}: {state}, {}", count(found.bags, "bag")),
+        row("key", format!("{} {given}", &found.key)),
+        row("builds", found.builds),
+        row("audit log", count(found.lines, "line")),
+        row("blobs", format!("{}, {read}", found.blobs)),
+    ];
+    lines.extend(
+        found.findings.iter().map(|it| row("problem", format!("{} {}", it.at, it.problem))),
+    );
+    for (label, names) in [("orphaned", &found.orphaned), ("unfinished", &found.unfinished)] {
+        lines.extend(names.iter().map(|name| row(label, name)));
+    }
+    lines.join("\n")
+}
+
+/// The key that signs exports, for an auditor.
+#[derive(Debug, serde::Serialize)]
+struct Key {
+    /// The id under which exports name it.
+    id: String,
+    /// As `openssl` reads it.
+    pem: String,
+    /// SHA-256 of that text, as `sha256sum` prints it of the file.
+    fingerprint: colophon_model::Sha256,
+}
+
+fn key(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
+    let config = Config::load(overrides)?;
+    let public = admin::master(&config)?.export_key().public();
+    let pem = public.to_pem();
+    let key = Key { id: public.id(), fingerprint: colophon_model::Sha256::of(pem.as_bytes()), pem };
+    out.data(&key, |key| {
+        format!("{}{}\n{}", key.pem, row("id", &key.id), row("SHA-256", key.fingerprint))
+    })
+}

@@ -1,0 +1,138 @@
+//! The section `export`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::export::{Lock, LockMode};
+use crate::secrets::SecretRef;
+use crate::units::{Size, Span};
+
+/// How what tenants built is exported for auditors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExportConfig {
+    /// URL of the store, for one that is not Amazon's. None: `AWS_ENDPOINT_URL`, else Amazon's.
+    pub endpoint: Option<String>,
+    /// The region that requests are signed for. None: `AWS_REGION`, else `us-east-1`.
+    pub region: Option<String>,
+    /// Whether the bucket is named in the path of URLs, which every store takes, or in the host.
+    pub path_style: bool,
+    /// Whether `http://` is allowed to other machines too.
+    pub plain_http: bool,
+    /// The id of an access key. None: credentials are found as AWS tools find them.
+    pub access_key: Option<String>,
+    /// Where its secret is found, such as `env:NAME`; never the secret.
+    pub secret_key: Option<String>,
+    /// How the store encrypts what it keeps.
+    pub encryption: Encryption,
+    /// The key for `kms`. None: the store's own.
+    pub kms_key: Option<String>,
+    /// How objects are locked. None: they are not.
+    pub lock: Option<LockMode>,
+    /// For how long they are locked.
+    pub lock_for: Span,
+    /// Requests at a time.
+    pub concurrency: usize,
+    /// Bytes sent in a second. 0: as many as go.
+    pub bytes_per_second: Size,
+    /// How long the store may say nothing before a request counts as failed.
+    pub request_timeout: Span,
+    /// How often a request that failed is tried, the first time among them.
+    pub attempts: u32,
+    /// Builds in one bag at most.
+    pub builds_per_bag: u64,
+}
+
+/// How the store encrypts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encryption {
+    /// As the bucket says.
+    None,
+    /// With keys of the store (SSE-S3).
+    S3,
+    /// With keys of a key management service (SSE-KMS).
+    Kms,
+}
+
+impl Default for ExportConfig {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            region: None,
+            path_style: true,
+            plain_http: false,
+            access_key: None,
+            secret_key: None,
+            encryption: Encryption::None,
+            kms_key: None,
+            lock: None,
+            lock_for: Span::days(30),
+            concurrency: 8,
+            bytes_per_second: Size::bytes(0),
+            request_timeout: Span::seconds(30),
+            attempts: 6,
+            builds_per_bag: 1000,
+        }
+    }
+}
+
+impl ExportConfig {
+    /// How objects are locked.
+    pub fn lock(&self) -> Option<Lock> {
+        self.lock.map(|mode| Lock { mode, keep: self.lock_for.get() })
+    }
+
+    /// What types cannot say.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut check = |wrong: bool, text: &str| {
+            if wrong {
+                problems.push(text.to_owned());
+            }
+        };
+        check(!(1..=64).contains(&self.concurrency), "`export.concurrency` must be 1 to 64");
+        check(!(1..=20).contains(&self.attempts), "`export.attempts` must be 1 to 20");
+        check(
+            !(1..=10_000).contains(&self.builds_per_bag),
+            "`export.builds_per_bag` must be 1 to 10000",
+        );
+        check(self.request_timeout.get().is_zero(), "`export.request_timeout` must be more than 0");
+        check(
+            self.lock.is_some() && self.lock_for.get().is_zero(),
+            "`export.lock_for` must be more than 0",
+        );
+        check(
+            self.access_key.is_some() != self.secret_key.is_some(),
+            "`export.access_key` and `export.secret_key` are given together",
+        );
+        if let Some(Err(error)) = self.secret_key.as_ref().map(|text| text.parse::<SecretRef>()) {
+            problems.push(format!("`export.secret_key`: {error}"));
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A secret in the file would be printed by `check-config`.
+    #[test]
+    fn a_secret_is_named_by_its_place_and_both_halves_are_given() {
+        let config =
+            ExportConfig { secret_key: Some("wJalrXUt".to_owned()), ..ExportConfig::default() };
+        let problems = config.problems().join("\n");
+        assert!(
+            problems.contains("given together") && problems.contains("export.secret_key"),
+            "{problems}"
+        );
+        assert!(!problems.contains("wJalr"), "{problems}");
+        let bounds = ExportConfig {
+            concurrency: 0,
+            attempts: 0,
+            builds_per_bag: 0,
+            ..ExportConfig::default()
+        };
+        assert_eq!(bounds.problems().len(), 3);
+    }
+}

@@ -1,0 +1,34 @@
+//! Export for auditors: what a tenant built, as files in an object store that are checked with stock tools and
+//! without this program (docs/export-format.md).
+//!
+//! Each export adds one bag (BagIt, RFC 8493) with what came since the one before, names that one by its hash, and
+//! is signed. Nothing that lies there is ever written over but `HEAD.json`, which is moved by compare-and-swap.
+//! What is pure stands apart from what speaks to a store: [`increment`] says what goes into a bag, [`bag`] makes
+//! its files, [`layout`] names them; `run.rs` carries them there.
+
+pub mod bag;
+mod blobs;
+mod cursor;
+mod error;
+mod git;
+mod guide;
+mod head;
+pub mod increment;
+mod keys;
+pub mod layout;
+mod ledger;
+mod pace;
+mod place;
+mod probe;
+mod run;
+mod signed;
+mod upload;
+mod verify;
+
+pub use cursor::Cursor;
+pub use error::{ExportError, Trouble};
+pub use head::Head;
+pub use place::{InvalidPlace, Lock, LockMode, Options, Place, PlaceUrl};
+pub use probe::Probe;
+pub use run::{Asked, Exported, Increment, export};
+pub use verify::{Finding, Verified, VerifyOptions, verify_all};

@@ -1,0 +1,258 @@
+//! What a bag has in it: what a state of the store has beyond the bags before. Nothing here speaks to a place or
+//! asks for the time, so the same state gives the same bag.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use colophon_model::audit::{Chain, ChainHead, Entry};
+use colophon_model::{BuildRecord, Digest, Oid, Sha256, Tree, UnixMillis};
+use colophon_store::View;
+use colophon_store::rows::{
+    AuditHead, AuditLine, BuildNumber, BundleAlias, Document, TenantHead, TenantRow,
+};
+
+use super::cursor::Cursor;
+use super::error::ExportError;
+use super::git::GitPart;
+use super::layout;
+
+/// How much goes into one bag at most. What is beyond goes into further ones, so a bag is made in bounded memory
+/// and with a short look at the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Builds.
+    pub builds: u64,
+    /// Lines of the audit log.
+    pub lines: u64,
+}
+
+/// Where a bag ends: numbers of the last build and of the last line of the audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Until {
+    /// The build.
+    pub builds: u64,
+    /// The line.
+    pub lines: u64,
+}
+
+/// A blob, and what it is of the bag's builds. The path sorts last.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reference {
+    /// The blob.
+    pub digest: Digest,
+    /// What it is.
+    pub path: String,
+}
+
+/// Everything that goes into one bag.
+#[derive(Debug)]
+pub struct Content {
+    /// Where the bags before end.
+    pub since: Cursor,
+    /// Where this one ends.
+    pub after: Cursor,
+    /// The time of the newest fact in it.
+    pub time: UnixMillis,
+    /// The builds, by number.
+    pub records: Vec<BuildRecord>,
+    /// Lines of the audit log, as they were written, each with a line break.
+    pub lines: String,
+    /// The blobs that the builds name.
+    pub references: BTreeSet<Reference>,
+    /// Files of the payload that are written about bundles, by path.
+    pub documents: BTreeMap<String, Digest>,
+    /// Documents that have ended with their bundles: SHA-256 of the zip, and what.
+    pub omitted: BTreeSet<(Sha256, &'static str)>,
+    pub(super) git: Option<GitPart>,
+}
+
+/// How lines begin that tell of an export. They alone are no reason for another one.
+const OWN: &str = "{\"action\":\"tenant.export\"";
+
+/// Where the next bag of `tenant` ends; `None` when there is nothing to tell beyond `since`.
+///
+/// # Errors
+/// [`ExportError::Diverged`] when the bags before are not of this store's past.
+pub fn until(
+    view: &View,
+    tenant: &TenantRow,
+    since: &Cursor,
+    most: Limits,
+) -> Result<Option<Until>, ExportError> {
+    check_past(view, tenant, since)?;
+    let builds = view.get::<TenantHead>(&tenant.uid)?.unwrap_or_default().builds;
+    let lines = view.get::<AuditHead>(&tenant.uid)?.unwrap_or_default().0.seq;
+    if since.sequence > 0 && builds <= since.builds && !tells(view, tenant, since)? {
+        return Ok(None);
+    }
+    Ok(Some(Until {
+        builds: builds.min(since.builds.saturating_add(most.builds)),
+        lines: lines.min(since.audit.seq.saturating_add(most.lines)),
+    }))
+}
+
+/// Whether the audit log has more than exports behind `since`.
+fn tells(view: &View, tenant: &TenantRow, since: &Cursor) -> Result<bool, ExportError> {
+    let next = (tenant.uid, since.audit.seq + 1);
+    for row in view.scan::<AuditLine>(&tenant.uid).starting_at(&next) {
+        if !row?.1.0.starts_with(OWN) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What the bag from `since` to `until` has in it.
+///
+/// # Errors
+/// [`ExportError::Diverged`] when the bags before are not of this store's past.
+pub fn collect(
+    view: &View,
+    tenant: &TenantRow,
+    since: &Cursor,
+    until: Until,
+) -> Result<Content, ExportError> {
+    check_past(view, tenant, since)?;
+    let records = records(view, tenant, since.builds, until.builds)?;
+    let (lines, audit) = lines(view, tenant, &since.audit, until.lines)?;
+    let head = view.get::<TenantHead>(&tenant.uid)?.unwrap_or_default();
+    let last = records.last();
+    let tip = match last {
+        _ if until.builds >= head.builds => head.tip,
+        Some(record) => Some(record.commit),
+        None => since.tip,
+    };
+    let built = records.iter().map(|record| record.stamp.time()).max();
+    let time = [Some(tenant.created), built, Some(audit.time)].into_iter().flatten().max();
+    let git =
+        tip.map(|tip: Oid| GitPart::new(view, tenant, (since.tip, tip), &records)).transpose()?;
+    let mut content = Content {
+        since: since.clone(),
+        after: Cursor {
+            audit,
+            build: last.map_or(since.build, |record| Some(record.id)),
+            builds: until.builds,
+            sequence: since.sequence + 1,
+            tip,
+        },
+        time: time.unwrap_or(tenant.created),
+        records: Vec::new(),
+        lines,
+        references: BTreeSet::new(),
+        documents: BTreeMap::new(),
+        omitted: BTreeSet::new(),
+        git: git.flatten(),
+    };
+    for record in &records {
+        refer(view, tenant, record, &mut content)?;
+    }
+    content.records = records;
+    Ok(content)
+}
+
+/// Makes sure that what was exported before is what this store was then.
+fn check_past(view: &View, tenant: &TenantRow, since: &Cursor) -> Result<(), ExportError> {
+    let uid = tenant.uid;
+    if since.audit.seq > 0 {
+        let line = view.get::<AuditLine>(&(uid, since.audit.seq))?;
+        if line.is_none_or(|line| Sha256::of(line.0.as_bytes()) != since.audit.last) {
+            return Err(ExportError::Diverged { what: "line", number: since.audit.seq });
+        }
+    }
+    if since.builds > 0 {
+        let build = view.get::<BuildNumber>(&(uid, since.builds))?;
+        if build.map(|row| row.build) != since.build {
+            return Err(ExportError::Diverged { what: "build", number: since.builds });
+        }
+    }
+    Ok(())
+}
+
+fn records(
+    view: &View,
+    tenant: &TenantRow,
+    since: u64,
+    until: u64,
+) -> Result<Vec<BuildRecord>, ExportError> {
+    let lost = |number| ExportError::Lost { what: "build", number };
+    let read = |number| {
+        let id = view.get::<BuildNumber>(&(tenant.uid, number))?.ok_or(lost(number))?.build;
+        view.get::<BuildRecord>(&(tenant.uid, id))?.ok_or(lost(number))
+    };
+    (since + 1..=until).map(read).collect()
+}
+
+/// The lines up to `until`, and the end of the chain after them. Each link is checked on the way.
+fn lines(
+    view: &View,
+    tenant: &TenantRow,
+    since: &ChainHead,
+    until: u64,
+) -> Result<(String, ChainHead), ExportError> {
+    let (mut text, mut head) = (String::new(), since.clone());
+    let from = (tenant.uid, since.seq + 1);
+    let rows = view.scan::<AuditLine>(&tenant.uid).starting_at(&from);
+    for row in rows.take(usize::try_from(until.saturating_sub(since.seq)).unwrap_or(usize::MAX)) {
+        let ((_, number), AuditLine(line)) = row?;
+        let broken = || ExportError::Broken { number };
+        let entry: Entry = serde_json::from_str(&line).map_err(|_| broken())?;
+        let linked = (entry.seq, entry.prev) == (head.seq + 1, head.last);
+        if !linked || number != entry.seq || entry.chain != Chain::Tenant(tenant.uid) {
+            return Err(broken());
+        }
+        head = head.follow(&line, time(&entry.time).ok_or_else(broken)?);
+        text.push_str(&line);
+        text.push('\n');
+    }
+    if head.seq == until {
+        Ok((text, head))
+    } else {
+        Err(ExportError::Broken { number: head.seq + 1 })
+    }
+}
+
+/// Milliseconds of the RFC 3339 time of a line.
+fn time(text: &str) -> Option<UnixMillis> {
+    let at: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(at.as_millisecond()).ok().map(UnixMillis::new)
+}
+
+/// Adds what a build names.
+fn refer(
+    view: &View,
+    tenant: &TenantRow,
+    record: &BuildRecord,
+    content: &mut Content,
+) -> Result<(), ExportError> {
+    let mut name = |digest, path| {
+        content.references.insert(Reference { digest, path });
+    };
+    name(record.body, format!("builds/{}/flow.json", record.id));
+    if let Some(manifest) = record.manifest {
+        name(manifest, format!("builds/{}/manifest.json", record.id));
+    }
+    for output in &record.outputs {
+        for file in &output.files {
+            name(file.digest, format!("trees/{}/{}", output.tree, file.path));
+        }
+        let Some(edge) = &output.edge else { continue };
+        name(edge.tree, format!("trees/{}", edge.tree));
+        let lost = || ExportError::Blob { digest: edge.tree };
+        let text = view.read_blob(tenant.uid, &edge.tree)?.ok_or_else(lost)?;
+        for entry in Tree::decode(&text).map_err(|_| lost())?.entries() {
+            name(entry.digest, format!("trees/{}/{}", edge.tree, entry.path));
+        }
+        let alias = view.get::<BundleAlias>(&(tenant.uid, edge.sha256))?;
+        let documents = alias.map(|alias| alias.documents).unwrap_or_default();
+        for (kind, path, word) in [
+            (Document::Provenance, layout::attestation(&edge.sha256), "attestation"),
+            (Document::Sbom, layout::sbom(&edge.sha256), "sbom"),
+            (Document::Minisig, layout::minisig(&edge.sha256), "minisig"),
+        ] {
+            match documents.get(&kind) {
+                Some(digest) => drop(content.documents.insert(path, *digest)),
+                None => drop(content.omitted.insert((edge.sha256, word))),
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! What the store remembers of a place: a cache, which may be lost without loss.
+
+use std::collections::BTreeMap;
+
+use colophon_model::{Digest, TenantUid};
+use colophon_store::rows::{ExportBlob, ExportPlace, SlugOf, TenantRow};
+use colophon_store::{Change, CommitError, Error, Store};
+
+/// Rows deleted in one transaction.
+const BATCH: usize = 1024;
+
+/// The rows of one tenant and place.
+pub(super) struct Ledger<'a> {
+    pub(super) store: &'a Store,
+    pub(super) tenant: &'a TenantRow,
+    pub(super) place: Digest,
+}
+
+impl Ledger<'_> {
+    const fn uid(&self) -> TenantUid {
+        self.tenant.uid
+    }
+
+    pub(super) fn place(&self) -> Result<ExportPlace, Error> {
+        Ok(self.store.view()?.get::<ExportPlace>(&(self.uid(), self.place))?.unwrap_or_default())
+    }
+
+    pub(super) fn set(&self, row: &ExportPlace) -> Result<(), Error> {
+        self.commit(|change| {
+            change.put(&(self.uid(), self.place), row);
+        })
+    }
+
+    /// Those of `digests` that are known to be there.
+    pub(super) fn known(
+        &self,
+        digests: impl Iterator<Item = Digest>,
+    ) -> Result<BTreeMap<Digest, ExportBlob>, Error> {
+        let view = self.store.view()?;
+        let mut known = BTreeMap::new();
+        for digest in digests {
+            if let Some(row) = view.get::<ExportBlob>(&(self.uid(), self.place, digest))? {
+                known.insert(digest, row);
+            }
+        }
+        Ok(known)
+    }
+
+    pub(super) fn exported(&self, blobs: &[(Digest, ExportBlob)]) -> Result<(), Error> {
+        if blobs.is_empty() {
+            return Ok(());
+        }
+        self.commit(|change| {
+            for (digest, row) in blobs {
+                change.put(&(self.uid(), self.place, *digest), row);
+            }
+        })
+    }
+
+    /// Forgets everything: nothing is there any more.
+    pub(super) fn clear(&self) -> Result<(), Error> {
+        loop {
+            let view = self.store.view()?;
+            let keys: Vec<_> = view
+                .scan::<ExportBlob>(&(self.uid(), self.place))
+                .take(BATCH)
+                .map(|row| row.map(|(key, _)| key))
+                .collect::<Result<_, _>>()?;
+            drop(view);
+            let all = keys.len() < BATCH;
+            self.commit(|change| {
+                for key in &keys {
+                    change.delete::<ExportBlob>(key);
+                }
+                if all {
+                    change.delete::<ExportPlace>(&(self.uid(), self.place));
+                }
+            })?;
+            if all {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A tenant that is erased meanwhile must not leave rows behind.
+    fn commit(&self, fill: impl FnOnce(&mut Change)) -> Result<(), Error> {
+        let mut change = Change::new();
+        change.expect(&self.uid(), Some(&SlugOf { slug: self.tenant.slug.clone() }));
+        fill(&mut change);
+        match self.store.commit(change) {
+            Err(CommitError::Conflict(_)) | Ok(()) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! Where an export goes: a bucket of any store that speaks S3, a folder, or memory.
+
+mod bucket;
+mod url;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use colophon_model::{Digest, Sha256};
+use futures_util::TryStreamExt as _;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    Error, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload,
+    UpdateVersion,
+};
+use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+
+use super::error::Trouble;
+use super::signed::Signed;
+use crate::config::ExportConfig;
+use crate::secrets::Secrets;
+use bucket::Bucket;
+pub use url::{InvalidPlace, PlaceUrl};
+
+/// What is said of a place beside its URL, as far as it is not what the configuration says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// URL of the store, for one that is not Amazon's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The region that requests are signed for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+}
+
+/// How objects are kept from being deleted (S3 Object Lock).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lock {
+    /// The strictest mode.
+    pub mode: LockMode,
+    /// For how long after it was written.
+    pub keep: Duration,
+}
+
+/// How strict a lock is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LockMode {
+    /// Who has a right of its own to may still delete.
+    Governance,
+    /// Nobody may, the owner of the account included. The audit log alone is locked so, which holds pseudonyms
+    /// only; all else is locked as with `governance`.
+    Compliance,
+}
+
+/// An open place.
+pub struct Place {
+    store: Arc<dyn ObjectStore>,
+    url: PlaceUrl,
+    base: Path,
+    /// What tells it from other places.
+    name: String,
+    traffic: Arc<Traffic>,
+    pub(super) signed: Option<Signed>,
+    /// Whether writes with a condition are refused when it does not hold.
+    conditional: AtomicBool,
+    lock: Option<Lock>,
+}
+
+/// What was sent to a place.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    pub(super) requests: AtomicU64,
+    pub(super) sent: AtomicU64,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Something is there already, or is not what was expected.
+    There,
+    /// Nothing is there.
+    Missing,
+    /// It was refused, or failed.
+    Trouble(Trouble),
+}
+
+impl Failure {
+    fn of(path: &str, error: &Error) -> Self {
+        let trouble = Trouble::of(path, error);
+        match error {
+            _ if trouble.code == "export-no-bucket" => Self::Trouble(trouble),
+            Error::AlreadyExists { .. } | Error::Precondition { .. } => Self::There,
+            Error::NotFound { .. } => Self::Missing,
+            _ => Self::Trouble(trouble),
+        }
+    }
+
+    /// As trouble: where it is no answer that can be gone on with.
+    pub(super) fn into_trouble(self, path: &str) -> Trouble {
+        match self {
+            Self::There => Trouble::new(
+                "export-conflict",
+                format!("`{path}` is there already, or was changed by somebody else"),
+            ),
+            Self::Missing => Trouble::new("export-missing", format!("`{path}` is not there")),
+            Self::Trouble(trouble) => trouble,
+        }
+    }
+}
+
+/// Which version of an object is meant.
+#[derive(Debug, Clone)]
+pub(super) struct Version(UpdateVersion, Bytes);
+
+impl Version {
+    /// What it was.
+    pub(super) const fn bytes(&self) -> &Bytes {
+        &self.1
+    }
+}
+
+type Answered<T> = Result<T, Failure>;
+
+impl Place {
+    /// Opens a place. Nothing is asked of it yet.
+    ///
+    /// # Errors
+    /// [`Trouble`] when what is configured cannot be, or credentials cannot be read.
+    pub fn open(
+        url: &PlaceUrl,
+        config: &ExportConfig,
+        options: &Options,
+        secrets: &Secrets,
+    ) -> Result<Self, Trouble> {
+        let traffic = Arc::new(Traffic::default());
+        let refused = |error: Error| Trouble::of(&url.to_string(), &error);
+        let (store, base, name, signed): (Arc<dyn ObjectStore>, _, _, _) = match url {
+            PlaceUrl::S3 { bucket, prefix } => {
+                let s3 = Bucket::new(bucket, config, options)?;
+                let (store, signed) = s3.open(config, secrets, &traffic)?;
+                let name = format!("{} {url}", s3.endpoint.as_deref().unwrap_or("aws"));
+                let base = Path::parse(prefix).map_err(|error| refused(error.into()))?;
+                (Arc::new(store), base, name, Some(signed))
+            }
+            PlaceUrl::File(folder) => {
+                let made = std::fs::create_dir_all(folder).and_then(|()| folder.canonicalize());
+                let folder = made.map_err(|error| {
+                    Trouble::new("export-refused", format!("`{}`: {error}", folder.display()))
+                })?;
+                let store =
+                    LocalFileSystem::new_with_prefix(folder).map_err(refused)?.with_fsync(true);
+                (Arc::new(store), Path::default(), url.to_string(), None)
+            }
+            PlaceUrl::Memory(name) => (memory(name), Path::default(), url.to_string(), None),
+        };
+        let conditional = AtomicBool::new(true);
+        let lock = config.lock();
+        Ok(Self { store, url: url.clone(), base, name, traffic, signed, conditional, lock })
+    }
+
+    /// Its URL.
+    pub const fn url(&self) -> &PlaceUrl {
+        &self.url
+    }
+
+    /// What its rows in the store are named by.
+    pub fn id(&self) -> Digest {
+        Digest::of(format!("colophon export place v1\n{}", self.name).as_bytes())
+    }
+
+    /// How what is written is locked.
+    pub const fn lock(&self) -> Option<Lock> {
+        self.lock
+    }
+
+    /// Requests and bytes of bodies that were sent so far. Folders and memory need none.
+    pub fn traffic(&self) -> (u64, u64) {
+        let Traffic { requests, sent } = &*self.traffic;
+        (requests.load(Ordering::Relaxed), sent.load(Ordering::Relaxed))
+    }
+
+    /// Whether it is known to refuse what must not be written.
+    pub(super) fn is_conditional(&self) -> bool {
+        self.conditional.load(Ordering::Relaxed)
+    }
+
+    /// Goes on without conditions, each of which is looked for before the write.
+    pub(super) fn give_up_conditions(&self) {
+        self.conditional.store(false, Ordering::Relaxed);
+    }
+
+    fn path(&self, key: &str) -> Answered<Path> {
+        let whole = if self.base.as_ref().is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}/{key}", self.base)
+        };
+        Path::parse(whole).map_err(|error| Failure::of(key, &error.into()))
+    }
+
+    /// The whole name of an object, as signed calls need it.
+    pub(super) fn full(&self, key: &str) -> Answered<String> {
+        Ok(self.path(key)?.to_string())
+    }
+
+    /// Reads an object.
+    pub(super) async fn get(&self, key: &str) -> Answered<Bytes> {
+        Ok(self.get_version(key).await?.0)
+    }
+
+    /// Reads an object, and which version of it that is.
+    pub(super) async fn get_version(&self, key: &str) -> Answered<(Bytes, Version)> {
+        let failed = |error: Error| Failure::of(key, &error);
+        let found = self.store.get(&self.path(key)?).await.map_err(failed)?;
+        let version =
+            UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
+        let length = found.meta.size;
+        let bytes = found.bytes().await.map_err(failed)?;
+        if bytes.len() as u64 != length {
+            let text = format!("`{key}` has {length} bytes, and {} came", bytes.len());
+            return Err(Failure::Trouble(Trouble {
+                passing: true,
+                ..Trouble::new("export-unreachable", text)
+            }));
+        }
+        Ok((bytes.clone(), Version(version, bytes)))
+    }
+
+    /// Checksum and length of an object of any size, and its first bytes, `keep` at most.
+    pub(super) async fn measure(&self, key: &str, keep: usize) -> Answered<(Sha256, u64, Vec<u8>)> {
+        let failed = |error: Error| Failure::of(key, &error);
+        let mut stream = self.store.get(&self.path(key)?).await.map_err(failed)?.into_stream();
+        let (mut hasher, mut length, mut first) = (sha2::Sha256::new(), 0, Vec::new());
+        while let Some(bytes) = stream.try_next().await.map_err(failed)? {
+            hasher.update(&bytes);
+            length += bytes.len() as u64;
+            first.extend_from_slice(&bytes[..bytes.len().min(keep - first.len())]);
+        }
+        Ok((Sha256::from_bytes(hasher.finalize().into()), length, first))
+    }
+
+    /// What is known of an object without reading it.
+    pub(super) async fn look(&self, key: &str) -> Answered<ObjectMeta> {
+        self.store.head(&self.path(key)?).await.map_err(|error| Failure::of(key, &error))
+    }
+
+    /// The names that begin with `prefix` and a slash, below the place, sorted.
+    pub(super) async fn list(&self, prefix: &str) -> Answered<Vec<String>> {
+        let found: Vec<ObjectMeta> = self
+            .store
+            .list(Some(&self.path(prefix)?))
+            .try_collect()
+            .await
+            .map_err(|error| Failure::of(prefix, &error))?;
+        let skip = if self.base.as_ref().is_empty() { 0 } else { self.base.as_ref().len() + 1 };
+        let mut names: Vec<String> = found
+            .iter()
+            .filter_map(|meta| meta.location.as_ref().get(skip..).map(str::to_owned))
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// The folders right below `prefix`, sorted.
+    pub(super) async fn folders(&self, prefix: &str) -> Answered<Vec<String>> {
+        let listed = self.store.list_with_delimiter(Some(&self.path(prefix)?)).await;
+        let listed = listed.map_err(|error| Failure::of(prefix, &error))?;
+        let names =
+            listed.common_prefixes.iter().filter_map(|path| path.filename().map(str::to_owned));
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Writes an object where nothing is, locked as the place locks `key`.
+    pub(super) async fn put_new(&self, key: &str, bytes: Bytes) -> Answered<()> {
+        let path = self.path(key)?;
+        if !self.is_conditional() {
+            match self.store.head(&path).await {
+                Ok(_) => return Err(Failure::There),
+                Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(Failure::of(key, &error)),
+            }
+        }
+        if let (Some(signed), Some(lock)) = (&self.signed, self.lock_of(key)) {
+            return signed.put_locked(path.as_ref(), bytes, lock).await;
+        }
+        self.put(
+            key,
+            &path,
+            bytes,
+            if self.is_conditional() { PutMode::Create } else { PutMode::Overwrite },
+        )
+        .await
+    }
+
+    /// Writes an object over the version that is meant, or where nothing is.
+    pub(super) async fn replace(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        over: Option<&Version>,
+    ) -> Answered<()> {
+        let path = self.path(key)?;
+        let Some(Version(version, before)) = over else {
+            return self.unlocked(key, &path, bytes).await;
+        };
+        if let PlaceUrl::File(folder) = &self.url {
+            let lock = folder.join(format!("{key}.lock"));
+            let failed = |error: std::io::Error| {
+                Failure::Trouble(Trouble::new(
+                    "export-refused",
+                    format!("`{}`: {error}", lock.display()),
+                ))
+            };
+            // Folders have no conditional write: whoever replaces holds the lock.
+            let file =
+                std::fs::File::options().create(true).truncate(false).write(true).open(&lock);
+            let file = file.map_err(failed)?;
+            file.lock().map_err(failed)?;
+            if self.get(key).await? != *before {
+                return Err(Failure::There);
+            }
+            return self.put(key, &path, bytes, PutMode::Overwrite).await;
+        }
+        if self.is_conditional() {
+            return self.put(key, &path, bytes, PutMode::Update(version.clone())).await;
+        }
+        if self.get(key).await? != *before {
+            return Err(Failure::There);
+        }
+        self.put(key, &path, bytes, PutMode::Overwrite).await
+    }
+
+    /// Writes an object where nothing is, without a lock; for probes.
+    pub(super) async fn put_unlocked(&self, key: &str, bytes: Bytes) -> Answered<()> {
+        self.put(key, &self.path(key)?, bytes, PutMode::Create).await
+    }
+
+    /// Whether a write can name the version that it goes over.
+    pub(super) const fn has_versions_of_etag(&self) -> bool {
+        !matches!(self.url, PlaceUrl::File(_))
+    }
+
+    /// As [`Self::put_new`] for what is replaced later, and so cannot be locked.
+    async fn unlocked(&self, key: &str, path: &Path, bytes: Bytes) -> Answered<()> {
+        if self.is_conditional() {
+            return self.put(key, path, bytes, PutMode::Create).await;
+        }
+        match self.store.head(path).await {
+            Ok(_) => Err(Failure::There),
+            Err(Error::NotFound { .. }) => self.put(key, path, bytes, PutMode::Overwrite).await,
+            Err(error) => Err(Failure::of(key, &error)),
+        }
+    }
+
+    async fn put(&self, key: &str, path: &Path, bytes: Bytes, mode: PutMode) -> Answered<()> {
+        let done = self.store.put_opts(path, PutPayload::from_bytes(bytes), mode.into()).await;
+        done.map(drop).map_err(|error| Failure::of(key, &error))
+    }
+
+    /// Begins an object in parts, for what is too large for one request. Whether something is there is for the
+    /// caller to look at before.
+    pub(super) async fn begin(&self, key: &str) -> Answered<Box<dyn MultipartUpload>> {
+        self.store.put_multipart(&self.path(key)?).await.map_err(|error| Failure::of(key, &error))
+    }
+
+    /// Locks an object that was written in parts, as the place locks `key`.
+    pub(super) async fn lock_written(&self, key: &str) -> Answered<()> {
+        match (&self.signed, self.lock_of(key)) {
+            (Some(signed), Some(lock)) => signed.retain(self.path(key)?.as_ref(), lock).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Deletes an object, as far as the credentials allow.
+    pub(super) async fn forget(&self, key: &str) {
+        if let Ok(path) = self.path(key) {
+            // A writer that may not delete is as it should be.
+            let _ = self.store.delete(&path).await;
+        }
+    }
+
+    /// Writes over an object if that is the version that is meant; for probes.
+    pub(super) async fn put_over(&self, key: &str, bytes: Bytes, tag: &str) -> Answered<()> {
+        let version = UpdateVersion { e_tag: Some(tag.to_owned()), version: None };
+        self.put(key, &self.path(key)?, bytes, PutMode::Update(version)).await
+    }
+
+    fn lock_of(&self, key: &str) -> Option<Lock> {
+        let lock = self.lock?;
+        let audit = key.contains("/data/audit/");
+        let mode = if audit { lock.mode } else { LockMode::Governance };
+        Some(Lock { mode, ..lock })
+    }
+}
+
+/// Stores in memory that were named before.
+static MEMORIES: LazyLock<Mutex<HashMap<String, Arc<InMemory>>>> = LazyLock::new(Mutex::default);
+
+fn memory(name: &str) -> Arc<InMemory> {
+    let mut named = MEMORIES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    named.entry(name.to_owned()).or_default().clone()
+}

@@ -1,0 +1,320 @@
+//! One export of a tenant, from a look at what is there to `HEAD.json`.
+
+mod make;
+mod preview;
+
+use std::path::Path;
+use std::time::Duration;
+
+use colophon_model::audit::{Action, Chain, Subject};
+use colophon_model::{Sha256, TenantSlug};
+use colophon_store::rows::{ExportPlace, PlannedExport, TenantRow};
+use colophon_store::{Progress, Report};
+use colophon_trust::detached::DetachedKey;
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Runtime;
+
+use super::cursor::Cursor;
+use super::error::ExportError;
+use super::head::{Head, Owner};
+use super::increment::{Limits, Until, until};
+use super::keys::PublicKeys;
+use super::layout::{self, BagName};
+use super::ledger::Ledger;
+use super::place::{Place, Version};
+use super::probe::{Probe, probe};
+use super::upload::{Carrier, Retry};
+use crate::audit::By;
+use crate::config::ExportConfig;
+use crate::pipeline::Press;
+
+/// How an export is asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked {
+    /// Write nothing, and say what would be written.
+    pub dry_run: bool,
+    /// Go on at a place that has no conditional writes.
+    pub allow_unconditional: bool,
+    /// Take what is there as it is, though it is not what was left there.
+    pub anew: bool,
+}
+
+/// What was exported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exported {
+    /// Whose.
+    pub tenant: TenantSlug,
+    /// The folder it is in, below the place.
+    pub folder: String,
+    /// The bags that were made, or would be; none when nothing was new.
+    pub bags: Vec<Increment>,
+    /// The number of the newest bag there.
+    pub sequence: u64,
+    /// Bags of this run that another exporter came before. They lie there, and no other names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orphaned: Vec<BagName>,
+    /// Whether nothing was written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+}
+
+/// One bag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Increment {
+    /// Its name.
+    pub name: BagName,
+    /// Builds in it.
+    pub builds: u64,
+    /// Lines of the audit log in it.
+    pub lines: u64,
+    /// Blobs that were new there.
+    pub blobs: u64,
+    /// Objects that were written, those blobs among them.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// SHA-256 of its tag manifest; zeros in a dry run.
+    pub tagmanifest: Sha256,
+}
+
+/// Lines of the audit log in one bag.
+const LINES: u64 = 20_000;
+/// How long it is believed that a place refuses what it must.
+const PROBE_EVERY: u64 = 24 * 60 * 60 * 1000;
+/// How often a run begins again when another exporter came before it.
+const ATTEMPTS: usize = 3;
+/// The first wait before a request is repeated.
+pub(super) const FIRST_WAIT: Duration = Duration::from_millis(200);
+
+/// Exports what `tenant` has beyond the bags that are at `place`, bag by bag, and writes down that it does.
+///
+/// # Errors
+/// [`ExportError`]. Nothing that is there was written over; the next run goes on.
+pub fn export(
+    (press, config, aside): (&Press, &ExportConfig, &Path),
+    place: &Place,
+    tenant: &TenantRow,
+    asked: Asked,
+    report: Report<'_>,
+) -> Result<Exported, ExportError> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let retry = Retry { attempts: config.attempts, first: FIRST_WAIT };
+    let folder = layout::tenant(&tenant.slug);
+    let run = Run {
+        press,
+        config,
+        aside,
+        tenant,
+        asked,
+        report,
+        runtime: runtime.map_err(ExportError::Aside)?,
+        carrier: Carrier::new(place, folder, config.bytes_per_second.get(), retry),
+        ledger: Ledger { store: &press.store, tenant, place: place.id() },
+        key: press.keys.export_key(),
+        public: PublicKeys::of(&press.keys),
+    };
+    let done = run.run();
+    let (requests, sent) = place.traffic();
+    tracing::info!(
+        tenant = %tenant.slug, requests, sent, retries = run.carrier.retries(),
+        bags = done.as_ref().map_or(0, |done| done.bags.len()), "exported"
+    );
+    done
+}
+
+struct Run<'a> {
+    press: &'a Press,
+    config: &'a ExportConfig,
+    /// A folder for files without a name.
+    aside: &'a Path,
+    tenant: &'a TenantRow,
+    asked: Asked,
+    report: Report<'a>,
+    runtime: Runtime,
+    carrier: Carrier<'a>,
+    ledger: Ledger<'a>,
+    key: DetachedKey,
+    public: PublicKeys,
+}
+
+/// What lies at the place.
+struct There {
+    head: Option<Head>,
+    version: Option<Version>,
+}
+
+impl There {
+    fn cursor(&self) -> Cursor {
+        self.head.as_ref().map(|head| head.cursor.clone()).unwrap_or_default()
+    }
+
+    fn previous(&self) -> Option<(&BagName, Sha256)> {
+        self.head.as_ref().map(|head| (&head.export, head.tagmanifest))
+    }
+}
+
+impl Run<'_> {
+    fn run(&self) -> Result<Exported, ExportError> {
+        let mut done = Exported {
+            tenant: self.tenant.slug.clone(),
+            folder: layout::tenant(&self.tenant.slug),
+            bags: Vec::new(),
+            sequence: 0,
+            orphaned: Vec::new(),
+            dry_run: self.asked.dry_run,
+        };
+        if self.asked.dry_run {
+            self.preview(&mut done)?;
+            return Ok(done);
+        }
+        let mut row = self.ledger.place()?;
+        row.url = self.carrier.place.url().to_string();
+        self.probe(&mut row)?;
+        let (mut goal, mut attempts) = (None, 1);
+        loop {
+            let there = self.look(&mut row)?;
+            done.sequence = there.cursor().sequence;
+            let Some(until) = self.plan(&there, &mut row, &mut goal)? else { break };
+            match self.increment(&there, until, &mut row) {
+                Ok(made) => {
+                    done.sequence = made.name.sequence();
+                    done.bags.push(made);
+                }
+                Err(ExportError::Overtaken(name)) if attempts < ATTEMPTS => {
+                    if !self.is_named(&self.look(&mut row)?, &name)? {
+                        tracing::warn!(%name, "another exporter came first; no bag names this one");
+                        done.orphaned.push(name);
+                    }
+                    (goal, attempts, row.planned) = (None, attempts + 1, None);
+                }
+                Err(error @ ExportError::Taken { .. }) if attempts < ATTEMPTS => {
+                    tracing::warn!(%error, "the bag is made anew under another name");
+                    (goal, attempts, row.planned) = (None, attempts + 1, None);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        row.succeeded = Some(self.press.clock.now());
+        self.ledger.set(&row)?;
+        Ok(done)
+    }
+
+    /// Tries the place, unless that was done lately.
+    fn probe(&self, row: &mut ExportPlace) -> Result<(), ExportError> {
+        let (now, place) = (self.press.clock.now(), self.carrier.place);
+        let lately = row.probed.is_some_and(|at| now.get().saturating_sub(at.get()) < PROBE_EVERY);
+        if lately && place.lock().is_none() {
+            return Ok(());
+        }
+        (self.report)(Progress { stage: "trying the place", done: 0, total: None });
+        let Probe { conditional, .. } =
+            self.runtime.block_on(probe(&self.carrier, self.asked.allow_unconditional))?;
+        if conditional {
+            row.probed = Some(now);
+        } else {
+            row.probed = None;
+            place.give_up_conditions();
+        }
+        self.ledger.set(row)?;
+        Ok(())
+    }
+
+    /// What is there, and whether it is what this server left there.
+    fn look(&self, row: &mut ExportPlace) -> Result<There, ExportError> {
+        let found = self.runtime.block_on(self.carrier.find(&self.carrier.key(layout::HEAD)))?;
+        let Some((bytes, version)) = found else {
+            if row.sequence > 0 && !self.asked.anew {
+                return Err(ExportError::WentBack {
+                    seen: row.sequence,
+                    found: "is not there".to_owned(),
+                });
+            }
+            if row.sequence > 0 || row.keys.is_some() {
+                self.ledger.clear()?;
+                let (url, probed) = (std::mem::take(&mut row.url), row.probed);
+                *row = ExportPlace { url, probed, ..ExportPlace::default() };
+                self.ledger.set(row)?;
+            }
+            return Ok(There { head: None, version: None });
+        };
+        let head = Head::open(&bytes, &self.key.public()).map_err(ExportError::Head)?;
+        if head.tenant != self.owner() {
+            return Err(ExportError::Head(format!("is of tenant {}", head.tenant.uid)));
+        }
+        if head.cursor.sequence < row.sequence && !self.asked.anew {
+            let found = format!("says number {}", head.cursor.sequence);
+            return Err(ExportError::WentBack { seen: row.sequence, found });
+        }
+        row.sequence = head.cursor.sequence;
+        Ok(There { head: Some(head), version: Some(version) })
+    }
+
+    /// Whether a bag is one of the chain: another exporter may have made the same and gone on from it.
+    fn is_named(&self, there: &There, name: &BagName) -> Result<bool, ExportError> {
+        let mut next = there.head.as_ref().map(|head| head.export.clone());
+        while let Some(newer) = next.take_if(|newer| newer.sequence() > name.sequence()) {
+            let key = self.carrier.key(&newer.file(layout::INFO));
+            let Some((info, _)) = self.runtime.block_on(self.carrier.find(&key))? else { break };
+            let label = format!("{}: ", layout::PREVIOUS_NAME);
+            let text = String::from_utf8_lossy(&info);
+            let before = text.lines().find_map(|line| line.strip_prefix(&label));
+            next = before.and_then(|name| name.parse().ok());
+        }
+        Ok(next.as_ref() == Some(name))
+    }
+
+    fn owner(&self) -> Owner {
+        Owner { slug: self.tenant.slug.clone(), uid: self.tenant.uid }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { builds: self.config.builds_per_bag, lines: LINES }
+    }
+
+    /// Where the next bag ends, within what there was when the run began. That it begins is written down before, and so
+    /// is in the bag; a bag that was begun before is gone on with as it was.
+    fn plan(
+        &self,
+        there: &There,
+        row: &mut ExportPlace,
+        goal: &mut Option<Until>,
+    ) -> Result<Option<Until>, ExportError> {
+        let (since, previous) = (there.cursor(), there.previous().map(|(_, sha256)| sha256));
+        if let Some(plan) = row.planned {
+            if (plan.sequence, plan.previous) == (since.sequence + 1, previous) {
+                return Ok(Some(Until { builds: plan.builds, lines: plan.lines }));
+            }
+            row.planned = None;
+        }
+        let unlimited = Limits { builds: u64::MAX, lines: u64::MAX };
+        if goal.is_none() {
+            if until(&self.press.store.view()?, self.tenant, &since, unlimited)?.is_none() {
+                return Ok(None);
+            }
+            self.write_down(since.sequence + 1)?;
+            *goal = until(&self.press.store.view()?, self.tenant, &since, unlimited)?;
+        }
+        let Some(goal) = *goal else { return Ok(None) };
+        if since.builds >= goal.builds && since.audit.seq >= goal.lines {
+            return Ok(None);
+        }
+        let Limits { builds, lines } = self.limits();
+        let next = Until {
+            builds: goal.builds.min(since.builds.saturating_add(builds)).max(since.builds),
+            lines: goal.lines.min(since.audit.seq.saturating_add(lines)).max(since.audit.seq),
+        };
+        let sequence = since.sequence + 1;
+        row.planned =
+            Some(PlannedExport { sequence, previous, builds: next.builds, lines: next.lines });
+        self.ledger.set(row)?;
+        Ok(Some(next))
+    }
+
+    fn write_down(&self, sequence: u64) -> Result<(), ExportError> {
+        let subject = Subject::new("place", self.carrier.place.url());
+        let act = By::here().did(Action::TenantExport, subject).with("sequence", sequence);
+        let done = self.press.write_down(Chain::Tenant(self.tenant.uid), &[act]);
+        Ok(done.map_err(colophon_store::Error::from)?)
+    }
+}

@@ -1,0 +1,83 @@
+//! What a run would write.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use colophon_model::{Digest, Sha256};
+use colophon_store::rows::ExportPlace;
+use colophon_store::{Progress, View};
+
+use super::{Exported, Increment, Run, There};
+use crate::export::error::ExportError;
+use crate::export::increment::{Content, collect, until};
+use crate::export::layout::{self, BagName};
+
+impl Run<'_> {
+    /// What would be written, with one look at the place.
+    pub(super) fn preview(&self, done: &mut Exported) -> Result<(), ExportError> {
+        let mut row = self.ledger.place()?;
+        let there = self.look_only(&mut row)?;
+        let view = self.press.store.view()?;
+        let mut since = there.cursor();
+        done.sequence = since.sequence;
+        let mut seen = BTreeSet::new();
+        while let Some(next) = until(&view, self.tenant, &since, self.limits())? {
+            let content = collect(&view, self.tenant, &since, next)?;
+            let made = self.estimate(&view, &content, &mut seen, there.head.is_some())?;
+            (self.report)(Progress { stage: "looking", done: next.builds, total: None });
+            done.bags.push(made);
+            since = content.after;
+        }
+        Ok(())
+    }
+
+    /// As [`Self::look`], and changes nothing.
+    fn look_only(&self, row: &mut ExportPlace) -> Result<There, ExportError> {
+        let found = self.runtime.block_on(self.carrier.find(&self.carrier.key(layout::HEAD)))?;
+        match found {
+            Some(_) => self.look(row),
+            None => Ok(There { head: None, version: None }),
+        }
+    }
+
+    fn estimate(
+        &self,
+        view: &View,
+        content: &Content,
+        seen: &mut BTreeSet<Digest>,
+        begun: bool,
+    ) -> Result<Increment, ExportError> {
+        let digests: BTreeSet<Digest> = content.references.iter().map(|name| name.digest).collect();
+        let known =
+            if begun { self.ledger.known(digests.iter().copied())? } else { BTreeMap::new() };
+        let mut made = Increment {
+            name: BagName::new(content.time, content.after.sequence),
+            builds: content.records.len() as u64,
+            lines: content.after.audit.seq - content.since.audit.seq,
+            blobs: 0,
+            objects: 0,
+            bytes: content.lines.len() as u64,
+            tagmanifest: Sha256::from_bytes([0; 32]),
+        };
+        for digest in digests {
+            if known.contains_key(&digest) || !seen.insert(digest) {
+                continue;
+            }
+            let bytes =
+                view.read_blob(self.tenant.uid, &digest)?.ok_or(ExportError::Blob { digest })?;
+            made.blobs += 1;
+            made.bytes += bytes.len() as u64;
+        }
+        // Files of every bag: declaration, info, guide, two manifests, signature, tenant, checkpoint.
+        let usual = [
+            !content.records.is_empty(),
+            !content.lines.is_empty(),
+            !content.references.is_empty(),
+            content.git.is_some(),
+        ];
+        made.objects = made.blobs
+            + 8
+            + usual.iter().filter(|is| **is).count() as u64
+            + content.documents.len() as u64;
+        Ok(made)
+    }
+}

@@ -1,0 +1,249 @@
+//! Carries files to a place: tries again what may pass, writes over nothing, and holds little in memory.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use colophon_model::Sha256;
+use object_store::PutPayload;
+use tokio::time::sleep;
+
+use super::bag::{Body, Item};
+use super::error::{ExportError, Trouble};
+use super::pace::Pace;
+use super::place::{Failure, Place, Version};
+use crate::keys::random_bytes;
+
+/// What is larger goes in parts.
+const WHOLE: u64 = 16 << 20;
+/// Size of a part; S3 takes none below 5 MiB but the last.
+const PART: usize = 8 << 20;
+
+/// How often what failed is tried again, and how long it waits before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Retry {
+    /// Attempts in all.
+    pub(super) attempts: u32,
+    /// Most time before the second one; it doubles with each further one.
+    pub(super) first: Duration,
+}
+
+/// The longest wait between two attempts.
+const LONGEST: Duration = Duration::from_secs(20);
+
+impl Retry {
+    /// A random wait before attempt number `attempt` (from 1 on for the second), so that many who were sent away at
+    /// once do not come back at once.
+    fn wait(&self, attempt: u32) -> Duration {
+        let most = self.first.saturating_mul(1 << attempt.min(16).saturating_sub(1)).min(LONGEST);
+        let [random] = random_bytes::<1>().unwrap_or([255]);
+        most.mul_f64(f64::from(random) / 510.0 + 0.5)
+    }
+}
+
+/// Carries files to one place.
+pub(super) struct Carrier<'a> {
+    pub(super) place: &'a Place,
+    folder: String,
+    pace: Pace,
+    retry: Retry,
+    retries: AtomicU64,
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Put {
+    /// It was written.
+    Written,
+    /// It was there.
+    WasThere,
+}
+
+impl<'a> Carrier<'a> {
+    /// To the folder of a tenant, or to the place itself when that is empty.
+    pub(super) fn new(place: &'a Place, folder: String, per_second: u64, retry: Retry) -> Self {
+        Self { place, folder, pace: Pace::new(per_second), retry, retries: AtomicU64::new(0) }
+    }
+
+    /// The name at the place of what is named so in the folder.
+    pub(super) fn key(&self, name: &str) -> String {
+        if self.folder.is_empty() { name.to_owned() } else { format!("{}/{name}", self.folder) }
+    }
+
+    /// How often something was tried again.
+    pub(super) fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
+    }
+
+    /// Does `work` again while what is wrong may pass.
+    pub(super) async fn again<T>(
+        &self,
+        work: impl AsyncFn() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut attempt = 1;
+        loop {
+            match work().await {
+                Err(Failure::Trouble(trouble))
+                    if trouble.passing && attempt < self.retry.attempts =>
+                {
+                    tracing::debug!(error = %trouble, attempt, "the place failed; it is tried again");
+                    self.pause(attempt).await;
+                    attempt += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Waits before another attempt.
+    pub(super) async fn pause(&self, attempt: u32) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+        sleep(self.retry.wait(attempt)).await;
+    }
+
+    /// Reads an object, if it is there.
+    pub(super) async fn find(&self, key: &str) -> Result<Option<(Bytes, Version)>, ExportError> {
+        match self.again(async || self.place.get_version(key).await).await {
+            Ok(found) => Ok(Some(found)),
+            Err(Failure::Missing) => Ok(None),
+            Err(failure) => Err(failure.into_trouble(key).into()),
+        }
+    }
+
+    /// Writes a file of a bag where nothing is, or finds it there.
+    pub(super) async fn item(&self, key: &str, item: &Item) -> Result<Put, ExportError> {
+        match &item.body {
+            Body::File(file) if item.length > WHOLE => self.parts(key, file, item).await,
+            Body::File(file) => {
+                let bytes = part(file, 0, WHOLE as usize).map_err(ExportError::Aside)?;
+                self.bytes(key, bytes, item.sha256).await
+            }
+            Body::Bytes(bytes) => self.bytes(key, bytes.clone(), item.sha256).await,
+        }
+    }
+
+    /// Writes bytes where nothing is, or finds them there. An answer that was lost looks like the latter: only what
+    /// is there decides.
+    pub(super) async fn bytes(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        sha256: Sha256,
+    ) -> Result<Put, ExportError> {
+        let mut attempt = 1;
+        loop {
+            self.pace.wait(bytes.len() as u64).await;
+            match self.again(async || self.place.put_new(key, bytes.clone()).await).await {
+                Ok(()) => return Ok(Put::Written),
+                Err(Failure::There) => {}
+                Err(failure) => return Err(failure.into_trouble(key).into()),
+            }
+            // Nothing may be there all the same: two writers at once can both be refused (409).
+            if self.is_there(key, sha256).await? {
+                return Ok(Put::WasThere);
+            }
+            if attempt >= self.retry.attempts {
+                return Err(Failure::There.into_trouble(key).into());
+            }
+            self.pause(attempt).await;
+            attempt += 1;
+        }
+    }
+
+    /// Whether the very file is there; an error when another one is.
+    async fn is_there(&self, key: &str, wanted: Sha256) -> Result<bool, ExportError> {
+        let Some((bytes, _)) = self.find(key).await? else { return Ok(false) };
+        let found = Sha256::of(&bytes);
+        if found == wanted {
+            Ok(true)
+        } else {
+            Err(ExportError::Taken { path: key.to_owned(), found, wanted })
+        }
+    }
+
+    /// The same in parts. S3 completes an upload without a condition where `object_store` asks it to, so it is
+    /// looked at before; whoever comes in between writes the same bytes under the same name.
+    async fn parts(&self, key: &str, file: &File, item: &Item) -> Result<Put, ExportError> {
+        match self.again(async || self.place.look(key).await).await {
+            Ok(_) => {
+                self.is_there(key, item.sha256).await?;
+                return Ok(Put::WasThere);
+            }
+            Err(Failure::Missing) => {}
+            Err(failure) => return Err(failure.into_trouble(key).into()),
+        }
+        let trouble = |failure: Failure| ExportError::from(failure.into_trouble(key));
+        let mut upload = self.again(async || self.place.begin(key).await).await.map_err(trouble)?;
+        let mut at = 0;
+        while at < item.length {
+            let bytes = part(file, at, PART).map_err(ExportError::Aside)?;
+            at += bytes.len() as u64;
+            self.pace.wait(bytes.len() as u64).await;
+            let sent = upload.put_part(PutPayload::from_bytes(bytes)).await;
+            if let Err(error) = sent {
+                // The parts take room until somebody takes them away.
+                let _ = upload.abort().await;
+                return Err(Trouble::of(key, &error).into());
+            }
+        }
+        upload.complete().await.map_err(|error| Trouble::of(key, &error))?;
+        let length = self.again(async || self.place.look(key).await).await.map_err(trouble)?.size;
+        if length != item.length {
+            let text = format!("`{key}` has {length} bytes there and should have {}", item.length);
+            return Err(Trouble::new("export-damaged", text).into());
+        }
+        self.again(async || self.place.lock_written(key).await).await.map_err(trouble)?;
+        Ok(Put::Written)
+    }
+}
+
+/// At most `most` bytes of a file from `at` on.
+fn part(mut file: &File, at: u64, most: usize) -> io::Result<Bytes> {
+    file.seek(io::SeekFrom::Start(at))?;
+    let mut bytes = Vec::new();
+    file.take(most as u64).read_to_end(&mut bytes)?;
+    Ok(bytes.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::config::{ExportConfig, SecretsConfig};
+    use crate::export::Options;
+    use crate::secrets::Secrets;
+
+    fn item(fill: u8, length: usize) -> Item {
+        let mut file = tempfile::tempfile().unwrap();
+        let bytes = vec![fill; length];
+        file.write_all(&bytes).unwrap();
+        let (sha256, length) = (Sha256::of(&bytes), length as u64);
+        Item { path: "data/x".to_owned(), body: Body::File(Arc::new(file)), sha256, length }
+    }
+
+    /// A file above and below the bound arrives whole, is found there by whoever comes again, and is not written over by
+    /// another one.
+    #[tokio::test]
+    async fn files_of_any_size_are_written_once() {
+        let secrets = Secrets::new(&SecretsConfig::default(), Arc::new(SystemClock));
+        let url = "memory://upload-tests".parse().unwrap();
+        let place =
+            Place::open(&url, &ExportConfig::default(), &Options::default(), &secrets).unwrap();
+        let carrier =
+            Carrier::new(&place, String::new(), 0, Retry { attempts: 1, first: Duration::ZERO });
+        for length in [0, 1000, WHOLE as usize, WHOLE as usize + 1, 2 * PART + WHOLE as usize + 7] {
+            let key = format!("of/{length}");
+            assert_eq!(carrier.item(&key, &item(1, length)).await.unwrap(), Put::Written);
+            let (sha256, found, _) = place.measure(&key, 0).await.map_err(|_| ()).unwrap();
+            assert_eq!((sha256, found), (item(1, length).sha256, length as u64));
+            assert_eq!(carrier.item(&key, &item(1, length)).await.unwrap(), Put::WasThere);
+            let other = carrier.item(&key, &item(2, length.max(1))).await;
+            assert!(matches!(other, Err(ExportError::Taken { .. })), "{length}: {other:?}");
+        }
+    }
+}

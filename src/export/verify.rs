@@ -1,0 +1,387 @@
+//! The check of an export, as an auditor does it: everything is read from the place, and nothing of the store that it
+//! was made from is needed.
+
+mod payload;
+mod tags;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::body::Bytes;
+use colophon_model::audit::{Chain, Walk};
+use colophon_model::{BuildId, Digest, Oid, Sha256, TenantSlug};
+use colophon_store::{Progress, Report};
+use colophon_trust::attest::PublicKey;
+use futures_util::StreamExt as _;
+use serde::{Deserialize, Serialize};
+
+use super::error::{ExportError, Trouble};
+use super::head::Head;
+use super::layout::{self, BagName};
+use super::place::Place;
+use super::upload::{Carrier, Retry};
+use crate::config::ExportConfig;
+use crate::keys::random_bytes;
+use tags::Tags;
+
+/// How an export is checked.
+#[derive(Debug, Clone)]
+pub struct VerifyOptions {
+    /// The key that must have signed it; none: the one that lies there, which whoever can write there can replace.
+    pub key: Option<PublicKey>,
+    /// How many of a hundred blobs are read, drawn anew each time. Whether the others are there is looked at.
+    pub percent: u8,
+    /// Requests at a time.
+    pub concurrency: usize,
+}
+
+/// What the check of one tenant's export has found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// The folder, below the place.
+    pub folder: String,
+    /// Whose, as far as it could be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantSlug>,
+    /// The id of the key that the bags are signed with.
+    pub key: String,
+    /// Whether the key was given; else it was taken from the place itself.
+    pub key_given: bool,
+    /// Bags that follow each other up to the newest.
+    pub bags: u64,
+    /// Builds in them.
+    pub builds: u64,
+    /// Lines of the audit log in them.
+    pub lines: u64,
+    /// Blobs that they name.
+    pub blobs: u64,
+    /// Blobs that were read.
+    pub blobs_read: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// What is wrong; empty when nothing is.
+    pub findings: Vec<Finding>,
+    /// Complete bags that none names: another exporter came before them. They harm nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orphaned: Vec<BagName>,
+    /// Bags without a signature: an export is under way, or was cut.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfinished: Vec<BagName>,
+}
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// With which object.
+    pub at: String,
+    /// What.
+    pub problem: String,
+}
+
+impl Verified {
+    /// Whether nothing is wrong.
+    pub const fn is_clean(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    fn wrong(&mut self, at: impl Into<String>, problem: impl Into<String>) {
+        self.findings.push(Finding { at: at.into(), problem: problem.into() });
+    }
+}
+
+/// Checks every tenant's export at `place`, or the one whose folder `place` is itself.
+///
+/// # Errors
+/// When the place cannot be read, or there is no export. What is wrong with one is in the report.
+pub fn verify_all(
+    place: &Place,
+    tenant: Option<&TenantSlug>,
+    config: &ExportConfig,
+    options: &VerifyOptions,
+    report: Report<'_>,
+) -> Result<Vec<Verified>, ExportError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(ExportError::Aside)?.block_on(async {
+        let retry = Retry { attempts: config.attempts, first: super::run::FIRST_WAIT };
+        let carrier = |folder: String| Carrier::new(place, folder, 0, retry);
+        let folders = match tenant {
+            Some(slug) => vec![layout::tenant(slug)],
+            None if carrier(String::new()).find(layout::HEAD).await?.is_some() => {
+                vec![String::new()]
+            }
+            None => {
+                let here = carrier(String::new());
+                let slugs = here.again(async || place.folders(layout::VERSION).await).await;
+                let slugs = slugs.map_err(|failure| failure.into_trouble(layout::VERSION))?;
+                let tenants = slugs.iter().filter(|name| name.parse::<TenantSlug>().is_ok());
+                tenants.map(|slug| format!("{}/{slug}", layout::VERSION)).collect()
+            }
+        };
+        if folders.is_empty() {
+            return Err(nothing(place.url()));
+        }
+        let mut checked = Vec::new();
+        for folder in folders {
+            checked.push(verify(&carrier(folder.clone()), folder, options, report).await?);
+        }
+        Ok(checked)
+    })
+}
+
+fn nothing(at: impl std::fmt::Display) -> ExportError {
+    Trouble::new("export-missing", format!("there is no export at {at}"))
+        .hint("name the place that was exported to, or a tenant's folder in it")
+        .into()
+}
+
+/// What is carried from one bag to the next.
+struct Check<'a> {
+    carrier: &'a Carrier<'a>,
+    found: Verified,
+    /// The audit log so far.
+    walk: Option<Walk>,
+    last_line: Sha256,
+    builds: u64,
+    last_build: Option<BuildId>,
+    tip: Option<Oid>,
+    /// Every blob that is named, by SHA-256.
+    blobs: BTreeMap<Sha256, Named>,
+    /// Public keys by path, as far as a bag vouches for them.
+    keys: BTreeMap<String, PublicKey>,
+}
+
+/// What is said of a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Named {
+    digest: Digest,
+    size: u64,
+    plain: bool,
+}
+
+async fn verify(
+    carrier: &Carrier<'_>,
+    folder: String,
+    options: &VerifyOptions,
+    report: Report<'_>,
+) -> Result<Verified, ExportError> {
+    let Some((bytes, _)) = carrier.find(&carrier.key(layout::HEAD)).await? else {
+        return Err(nothing(format!("{}/{folder}", carrier.place.url())));
+    };
+    let mut check = Check::new(carrier, folder);
+    let Some(key) = check.key(&bytes, options).await? else { return Ok(check.found) };
+    let head = match Head::open(&bytes, &key) {
+        Ok(head) => head,
+        Err(what) => {
+            check.found.wrong(layout::HEAD, what);
+            return Ok(check.found);
+        }
+    };
+    check.found.tenant = Some(head.tenant.slug.clone());
+    check.walk = Some(Walk::new(Chain::Tenant(head.tenant.uid)));
+    let chain = check.chain(&head, &key, report).await?;
+    let total = chain.len() as u64;
+    for (done, tags) in chain.iter().rev().enumerate() {
+        check.bag(tags, &head).await?;
+        check.found.bags += 1;
+        report(Progress { stage: "checking bags", done: done as u64 + 1, total: Some(total) });
+    }
+    check.ends_at(&head);
+    check.read_blobs(options, report).await?;
+    check.strays(&chain.into_iter().map(|tags| tags.name).collect()).await?;
+    Ok(check.found)
+}
+
+impl<'a> Check<'a> {
+    fn new(carrier: &'a Carrier<'a>, folder: String) -> Self {
+        let found = Verified {
+            folder,
+            tenant: None,
+            key: String::new(),
+            key_given: false,
+            bags: 0,
+            builds: 0,
+            lines: 0,
+            blobs: 0,
+            blobs_read: 0,
+            bytes: 0,
+            findings: Vec::new(),
+            orphaned: Vec::new(),
+            unfinished: Vec::new(),
+        };
+        Self {
+            carrier,
+            found,
+            walk: None,
+            last_line: Sha256::from_bytes([0; 32]),
+            builds: 0,
+            last_build: None,
+            tip: None,
+            blobs: BTreeMap::new(),
+            keys: BTreeMap::new(),
+        }
+    }
+
+    /// Reads an object; one that is missing is a finding.
+    async fn get(&mut self, path: &str) -> Result<Option<Bytes>, ExportError> {
+        let found = self.carrier.find(&self.carrier.key(path)).await?;
+        let Some((bytes, _)) = found else {
+            self.found.wrong(path, "is not there");
+            return Ok(None);
+        };
+        self.found.bytes += bytes.len() as u64;
+        Ok(Some(bytes))
+    }
+
+    /// The key that signs bags: the one that was given, or that which lies under the id that `HEAD.json` names.
+    async fn key(
+        &mut self,
+        head: &[u8],
+        options: &VerifyOptions,
+    ) -> Result<Option<PublicKey>, ExportError> {
+        self.found.key_given = options.key.is_some();
+        if let Some(key) = &options.key {
+            self.found.key = key.id();
+            return Ok(Some(*key));
+        }
+        let Some(id) = Head::claimed_key(head) else {
+            self.found.wrong(layout::HEAD, "names no key");
+            return Ok(None);
+        };
+        let path = layout::key(&id);
+        let Some(pem) = self.get(&path).await? else { return Ok(None) };
+        match PublicKey::from_pem(&String::from_utf8_lossy(&pem)) {
+            Ok(key) if key.id() == id => {
+                self.found.key = id;
+                Ok(Some(key))
+            }
+            _ => {
+                self.found.wrong(path, "is not the key of that id");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The bags from the newest to the first, by what each says of the one before.
+    async fn chain(
+        &mut self,
+        head: &Head,
+        key: &PublicKey,
+        report: Report<'_>,
+    ) -> Result<Vec<Tags>, ExportError> {
+        let (mut chain, mut next) = (Vec::new(), Some((head.export.clone(), head.tagmanifest)));
+        let mut sequence = head.cursor.sequence;
+        while let Some((name, sha256)) = next {
+            let Some(tags) = self.tags(&name, sha256, key).await? else { break };
+            if tags.info.number("Export-Sequence") != Some(sequence) || name.sequence() != sequence
+            {
+                self.found.wrong(
+                    name.file(layout::INFO),
+                    format!("is not number {sequence} of the chain"),
+                );
+                break;
+            }
+            next = tags.previous();
+            if next.is_none() != (sequence == 1) {
+                self.found.wrong(name.file(layout::INFO), "the chain does not begin with number 1");
+                next = None;
+            }
+            sequence -= 1;
+            chain.push(tags);
+            report(Progress {
+                stage: "following the chain",
+                done: chain.len() as u64,
+                total: Some(head.cursor.sequence),
+            });
+        }
+        Ok(chain)
+    }
+
+    /// Whether the bags end where `HEAD.json` says.
+    fn ends_at(&mut self, head: &Head) {
+        let cursor = &head.cursor;
+        let audit = self.walk.as_ref().is_some_and(|walk| walk.ends_at(&cursor.audit));
+        if !audit
+            || (self.builds, self.last_build, self.tip) != (cursor.builds, cursor.build, cursor.tip)
+        {
+            self.found.wrong(layout::HEAD, "the bags do not end where it says");
+        }
+    }
+
+    /// Reads blobs, or some of them, and makes sure that the others are there.
+    async fn read_blobs(
+        &mut self,
+        options: &VerifyOptions,
+        report: Report<'_>,
+    ) -> Result<(), ExportError> {
+        let carrier = self.carrier;
+        let key = carrier.key(layout::BLOBS);
+        let there = carrier.again(async || carrier.place.list(&key).await).await;
+        let there = there.map_err(|failure| failure.into_trouble(layout::BLOBS))?;
+        let there: BTreeSet<&str> =
+            there.iter().filter_map(|name| name.rsplit('/').next()).collect();
+        let salt = random_bytes::<8>().unwrap_or_default();
+        let drawn = |sha256: &Sha256| {
+            let mix = Sha256::of(&[salt.as_slice(), sha256.as_bytes()].concat());
+            u16::from(mix.as_bytes()[0]) * 256 + u16::from(mix.as_bytes()[1])
+                < share(options.percent)
+        };
+        let mut wanted = Vec::new();
+        for (sha256, named) in &self.blobs {
+            if !there.contains(sha256.to_string().as_str()) {
+                self.found
+                    .findings
+                    .push(Finding { at: layout::blob(sha256), problem: "is not there".to_owned() });
+            } else if options.percent >= 100 || drawn(sha256) {
+                wanted.push((*sha256, *named));
+            }
+        }
+        self.found.blobs = self.blobs.len() as u64;
+        let total = Some(wanted.len() as u64);
+        let reads = wanted.into_iter().map(|(sha256, named)| async move {
+            let path = layout::blob(&sha256);
+            (carrier.find(&carrier.key(&path)).await, path, sha256, named)
+        });
+        let mut reads = futures_util::stream::iter(reads).buffer_unordered(options.concurrency);
+        while let Some((read, path, sha256, named)) = reads.next().await {
+            self.found.blobs_read += 1;
+            report(Progress { stage: "reading blobs", done: self.found.blobs_read, total });
+            let Some((bytes, _)) = read? else {
+                self.found.findings.push(Finding { at: path, problem: "is not there".to_owned() });
+                continue;
+            };
+            self.found.bytes += bytes.len() as u64;
+            let good = Sha256::of(&bytes) == sha256
+                && bytes.len() as u64 == named.size
+                && (!named.plain || Digest::of(&bytes) == named.digest);
+            if !good {
+                self.found.findings.push(Finding { at: path, problem: "was changed".to_owned() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Bags that are not of the chain.
+    async fn strays(&mut self, chain: &BTreeSet<BagName>) -> Result<(), ExportError> {
+        let carrier = self.carrier;
+        let key = carrier.key(layout::EXPORTS);
+        let names = carrier.again(async || carrier.place.folders(&key).await).await;
+        for name in names.map_err(|failure| failure.into_trouble(layout::EXPORTS))? {
+            let Ok(name) = name.parse::<BagName>() else { continue };
+            if chain.contains(&name) {
+                continue;
+            }
+            let signed = carrier.find(&carrier.key(&name.file(layout::SIGNATURE))).await?;
+            let list = if signed.is_some() {
+                &mut self.found.orphaned
+            } else {
+                &mut self.found.unfinished
+            };
+            list.push(name);
+        }
+        Ok(())
+    }
+}
+
+/// Of 65,536, so many.
+const fn share(percent: u8) -> u16 {
+    (percent as u32 * 65_535 / 100) as u16
+}

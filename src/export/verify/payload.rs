@@ -1,0 +1,268 @@
+//! The payload of a bag: that all of it is there, that nothing else is, and that it goes on where the bag before
+//! ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use colophon_model::{BuildRecord, Digest, Sha256, TenantBranch};
+use colophon_trust::attest::PublicKey;
+use colophon_trust::dsse::Envelope;
+use colophon_trust::note::NoteVerifier;
+
+use super::tags::Tags;
+use super::{Check, Named};
+use crate::export::error::ExportError;
+use crate::export::head::Head;
+use crate::export::layout;
+
+/// Files of the payload that are read whole; bundles are not.
+const KEPT: usize = 64 << 20;
+
+impl Check<'_> {
+    /// Checks one bag. Those before it were checked.
+    pub(super) async fn bag(&mut self, tags: &Tags, head: &Head) -> Result<(), ExportError> {
+        self.keys(tags).await?;
+        let files = self.payload(tags).await?;
+        let text = |path: &str| files.get(path).map_or("", String::as_str);
+        self.audit(tags, text(&layout::audit(self.found.lines + 1)), text(layout::CHECKPOINT));
+        let named = self.blob_list(tags, text(layout::BLOB_LIST));
+        self.builds(tags, text(layout::BUILDS), &named);
+        self.git(tags, head, files.get(layout::MIRROR).map(String::as_str));
+        self.attestations(tags, &files);
+        Ok(())
+    }
+
+    /// Reads the public keys that the bag vouches for.
+    async fn keys(&mut self, tags: &Tags) -> Result<(), ExportError> {
+        for line in tags.info.values("Public-Key") {
+            let Some((sha256, path)) = line.split_once("  ") else { continue };
+            if self.keys.contains_key(path) {
+                continue;
+            }
+            let Some(bytes) = self.get(path).await? else { continue };
+            if Sha256::of(&bytes).to_string() != sha256 {
+                self.found.wrong(path, "is not the key that the bag names");
+            }
+            if let Ok(key) = PublicKey::from_pem(&String::from_utf8_lossy(&bytes)) {
+                self.keys.insert(path.to_owned(), key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads every file that the manifest lists, and makes sure that there is no other. What is larger than text is
+    /// here is cut to its beginning.
+    async fn payload(&mut self, tags: &Tags) -> Result<BTreeMap<String, String>, ExportError> {
+        let carrier = self.carrier;
+        let folder = tags.name.file("data");
+        let listed = carrier.again(async || carrier.place.list(&carrier.key(&folder)).await).await;
+        let listed = listed.map_err(|failure| failure.into_trouble(&folder))?;
+        let before = carrier.key(&tags.name.file("")).len();
+        for path in listed.iter().filter_map(|name| name.get(before..)) {
+            if !tags.manifest.contains_key(path) {
+                self.found.wrong(tags.name.file(path), "is in no manifest");
+            }
+        }
+        let (mut files, mut octets) = (BTreeMap::new(), 0);
+        for (path, sha256) in &tags.manifest {
+            let at = tags.name.file(path);
+            let keep = if path == layout::MIRROR { 1 << 20 } else { KEPT };
+            let key = carrier.key(&at);
+            let read = carrier.again(async || carrier.place.measure(&key, keep).await).await;
+            let (found, length, bytes) = match read {
+                Ok(read) => read,
+                Err(crate::export::place::Failure::Missing) => {
+                    self.found.wrong(at, "is not there");
+                    continue;
+                }
+                Err(failure) => return Err(failure.into_trouble(&at).into()),
+            };
+            if found != *sha256 {
+                self.found.wrong(at, "was changed");
+            }
+            octets += length;
+            files.insert(path.clone(), String::from_utf8_lossy(&bytes).into_owned());
+        }
+        self.found.bytes += octets;
+        let oxum = format!("{octets}.{}", tags.manifest.len());
+        if tags.info.value("Payload-Oxum") != Some(&oxum) {
+            self.found.wrong(
+                tags.name.file(layout::INFO),
+                format!("the payload is {oxum}, not what it says"),
+            );
+        }
+        Ok(files)
+    }
+
+    fn audit(&mut self, tags: &Tags, lines: &str, note: &str) {
+        let Some(walk) = &mut self.walk else { return };
+        let at = tags.name.file(&layout::audit(self.found.lines + 1));
+        let mut broken = None;
+        for line in lines.lines() {
+            if let Err(error) = walk.step(line) {
+                broken = Some(error.to_string());
+                break;
+            }
+            self.last_line = Sha256::of(line.as_bytes());
+        }
+        let (before, size, root) = (self.found.lines, walk.size(), walk.root());
+        self.found.lines = size;
+        let range = tags.info.range("Audit-Lines").unwrap_or((before + 1, before));
+        let last = tags.info.value("Audit-Last").and_then(|text| text.parse().ok());
+        if let Some(broken) = broken {
+            self.found.wrong(&at, broken);
+        } else if range != (before + 1, size) || last != Some(self.last_line) {
+            self.found.wrong(
+                &at,
+                format!("the lines are {} to {size}, not those of the bag's info", before + 1),
+            );
+        }
+        let checkpoint = tags.name.file(layout::CHECKPOINT);
+        let id = tags.info.value("Checkpoint-Key").unwrap_or_default();
+        let verifier = self.keys.get(&layout::key(id)).and_then(NoteVerifier::of);
+        let Some(verifier) = verifier else {
+            self.found.wrong(checkpoint, "its key is not there");
+            return;
+        };
+        match verifier.open(note) {
+            Ok(signed) if (signed.size, signed.root) == (size, root) => {}
+            Ok(signed) => {
+                let text = format!(
+                    "is over {} lines with another root than the {size} lines have",
+                    signed.size
+                );
+                self.found.wrong(checkpoint, text);
+            }
+            Err(error) => self.found.wrong(checkpoint, error.to_string()),
+        }
+    }
+
+    /// The blobs that a bag names, by BLAKE3.
+    fn blob_list(&mut self, tags: &Tags, text: &str) -> BTreeSet<Digest> {
+        let mut named = BTreeSet::new();
+        for line in text.lines() {
+            let Some((sha256, blob)) = parse(line) else {
+                self.found
+                    .wrong(tags.name.file(layout::BLOB_LIST), format!("`{line}` names no blob"));
+                continue;
+            };
+            named.insert(blob.digest);
+            let before = self.blobs.insert(sha256, blob);
+            if before.is_some_and(|before| before != blob) {
+                let text = format!("blob {sha256} was another one in an earlier bag");
+                self.found.wrong(tags.name.file(layout::BLOB_LIST), text);
+            }
+        }
+        named
+    }
+
+    fn builds(&mut self, tags: &Tags, text: &str, named: &BTreeSet<Digest>) {
+        let at = tags.name.file(layout::BUILDS);
+        let before = self.builds;
+        for line in text.lines() {
+            let Ok(record) = serde_json::from_str::<BuildRecord>(line) else {
+                self.found.wrong(&at, format!("what follows build {} is no record", self.builds));
+                return;
+            };
+            if record.number != self.builds + 1 {
+                let text = format!("after build {} comes {}", self.builds, record.number);
+                self.found.wrong(&at, text);
+            }
+            for digest in digests(&record) {
+                if !named.contains(&digest) {
+                    self.found.wrong(
+                        &at,
+                        format!("blob {digest} of build {} is not listed", record.number),
+                    );
+                }
+            }
+            (self.builds, self.last_build) = (record.number, Some(record.id));
+        }
+        self.found.builds = self.builds;
+        let range = tags.info.range("Builds").unwrap_or((before + 1, before));
+        let last = self.last_build.map(|id| id.to_string());
+        if range != (before + 1, self.builds) || tags.info.value("Last-Build") != last.as_deref() {
+            self.found.wrong(
+                at,
+                format!(
+                    "the builds are {} to {}, not those of the bag's info",
+                    before + 1,
+                    self.builds
+                ),
+            );
+        }
+    }
+
+    /// The beginning of the bundle says what it rests on and where the branch is then.
+    fn git(&mut self, tags: &Tags, head: &Head, bundle: Option<&str>) {
+        let at = tags.name.file(layout::MIRROR);
+        let tip = tags.info.value("Git-Tip").and_then(|text| text.parse().ok());
+        let since = tags.info.value("Git-Previous-Tip").and_then(|text| text.parse().ok());
+        if since != self.tip {
+            self.found.wrong(
+                tags.name.file(layout::INFO),
+                "the branch does not go on where the bag before left it",
+            );
+        }
+        self.tip = tip;
+        let Some(bundle) = bundle else {
+            if tip != since {
+                self.found.wrong(at, "is not there, and the branch has moved");
+            }
+            return;
+        };
+        let mut lines = bundle.lines();
+        let signature = lines.next();
+        let header: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();
+        let rests = header.iter().find_map(|line| line.strip_prefix('-')).map(str::trim);
+        let branch = TenantBranch::new(head.tenant.slug.clone()).full_name();
+        let wanted = tip.map(|tip: colophon_model::Oid| format!("{tip} {branch}"));
+        let moved = wanted.is_some_and(|line| header.contains(&line.as_str()));
+        let good = signature == Some("# v2 git bundle")
+            && rests == since.map(|oid| oid.to_string()).as_deref();
+        if !good || !moved {
+            self.found.wrong(
+                at,
+                "does not lead from the branch's tip before to the one that the bag names",
+            );
+        }
+    }
+
+    fn attestations(&mut self, tags: &Tags, files: &BTreeMap<String, String>) {
+        for (path, text) in files.iter().filter(|(path, _)| path.ends_with(".dsse.json")) {
+            let envelope: Option<Envelope> = serde_json::from_str(text).ok();
+            let payload = envelope
+                .and_then(|envelope| self.keys.values().find_map(|key| envelope.attested_by(key)));
+            let statement: Option<serde_json::Value> =
+                payload.and_then(|payload| serde_json::from_slice(&payload).ok());
+            let about =
+                statement.as_ref().and_then(|it| it["subject"][0]["digest"]["sha256"].as_str());
+            let zip = path.rsplit('/').next().and_then(|name| name.split('.').next());
+            if about.is_none() || about != zip {
+                self.found.wrong(
+                    tags.name.file(path),
+                    "is not signed by a key of the export, or about another bundle",
+                );
+            }
+        }
+    }
+}
+
+/// A line of `blobs.txt`.
+fn parse(line: &str) -> Option<(Sha256, Named)> {
+    let mut parts = line.splitn(5, ' ');
+    let sha256 = parts.next()?.parse().ok()?;
+    let size = parts.next()?.parse().ok()?;
+    let digest = parts.next()?.parse().ok()?;
+    let plain = parts.next()? == "-";
+    parts.next().filter(|path| !path.is_empty())?;
+    Some((sha256, Named { digest, size, plain }))
+}
+
+/// The blobs that a record names by itself.
+fn digests(record: &BuildRecord) -> Vec<Digest> {
+    let files =
+        record.outputs.iter().flat_map(|output| output.files.iter().map(|file| file.digest));
+    let trees =
+        record.outputs.iter().filter_map(|output| output.edge.as_ref().map(|edge| edge.tree));
+    [record.body].into_iter().chain(record.manifest).chain(files).chain(trees).collect()
+}
