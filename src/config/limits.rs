@@ -15,12 +15,12 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Builds that run at a time.
     pub builds: usize,
-    /// Builds of one tenant that run at a time.
+    /// Builds of one tenant that run at a time. 0: two for each processor, at least 4, at most half of `builds`.
     pub builds_per_tenant: usize,
     /// Reads and Git requests that run at a time.
     pub reads: usize,
-    /// Reads and Git requests of one tenant that run at a time. 0: four for each processor, at least 8, at
-    /// most half of `reads`.
+    /// Reads and Git requests of one tenant that run at a time. 0: as many as there are processors, at
+    /// least 2, at most half of `reads`.
     pub reads_per_tenant: usize,
     /// Requests of one kind that may wait for their turn. Over it: 503. As many bodies of deliveries are
     /// read at a time.
@@ -30,7 +30,7 @@ pub struct Limits {
     /// Builds that use processors at a time, while others wait for the disk or for gates. 0: two for each
     /// processor, at least 4.
     pub computing: usize,
-    /// Builds of one tenant that use processors at a time. 0: half of `computing`.
+    /// Builds of one tenant that use processors at a time. 0: a quarter of `computing`.
     pub computing_per_tenant: usize,
     /// How long a signed download URL is valid, in seconds; at most 900.
     pub edge_url_seconds: u64,
@@ -41,7 +41,7 @@ impl Default for Limits {
         Self {
             body_bytes: 1024 * 1024,
             builds: 64,
-            builds_per_tenant: 16,
+            builds_per_tenant: 0,
             reads: 64,
             reads_per_tenant: 0,
             waiting: 1024,
@@ -55,20 +55,25 @@ impl Default for Limits {
 
 impl Limits {
     /// How many builds run and wait.
-    pub(crate) const fn of_builds(&self) -> Bounds {
-        self.bounds(self.builds, self.builds_per_tenant)
+    pub(crate) fn of_builds(&self) -> Bounds {
+        self.bounds(self.builds, self.builds_of_tenant())
+    }
+
+    fn builds_of_tenant(&self) -> usize {
+        let each = (2 * processors()).max(4).min(self.builds.div_ceil(2));
+        unless_zero(self.builds_per_tenant, each)
     }
 
     /// How many reads run and wait.
     pub(crate) fn of_reads(&self) -> Bounds {
-        let each = (4 * processors()).max(8).min(self.reads.div_ceil(2));
+        let each = processors().max(2).min(self.reads.div_ceil(2));
         self.bounds(self.reads, unless_zero(self.reads_per_tenant, each))
     }
 
     /// How many builds use processors. Who waits for that is bounded before.
     pub(crate) fn of_processors(&self) -> Bounds {
         let running = unless_zero(self.computing, (2 * processors()).max(4));
-        let each = unless_zero(self.computing_per_tenant, running.div_ceil(2));
+        let each = unless_zero(self.computing_per_tenant, running.div_ceil(4));
         Bounds { running, running_each: each, waiting: 0, waiting_each: 0 }
     }
 
@@ -76,7 +81,7 @@ impl Limits {
     pub(crate) fn of_bodies(&self) -> [Bounds; 2] {
         // With nothing waiting allowed, what runs is still read.
         let total = self.waiting.max(self.builds);
-        [total.div_ceil(2), self.waiting_per_tenant.max(self.builds_per_tenant)]
+        [total.div_ceil(2), self.waiting_per_tenant.max(self.builds_of_tenant())]
             .map(|each| Bounds { running: total, running_each: each, waiting: 0, waiting_each: 0 })
     }
 
@@ -94,11 +99,7 @@ impl Limits {
         if self.body_bytes < 1024 {
             problems.push("`limits.body_bytes` must be at least 1024".to_owned());
         }
-        let counts = [
-            ("builds", self.builds),
-            ("builds_per_tenant", self.builds_per_tenant),
-            ("reads", self.reads),
-        ];
+        let counts = [("builds", self.builds), ("reads", self.reads)];
         for (name, _) in counts.into_iter().filter(|(_, count)| *count == 0) {
             problems.push(format!("`limits.{name}` must be at least 1"));
         }
@@ -136,6 +137,6 @@ mod tests {
     #[test]
     fn without_waiting_bodies_are_read() {
         let limits = Limits { waiting: 0, waiting_per_tenant: 0, ..Limits::default() };
-        assert!(limits.of_bodies().iter().all(|b| b.running >= 64 && b.running_each >= 16));
+        assert!(limits.of_bodies().iter().all(|b| b.running >= 64 && b.running_each >= 4));
     }
 }

@@ -4,7 +4,7 @@
 //! What waits is lost by a crash: at most what came within half a second. What is lost changes nothing but
 //! the log.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -13,8 +13,12 @@ use colophon_model::{BuildRecord, TenantUid};
 use colophon_store::rows::{DeliveryBody, DeliveryKey, DeliveryRow, SlugOf, TenantRow};
 use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
 
+use crate::fair;
+
 /// Most entries that wait.
 const WAITING: usize = 16 * 1024;
+/// About how many entries are written in one commit.
+const AT_ONCE: usize = 256;
 /// Most bytes of bodies that wait. Over it an entry is written without its body.
 const WAITING_BYTES: usize = 64 << 20;
 
@@ -158,26 +162,47 @@ impl DeliveryLog {
         !waiting.entries.is_empty() || waiting.lost > 0
     }
 
-    /// Writes what waits: one change for each tenant, all in one commit as a rule. A change that is
+    /// Writes what waits, a change for each tenant, and not too much at a time. A change that is
     /// refused, on a full disk perhaps, is lost. What another thread is writing is waited for, so that whatever
     /// was pushed before this began is in the store when it returns.
     pub fn flush(&self, store: &Store) -> Result<(), colophon_store::Error> {
+        // It waits for others and for lanes, which nobody with a turn on a processor may do.
+        fair::aside(|| self.write(store))
+    }
+
+    fn write(&self, store: &Store) -> Result<(), colophon_store::Error> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let Waiting { entries, lost, .. } =
             std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         if lost > 0 {
             tracing::warn!(lost, "deliveries were not logged: too many came at a time");
         }
-        let mut tenants: BTreeMap<TenantUid, Vec<Entry>> = BTreeMap::new();
+        let mut tenants: BTreeMap<TenantUid, VecDeque<Entry>> = BTreeMap::new();
         for entry in entries {
-            tenants.entry(entry.tenant.uid).or_default().push(entry);
+            tenants.entry(entry.tenant.uid).or_default().push_back(entry);
         }
+        while !tenants.is_empty() {
+            self.write_some(store, &mut tenants)?;
+        }
+        Ok(())
+    }
+
+    /// Writes some of each tenant's. A build that comes meanwhile waits for these, and not for the thousands of a
+    /// tenant whose deliveries change nothing.
+    fn write_some(
+        &self,
+        store: &Store,
+        tenants: &mut BTreeMap<TenantUid, VecDeque<Entry>>,
+    ) -> Result<(), colophon_store::Error> {
+        let most = AT_ONCE.div_ceil(tenants.len());
         let mut tickets = Vec::with_capacity(tenants.len());
-        for (uid, entries) in tenants {
-            let lane = store.lane(uid);
-            let change = change(&lane.view()?, self.bounds, &entries)?;
-            tickets.push((entries.len(), lane.submit(change)));
+        for (uid, entries) in tenants.iter_mut() {
+            let some: Vec<Entry> = entries.drain(..entries.len().min(most)).collect();
+            let lane = store.lane(*uid);
+            let change = change(&lane.view()?, self.bounds, &some)?;
+            tickets.push((some.len(), lane.submit(change)));
         }
+        tenants.retain(|_, entries| !entries.is_empty());
         for (rows, ticket) in tickets {
             match ticket.wait() {
                 // The tenant was erased meanwhile.

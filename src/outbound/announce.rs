@@ -7,6 +7,7 @@ use colophon_store::rows::{
 use colophon_store::{Change, CommitError, Error, View, outbox};
 
 use super::event::{Context, EventKind};
+use crate::fair;
 use crate::http::chain;
 use crate::keys::random_bytes;
 use crate::outgoing;
@@ -110,7 +111,7 @@ impl Press {
         if interested(&endpoints(&durable, tenant.uid)?, kind, flow.as_ref()).is_empty() {
             return Ok(());
         }
-        let lane = self.store.lane(tenant.uid);
+        let lane = self.lane(tenant.uid);
         let view = lane.view()?;
         let all = endpoints(&view, tenant.uid)?;
         let to = interested(&all, kind, flow.as_ref());
@@ -126,7 +127,7 @@ impl Press {
         let left = told.tell(&News { key, row }, &to)?;
         told.end()?;
         self.metrics.webhooks_dropped(left);
-        match lane.submit(change).wait() {
+        match fair::aside(|| lane.submit(change).wait()) {
             Ok(()) | Err(CommitError::Conflict(_)) => Ok(()),
             Err(error) => Err(error.into()),
         }

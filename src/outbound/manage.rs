@@ -321,7 +321,7 @@ pub(super) fn change(
 ) -> Result<TenantRow, EndpointError> {
     for _ in 0..ATTEMPTS {
         let tenant = tenants::find(&press.store.view()?, slug)?;
-        let lane = press.store.lane(tenant.uid);
+        let lane = press.lane(tenant.uid);
         let view = lane.settled()?;
         let mut change = Change::new();
         // The tenant may be erased meanwhile, and then has no endpoints.

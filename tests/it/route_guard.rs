@@ -293,7 +293,7 @@ impl Things {
             ("{*path}", self.path.clone()),
             ("/files/{target}/", "/files/cloud/".to_owned()),
             ("/console/assets/{name}", "/console/assets/console.css".to_owned()),
-            ("{document}", self.document(text)),
+            ("{document}", document(text)),
             ("{file}", "timestamp.json".to_owned()),
             ("{nonce}", zeros.clone()),
             ("{generation}", "1".to_owned()),
@@ -302,11 +302,6 @@ impl Things {
         ]
         .iter()
         .fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
-    }
-
-    /// A document that is kept with a bundle, or that the console gives.
-    fn document(&self, text: &str) -> String {
-        if text.starts_with("/console") { "manifest.json" } else { "provenance.json" }.to_owned()
     }
 
     /// An answer without the names that the client sent.
@@ -320,6 +315,11 @@ impl Things {
         answer.headers.retain(|(name, _)| name != "content-length");
         answer
     }
+}
+
+/// A document that is kept with a bundle, or that the console gives.
+fn document(route: &str) -> String {
+    if route.starts_with("/console") { "manifest.json" } else { "provenance.json" }.to_owned()
 }
 
 /// Another character of the same kind.

@@ -119,10 +119,10 @@ fn is_told(line: &mut Line, one: &[u8], other: &[u8]) -> Result<(), Vec<Apart>> 
 /// What the thief asks about the victim, and about nobody.
 fn questions(server: &TestServer, victim: &TestTenant, thief: &TestTenant) -> Vec<[Vec<u8>; 2]> {
     let answer = server.build(victim, ORDER_INTAKE);
-    let (built, delivery) = (answer.json(), answer.header("colophon-delivery").to_owned());
+    let (record, delivery) = (answer.json(), answer.header("colophon-delivery").to_owned());
     let told = server.get_with(&format!("/v1/t/victim/deliveries/{delivery}"), &victim.api).json();
-    let (build, body) = (built["id"].as_str().unwrap(), told["body"].as_str().unwrap());
-    let sha256 = built["outputs"][1]["edge"]["edge_sha256"].as_str().unwrap();
+    let (build, body) = (record["id"].as_str().unwrap(), told["body"].as_str().unwrap());
+    let sha256 = record["outputs"][1]["edge"]["edge_sha256"].as_str().unwrap();
     let turned = |text: &str| text.chars().map(turned).collect::<String>();
     let get = |path: String, token: &str| {
         request(&format!("GET {path} HTTP/1.1\nAuthorization: Bearer {token}"), b"")
