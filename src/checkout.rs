@@ -28,6 +28,7 @@ mod fault;
 mod faults;
 mod folder;
 mod hook;
+mod moment;
 mod network;
 mod remote;
 mod round;

@@ -132,15 +132,18 @@ impl Fault {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::NotOurs { .. } | Self::OtherTenant { .. } => Exit::Usage,
-            Self::Nothing { .. } | Self::NoVersion(_) => Exit::NotFound,
+            Self::Nothing { .. } | Self::NoVersion(_) | Self::Refused { status: 404, .. } => {
+                Exit::NotFound
+            }
             Self::Locked { .. } => Exit::Locked,
             Self::Disk { source, .. } if is_full(source) => Exit::DiskFull,
             Self::Disk { .. } => Exit::Disk,
-            Self::Unreachable(_) | Self::Busy { .. } | Self::NoServer(_) => Exit::Network,
-            Self::Refused { status: 404, .. } => Exit::NotFound,
             Self::Refused { .. } => Exit::Auth,
-            // Cut on its way, or told by the server in the middle of an answer.
-            Self::Answer(TakeError::Malformed(_) | TakeError::Refused(_)) => Exit::Network,
+            // An answer was cut on its way, or the server said so in the middle of it.
+            Self::Answer(TakeError::Malformed(_) | TakeError::Refused(_))
+            | Self::Unreachable(_)
+            | Self::Busy { .. }
+            | Self::NoServer(_) => Exit::Network,
             Self::Answer(_) | Self::Damaged { .. } => Exit::Verification,
             Self::Hook(_) => Exit::Hook,
             Self::Stale(_) => Exit::Stale,

@@ -156,14 +156,13 @@ impl Checkout {
             self.whole = Some((name, wanted));
             return self.stay(wanted, tell);
         }
-        let (name, fetched) = match self.kept(wanted, tell)? {
-            Some(name) => (name, 0),
-            None => {
-                let strays = std::mem::replace(&mut self.strays, true);
-                let made = self.make(wanted, tell)?;
-                self.strays = strays;
-                made
-            }
+        let (name, fetched) = if let Some(name) = self.kept(wanted, tell)? {
+            (name, 0)
+        } else {
+            let strays = std::mem::replace(&mut self.strays, true);
+            let made = self.make(wanted, tell)?;
+            self.strays = strays;
+            made
         };
         self.shelf.switch(&name)?;
         self.whole = Some((name.clone(), wanted));

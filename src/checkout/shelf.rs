@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::blobs::Blobs;
 use super::fault::At as _;
+use super::moment::moment;
 use super::version::Version;
 use super::{Fault, Folder, VersionName, disk};
 
@@ -110,7 +111,7 @@ impl Shelf {
         if let Some(old) = self.folder.current_version() {
             let list = self.folder.list(&old);
             if let Ok(file) = File::options().append(true).open(&list) {
-                file.set_modified(SystemTime::now()).at(&list)?; // when it was replaced
+                file.set_modified(moment()).at(&list)?; // when it was replaced
             }
         }
         let link = self.folder.incoming().join("current");
@@ -134,7 +135,7 @@ impl Shelf {
         old.retain(|name| Some(name) != current.as_ref());
         old.sort_by_key(|name| std::cmp::Reverse(self.replaced_at(name)));
         let young = |name: &VersionName| {
-            let age = SystemTime::now().duration_since(self.replaced_at(name));
+            let age = moment().duration_since(self.replaced_at(name));
             age.unwrap_or_default() < keep.grace
         };
         let gone: Vec<VersionName> =

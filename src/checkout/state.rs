@@ -1,9 +1,10 @@
 //! What a watch writes down for `--status`, for health checks, and for its own next start.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::moment::moment;
 use super::{Fault, Folder, VersionName, disk};
 
 /// How a folder stands. Times are RFC 3339, UTC.
@@ -52,11 +53,11 @@ impl State {
     /// How long ago the folder was last compared with the branch.
     pub fn age(&self) -> Option<Duration> {
         let at = humantime::parse_rfc3339(self.checked_at.as_deref()?).ok()?;
-        Some(SystemTime::now().duration_since(at).unwrap_or_default())
+        Some(moment().duration_since(at).unwrap_or_default())
     }
 }
 
 /// This moment.
 pub(super) fn now() -> String {
-    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
+    humantime::format_rfc3339_millis(moment()).to_string()
 }

@@ -26,6 +26,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What is put where, and what follows.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that stands for itself")]
 pub(super) struct Checkout {
     /// The folder; made when it is not there. One that holds something else is refused
     dir: PathBuf,

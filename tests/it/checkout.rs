@@ -28,7 +28,8 @@ fn build(server: &TestServer, tenant: &TestTenant, flow: &str, text: &str) -> St
 fn a_checkout_is_what_git_has() {
     let server = TestServer::start();
     let tenant = server.tenant("acme-inc");
-    let place = place(&server, &tenant);
+    let dir = tempfile::tempdir().unwrap(); // which outlives the server
+    let place = Place { dir: dir.path().join("flows"), ..place(&server, &tenant) };
     let first = build(&server, &tenant, "orders", "one");
     let told = place.told(&[]);
     assert_eq!((&told["event"], &told["new"]), (&"switched".into(), &first.clone().into()));

@@ -227,18 +227,12 @@ impl Reader<'_> {
             Base::At(place) => self.places.get(&place).copied(),
             Base::Named(oid) => self.taken.0.contains_key(&oid).then_some(oid),
         };
-        match oid {
-            Some(oid) => self.apply(oid, Pending { at, delta }),
-            None => {
-                self.pending.entry(base).or_default().push(Pending { at, delta });
-                Ok(())
-            }
+        if let Some(oid) = oid {
+            let (kind, bytes) = self.made(oid, &delta)?;
+            return self.settle(at, kind, bytes);
         }
-    }
-
-    fn apply(&mut self, base: Oid, pending: Pending) -> Result<(), TakeError> {
-        let (kind, bytes) = self.made(base, &pending.delta)?;
-        self.settle(pending.at, kind, bytes)
+        self.pending.entry(base).or_default().push(Pending { at, delta });
+        Ok(())
     }
 
     fn made(&mut self, base: Oid, delta: &[u8]) -> Result<(GitKind, Vec<u8>), TakeError> {

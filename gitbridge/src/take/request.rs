@@ -88,10 +88,9 @@ pub fn parse_objects(
     loop {
         match packets.line()? {
             Some("packfile") => break,
-            // `shallow-info` and its lines: we have no history, and know it.
-            Some(_) => {}
             None if packets.is_done() => return Err(TakeError::Malformed("it holds no pack")),
-            None => {}
+            // `shallow-info`, its lines and its end: we have no history, and know it.
+            Some(_) | None => {}
         }
     }
     taken.read_pack(&packets.band()?, limits)
