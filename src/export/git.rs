@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 
 use colophon_gitbridge::{
-    Error, ExportError as PackError, ObjectLog as _, Stretch, Ref, bundle_header, write_pack,
+    Error, ExportError as PackError, ObjectLog as _, Ref, Stretch, bundle_header, write_pack,
 };
 use colophon_model::{BuildRecord, Oid, Ordinal, TagObject, TenantBranch};
 use colophon_store::View;

@@ -8,7 +8,7 @@ use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use colophon_gitbridge::{
-    ExportError, ObjectLog, PackIndex, Part, Ref, bundle_header, packed_refs, write_pack,
+    ExportError, ObjectLog, PackIndex, Ref, Stretch, bundle_header, packed_refs, write_pack,
 };
 use colophon_model::{Oid, Ordinal, TagObject, TenantBranch, TenantSlug};
 use colophon_store::{Progress, Report};
@@ -270,7 +270,7 @@ fn fill(
     let end = what.log.len().map_err(colophon_gitbridge::Error::Read)?;
     let total = Some(u64::from(end) - first);
     let done = |done| report(Progress { stage: "writing objects", done, total });
-    let part = Part { since, until: None };
+    let part = Stretch { since, until: None };
     let index = write_pack(what.log, part, &what.tags, &mut out, &done)?;
     out.flush()?;
     file.sync_all()?;
