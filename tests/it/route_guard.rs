@@ -176,10 +176,13 @@ const CASES: &[Case] = &[
     case("post", "/console/audit/verify", Desk, ""),
     case("get", "/console/t/{slug}", Visitor, ""),
     case("get", "/console/t/{slug}/timeline", Visitor, ""),
+    case("get", "/console/t/{slug}/events", Visitor, ""),
     case("get", "/console/t/{slug}/flows", Visitor, ""),
     case("get", "/console/t/{slug}/agents", Visitor, ""),
     case("get", "/console/t/{slug}/deliveries", Visitor, ""),
     case("post", "/console/t/{slug}/deliveries/{id}/replay", Visitor, ""),
+    case("get", "/console/t/{slug}/webhooks", Visitor, ""),
+    case("post", "/console/t/{slug}/webhooks/{endpoint}/replay/{event}", Visitor, ""),
     case("get", "/console/t/{slug}/audit", Visitor, ""),
     case("post", "/console/t/{slug}/audit/verify", Visitor, ""),
     case("get", "/console/t/{slug}/builds/{id}", Visitor, ""),
@@ -386,7 +389,10 @@ impl World {
         (things, slug): (&Things, &str),
         visitor: Option<&Visited<'_>>,
     ) -> Raw {
-        let path = things.fill(case.route, slug);
+        let mut path = things.fill(case.route, slug);
+        if case.route.ends_with("/events") {
+            path += "?follow=false"; // or it never ends
+        }
         let cookie = visitor.map_or_else(String::new, |v| format!("\nCookie: {}", v.cookie()));
         let mut head = format!("{method} {path} HTTP/1.1{cookie}");
         let mut body = String::new();
@@ -413,7 +419,7 @@ impl World {
         assert!(foreign == absent, "{what}: {}\n{}", show(&foreign), show(&absent));
         let expected = match visitor {
             // A script asks for it, which would not follow to the login.
-            None if case.route.ends_with("/timeline") => 401,
+            None if case.route.ends_with("/timeline") || case.route.ends_with("/events") => 401,
             None => 303,
             // Below its own name an auditor is told that it changes nothing.
             Some(_) if slugs.0 == "thief" && method == "POST" => 403,
@@ -589,7 +595,7 @@ fn the_pages_are_there() {
         // There is one build, and nothing before it to compare it with.
         let is_there = !case.route.ends_with("/diff");
         assert_eq!((200..400).contains(&all), is_there, "{}: {all}", case.route);
-        let of_blobs = ["/diff", "/graph", "/{*path}", "/replay", "/{document}"];
+        let of_blobs = ["/diff", "/graph", "/{*path}", "/replay", "/replay/{event}", "/{document}"];
         let reads = !of_blobs.iter().any(|end| case.route.ends_with(end));
         assert!(!reads || (200..400).contains(&records), "{}: {records}", case.route);
     }

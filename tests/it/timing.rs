@@ -169,15 +169,16 @@ fn what_another_has_takes_as_long_as_what_nobody_has() {
     }
 }
 
-/// The same measurement sees a difference where there is one: a delivery that is found to change nothing, and one
-/// that is refused at the door.
+/// The same measurement sees a difference where there is one: a delivery that is found in the store to change
+/// nothing, since its id is looked for, and one that is refused at the door.
 #[test]
 fn a_difference_that_is_there_is_seen() {
     let server = TestServer::start();
     let tenant = server.tenant("acme-inc");
     assert_eq!(server.build(&tenant, ORDER_INTAKE).status, 201);
     let post = |signature: &str| {
-        let head = "POST /build HTTP/1.1\nX-Tenant-Slug: acme-inc\nX-Ap-Signature: ";
+        let head =
+            "POST /build HTTP/1.1\nX-Tenant-Slug: acme-inc\nIdempotency-Key: one\nX-Ap-Signature: ";
         request(&format!("{head}{signature}"), ORDER_INTAKE)
     };
     let mut line = Line::to(&server);
