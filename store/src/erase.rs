@@ -265,7 +265,7 @@ impl Store {
     }
 
     /// Deletes every blob that nobody has, bytes that no blob names, and what is known of damage to
-    /// blobs that are gone.
+    /// blobs that are gone or of what they rested on.
     fn erase_blobs(&self, erased: &mut Erased, report: Report<'_>) -> Result<(), Error> {
         let orphans = gc::orphans(&self.view()?)?;
         if gc::detach(self, &orphans, gc::Unreadable::GiveUp, Pace::FULL)?.is_full {
@@ -276,7 +276,6 @@ impl Store {
         let view = self.view()?;
         let (mut change, mut gone) = (Change::new(), BTreeSet::new());
         change.use_reserve();
-        change.use_reserve();
         for row in view.scan::<Quarantined>(&()) {
             let (digest, _) = row?;
             if view.scan::<Member>(&digest).next().is_none() {
@@ -286,6 +285,9 @@ impl Store {
         }
         for number in fsck::stray_inline(&view)? {
             change.batch.writes.insert((Table::Inline, key_bytes(&number)), None);
+        }
+        for pair in fsck::stray_rests(&view)? {
+            change.batch.writes.insert((Table::Rests, key_bytes(&pair)), None);
         }
         self.commit(change)?;
         self.damage().set(&BTreeSet::new(), &gone);

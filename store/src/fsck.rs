@@ -8,6 +8,7 @@ mod rests;
 mod tenant;
 
 pub(crate) use blobs::stray_inline;
+pub(crate) use rests::stray_rests;
 
 use std::borrow::Cow;
 

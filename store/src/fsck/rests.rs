@@ -47,6 +47,19 @@ pub(super) fn check(
     Ok(store.quarantine_suspects()?)
 }
 
+/// Rows of blobs that are gone: what a blob rests on cannot be told from it when it is damaged, so such a row
+/// may outlive it.
+pub(crate) fn stray_rests(view: &View) -> Result<Vec<(Digest, Digest)>, Error> {
+    let (mut stray, reader) = (Vec::new(), view.durable());
+    for row in view.scan::<Rests>(&()) {
+        let ((base, digest), _) = row?;
+        if reader.row(&digest).map_err(Error::Read)?.is_none() {
+            stray.push((base, digest));
+        }
+    }
+    Ok(stray)
+}
+
 /// What rests on a blob that has no row is damaged.
 fn said(store: &Store, view: &View) -> Result<Said, Error> {
     let (mut said, mut resting) = (Said::default(), Vec::new());

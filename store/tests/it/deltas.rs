@@ -319,6 +319,40 @@ fn an_erased_base_leaves_no_byte_and_takes_nothing_along() {
     }
 }
 
+/// What a damaged blob rests on cannot be told from it, and the row that says so is found all the same.
+#[test]
+fn an_erased_blob_leaves_no_row_although_its_base_cannot_be_told() {
+    let disk = SimDisk::new();
+    let store = on(&disk);
+    let (gone, stays) = (Tenant::create(&store, 1, NOW), Tenant::create(&store, 2, NOW));
+    let (old, new) = (version(0, 600), version(1, 600));
+    let name = |tenant: &Tenant, bytes: &[u8], blob: PreparedBlob| {
+        let digest = Digest::of(bytes);
+        let mut change = Change::new();
+        change.put(&(tenant.uid, digest.to_string()), &TufFile { digest });
+        change.blob(tenant.uid, blob);
+        store.commit(change).unwrap();
+    };
+    name(&gone, &old, blob(&old));
+    name(&stays, &old, blob(&old));
+    name(&gone, &new, against(&store.view().unwrap(), gone.uid, &new, &old));
+    assert_eq!(rests_on(&store, &new), Some(Digest::of(&old)));
+    let row = store.view().unwrap().get::<RawBlob>(&Digest::of(&new)).unwrap().unwrap().0;
+    assert_eq!(row[5], 0, "beside the metadata");
+    let number = u64::from_be_bytes(row[6..14].try_into().unwrap());
+    let mut payload = store.view().unwrap().get::<RawInline>(&number).unwrap().unwrap();
+    payload.0[0] ^= 1; // of the base's name
+    let mut change = Change::new();
+    change.put(&number, &payload);
+    store.commit(change).unwrap();
+    store.erase(&gone.slug, &erasure(), NOW, &silent).unwrap().unwrap();
+    for (name, bytes) in disk.files() {
+        let is_left = bytes.windows(32).any(|window| window == Digest::of(&new).as_bytes());
+        assert!(!is_left, "left in {name}");
+    }
+    assert_clean(&store);
+}
+
 /// Flips a byte of the blob, as it lies on the disk.
 fn harm(store: &Store, disk: &SimDisk, bytes: &[u8]) {
     let digest = Digest::of(bytes);

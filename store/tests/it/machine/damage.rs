@@ -26,6 +26,16 @@ pub(super) enum Heals {
 /// What rests on what: (base, blob).
 pub(super) type Rests = BTreeSet<(Digest, Digest)>;
 
+/// All that rests on the blob.
+pub(super) fn above(digest: Digest, rests: &Rests) -> BTreeSet<Digest> {
+    let (mut found, mut bases) = (BTreeSet::new(), vec![digest]);
+    while let Some(base) = bases.pop() {
+        let next = rests.iter().filter(|(below, _)| *below == base).map(|(_, blob)| *blob);
+        bases.extend(next.filter(|blob| found.insert(*blob)));
+    }
+    found
+}
+
 /// What is damaged now and was before.
 #[derive(Default)]
 pub(super) struct Damage {
@@ -33,7 +43,8 @@ pub(super) struct Damage {
     /// Those of them whose own bytes are; the others rest on one that is damaged.
     own: BTreeSet<Digest>,
     ever: BTreeSet<Digest>,
-    /// Whether bytes may lie about that no blob names any more.
+    /// Whether bytes may lie about that no blob names any more: what is put in the place of damage does not always
+    /// know where that lay.
     pub(super) leaks: bool,
 }
 
@@ -42,7 +53,7 @@ impl Damage {
         self.now.contains_key(digest)
     }
 
-    /// Whether it is damaged, or was once.
+    /// Whether it is damaged, or was once, or rested on what was.
     pub(super) fn ever(&self, digest: &Digest) -> bool {
         self.ever.contains(digest)
     }
@@ -51,16 +62,15 @@ impl Damage {
         self.now.keys().copied().collect()
     }
 
-    /// The blob is damaged, and all that rests on it.
-    pub(super) fn harm(&mut self, digest: Digest, rests: &Rests) {
+    /// The blob's own bytes are damaged, and with them those of the blobs above it that need what is wrong in
+    /// them, which are `harmed`. The store may suspect the others for a moment.
+    pub(super) fn harm(&mut self, digest: Digest, rests: &Rests, harmed: BTreeSet<Digest>) {
         self.own.insert(digest);
         self.leaks = true;
-        let mut harmed = vec![digest];
-        while let Some(digest) = harmed.pop() {
+        self.ever.extend(above(digest, rests));
+        for digest in harmed.into_iter().chain([digest]) {
             self.now.entry(digest).or_insert(Notice::Nothing);
             self.ever.insert(digest);
-            let above = rests.iter().filter(|(base, _)| *base == digest).map(|(_, blob)| *blob);
-            harmed.extend(above);
         }
     }
 
@@ -68,11 +78,6 @@ impl Damage {
     pub(super) fn heal(&mut self, digest: &Digest) {
         self.own.remove(digest);
         self.now.remove(digest);
-    }
-
-    /// What it rested on is gone for good.
-    pub(super) fn lose(&mut self, digest: &Digest) {
-        self.own.insert(*digest);
     }
 
     fn is_on_damage(&self, blob: &Digest, rests: &Rests) -> bool {

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use colophon_model::{Digest, TenantUid};
-use colophon_store::View;
+use colophon_store::{FsckOptions, Pace, Store, View};
 
+use super::act::of_code;
 use super::contents::Content;
-use super::damage::Heals;
+use super::damage::{Heals, Rests, above};
 use super::model::State;
 use super::run::Run;
 use super::seen::Seen;
@@ -103,9 +104,6 @@ impl Run {
         if done.is_through() && done.kind.records() {
             self.damage.record();
         }
-        if done.is_through() && done.kind == (Kind::Check { repairs: true }) {
-            self.damage.leaks = !self.damage.all().is_empty();
-        }
     }
 
     /// Learns what came of an action, and checks that it could.
@@ -185,7 +183,8 @@ impl Run {
         let rested = self.codecs.iter().filter(|(_, codec)| **codec >= 16);
         for (blob, _) in rested.filter(|(blob, _)| seen.codecs.get(blob).is_some_and(|c| *c < 16)) {
             if seen.quarantine.contains(blob) {
-                self.damage.lose(blob);
+                let harmed = self.harmed_above(*blob, &seen.rests);
+                self.damage.harm(*blob, &seen.rests, harmed);
             } else {
                 self.damage.heal(blob);
             }
@@ -207,6 +206,25 @@ impl Run {
                 self.damage.report(digest);
             }
         }
+    }
+
+    /// Of what rests on a damaged blob, that which needs the bytes that are wrong. A copy of the store tells, so
+    /// that this one does not learn of it.
+    pub(super) fn harmed_above(&self, digest: Digest, rests: &Rests) -> BTreeSet<Digest> {
+        let mut above = above(digest, rests);
+        if above.is_empty() {
+            return above;
+        }
+        let store = self.copy();
+        let view = store.view().unwrap();
+        let damaged = damaged_in(&store);
+        above.retain(|blob| {
+            let is_damaged = damaged.contains(&format!("blob {blob}"));
+            let read = self.owner(blob).map(|uid| view.read_blob(uid, blob));
+            assert!(read.is_none_or(|read| read.is_err() == is_damaged), "{blob}");
+            is_damaged
+        });
+        above
     }
 
     /// Somebody who has the blob.
@@ -241,6 +259,12 @@ impl Run {
             }
         }
     }
+}
+
+/// What a check finds to be damaged.
+fn damaged_in(store: &Store) -> BTreeSet<String> {
+    let options = FsckOptions { read_blobs: true, repair: false, pace: Pace::FULL };
+    of_code(&store.fsck(&options, None, &|_| {}).unwrap(), "E_BLOB_DAMAGED")
 }
 
 /// What contents that nobody has look like on disk.

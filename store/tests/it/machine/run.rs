@@ -186,6 +186,13 @@ impl Run {
         Store::open_on(Arc::new(self.disk.clone()), &self.options)
     }
 
+    /// Another store that holds the same.
+    pub(super) fn copy(&self) -> Store {
+        let disk = self.disk.killed(self.disk.operations());
+        disk.set_capacity(None);
+        Store::open_on(Arc::new(disk), &self.options).unwrap()
+    }
+
     pub(super) fn make_room(&mut self) {
         self.disk.set_capacity(None);
         self.is_tight = false;
