@@ -66,7 +66,7 @@ impl Tenant {
             if line == "0001" {
                 body.push_str(line);
             } else {
-                let _ = write!(body, "{:04x}{line}\n", line.len() + 5);
+                let _ = writeln!(body, "{:04x}{line}", line.len() + 5);
             }
         }
         body.push_str("0000");

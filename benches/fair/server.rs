@@ -43,7 +43,7 @@ impl Bench {
                 let answer = client.ask(&tenant.delivery(&body))?;
                 ensure!(answer.status == 201, "{}", answer.text());
                 let built: Value = serde_json::from_slice(&answer.body)?;
-                tenant.tip = built["commit"].as_str().context("no commit")?.to_owned();
+                built["commit"].as_str().context("no commit")?.clone_into(&mut tenant.tip);
             }
         }
         Ok(Self { server, _dir: dir, address, quiet, storms })

@@ -99,7 +99,7 @@ fn collector() -> anyhow::Result<String> {
 
 /// Answers each request on a connection with 200.
 fn swallow(mut stream: TcpStream) -> std::io::Result<()> {
-    let (mut seen, mut buffer) = (Vec::new(), [0; 1 << 16]);
+    let (mut seen, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
     loop {
         let end = loop {
             if let Some(end) = seen.windows(4).position(|four| four == b"\r\n\r\n") {

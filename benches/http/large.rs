@@ -41,7 +41,7 @@ pub(crate) fn run(plan: &Plan, bars: &mut Vec<Bar>) -> anyhow::Result<()> {
     ];
     let (mut hmac, mut syncs) = (Vec::new(), Vec::new());
     let effort = |clients| Effort { clients, time: plan.time, least: 1 };
-    let moved = |clients| -> anyhow::Result<Measured> {
+    let measure = |clients| -> anyhow::Result<Measured> {
         let question = Question { next: &moves, status: 200, seen: &|_| {} };
         clients::ask(service.side(), effort(clients), &question)
     };
@@ -50,8 +50,8 @@ pub(crate) fn run(plan: &Plan, bars: &mut Vec<Bar>) -> anyhow::Result<()> {
         syncs.push(disk::sync_millis(&dir, plan.time / 10)?);
         rows[0].add(service.noops(effort(1), &body)?);
         rows[1].add(service.noops(effort(32), &body)?);
-        rows[2].add(moved(1)?);
-        rows[3].add(moved(32)?);
+        rows[2].add(measure(1)?);
+        rows[3].add(measure(32)?);
         hmac.push(signed(&body, plan.time));
     }
     let title = format!("No-op of a LangFlow export of {} KB", number(body.len() as f64 / 1e3));

@@ -13,7 +13,7 @@ use crate::load::Connection;
 use crate::place::{self, Tenant};
 
 /// Longest time of a start.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// A running pipeline and its tenants; ended with this.
 pub(crate) struct Pipeline {

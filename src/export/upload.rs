@@ -218,9 +218,9 @@ mod tests {
     use crate::export::Options;
     use crate::secrets::Secrets;
 
-    fn item(fill: u8, length: usize) -> Item {
+    fn filled(byte: u8, length: usize) -> Item {
         let mut file = tempfile::tempfile().unwrap();
-        let bytes = vec![fill; length];
+        let bytes = vec![byte; length];
         file.write_all(&bytes).unwrap();
         let (sha256, length) = (Sha256::of(&bytes), length as u64);
         Item { path: "data/x".to_owned(), body: Body::File(Arc::new(file)), sha256, length }
@@ -238,11 +238,11 @@ mod tests {
             Carrier::new(&place, String::new(), 0, Retry { attempts: 1, first: Duration::ZERO });
         for length in [0, 1000, WHOLE as usize, WHOLE as usize + 1, 2 * PART + WHOLE as usize + 7] {
             let key = format!("of/{length}");
-            assert_eq!(carrier.item(&key, &item(1, length)).await.unwrap(), Put::Written);
+            assert_eq!(carrier.item(&key, &filled(1, length)).await.unwrap(), Put::Written);
             let (sha256, found, _) = place.measure(&key, 0).await.map_err(|_| ()).unwrap();
-            assert_eq!((sha256, found), (item(1, length).sha256, length as u64));
-            assert_eq!(carrier.item(&key, &item(1, length)).await.unwrap(), Put::WasThere);
-            let other = carrier.item(&key, &item(2, length.max(1))).await;
+            assert_eq!((sha256, found), (filled(1, length).sha256, length as u64));
+            assert_eq!(carrier.item(&key, &filled(1, length)).await.unwrap(), Put::WasThere);
+            let other = carrier.item(&key, &filled(2, length.max(1))).await;
             assert!(matches!(other, Err(ExportError::Taken { .. })), "{length}: {other:?}");
         }
     }

@@ -171,7 +171,7 @@ pub(super) mod tests {
     /// The policy of a section `outbound` with these two settings.
     pub(in crate::outbound) fn policy(allow: &[&str], plain_http: bool) -> Policy {
         let allow = allow.iter().map(|text| text.parse().unwrap()).collect();
-        Policy::new(&config::Outbound { allow, plain_http, ..config::Outbound::default() })
+        Policy::new(&config::Outbound { plain_http, allow, ..config::Outbound::default() })
     }
 
     #[test]

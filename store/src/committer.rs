@@ -135,7 +135,9 @@ impl Committer {
         if batches.iter().any(|batch| era::is_ended_by(batch)) {
             self.era.end();
         }
-        batches.iter().for_each(|batch| self.turns.end_for(batch));
+        for batch in batches {
+            self.turns.end_for(batch);
+        }
         let mut results = committed?;
         results.truncate(batches.len());
         Ok(results)
