@@ -185,7 +185,8 @@ fn a_difference_that_is_there_is_seen() {
     let signed = post(&legacy_signature(&tenant.secret, ORDER_INTAKE));
     let unsigned = post(&"0".repeat(64));
     assert_eq!((line.time(&signed).1, line.time(&unsigned).1), (200, 401));
-    let seen = (0..3).any(|_| is_told(&mut line, &unsigned, &signed).is_err());
+    // On a busy machine noise may hide it once; it is there each time one looks.
+    let seen = (0..40).any(|_| measure(&mut line, &unsigned, &signed).is_told());
     assert!(seen, "the measurement sees nothing");
 }
 
