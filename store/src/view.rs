@@ -157,8 +157,9 @@ impl View {
         let read = reader.read(digest);
         if matches!(read, Err(Error::Corrupt { .. })) {
             // It may be fine itself, and rest on what is damaged.
-            let bases = reader.bases(digest).unwrap_or_default();
-            bases.iter().chain([digest]).for_each(|digest| self.damage.suspect(*digest));
+            let mut below = reader.bases(digest).unwrap_or_default();
+            below.retain(|base| !matches!(reader.is_damaged(base), Ok(false)));
+            below.iter().chain([digest]).for_each(|digest| self.damage.suspect(*digest));
         }
         read
     }

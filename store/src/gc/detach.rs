@@ -94,10 +94,11 @@ pub(crate) fn commit(store: &Store, detached: Vec<Detached>) -> Result<bool, Err
     Ok(store.writer().alone(move |committer| write(committer, &detached))?)
 }
 
-/// What rests on those of the bases that nobody has.
+/// What rests on those of the bases that nobody has, each once: a base that several tenants had is told of
+/// several times.
 fn resting_on(view: &View, bases: &[Digest]) -> Result<Vec<(Digest, Digest)>, Error> {
-    let mut pairs = Vec::new();
-    for base in bases {
+    let (mut pairs, mut seen) = (Vec::new(), BTreeSet::new());
+    for base in bases.iter().filter(|base| seen.insert(**base)) {
         if view.scan::<Member>(base).next().is_some() {
             continue;
         }

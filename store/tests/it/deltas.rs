@@ -250,6 +250,25 @@ fn what_rests_on_garbage_stands_by_itself_before_it_goes() {
     }
 }
 
+/// A base that two tenants had goes once, and what rests on it is written once.
+#[test]
+fn a_base_of_two_tenants_leaves_nothing_behind() {
+    for len in SIZES {
+        let disk = SimDisk::new();
+        let store = chain(&disk, 2, len);
+        let (old, new) = (version(0, len), version(1, len));
+        put(&store, 2, &old);
+        assert_eq!(rests_on(&store, &new), Some(Digest::of(&old)));
+        unname(&store, 1, &old);
+        unname(&store, 2, &old);
+        let report = collect(&store);
+        assert_eq!((report.released, report.deleted), (2, 1));
+        assert_eq!(rests_on(&store, &new), None);
+        assert!(reads(&store, 1, &new));
+        assert_clean(&store);
+    }
+}
+
 /// On a full disk a base stays, and goes later.
 #[test]
 fn a_base_stays_while_there_is_no_room_to_do_without() {

@@ -190,10 +190,7 @@ impl Run {
     fn check_has(&self, uid: TenantUid, digest: &Digest, answer: bool) {
         let has = self.model.state.has(uid, digest);
         assert!(!answer || has, "{uid} does not have {digest}");
-        // Whoever reads damage suspects what it rests on, until the writer has looked.
-        let mut above = self.rests.iter().filter(|(base, _)| base == digest);
-        let is_suspect = self.damage.ever(digest) || above.any(|(_, blob)| self.damage.is(blob));
-        if has && !is_suspect {
+        if has && !self.damage.is(digest) {
             assert!(answer, "{uid} has {digest}");
         }
     }
@@ -357,7 +354,7 @@ impl Run {
         };
         if is_done {
             let harmed = self.harmed_above(*digest, &seen.rests);
-            self.damage.harm(*digest, &seen.rests, harmed);
+            self.damage.harm(*digest, harmed);
             self.disk.forget(); // it is as it is: no crash comes before it
         }
     }

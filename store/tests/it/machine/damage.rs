@@ -43,8 +43,7 @@ pub(super) struct Damage {
     /// Those of them whose own bytes are; the others rest on one that is damaged.
     own: BTreeSet<Digest>,
     ever: BTreeSet<Digest>,
-    /// Whether bytes may lie about that no blob names any more: what is put in the place of damage does not always
-    /// know where that lay.
+    /// Whether bytes may lie about that no blob names any more.
     pub(super) leaks: bool,
 }
 
@@ -53,7 +52,7 @@ impl Damage {
         self.now.contains_key(digest)
     }
 
-    /// Whether it is damaged, or was once, or rested on what was.
+    /// Whether it is damaged, or was once.
     pub(super) fn ever(&self, digest: &Digest) -> bool {
         self.ever.contains(digest)
     }
@@ -63,11 +62,10 @@ impl Damage {
     }
 
     /// The blob's own bytes are damaged, and with them those of the blobs above it that need what is wrong in
-    /// them, which are `harmed`. The store may suspect the others for a moment.
-    pub(super) fn harm(&mut self, digest: Digest, rests: &Rests, harmed: BTreeSet<Digest>) {
+    /// them, which are `harmed`.
+    pub(super) fn harm(&mut self, digest: Digest, harmed: BTreeSet<Digest>) {
         self.own.insert(digest);
         self.leaks = true;
-        self.ever.extend(above(digest, rests));
         for digest in harmed.into_iter().chain([digest]) {
             self.now.entry(digest).or_insert(Notice::Nothing);
             self.ever.insert(digest);

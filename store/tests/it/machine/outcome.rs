@@ -104,6 +104,9 @@ impl Run {
         if done.is_through() && done.kind.records() {
             self.damage.record();
         }
+        if done.is_through() && done.kind == (Kind::Check { repairs: true }) {
+            self.damage.leaks = !self.damage.all().is_empty();
+        }
     }
 
     /// Learns what came of an action, and checks that it could.
@@ -184,7 +187,7 @@ impl Run {
         for (blob, _) in rested.filter(|(blob, _)| seen.codecs.get(blob).is_some_and(|c| *c < 16)) {
             if seen.quarantine.contains(blob) {
                 let harmed = self.harmed_above(*blob, &seen.rests);
-                self.damage.harm(*blob, &seen.rests, harmed);
+                self.damage.harm(*blob, harmed);
             } else {
                 self.damage.heal(blob);
             }
