@@ -62,7 +62,12 @@ pub(super) async fn create(
         return app.builds.run_proven(prove, move |sender| dry_run(&worker, sender, &body)).await;
     }
     let look = || remembered::look(&app, (&headers, from), &slug, &body, start);
-    let known = match request::within(request::About::current(), look) {
+    // What is answered on this thread takes its turn like all other work: or a storm of no-ops would have the processors.
+    let turn = app.processors.enter_patiently(request::party()).turn().await;
+    let turn = turn.map_err(TaskError::from)?;
+    let known = request::within(request::About::current(), look);
+    drop(turn);
+    let known = match known {
         Known::Noop(noop) => {
             let (tenant, told) = *noop;
             let response = answer_of(&app, &tenant, told, start);

@@ -185,9 +185,9 @@ fn a_difference_that_is_there_is_seen() {
     let signed = post(&legacy_signature(&tenant.secret, ORDER_INTAKE));
     let unsigned = post(&"0".repeat(64));
     assert_eq!((line.time(&signed).1, line.time(&unsigned).1), (200, 401));
-    // On a busy machine noise may hide it once; it is there each time one looks.
-    let seen = (0..40).any(|_| measure(&mut line, &unsigned, &signed).is_told());
-    assert!(seen, "the measurement sees nothing");
+    // On a busy machine noise hides a difference now and then; noise alone seldom looks like one.
+    let seen = (0..20).filter(|_| measure(&mut line, &unsigned, &signed).is_told()).count();
+    assert!(seen > 10, "the measurement sees it {seen} times out of 20");
 }
 
 /// What it says of times that are made up: a shift is told, a tail is not.
