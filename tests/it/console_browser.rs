@@ -4,8 +4,10 @@ use std::process::Command;
 
 use serde_json::json;
 
+use crate::outbound::{endpoint, may_send_here};
 use crate::support::clients::client_file;
 use crate::support::programs::{cache, must_be_marked_unavailable};
+use crate::support::receiver::{Receiver, Reply};
 use crate::support::{ORDER_INTAKE, TestServer};
 
 /// Logs in, watches a build come in, reads changes, runs a delivery again; axe finds nothing serious on any page, and
@@ -17,10 +19,18 @@ fn people_find_their_way() {
         must_be_marked_unavailable("console-browser");
         return;
     }
-    let server = TestServer::start();
+    let server = TestServer::with(may_send_here);
     let tenant = server.tenant("acme-inc");
     let other = server.tenant("globex");
+    let (well, ill) = (Receiver::start(), Receiver::always(Reply::Status(503, "")));
+    for receiver in [&well, &ill] {
+        endpoint(&server, &other, &receiver.url, &["build.succeeded"]);
+    }
     let built = server.build(&other, ORDER_INTAKE).json();
+    // What was answered is in the list once it was asked for.
+    for receiver in [&well, &ill] {
+        receiver.take(1);
+    }
     let report = json!({"device": "a".repeat(32), "name": "till-1", "version": "0.1.0", "os": "linux", "arch": "x86_64",
         "flows": [{"flow": "order_intake", "seq": 1, "tree": "0".repeat(64), "state": "active", "since": 1_000}]});
     let bearer = format!("Bearer {}", other.edge);
@@ -31,7 +41,8 @@ fn people_find_their_way() {
     );
     let there = format!("{}/console/t/globex", server.url);
     let page = format!("{there}/builds/{}", built["id"].as_str().unwrap());
-    let more = json!({"dual-build": page, "dual-graph": format!("{page}/graph"), "one-agent": format!("{there}/agents")});
+    let more = json!({"dual-build": page, "dual-graph": format!("{page}/graph"), "one-agent": format!("{there}/agents"),
+        "webhooks": format!("{there}/webhooks")});
     let profile = server.path("profile");
     let shots = std::env::var("COLOPHON_SCREENSHOTS").ok();
     let operator = server.app.press.keys.operator_token();
