@@ -3,8 +3,10 @@
 use std::io::{BufRead, BufReader};
 
 use anyhow::{Context as _, anyhow, bail};
+use colophon_model::TenantSlug;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::job::Request;
 use crate::app::{Owner, open_press, owner_url};
@@ -144,6 +146,21 @@ impl Client {
         let builder = self.agent.put(self.url(path)).header("authorization", &self.bearer);
         let sent = builder.header("content-type", "application/octet-stream").send(bytes);
         understood(self.accepted(sent)?)
+    }
+
+    /// Delivers a flow of a tenant: the answer, or the problem as it is told.
+    pub(super) fn deliver(
+        &self,
+        slug: &TenantSlug,
+        flow: &[u8],
+    ) -> anyhow::Result<Result<Value, Value>> {
+        let builder = self.agent.post(self.url("/v1/builds"));
+        let builder = builder.header("authorization", &self.bearer);
+        let sent = builder.header("x-tenant-slug", slug.as_str()).send(flow);
+        let answer = sent.with_context(|| format!("the server at {} did not answer", self.url))?;
+        let good = answer.status().is_success();
+        let body = understood(answer.into_body())?;
+        Ok(if good { Ok(body) } else { Err(body) })
     }
 
     fn send<T: DeserializeOwned>(
@@ -296,24 +313,10 @@ const CUT: &str =
     "the server ended the answer early; if it still runs, its log says how the job went";
 
 /// What a problem answer says, and what to do about it.
-fn problem(told: &serde_json::Value) -> anyhow::Error {
+pub(super) fn problem(told: &Value) -> anyhow::Error {
     match (told["detail"].as_str(), told["hint"].as_str()) {
         (Some(detail), Some(hint)) => anyhow!("{detail}: {hint}"),
         (Some(detail), None) => anyhow!("{detail}"),
         (None, _) => anyhow!("the server refused the request"),
-    }
-}
-
-/// The opened data directory; a clear refusal when a server holds it.
-pub(super) fn direct(config: &Config) -> anyhow::Result<Press> {
-    match open(config)? {
-        Access::Direct(press) => Ok(*press),
-        Access::Server(client) => bail!(
-            "data directory `{}` is held by the server at {}; post the flow there: \
-             `curl {}/build -H 'X-Tenant-Slug: …' -H 'Authorization: Bearer …' --data-binary @flow.json`",
-            config.data.display(),
-            client.url,
-            client.url
-        ),
     }
 }

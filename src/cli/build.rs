@@ -1,4 +1,4 @@
-//! `colophon build`: one flow from a file, without a server.
+//! `colophon build`: one flow from a file, here or by the server that holds the data.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,12 +8,13 @@ use clap::Args;
 use colophon_compiler::Problem;
 use colophon_model::{BuildRecord, TenantSlug};
 use serde::Serialize;
+use serde_json::Value;
 
-use super::admin;
+use super::admin::{self, Access, Client};
 use super::job::{Bar, building};
 use super::out::Out;
 use crate::config::{Config, Overrides};
-use crate::pipeline::{BuildError, Delivery, refusal};
+use crate::pipeline::{BuildError, Delivery, Press, refusal};
 use crate::progress::Watch;
 use crate::tenants;
 
@@ -29,15 +30,21 @@ pub(super) struct Build {
 }
 
 #[derive(Serialize)]
-struct Built<'a> {
-    outcome: &'static str,
-    build: &'a BuildRecord,
+struct Built<'a, B> {
+    outcome: &'a str,
+    build: &'a B,
 }
 
 impl Build {
     pub(super) fn run(self, out: Out) -> anyhow::Result<()> {
         let body = read(&self.file)?;
-        let press = admin::direct(&Config::load(&self.overrides)?)?;
+        match admin::open(&Config::load(&self.overrides)?)? {
+            Access::Direct(press) => self.here(&press, body, out),
+            Access::Server(client) => self.there(&client, &body, out),
+        }
+    }
+
+    fn here(&self, press: &Press, body: Vec<u8>, out: Out) -> anyhow::Result<()> {
         let tenant = tenants::find(&press.store.view()?, &self.slug)?;
         let received = press.clock.now();
         let bar = Arc::new(Bar::new(out));
@@ -54,6 +61,19 @@ impl Build {
         }
         let outcome = &finished.outcome;
         out.data(&Built { outcome: outcome.word(), build: outcome.record() }, text)
+    }
+
+    fn there(&self, client: &Client, body: &[u8], out: Out) -> anyhow::Result<()> {
+        let bar = Bar::new(out);
+        bar.show(&building("accepted"));
+        let answer = client.deliver(&self.slug, body);
+        drop(bar);
+        let told = answer?.map_err(|problem| explain_told(&problem, &self.file))?;
+        for warning in list(&told, "warnings") {
+            eprintln!("warning: {}", problem_line(warning));
+        }
+        let outcome = told["outcome"].as_str().unwrap_or_default();
+        out.data(&Built { outcome, build: &told }, told_text)
     }
 }
 
@@ -85,7 +105,42 @@ pub(super) fn explain_problems(problems: &[Problem], file: &std::path::Path) -> 
     anyhow::anyhow!("flow `{}` is not valid:\n{}", file.display(), lines.join("\n"))
 }
 
-fn text(built: &Built<'_>) -> String {
+/// A refusal as the server tells it, with all that is wrong.
+fn explain_told(told: &Value, file: &std::path::Path) -> anyhow::Error {
+    let lines: Vec<String> = list(told, "errors").map(problem_line).collect();
+    if lines.is_empty() {
+        return admin::problem(told);
+    }
+    anyhow::anyhow!("flow `{}`: {}:\n{}", file.display(), admin::problem(told), lines.join("\n"))
+}
+
+/// A problem as the server tells it, as [`Problem`] writes itself.
+fn problem_line(told: &Value) -> String {
+    let word = |name: &str| told[name].as_str().unwrap_or_default();
+    let node = told["node"].as_str().map_or_else(String::new, |node| format!(" (node `{node}`)"));
+    format!("  {} at `{}`{node}: {}", word("code"), word("pointer"), word("detail"))
+}
+
+fn list<'a>(told: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    told[name].as_array().into_iter().flatten()
+}
+
+fn told_text(told: &Built<'_, Value>) -> String {
+    let (outcome, told) = (told.outcome, told.build);
+    let word = |name: &str| told[name].as_str().unwrap_or_default();
+    if matches!(outcome, "noop" | "replayed") {
+        return format!("unchanged: flow {} stands at commit {}", word("flow"), word("commit"));
+    }
+    let mut lines = vec![format!("built {} at commit {}", word("flow"), word("commit"))];
+    let tags = list(told, "tags").filter_map(Value::as_str);
+    lines.extend(tags.map(|tag| format!("  tag   {tag}")));
+    let files = list(told, "outputs").flat_map(|output| list(output, "files"));
+    let paths = files.filter_map(|file| file["path"].as_str());
+    lines.extend(paths.map(|path| format!("  file  {path}")));
+    lines.join("\n")
+}
+
+fn text(built: &Built<'_, BuildRecord>) -> String {
     let record = built.build;
     if built.outcome == "noop" {
         return format!("unchanged: flow {} stands at commit {}", record.flow, record.commit);

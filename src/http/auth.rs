@@ -136,6 +136,26 @@ pub(super) fn owner_caller(
     Ok((caller, tenant))
 }
 
+/// Who delivers for the tenant that is `named` beside the credential, and that tenant: by the tenant's own token, or by
+/// the operator's. Another tenant's token is told so: whoever holds it knows that tenant.
+pub(super) fn delivering_caller(
+    app: &App,
+    view: &View,
+    headers: &HeaderMap,
+    named: &TenantSlug,
+) -> Result<(Caller, TenantRow), ApiError> {
+    if is_operator(app, headers)? {
+        let (caller, tenant) = owner_caller(app, view, headers, named.as_str(), Scope::Build)?;
+        awake(&tenant)?;
+        return Ok((caller, tenant));
+    }
+    let (caller, tenant) = token_caller(app, view, headers, Scope::Build)?;
+    if tenant.slug == *named {
+        return Ok((caller, tenant));
+    }
+    Err(ApiError::forbidden("the token belongs to another tenant than the header names"))
+}
+
 /// Whether the request carries the operator's token; then the operator asks.
 pub(super) fn check_operator(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
     if !is_operator(app, headers)? {

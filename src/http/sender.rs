@@ -17,7 +17,6 @@ use crate::outbound;
 use crate::pipeline::Origin;
 use crate::recall::KnownSender;
 use crate::telemetry::request::asked_by;
-use crate::tokens::Scope;
 
 /// A delivery whose credential holds.
 #[derive(Debug)]
@@ -40,6 +39,7 @@ impl Sender {
     pub(super) fn about(&self, from: Option<IpAddr>) -> About {
         let (by, secret) = match self.by {
             By::Token => ("token", None),
+            By::Operator => ("operator", None),
             By::Url => ("url", None),
             By::Secret { scheme, generation } => (scheme.word(), Some(generation)),
         };
@@ -53,6 +53,8 @@ impl Sender {
 pub(super) enum By {
     /// A bearer token of the tenant.
     Token,
+    /// The operator's token.
+    Operator,
     /// The address of a hook, which nobody can guess.
     Url,
     /// One of the tenant's webhook secrets.
@@ -70,16 +72,13 @@ pub(super) fn sender(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Send
     let named = auth::tenant_header(headers)?;
     let view = app.press.store.view()?;
     if headers.contains_key(header::AUTHORIZATION) || holds_token(headers) {
-        let (caller, tenant) = auth::token_caller(app, &view, &as_bearer(headers), Scope::Build)?;
-        if tenant.slug != named {
-            let text = "the token belongs to another tenant than the header names";
-            return Err(ApiError::forbidden(text));
-        }
+        let (caller, tenant) = auth::delivering_caller(app, &view, &as_bearer(headers), &named)?;
         let id = key_of(headers)?;
         let claim = id.as_ref().map(|id| id.claim(IDEMPOTENCY_KEY));
         let repeats = secrets::row(&view, &tenant)?.repeats;
         let origin = Origin { claim, repeats, only: caller.target(), ..Origin::default() };
-        return Ok(Sender { tenant, by: By::Token, id, origin });
+        let by = if caller.who == Who::Operator { By::Operator } else { By::Token };
+        return Ok(Sender { tenant, by, id, origin });
     }
     let tenant = view.get::<TenantRow>(&named)?;
     proven(app, &view, tenant, &Proof::read(headers, None), headers, body)

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::support::process::colophon;
+use crate::support::process::{ServerProcess, colophon};
 use crate::support::programs::program;
 use crate::support::small_flow;
 
@@ -34,6 +34,35 @@ fn a_file_is_built_against_the_data_directory() {
     let again = colophon(&data, &["build", "acme-inc", &flow]);
     assert_eq!(again["outcome"], "noop");
     assert_eq!(again["build"]["commit"], built["build"]["commit"]);
+}
+
+/// The same command beside a running server: the server builds, with the operator as who did it, and tells all
+/// that is wrong with a file.
+#[test]
+fn a_file_is_built_by_the_server_that_holds_the_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, flow) = (dir.path().join("data"), dir.path().join("flow.json"));
+    std::fs::write(&flow, small_flow("one", None, "hello")).unwrap();
+    let flow = flow.display().to_string();
+    let server = ServerProcess::start(&data);
+    colophon(&data, &["tenant", "create", "acme-inc"]);
+    let built = colophon(&data, &["build", "acme-inc", &flow]);
+    assert_eq!(built["outcome"], "built");
+    let again = run(&["build", "acme-inc", &flow], &data);
+    let said = String::from_utf8_lossy(&again.stdout).into_owned();
+    let commit = built["build"]["commit"].as_str().unwrap();
+    assert!(said.contains("unchanged") && said.contains(commit), "{said}");
+    let lines = colophon(&data, &["audit", "list", "acme-inc"]);
+    let lines = lines.to_string();
+    assert!(lines.contains("build.make") && !lines.contains("\"token\""), "{lines}");
+
+    std::fs::write(&flow, r#"{"schema_version": "1.0", "nodes": 3}"#).unwrap();
+    let refused = run(&["build", "acme-inc", &flow], &data);
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && stderr.matches("\n  E_").count() > 1, "{stderr}");
+    let unknown = run(&["build", "nobody", &flow], &data);
+    assert!(!unknown.status.success() && !unknown.stderr.is_empty());
+    drop(server);
 }
 
 /// Every problem on a line of its own, with its code.
