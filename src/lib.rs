@@ -32,6 +32,7 @@ pub mod mirror;
 pub mod outbound;
 mod outgoing;
 pub mod pipeline;
+pub mod place;
 pub mod progress;
 pub mod projection;
 pub mod recall;

@@ -11,10 +11,9 @@ use object_store::client::{
 };
 use object_store::{BackoffConfig, ClientOptions, Error, RetryConfig};
 
-use super::{Options, Traffic};
+use super::signed::Signed;
+use super::{Options, Traffic, Trouble};
 use crate::config::{Encryption, ExportConfig};
-use crate::export::error::Trouble;
-use crate::export::signed::Signed;
 use crate::secrets::Secrets;
 
 /// A bucket, and how it is reached.

@@ -1,6 +1,9 @@
-//! Where an export goes: a bucket of any store that speaks S3, a folder, or memory.
+//! Where objects are kept outside of the data directory: a bucket of any store that speaks S3, a folder, or memory.
+//! Exports for auditors go there, and bundles for agents.
 
 mod bucket;
+mod signed;
+mod trouble;
 mod url;
 
 use std::collections::HashMap;
@@ -21,11 +24,11 @@ use object_store::{
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-use super::error::Trouble;
-use super::signed::Signed;
 use crate::config::ExportConfig;
 use crate::secrets::Secrets;
 use bucket::Bucket;
+use signed::Signed;
+pub use trouble::Trouble;
 pub use url::{InvalidPlace, PlaceUrl};
 
 /// What is said of a place beside its URL, as far as it is not what the configuration says.
@@ -68,7 +71,7 @@ pub struct Place {
     /// What tells it from other places.
     name: String,
     traffic: Arc<Traffic>,
-    pub(super) signed: Option<Signed>,
+    pub(crate) signed: Option<Signed>,
     /// Whether writes with a condition are refused when it does not hold.
     conditional: AtomicBool,
     lock: Option<Lock>,
@@ -76,14 +79,14 @@ pub struct Place {
 
 /// What was sent to a place.
 #[derive(Debug, Default)]
-pub(super) struct Traffic {
-    pub(super) requests: AtomicU64,
-    pub(super) sent: AtomicU64,
+pub(crate) struct Traffic {
+    pub(crate) requests: AtomicU64,
+    pub(crate) sent: AtomicU64,
 }
 
 /// What became of a request.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// Something is there already, or is not what was expected.
     There,
     /// Nothing is there.
@@ -104,7 +107,7 @@ impl Failure {
     }
 
     /// As trouble: where it is no answer that can be gone on with.
-    pub(super) fn into_trouble(self, path: &str) -> Trouble {
+    pub(crate) fn into_trouble(self, path: &str) -> Trouble {
         match self {
             Self::There => Trouble::new(
                 "export-conflict",
@@ -118,11 +121,11 @@ impl Failure {
 
 /// Which version of an object is meant.
 #[derive(Debug, Clone)]
-pub(super) struct Version(UpdateVersion, Bytes);
+pub(crate) struct Version(UpdateVersion, Bytes);
 
 impl Version {
     /// What it was.
-    pub(super) const fn bytes(&self) -> &Bytes {
+    pub(crate) const fn bytes(&self) -> &Bytes {
         &self.1
     }
 }
@@ -188,12 +191,12 @@ impl Place {
     }
 
     /// Whether it is known to refuse what must not be written.
-    pub(super) fn is_conditional(&self) -> bool {
+    pub(crate) fn is_conditional(&self) -> bool {
         self.conditional.load(Ordering::Relaxed)
     }
 
     /// Goes on without conditions, each of which is looked for before the write.
-    pub(super) fn give_up_conditions(&self) {
+    pub(crate) fn give_up_conditions(&self) {
         self.conditional.store(false, Ordering::Relaxed);
     }
 
@@ -207,17 +210,17 @@ impl Place {
     }
 
     /// The whole name of an object, as signed calls need it.
-    pub(super) fn full(&self, key: &str) -> Answered<String> {
+    pub(crate) fn full(&self, key: &str) -> Answered<String> {
         Ok(self.path(key)?.to_string())
     }
 
     /// Reads an object.
-    pub(super) async fn get(&self, key: &str) -> Answered<Bytes> {
+    pub(crate) async fn get(&self, key: &str) -> Answered<Bytes> {
         Ok(self.get_version(key).await?.0)
     }
 
     /// Reads an object, and which version of it that is.
-    pub(super) async fn get_version(&self, key: &str) -> Answered<(Bytes, Version)> {
+    pub(crate) async fn get_version(&self, key: &str) -> Answered<(Bytes, Version)> {
         let failed = |error: Error| Failure::of(key, &error);
         let found = self.store.get(&self.path(key)?).await.map_err(failed)?;
         let version =
@@ -235,7 +238,7 @@ impl Place {
     }
 
     /// Checksum and length of an object of any size, and its first bytes, `keep` at most.
-    pub(super) async fn measure(&self, key: &str, keep: usize) -> Answered<(Sha256, u64, Vec<u8>)> {
+    pub(crate) async fn measure(&self, key: &str, keep: usize) -> Answered<(Sha256, u64, Vec<u8>)> {
         let failed = |error: Error| Failure::of(key, &error);
         let mut stream = self.store.get(&self.path(key)?).await.map_err(failed)?.into_stream();
         let (mut hasher, mut length, mut first) = (sha2::Sha256::new(), 0, Vec::new());
@@ -248,12 +251,12 @@ impl Place {
     }
 
     /// What is known of an object without reading it.
-    pub(super) async fn look(&self, key: &str) -> Answered<ObjectMeta> {
+    pub(crate) async fn look(&self, key: &str) -> Answered<ObjectMeta> {
         self.store.head(&self.path(key)?).await.map_err(|error| Failure::of(key, &error))
     }
 
     /// The names that begin with `prefix` and a slash, below the place, sorted.
-    pub(super) async fn list(&self, prefix: &str) -> Answered<Vec<String>> {
+    pub(crate) async fn list(&self, prefix: &str) -> Answered<Vec<String>> {
         let found: Vec<ObjectMeta> = self
             .store
             .list(Some(&self.path(prefix)?))
@@ -270,7 +273,7 @@ impl Place {
     }
 
     /// The folders right below `prefix`, sorted.
-    pub(super) async fn folders(&self, prefix: &str) -> Answered<Vec<String>> {
+    pub(crate) async fn folders(&self, prefix: &str) -> Answered<Vec<String>> {
         let listed = self.store.list_with_delimiter(Some(&self.path(prefix)?)).await;
         let listed = listed.map_err(|error| Failure::of(prefix, &error))?;
         let names =
@@ -281,7 +284,7 @@ impl Place {
     }
 
     /// Writes an object where nothing is, locked as the place locks `key`.
-    pub(super) async fn put_new(&self, key: &str, bytes: Bytes) -> Answered<()> {
+    pub(crate) async fn put_new(&self, key: &str, bytes: Bytes) -> Answered<()> {
         let path = self.path(key)?;
         if !self.is_conditional() {
             match self.store.head(&path).await {
@@ -303,7 +306,7 @@ impl Place {
     }
 
     /// Writes an object over the version that is meant, or where nothing is.
-    pub(super) async fn replace(
+    pub(crate) async fn replace(
         &self,
         key: &str,
         bytes: Bytes,
@@ -341,12 +344,12 @@ impl Place {
     }
 
     /// Writes an object where nothing is, without a lock; for probes.
-    pub(super) async fn put_unlocked(&self, key: &str, bytes: Bytes) -> Answered<()> {
+    pub(crate) async fn put_unlocked(&self, key: &str, bytes: Bytes) -> Answered<()> {
         self.put(key, &self.path(key)?, bytes, PutMode::Create).await
     }
 
     /// Whether a write can name the version that it goes over.
-    pub(super) const fn has_versions_of_etag(&self) -> bool {
+    pub(crate) const fn has_versions_of_etag(&self) -> bool {
         !matches!(self.url, PlaceUrl::File(_))
     }
 
@@ -369,12 +372,12 @@ impl Place {
 
     /// Begins an object in parts, for what is too large for one request. Whether something is there is for the
     /// caller to look at before.
-    pub(super) async fn begin(&self, key: &str) -> Answered<Box<dyn MultipartUpload>> {
+    pub(crate) async fn begin(&self, key: &str) -> Answered<Box<dyn MultipartUpload>> {
         self.store.put_multipart(&self.path(key)?).await.map_err(|error| Failure::of(key, &error))
     }
 
     /// Locks an object that was written in parts, as the place locks `key`.
-    pub(super) async fn lock_written(&self, key: &str) -> Answered<()> {
+    pub(crate) async fn lock_written(&self, key: &str) -> Answered<()> {
         match (&self.signed, self.lock_of(key)) {
             (Some(signed), Some(lock)) => signed.retain(self.path(key)?.as_ref(), lock).await,
             _ => Ok(()),
@@ -382,7 +385,7 @@ impl Place {
     }
 
     /// Deletes an object, as far as the credentials allow.
-    pub(super) async fn forget(&self, key: &str) {
+    pub(crate) async fn forget(&self, key: &str) {
         if let Ok(path) = self.path(key) {
             // A writer that may not delete is as it should be.
             let _ = self.store.delete(&path).await;
@@ -390,7 +393,7 @@ impl Place {
     }
 
     /// Writes over an object if that is the version that is meant; for probes.
-    pub(super) async fn put_over(&self, key: &str, bytes: Bytes, tag: &str) -> Answered<()> {
+    pub(crate) async fn put_over(&self, key: &str, bytes: Bytes, tag: &str) -> Answered<()> {
         let version = UpdateVersion { e_tag: Some(tag.to_owned()), version: None };
         self.put(key, &self.path(key)?, bytes, PutMode::Update(version)).await
     }
