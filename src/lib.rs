@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod app;
+pub mod artifacts;
 pub mod audit;
 pub mod bodies;
 pub mod builds;

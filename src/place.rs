@@ -12,14 +12,17 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::http::Method;
 use colophon_model::{Digest, Sha256};
 use futures_util::TryStreamExt as _;
+use object_store::aws::AmazonS3;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
+use object_store::signer::Signer as _;
 use object_store::{
-    Error, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload,
-    UpdateVersion,
+    Attribute, Error, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode,
+    PutOptions, PutPayload, UpdateVersion,
 };
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
@@ -72,6 +75,8 @@ pub struct Place {
     name: String,
     traffic: Arc<Traffic>,
     pub(crate) signed: Option<Signed>,
+    /// What makes URLs that are good without credentials.
+    signer: Option<AmazonS3>,
     /// Whether writes with a condition are refused when it does not hold.
     conditional: AtomicBool,
     lock: Option<Lock>,
@@ -145,12 +150,14 @@ impl Place {
     ) -> Result<Self, Trouble> {
         let traffic = Arc::new(Traffic::default());
         let refused = |error: Error| Trouble::of(&url.to_string(), &error);
+        let mut signer = None;
         let (store, base, name, signed): (Arc<dyn ObjectStore>, _, _, _) = match url {
             PlaceUrl::S3 { bucket, prefix } => {
                 let s3 = Bucket::new(bucket, config, options)?;
                 let (store, signed) = s3.open(config, secrets, &traffic)?;
-                let name = format!("{} {url}", s3.endpoint.as_deref().unwrap_or("aws"));
+                let name = s3.place_name(url);
                 let base = Path::parse(prefix).map_err(|error| refused(error.into()))?;
+                signer = Some(store.clone());
                 (Arc::new(store), base, name, Some(signed))
             }
             PlaceUrl::File(folder) => {
@@ -166,7 +173,22 @@ impl Place {
         };
         let conditional = AtomicBool::new(true);
         let lock = config.lock();
-        Ok(Self { store, url: url.clone(), base, name, traffic, signed, conditional, lock })
+        Ok(Self { store, url: url.clone(), base, name, traffic, signed, signer, conditional, lock })
+    }
+
+    /// What would tell a place from others, without opening it.
+    ///
+    /// # Errors
+    /// When what is configured cannot be.
+    pub(crate) fn name_of(
+        url: &PlaceUrl,
+        config: &ExportConfig,
+        options: &Options,
+    ) -> Result<String, Trouble> {
+        match url {
+            PlaceUrl::S3 { bucket, .. } => Ok(Bucket::new(bucket, config, options)?.place_name(url)),
+            PlaceUrl::File(_) | PlaceUrl::Memory(_) => Ok(url.to_string()),
+        }
     }
 
     /// Its URL.
@@ -381,6 +403,39 @@ impl Place {
         match (&self.signed, self.lock_of(key)) {
             (Some(signed), Some(lock)) => signed.retain(self.path(key)?.as_ref(), lock).await,
             _ => Ok(()),
+        }
+    }
+
+    /// Writes an object of that media type where nothing is.
+    pub(crate) async fn put_file(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        media: &'static str,
+    ) -> Answered<()> {
+        let mut options = PutOptions::from(PutMode::Create);
+        // Folders keep no such thing.
+        if self.signer.is_some() {
+            options.attributes.insert(Attribute::ContentType, media.into());
+        }
+        let payload = PutPayload::from_bytes(bytes);
+        let done = self.store.put_opts(&self.path(key)?, payload, options).await;
+        done.map(drop).map_err(|error| Failure::of(key, &error))
+    }
+
+    /// A URL by which anybody reads an object for a while (AWS Signature Version 4, "Authenticating Requests: Using
+    /// Query Parameters"). `None` where there are no such URLs. Nothing is asked for it, but perhaps credentials.
+    pub(crate) async fn presign(&self, key: &str, lifetime: Duration) -> Answered<Option<String>> {
+        let Some(signer) = &self.signer else { return Ok(None) };
+        let url = signer.signed_url(Method::GET, &self.path(key)?, lifetime).await;
+        url.map(|url| Some(url.into())).map_err(|error| Failure::of(key, &error))
+    }
+
+    /// Deletes an object; one that is not there is deleted.
+    pub(crate) async fn remove(&self, key: &str) -> Answered<()> {
+        match self.store.delete(&self.path(key)?).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(Failure::of(key, &error)),
         }
     }
 
