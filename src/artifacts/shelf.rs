@@ -114,6 +114,14 @@ impl Shelf {
         Ok(names.iter().filter_map(zip).collect())
     }
 
+    /// Looks whether it answers to these credentials.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn probe(&self) -> Result<(), Trouble> {
+        self.tenants().await.map(drop)
+    }
+
     /// The tenants of whom something lies there.
     pub(super) async fn tenants(&self) -> Result<Vec<TenantSlug>, Trouble> {
         let folders = self.store.folders("").await;
