@@ -144,7 +144,8 @@ pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::
     press.recall = Recall::new(&config.edge);
     press.secrets = secrets;
     press.artifacts = artifacts;
-    press.outbound =        Outbound { policy: Policy::new(&config.outbound), public_url: config.public_url() };
+    press.outbound =
+        Outbound { policy: Policy::new(&config.outbound), public_url: config.public_url() };
     Ok(press)
 }
 

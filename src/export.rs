@@ -24,10 +24,10 @@ mod upload;
 mod verify;
 
 use crate::place;
+pub use crate::place::{InvalidPlace, Lock, LockMode, Options, Place, PlaceUrl};
 pub use cursor::Cursor;
 pub use error::{ExportError, Trouble};
 pub use head::Head;
-pub use crate::place::{InvalidPlace, Lock, LockMode, Options, Place, PlaceUrl};
 pub use probe::Probe;
 pub use run::{Asked, Exported, Increment, export};
 pub use verify::{Finding, Verified, VerifyOptions, verify_all};

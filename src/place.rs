@@ -186,7 +186,9 @@ impl Place {
         options: &Options,
     ) -> Result<String, Trouble> {
         match url {
-            PlaceUrl::S3 { bucket, .. } => Ok(Bucket::new(bucket, config, options)?.place_name(url)),
+            PlaceUrl::S3 { bucket, .. } => {
+                Ok(Bucket::new(bucket, config, options)?.place_name(url))
+            }
             PlaceUrl::File(_) | PlaceUrl::Memory(_) => Ok(url.to_string()),
         }
     }

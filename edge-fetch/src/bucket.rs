@@ -120,7 +120,8 @@ mod tests {
         ] {
             assert_eq!(take(bucket, server, allow), Err(BucketFlaw::LessSafe), "{bucket}");
         }
-        for bad in ["", "/b/k", "ftp://s3.example/k", "file:///etc/passwd", "https://a:b@s3.example/k"]
+        for bad in
+            ["", "/b/k", "ftp://s3.example/k", "file:///etc/passwd", "https://a:b@s3.example/k"]
         {
             assert_eq!(take(bad, https, true), Err(BucketFlaw::Url), "{bad}");
         }

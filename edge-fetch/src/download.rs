@@ -184,9 +184,9 @@ impl<T: Transport> Download<'_, T> {
 
 /// Throws away what is here of a file that has come in another way.
 pub(crate) fn discard(cache: &Cache, key: &str) -> Result<(), Error> {
-    ["part", "etag"].iter().try_for_each(|end| {
-        disk::remove(&cache.partial().join(format!("{key}.{end}")))
-    })
+    ["part", "etag"]
+        .iter()
+        .try_for_each(|end| disk::remove(&cache.partial().join(format!("{key}.{end}"))))
 }
 
 /// The beginning of a download, and the ETag that its rest must have. Neither is synced: what a power

@@ -64,7 +64,8 @@ impl<'a> Scope<'a> {
             "Resource": self.bucket(),
         });
         if !self.folder().is_empty() {
-            list["Condition"] = json!({"StringLike": {"s3:prefix": [format!("{}*", self.folder())]}});
+            list["Condition"] =
+                json!({"StringLike": {"s3:prefix": [format!("{}*", self.folder())]}});
         }
         let write = json!({
             "Sid": "KeepBundles",

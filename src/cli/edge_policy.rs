@@ -45,12 +45,12 @@ impl Policy {
         let Self { bucket, upload, tenant, principal, overrides } = self;
         let url = match bucket {
             Some(url) => url,
-            None => Config::load(&overrides)?
-                .edge
-                .artifacts
-                .context("`edge.artifacts` is not set; name the bucket, such as s3://edge-artifacts")?,
+            None => Config::load(&overrides)?.edge.artifacts.context(
+                "`edge.artifacts` is not set; name the bucket, such as s3://edge-artifacts",
+            )?,
         };
-        let (Some(scope), Some(whole)) = (Scope::new(&url, tenant.as_ref()), Scope::new(&url, None))
+        let (Some(scope), Some(whole)) =
+            (Scope::new(&url, tenant.as_ref()), Scope::new(&url, None))
         else {
             bail!("`{url}` is no bucket: it begins with s3://");
         };

@@ -90,7 +90,12 @@ impl Edge {
         }
         let pairs = [
             ("access_key", &self.artifact_access_key, "secret_key", &self.artifact_secret_key),
-            ("reader_key", &self.artifact_reader_key, "reader_secret", &self.artifact_reader_secret),
+            (
+                "reader_key",
+                &self.artifact_reader_key,
+                "reader_secret",
+                &self.artifact_reader_secret,
+            ),
         ];
         for (id, key, name, secret) in pairs {
             if key.is_some() != secret.is_some() {
@@ -108,7 +113,8 @@ impl Edge {
     /// How the bucket is reached by who uploads: as places of exports are, but for what is said here. Nothing is
     /// locked: what a purge takes away, and an erasure, must be able to go.
     pub fn artifact_writer(&self, export: &ExportConfig) -> ExportConfig {
-        let or = |own: &Option<String>, other: &Option<String>| own.clone().or_else(|| other.clone());
+        let or =
+            |own: &Option<String>, other: &Option<String>| own.clone().or_else(|| other.clone());
         let mut config = ExportConfig {
             endpoint: or(&self.artifact_endpoint, &export.endpoint),
             region: or(&self.artifact_region, &export.region),

@@ -10,10 +10,10 @@ use colophon_model::{
     Target, TenantSlug, UnixMillis,
 };
 use colophon_store::rows::{
-    ArtifactRow, BuildNumber, BundleAlias, BundleTree, DeliveryBody, DeliveryClaim, DeliveryKey, Document,
-    EdgeHead, Effect, EnvHead, ExportBlob, ExportPlace, FirstCommit, FlowClaim, FlowGone, FlowHead,
-    FlowOwner, GitOid, Halt, HookId, HookRow, MirrorRow, MirrorState, MirrorTag, OutboxRow,
-    PlannedExport, PullFrom, PullRow, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf,
+    ArtifactRow, BuildNumber, BundleAlias, BundleTree, DeliveryBody, DeliveryClaim, DeliveryKey,
+    Document, EdgeHead, Effect, EnvHead, ExportBlob, ExportPlace, FirstCommit, FlowClaim, FlowGone,
+    FlowHead, FlowOwner, GitOid, Halt, HookId, HookRow, MirrorRow, MirrorState, MirrorTag,
+    OutboxRow, PlannedExport, PullFrom, PullRow, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf,
     TenantHead, TenantRow, TokenRow, TokenUsed, TufFile, UploadRow, WebhookRow, WebhookSecret,
 };
 use colophon_store::{Row, Table};
