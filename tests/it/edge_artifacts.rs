@@ -411,7 +411,7 @@ fn what_was_asked_for_survives_kill_9(store: &Store) {
     let mut server = ServerProcess::spawn(&data, &[], &env, Stdio::null());
     let made = crate::support::process::colophon(&data, &["tenant", "create", "acme-inc"]);
     let secret = made["webhook_secret"].as_str().unwrap().to_owned();
-    let signature = colophon::intake::legacy_signature(secret.as_bytes(), ORDER_INTAKE);
+    let signature = colophon::intake::legacy_signature(&secret, ORDER_INTAKE);
     let build = |url: &str| {
         let request = agent().post(format!("{url}/build"));
         let request = request.header("x-tenant-slug", "acme-inc");

@@ -128,7 +128,7 @@ fn what_the_bucket_refuses_comes_from_the_server() {
         (Fault::Page, "web page"),
         (Fault::PageOf(100), "web page"),
         (Fault::Gzip, "gzip"),
-        (Fault::Endless(1), "larger"),
+        (Fault::Endless(1), "sends more than the signed"),
         (Fault::SendOn("/edge-artifacts/nowhere"), "status 404"),
     ] {
         let scene = Scene::new();
