@@ -388,7 +388,8 @@ fn a_bucket_that_fails_stops_nobody(store: &Store) {
     let seen = proxy.take();
     let puts = seen.iter().filter(|seen| seen.head.starts_with("PUT"));
     assert!(puts.clone().all(|put| put.head.to_ascii_lowercase().contains("if-none-match: *")));
-    assert_eq!(puts.count(), 3, "one of them twice");
+    // One of them twice; and what was on its way when the bucket came back.
+    assert!((3..=5).contains(&puts.count()));
     assert_eq!(scene.names(store).len(), 2);
     until("nothing waits", || metric("colophon_artifacts_waiting") < 0.5);
     assert!(metric("colophon_artifact_sent_bytes_total") > 100.0);
