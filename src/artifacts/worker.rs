@@ -376,7 +376,9 @@ const DENIED: &str = "`colophon edge policy --upload` prints what the server's k
 
 fn tell_failed(tenant: &TenantRow, job: &Job, failed: &Failed) {
     let (code, hint) = match failed {
-        Failed::Place(trouble) if trouble.code == "export-denied" => (Some(trouble.code), Some(DENIED)),
+        Failed::Place(trouble) if trouble.code == "export-denied" => {
+            (Some(trouble.code), Some(DENIED))
+        }
         Failed::Place(trouble) => (Some(trouble.code), trouble.hint),
         _ => (None, None),
     };
