@@ -12,6 +12,7 @@ use colophon_store::quota::Rule;
 use colophon_store::rows::TenantRow;
 use colophon_store::{Options, Store, Watermarks};
 
+use crate::artifacts::Artifacts;
 use crate::bodies::Bodies;
 use crate::bundles::Bundles;
 use crate::clock::SharedClock;
@@ -122,9 +123,10 @@ pub const QUOTA_WINDOW: u64 = 24 * 60 * 60 * 1000;
 
 /// Opens the store below `config.data`, the keys, and the compiler.
 pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::Result<Press> {
-    // First: a mistake in a template must not leave a new data directory behind.
+    // First: a mistake in the configuration or in a template must not leave a new data directory behind.
     let compiler = templates::compiler(config.compiler.templates.as_deref())?
         .with_wheels(wheels::read(config.compiler.wheels.as_deref())?);
+    let artifacts = Artifacts::new(config)?;
     let store = Store::open(&config.data, &store_options(config, owner))
         .with_context(|| format!("cannot open data directory `{}`", config.data.display()))?;
     let secrets = Secrets::new(&config.secrets, clock.clone());
@@ -141,6 +143,7 @@ pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::
     press.deliveries = DeliveryLog::new(Bounds { bodies, bytes });
     press.recall = Recall::new(&config.edge);
     press.secrets = secrets;
+    press.artifacts = artifacts;
     press.outbound =
         Outbound { policy: Policy::new(&config.outbound), public_url: config.public_url() };
     Ok(press)

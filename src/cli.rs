@@ -14,6 +14,7 @@ mod demo;
 mod doctor;
 mod edge;
 mod edge_env;
+mod edge_policy;
 mod endpoint;
 mod explain;
 mod export;

@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod app;
+pub mod artifacts;
 pub mod audit;
 pub mod bodies;
 pub mod builds;
@@ -32,6 +33,7 @@ pub mod mirror;
 pub mod outbound;
 mod outgoing;
 pub mod pipeline;
+pub mod place;
 pub mod progress;
 pub mod projection;
 pub mod recall;

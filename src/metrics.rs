@@ -50,6 +50,8 @@ pub struct Metrics {
     exports: Counts<1>,
     export_requests: Counter,
     export_bytes: Counter,
+    artifact_uploads: Counts<1>,
+    artifact_bytes: Counter,
 }
 
 /// A request that was answered.
@@ -106,6 +108,8 @@ impl Default for Metrics {
             exports: Family::default(),
             export_requests: Counter::default(),
             export_bytes: Counter::default(),
+            artifact_uploads: Family::default(),
+            artifact_bytes: Counter::default(),
         };
         metrics.register();
         metrics
@@ -149,6 +153,9 @@ impl Metrics {
         let (requests, sent) = (self.export_requests.clone(), self.export_bytes.clone());
         registry.register("colophon_export_requests", "Requests of exports", requests);
         registry.register("colophon_export_sent_bytes", "Sent by exports", sent);
+        let (uploads, sent) = (self.artifact_uploads.clone(), self.artifact_bytes.clone());
+        registry.register("colophon_artifact_uploads", "Attempts by result", uploads);
+        registry.register("colophon_artifact_sent_bytes", "Sent to the bucket", sent);
         let (sent, seconds) = (self.webhooks.clone(), self.webhook_seconds.clone());
         registry.register("colophon_webhook_attempts", "Attempts by outcome", sent);
         registry.register("colophon_webhook_attempt_duration_seconds", "Of an attempt", seconds);
@@ -233,6 +240,17 @@ impl Metrics {
     pub fn export_traffic(&self, requests: u64, sent: u64) {
         self.export_requests.inc_by(requests);
         self.export_bytes.inc_by(sent);
+    }
+
+    /// Counts an attempt to bring a bundle to the bucket.
+    pub fn artifact_uploaded(&self, well: bool) {
+        let result = if well { "success" } else { "failure" };
+        self.artifact_uploads.get_or_create(&[("result", result.to_owned())]).inc();
+    }
+
+    /// Counts bytes of bundles that the bucket took.
+    pub fn artifact_sent(&self, bytes: u64) {
+        self.artifact_bytes.inc_by(bytes);
     }
 
     /// Counts an attempt at a mirror.

@@ -52,6 +52,7 @@ pub use recompile::Recompiled;
 pub use timing::Timing;
 pub(crate) use writable::writable;
 
+use crate::artifacts::Artifacts;
 use crate::audit::Gathered;
 use crate::bundles::Bundles;
 use crate::clock::SharedClock;
@@ -110,6 +111,8 @@ pub struct Press {
     pub gathered: Gathered,
     /// Where events go.
     pub outbound: Outbound,
+    /// The bucket that bundles are brought to.
+    pub artifacts: Artifacts,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     memo: Memo,
@@ -272,6 +275,7 @@ impl Press {
             progress: Progress::default(),
             gathered: Gathered::default(),
             outbound: Outbound::default(),
+            artifacts: Artifacts::default(),
             offline_roots: false,
             secrets,
             ending_roots: EndingRoots::default(),

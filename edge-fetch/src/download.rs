@@ -7,7 +7,7 @@ use colophon_trust::TargetName;
 
 use crate::disk::{self, At, Growing};
 use crate::transport::{NetworkError, Response, Resume};
-use crate::{Cache, Error, Transport};
+use crate::{BucketUrl, Cache, Error, Transport};
 
 /// Called with the bytes that are here and the bytes there will be.
 pub(crate) type Progress<'a> = dyn FnMut(u64, u64) + 'a;
@@ -40,6 +40,8 @@ pub(crate) struct Download<'a, T> {
     /// What its beginning is called on the disk.
     pub(crate) key: String,
     pub(crate) size: Size,
+    /// The bucket that is asked in place of the server; `path` is what errors call it then.
+    pub(crate) bucket: Option<&'a BucketUrl>,
 }
 
 /// What a download cost.
@@ -117,6 +119,11 @@ impl<T: Transport> Download<'_, T> {
     }
 
     fn get(&self, resume: Option<&Resume>, accepted: &[u16]) -> Result<Response, Error> {
+        if let Some(url) = self.bucket {
+            let answer = self.transport.get_elsewhere(url, resume);
+            let answer = answer.map_err(|error| error.at(&self.path))?;
+            return answer.expect_elsewhere(&self.path, accepted);
+        }
         let answer = self.transport.get(&self.path, resume);
         answer.map_err(|error| error.at(&self.path))?.expect(&self.path, accepted)
     }
@@ -173,6 +180,13 @@ impl<T: Transport> Download<'_, T> {
         }
         Ok(())
     }
+}
+
+/// Throws away what is here of a file that has come in another way.
+pub(crate) fn discard(cache: &Cache, key: &str) -> Result<(), Error> {
+    ["part", "etag"]
+        .iter()
+        .try_for_each(|end| disk::remove(&cache.partial().join(format!("{key}.{end}"))))
 }
 
 /// The beginning of a download, and the ETag that its rest must have. Neither is synced: what a power

@@ -8,11 +8,12 @@ use colophon_model::{Digest, FileSet, Tree};
 use colophon_trust::limits::{MAX_FILES, MAX_UNPACKED};
 use colophon_trust::{ContentFlaw, Contents, TargetFile, TargetName, delta};
 
-use crate::download::{Download, Progress, Size, Traffic};
+use crate::bucket::{Location, MAX_LOCATION};
+use crate::download::{self, Download, Progress, Size, Traffic};
 use crate::generation::Generations;
 use crate::objects::Objects;
 use crate::unpack::unpack;
-use crate::{Cache, Error, NetworkError, Transport};
+use crate::{BucketFlaw, BucketUrl, Cache, Error, NetworkError, Transport, transport};
 
 /// A way by which a bundle comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Via {
     Cache,
     /// One frame, told from a bundle that is here.
     Delta,
+    /// The zip, from a bucket that the server knows of.
+    Bucket,
     /// One frame.
     Pack,
     /// The list of files, and each file that is not here.
@@ -34,6 +37,7 @@ impl fmt::Display for Via {
         f.write_str(match self {
             Self::Cache => "cache",
             Self::Delta => "delta",
+            Self::Bucket => "bucket",
             Self::Pack => "pack",
             Self::Blobs => "blobs",
             Self::Zip => "zip",
@@ -82,6 +86,9 @@ pub enum DeliveryFlaw {
     /// A file.
     #[error("the file has another hash")]
     Hash,
+    /// A bucket.
+    #[error(transparent)]
+    Bucket(#[from] BucketFlaw),
 }
 
 /// One bundle that is wanted.
@@ -101,7 +108,7 @@ impl<T: Transport> Fetch<'_, T> {
             return Ok(found);
         }
         let mut stages = Vec::new();
-        for via in [Via::Delta, Via::Pack, Via::Blobs] {
+        for via in [Via::Delta, Via::Bucket, Via::Pack, Via::Blobs] {
             let mut traffic = Traffic::default();
             match self.attempt(via, &mut traffic, progress) {
                 Ok(Some(files)) => return self.keep(files, via, stages, traffic),
@@ -114,7 +121,7 @@ impl<T: Transport> Fetch<'_, T> {
             }
         }
         let mut traffic = Traffic::default();
-        let files = self.zip(&mut traffic, progress)?;
+        let files = self.zip(None, &mut traffic, progress)?;
         self.keep(files, Via::Zip, stages, traffic)
     }
 
@@ -142,6 +149,9 @@ impl<T: Transport> Fetch<'_, T> {
         traffic: Traffic,
     ) -> Result<(FileSet, Fetched), Error> {
         Objects::of(self.cache).keep_bundle(&files)?;
+        if stages.iter().any(|stage| stage.via == Via::Bucket) {
+            download::discard(self.cache, &self.bucket_key())?;
+        }
         stages.push(Stage { via, bytes: traffic.received, problem: None });
         Ok((files, Fetched { via, stages, resumed_from: traffic.resumed_from }))
     }
@@ -164,10 +174,36 @@ impl<T: Transport> Fetch<'_, T> {
                 let path = format!("delta/{from}..{to}");
                 self.frame(&path, Some(&base), traffic, progress).map(Some)
             }
+            Via::Bucket => {
+                let Some(url) = self.location()? else { return Ok(None) };
+                self.zip(Some(&url), traffic, progress).map(Some)
+            }
             Via::Pack => self.frame(&format!("pack/{to}"), None, traffic, progress).map(Some),
             Via::Blobs => self.blobs(traffic, progress).map(Some),
             Via::Cache | Via::Zip => Ok(None),
         }
+    }
+
+    /// Where the bundle lies beside the server, if it says so.
+    fn location(&self) -> Result<Option<BucketUrl>, Error> {
+        if !self.transport.goes_elsewhere() {
+            return Ok(None);
+        }
+        let path = format!("bundles/{}/location.json", self.file.sha256);
+        let json = match transport::read(self.transport, &path, MAX_LOCATION) {
+            Ok(json) => json,
+            // It has no bucket, or does not know what one is.
+            Err(Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let location = Location::read(&json).map_err(|flaw| refused(&path, flaw))?;
+        let url = self.transport.elsewhere(location.url());
+        url.map(Some).map_err(|flaw| refused(&path, flaw))
+    }
+
+    /// What the beginning of the zip from a bucket is called on the disk: the server's has another ETag.
+    fn bucket_key(&self) -> String {
+        Digest::of(format!("bucket {}", self.file.sha256).as_bytes()).to_string()
     }
 
     /// A bundle of the same flow of which every file is here: the active one, else the newest.
@@ -205,10 +241,18 @@ impl<T: Transport> Fetch<'_, T> {
         })
     }
 
-    fn zip(&self, traffic: &mut Traffic, progress: &mut Progress<'_>) -> Result<FileSet, Error> {
+    fn zip(
+        &self,
+        bucket: Option<&BucketUrl>,
+        traffic: &mut Traffic,
+        progress: &mut Progress<'_>,
+    ) -> Result<FileSet, Error> {
         let TargetFile { sha256, length, custom } = self.file;
-        let path = format!("targets/{}", self.name.file_name(sha256));
-        let download = self.download(path, sha256.to_string(), Size::Exactly(*length));
+        let (path, key) = match bucket {
+            Some(url) => (url.to_string(), self.bucket_key()),
+            None => (format!("targets/{}", self.name.file_name(sha256)), sha256.to_string()),
+        };
+        let download = Download { bucket, ..self.download(path, key, Size::Exactly(*length)) };
         let zip = download.run(traffic, progress, |zip| {
             if colophon_model::Sha256::of(zip) == *sha256 {
                 Ok(zip.to_vec())
@@ -222,7 +266,7 @@ impl<T: Transport> Fetch<'_, T> {
 
     fn download(&self, path: String, key: String, size: Size) -> Download<'_, T> {
         let Self { cache, transport, name, .. } = self;
-        Download { cache, transport, name, path, key, size }
+        Download { cache, transport, name, path, key, size, bucket: None }
     }
 
     /// Each file is kept as soon as it is here, so that none comes twice.
@@ -271,8 +315,10 @@ fn ends(via: Via, error: &Error) -> bool {
         Error::Auth { .. }
         | Error::Disk { .. }
         | Error::Network { source: NetworkError::Busy { .. }, .. } => true,
-        // What came of a single file is not kept.
-        Error::Network { source: NetworkError::Cut { received: 1.., .. }, .. } => via != Via::Blobs,
+        // What came of a single file is not kept; and in place of a bucket there is somebody else to ask.
+        Error::Network { source: NetworkError::Cut { received: 1.., .. }, .. } => {
+            !matches!(via, Via::Blobs | Via::Bucket)
+        }
         _ => false,
     }
 }

@@ -10,7 +10,7 @@ use ureq::typestate::WithoutBody;
 use ureq::{Agent, RequestBuilder};
 
 use crate::transport::{NetworkError, Response, Resume, Transport};
-use crate::{BaseUrl, Config, Error, Network};
+use crate::{BaseUrl, BucketFlaw, BucketUrl, Config, Error, Network};
 
 /// A bearer token. Never printed.
 #[derive(Clone)]
@@ -37,6 +37,15 @@ pub struct HttpTransport {
     agent: Agent,
     base: String,
     token: Option<Token>,
+    /// How buckets are reached, if they may be.
+    buckets: Option<Buckets>,
+}
+
+/// How buckets are reached.
+struct Buckets {
+    network: Network,
+    /// Who gives out URLs into them.
+    server: BaseUrl,
 }
 
 impl HttpTransport {
@@ -49,7 +58,13 @@ impl HttpTransport {
         if token.is_some() {
             network.check_token_is_safe(&config.url)?;
         }
-        Ok(Self { agent: network.agent(&config.url)?, base: config.tenant_url(), token })
+        let buckets = Buckets { network: network.clone(), server: config.url.clone() };
+        Ok(Self {
+            agent: network.agent(&config.url)?,
+            base: config.tenant_url(),
+            token,
+            buckets: (!network.no_bucket).then_some(buckets),
+        })
     }
 
     /// Reaches `url` by `network`, without a token.
@@ -57,7 +72,7 @@ impl HttpTransport {
     /// # Errors
     /// When a certificate, key or proxy cannot be used.
     pub fn at(url: &BaseUrl, network: &Network) -> Result<Self, Error> {
-        Ok(Self { agent: network.agent(url)?, base: url.to_string(), token: None })
+        Ok(Self { agent: network.agent(url)?, base: url.to_string(), token: None, buckets: None })
     }
 }
 
@@ -123,30 +138,34 @@ impl HttpTransport {
 
 impl Transport for HttpTransport {
     fn get(&self, path: &str, resume: Option<&Resume>) -> Result<Response, NetworkError> {
-        let mut request = self.request(path);
-        if let Some(Resume { offset, etag }) = resume {
-            request = request.header(header::RANGE, format!("bytes={offset}-"));
-            request = request.header(header::IF_RANGE, etag);
-        }
-        let response = request.call().map_err(failure)?;
-        let (head, body) = response.into_parts();
-        let text = |name| text_header(&head.headers, &name);
-        if let Some(encoding) = text(header::CONTENT_ENCODING)
-            && head.status.is_success()
-            && !encoding.eq_ignore_ascii_case("identity")
-        {
-            return Err(NetworkError::Encoded(encoding));
-        }
-        Ok(Response {
-            status: head.status.as_u16(),
-            etag: text(header::ETAG),
-            content_type: text(header::CONTENT_TYPE),
-            content_length: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
-            retry_after: text(header::RETRY_AFTER)
-                .and_then(|after| retry_after(&after, text(header::DATE))),
-            range_start: text(header::CONTENT_RANGE).as_deref().and_then(range_start),
-            body: Box::new(body.into_reader()),
-        })
+        answered(ranged(self.request(path), resume).call().map_err(failure)?)
+    }
+
+    fn goes_elsewhere(&self) -> bool {
+        self.buckets.is_some()
+    }
+
+    fn elsewhere(&self, url: &str) -> Result<BucketUrl, BucketFlaw> {
+        let Buckets { network, server } = self.buckets.as_ref().ok_or(BucketFlaw::Url)?;
+        BucketUrl::new(url, server, network.allow_http)
+    }
+
+    fn get_elsewhere(
+        &self,
+        url: &BucketUrl,
+        resume: Option<&Resume>,
+    ) -> Result<Response, NetworkError> {
+        let buckets = self.buckets.as_ref().ok_or(NetworkError::Offline)?;
+        // A client of its own for each bundle, which knows neither token nor certificate.
+        let agent = buckets.network.bucket_agent(url.host());
+        let agent = agent.map_err(|error| NetworkError::Connection(Box::new(error)))?;
+        let response = ranged(agent.get(url.reveal()), resume).call();
+        answered(response.map_err(|error| match error {
+            ureq::Error::TooManyRedirects
+            | ureq::Error::RedirectFailed
+            | ureq::Error::RequireHttpsOnly(_) => NetworkError::Redirect,
+            error => failure(error),
+        })?)
     }
 
     fn size(&self, path: &str) -> Result<Option<u64>, NetworkError> {
@@ -156,6 +175,38 @@ impl Transport for HttpTransport {
         let known = response.status().as_u16() == 200;
         Ok(if known { length.and_then(|length| length.parse().ok()) } else { None })
     }
+}
+
+/// Asks for the rest alone of what is here in part.
+fn ranged(
+    request: RequestBuilder<WithoutBody>,
+    resume: Option<&Resume>,
+) -> RequestBuilder<WithoutBody> {
+    let Some(Resume { offset, etag }) = resume else { return request };
+    let request = request.header(header::RANGE, format!("bytes={offset}-"));
+    request.header(header::IF_RANGE, etag)
+}
+
+/// What of an answer matters.
+fn answered(response: ureq::http::Response<ureq::Body>) -> Result<Response, NetworkError> {
+    let (head, body) = response.into_parts();
+    let text = |name| text_header(&head.headers, &name);
+    if let Some(encoding) = text(header::CONTENT_ENCODING)
+        && head.status.is_success()
+        && !encoding.eq_ignore_ascii_case("identity")
+    {
+        return Err(NetworkError::Encoded(encoding));
+    }
+    Ok(Response {
+        status: head.status.as_u16(),
+        etag: text(header::ETAG),
+        content_type: text(header::CONTENT_TYPE),
+        content_length: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+        retry_after: text(header::RETRY_AFTER)
+            .and_then(|after| retry_after(&after, text(header::DATE))),
+        range_start: text(header::CONTENT_RANGE).as_deref().and_then(range_start),
+        body: Box::new(body.into_reader()),
+    })
 }
 
 /// Tells a TLS handshake that failed from a connection that was never there.

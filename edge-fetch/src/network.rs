@@ -15,6 +15,12 @@ const CONNECT: Duration = Duration::from_secs(10);
 const STALL: Duration = Duration::from_secs(30);
 /// How long one answer may take in all: a sender that drips bytes ends here, and is resumed.
 const BODY: Duration = Duration::from_mins(15);
+/// The same of a bucket: there is somebody else to ask.
+const BUCKET_BODY: Duration = Duration::from_mins(5);
+/// How often a bucket may send on.
+const BUCKET_REDIRECTS: u32 = 3;
+
+const USER_AGENT: &str = concat!("edge-fetch/", env!("CARGO_PKG_VERSION"));
 
 /// What is known about the way to the server. The default is what most machines need: the
 /// authorities that the machine trusts, no client certificate, the proxy of the environment.
@@ -32,6 +38,8 @@ pub struct Network {
     pub allow_http: bool,
     /// How long to wait for the next bytes; 30 seconds without it.
     pub stall_timeout: Option<Duration>,
+    /// Whether bundles are fetched from the tenant's server alone, though it knows of a bucket.
+    pub no_bucket: bool,
 }
 
 impl Network {
@@ -48,10 +56,29 @@ impl Network {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .accept_encoding("identity")
-            .user_agent(concat!("edge-fetch/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             .timeout_connect(Some(CONNECT))
             .timeout_per_read(Some(self.stall_timeout.unwrap_or(STALL)))
             .timeout_recv_body(Some(BODY))
+            .build();
+        Ok(config.new_agent())
+    }
+
+    /// Makes the HTTP client for a bucket at `host`: without this machine's certificate. It follows a few redirects, as
+    /// stores send to the region that a bucket is in, and never out of TLS.
+    pub(crate) fn bucket_agent(&self, host: &BaseUrl) -> Result<Agent, Error> {
+        let stranger = Self { client_cert: None, client_key: None, ..self.clone() };
+        let config = Agent::config_builder()
+            .tls_config(stranger.tls()?)
+            .proxy(self.proxy_for(host, &|name| std::env::var(name).ok())?)
+            .http_status_as_error(false)
+            .https_only(host.is_https())
+            .max_redirects(BUCKET_REDIRECTS)
+            .accept_encoding("identity")
+            .user_agent(USER_AGENT)
+            .timeout_connect(Some(CONNECT))
+            .timeout_per_read(Some(self.stall_timeout.unwrap_or(STALL)))
+            .timeout_recv_body(Some(BUCKET_BODY))
             .build();
         Ok(config.new_agent())
     }

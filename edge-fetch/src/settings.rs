@@ -27,6 +27,8 @@ pub struct Settings {
     /// How long to wait for the next bytes from the server, such as `30s`.
     #[serde(deserialize_with = "duration")]
     pub stall_timeout: Option<Duration>,
+    /// Fetch bundles from the server alone, though it knows of a bucket.
+    pub no_bucket: bool,
     /// Never tell the server what runs here.
     pub no_report: bool,
     /// Whether bundles must be attested; without this they must when there are keys.

@@ -13,7 +13,7 @@ use colophon_trust::{Role, TrustedRoot, TrustedTargets};
 use serde::Deserialize;
 
 use crate::transport::{NetworkError, Response, Resume};
-use crate::{Cache, Error, Transport, refresh};
+use crate::{BucketFlaw, BucketUrl, Cache, Error, Transport, refresh};
 
 /// A network, and answers that came ahead of their questions.
 pub(crate) struct Ahead<T> {
@@ -31,6 +31,22 @@ impl<T: Transport> Transport for Ahead<T> {
 
     fn size(&self, path: &str) -> Result<Option<u64>, NetworkError> {
         self.network.size(path)
+    }
+
+    fn goes_elsewhere(&self) -> bool {
+        self.network.goes_elsewhere()
+    }
+
+    fn elsewhere(&self, url: &str) -> Result<BucketUrl, BucketFlaw> {
+        self.network.elsewhere(url)
+    }
+
+    fn get_elsewhere(
+        &self,
+        url: &BucketUrl,
+        resume: Option<&Resume>,
+    ) -> Result<Response, NetworkError> {
+        self.network.get_elsewhere(url, resume)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
-use crate::Error;
+use crate::{BucketFlaw, BucketUrl, Error};
 
 /// Gets files of one tenant. Nothing that comes through it is trusted.
 pub trait Transport {
@@ -13,6 +13,33 @@ pub trait Transport {
     /// # Errors
     /// When there is no answer.
     fn get(&self, path: &str, resume: Option<&Resume>) -> Result<Response, NetworkError>;
+
+    /// Whether other hosts than the tenant's server may be asked.
+    fn goes_elsewhere(&self) -> bool {
+        false
+    }
+
+    /// The URL of another host that the server gave out, if it may be asked.
+    ///
+    /// # Errors
+    /// When it may not.
+    fn elsewhere(&self, url: &str) -> Result<BucketUrl, BucketFlaw> {
+        let _ = url;
+        Err(BucketFlaw::Url)
+    }
+
+    /// As [`Self::get`], of another host, which is told nothing that the tenant's server is told.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    fn get_elsewhere(
+        &self,
+        url: &BucketUrl,
+        resume: Option<&Resume>,
+    ) -> Result<Response, NetworkError> {
+        let _ = (url, resume);
+        Err(NetworkError::Offline)
+    }
 
     /// How many bytes `path` has, without getting it, where that can be known.
     ///
@@ -113,6 +140,9 @@ pub enum NetworkError {
     /// The body was compressed on the way, though it was asked for as it is.
     #[error("something on the way encodes the answer as `{0}`")]
     Encoded(String),
+    /// A host sent on too often, or to where nothing is encrypted.
+    #[error("the host sent on to where it is not followed")]
+    Redirect,
     /// Nothing may be asked for.
     #[error("nothing is asked for offline")]
     Offline,
@@ -141,6 +171,15 @@ impl Response {
         let error = self.refusal(path);
         self.finish();
         Err(error)
+    }
+
+    /// The same for a host that is not the tenant's server: what it refuses says nothing about the token, nor about
+    /// what the server has.
+    pub(crate) fn expect_elsewhere(self, path: &str, accepted: &[u16]) -> Result<Self, Error> {
+        if accepted.contains(&self.status) {
+            return self.usable(path);
+        }
+        Err(NetworkError::Status(self.status).at(path))
     }
 
     fn usable(self, path: &str) -> Result<Self, Error> {

@@ -8,6 +8,7 @@ use colophon_trust::Role;
 use super::admin::{self, Access};
 use super::agents::Agents;
 use super::edge_env::Env;
+use super::edge_policy::Policy;
 use super::job::{self, Request, count, row};
 use super::out::Out;
 use crate::config::{Config, Overrides};
@@ -27,6 +28,7 @@ pub(super) enum Edge {
         #[command(flatten)]
         overrides: Overrides,
     },
+    Policy(Policy),
     /// Sign metadata anew that would end soon; the server does it by itself
     Resign {
         /// Tenants [default: all]
@@ -98,6 +100,7 @@ impl Edge {
         match self {
             Self::Agents(agents) => agents.run(out),
             Self::Env(env) => env.run(out),
+            Self::Policy(policy) => policy.run(out),
             Self::Status { tenants, overrides } => {
                 let all = status(&Config::load(&overrides)?, &tenants)?;
                 out.data(&all, |all| all.iter().map(text).collect::<Vec<_>>().join("\n"))

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use sha2::Sha256;
 
 use crate::app::App;
+use crate::artifacts::SignedUrl;
 
 /// What a signed URL carries in its query.
 #[derive(Debug, Clone, Deserialize)]
@@ -24,8 +25,16 @@ pub(super) struct Grant {
 /// Number of the key in use.
 const KEY_ID: u32 = 1;
 
-/// The URL of a bundle, and when it ends: as long from now as the configuration says.
+/// The URL of a bundle, and when it ends: into the bucket when it lies there, else of this server.
 pub(super) fn sign(app: &App, tenant: &TenantRow, edge: &EdgeOutput) -> (String, UnixMillis) {
+    match app.press.artifacts.url(&app.press.store, tenant, &edge.sha256) {
+        Some(SignedUrl { url, expires }) => (url, expires),
+        None => own(app, tenant, edge),
+    }
+}
+
+/// The URL of a bundle here, and when it ends: as long from now as the configuration says.
+fn own(app: &App, tenant: &TenantRow, edge: &EdgeOutput) -> (String, UnixMillis) {
     let expires = app.press.clock.now().plus(app.config.limits.edge_url_seconds * 1000);
     let exp = expires.seconds();
     let sig = mac(&app.press.keys.url_key(), &Method::GET, tenant.uid, &edge.sha256, exp);

@@ -6,12 +6,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use colophon_model::{FlowId, Sha256, TenantUid};
 use colophon_store::View;
-use colophon_store::rows::{BundleAlias, Document, FlowHead};
+use colophon_store::rows::{BundleAlias, Document, FlowHead, TenantRow};
 use serde::Serialize;
 
 use super::path::Segments;
 use super::{ApiError, auth, etag};
 use crate::app::{App, SharedApp};
+use crate::artifacts::SignedUrl;
 use crate::tokens::Scope;
 
 /// `GET /v1/t/{slug}/edge/{flow}/{provenance,sbom}.json`: about the flow's current bundle.
@@ -32,7 +33,7 @@ pub(super) async fn of_flow(
     app.reads.run(load).await?
 }
 
-/// `GET /v1/t/{slug}/bundles/{sha256}/{provenance,sbom}.json`: about any bundle that can be had.
+/// `GET /v1/t/{slug}/bundles/{sha256}/{provenance,sbom,location}.json`: about any bundle that can be had.
 pub(super) async fn of_bundle(
     State(app): State<SharedApp>,
     Segments((slug, sha256, name)): Segments<(String, String, String)>,
@@ -41,11 +42,33 @@ pub(super) async fn of_bundle(
     let reader = app.clone();
     let load = move || {
         let view = reader.press.store.view()?;
-        let uid = auth::path_tenant(&reader, &view, &headers, &slug, Scope::Edge)?.uid;
+        let tenant = auth::path_tenant(&reader, &view, &headers, &slug, Scope::Edge)?;
         let sha256: Sha256 = sha256.parse().map_err(|_| ApiError::not_found())?;
-        document(&view, uid, &sha256, kind(&name)?, &headers)
+        if name == LOCATION {
+            return location(&reader, &tenant, &sha256);
+        }
+        document(&view, tenant.uid, &sha256, kind(&name)?, &headers)
     };
     app.reads.run(load).await?
+}
+
+/// What tells where else a bundle can be had.
+const LOCATION: &str = "location.json";
+
+/// Where a bundle lies beside here, for an agent that wants all of it.
+#[derive(Debug, Serialize)]
+struct LocationView {
+    /// Good without a token.
+    url: String,
+    url_expires: String,
+}
+
+/// A URL into the bucket; 404 for what does not lie there, as for what nobody has.
+fn location(app: &App, tenant: &TenantRow, sha256: &Sha256) -> Result<Response, ApiError> {
+    let found = app.press.artifacts.url(&app.press.store, tenant, sha256);
+    let SignedUrl { url, expires } = found.ok_or_else(ApiError::not_found)?;
+    let view = LocationView { url, url_expires: expires.rfc3339_seconds() };
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(view)).into_response())
 }
 
 fn kind(name: &str) -> Result<Document, ApiError> {

@@ -3,6 +3,8 @@
 //! The statement names the tenant, so it is handed out and not kept: the data directory holds
 //! nothing of the tenant afterwards.
 
+mod bucket;
+
 use colophon_model::audit::{Action, Chain, Subject};
 use colophon_model::{TenantSlug, TenantUid};
 use colophon_store::rows::{ExportPlace, MirrorRow, TenantRow};
@@ -11,6 +13,7 @@ use colophon_trust::dsse::Envelope;
 use serde::{Deserialize, Serialize};
 
 use super::{Job, JobError, Site};
+use crate::artifacts;
 use crate::audit::By;
 
 /// The type of a [`Statement`] in its envelope.
@@ -43,10 +46,22 @@ pub struct Statement {
     pub program: String,
     /// What was removed.
     pub erased: Erased,
+    /// What was removed of the bucket for bundles.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub artifacts: Option<ClearedBucket>,
     /// What the data directory keeps.
     pub kept: String,
     /// What may hold the tenant's data elsewhere, and is to be erased there.
     pub outside: Vec<Outside>,
+}
+
+/// What was removed of the bucket for bundles.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClearedBucket {
+    /// Which bucket of which store.
+    pub place: String,
+    /// Bundles that were removed there; versions that the bucket keeps of them are not.
+    pub removed: u64,
 }
 
 /// A place that this server cannot reach.
@@ -79,6 +94,7 @@ impl Job for Erase {
         let view = press.store.view()?;
         let mirror = view.get::<MirrorRow>(&tenant.uid)?;
         let exports = exports(&view, tenant.uid)?;
+        let mut buckets = artifacts::places(&view, tenant.uid)?;
         drop(view);
         let started = press.clock.now();
         let subject = Subject::new("tenant", Chain::pseudonym(tenant.uid));
@@ -86,6 +102,10 @@ impl Job for Erase {
         let erased = press.store.erase(&self.slug, &act, started, report);
         press.forget(tenant.uid);
         let erased = erased?.ok_or_else(|| JobError::Unknown(self.slug.clone()))?;
+        let cleared = bucket::clear(site, &tenant.slug);
+        buckets.retain(|place| Some(place.as_str()) != press.artifacts.name());
+        let mut outside = outside(mirror.as_ref(), &exports);
+        outside.splice(0..0, bucket::outside(press.artifacts.name(), &cleared, &buckets));
         sign(
             site,
             &Statement {
@@ -96,8 +116,9 @@ impl Job for Erase {
                 finished: press.clock.now().rfc3339(),
                 program: concat!("colophon ", env!("CARGO_PKG_VERSION")).to_owned(),
                 erased,
+                artifacts: cleared.ok().flatten(),
                 kept: KEPT.to_owned(),
-                outside: outside(mirror.as_ref(), &exports),
+                outside,
             },
         )
     }

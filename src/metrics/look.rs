@@ -7,6 +7,7 @@ use colophon_store::{Extent, View};
 
 use crate::agents;
 use crate::app::App;
+use crate::artifacts;
 use crate::feed::status::EdgeStatus;
 use crate::mirror::{self, MirrorError, Phase};
 use crate::outbound;
@@ -29,6 +30,8 @@ pub struct Look {
     pub endpoints: [(&'static str, u64); 3],
     /// How long the oldest event has been due that could be sent, in seconds.
     pub late: f64,
+    /// Bundles that are to be brought to the bucket, and how long the oldest waits, in seconds.
+    pub artifacts: (u64, f64),
     /// Pushes that are still to come, and how long the oldest waits, in seconds.
     pub outbox: (u64, f64),
     /// Devices: all, those that are behind, those that are silent.
@@ -48,6 +51,7 @@ pub fn look(app: &App) -> Result<Look, MirrorError> {
         mirrors: mirrors(&view)?,
         endpoints: outbound::phases(&view)?,
         late: seconds(outbound::late(&view, app.press.clock.now())?),
+        artifacts: artifacts(app, &view)?,
         outbox: outbox(app, &view)?,
         agents: (0, 0, 0),
         ends: Vec::new(),
@@ -107,6 +111,13 @@ fn mirrors(view: &View) -> Result<[(&'static str, u64); 5], MirrorError> {
         }
     }
     Ok(counts.map(|(_, word, count)| (word, count)))
+}
+
+fn artifacts(app: &App, view: &View) -> Result<(u64, f64), colophon_store::Error> {
+    let waiting = artifacts::waiting(view)?;
+    let now = app.press.clock.now().get();
+    let waits = waiting.since.map_or(0, |since| now.saturating_sub(since.get()));
+    Ok((waiting.bundles, seconds(waits)))
 }
 
 fn outbox(app: &App, view: &View) -> Result<(u64, f64), colophon_store::Error> {

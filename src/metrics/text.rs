@@ -80,6 +80,8 @@ fn gauges(app: &App, look: &Look) -> Vec<Named> {
         Named("colophon_event_streams", "Open", one(number(app.streams.count() as u64))),
         Named("colophon_outbox_rows", "Effects to come", one(number(look.outbox.0))),
         Named("colophon_outbox_oldest_seconds", "How long one waits", one(look.outbox.1)),
+        Named("colophon_artifacts_waiting", "To be uploaded", one(number(look.artifacts.0))),
+        Named("colophon_artifact_lag_seconds", "How long one waits", one(look.artifacts.1)),
         Named(
             "colophon_audit_behind_seconds",
             "How long the audit log lacks acts",

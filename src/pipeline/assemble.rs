@@ -90,6 +90,9 @@ pub(super) fn assemble(
         None
     };
     put_rows(&mut change, &branch, &members, &records);
+    for edge in members.iter().filter_map(|member| member.edge.as_ref()) {
+        press.artifacts.request(&mut change, view, (tenant.uid, edge.sha256), now)?;
+    }
     let appended = &records.appended;
     let mut after = branch.after(members.len() as u64, appended, signed);
     if cause == Cause::Delivery {

@@ -88,6 +88,7 @@ fn sign_again(
 ) -> Result<(), BuildError> {
     let key = (tenant.uid, output.sha256);
     let Some(before) = view.get::<BundleAlias>(&key)? else { return Ok(()) };
+    press.artifacts.request(change, view, key, press.clock.now())?;
     let zip = zips::make(&press.store, tenant.uid, &output.sha256, &before)?;
     let signature = press.attester.minisig((&tenant.slug, flow), output, &zip);
     let signature = PreparedBlob::new(&signature)?;

@@ -53,6 +53,8 @@ const TENANT_TABLES: &[Table] = &[
     Table::Outbox,
     Table::ExportPlace,
     Table::ExportBlob,
+    Table::Artifact,
+    Table::Upload,
     Table::AuditLine,
     Table::AuditHead,
     Table::AuditOrigin,

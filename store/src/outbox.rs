@@ -1,8 +1,8 @@
 //! Side effects follow the commit: a change that calls for one says so in its own transaction.
 
-use colophon_model::{TenantUid, UnixMillis};
+use colophon_model::{Sha256, TenantUid, UnixMillis};
 
-use crate::rows::{Effect, MirrorRow, OutboxRow};
+use crate::rows::{ArtifactRow, Effect, MirrorRow, OutboxRow, UploadRow};
 use crate::{Change, Error, View};
 
 /// Adds to `change` that the tenant's refs must be pushed to its upstream, if it has one.
@@ -17,6 +17,25 @@ pub fn refs_changed(
 ) -> Result<(), Error> {
     if view.get::<MirrorRow>(&tenant)?.is_some() {
         request(change, view, tenant, Effect::Push, now)?;
+    }
+    Ok(())
+}
+
+/// Adds to `change` that a bundle must be brought to the bucket at `place`, unless it lies there or is on its way.
+///
+/// `view` is what the change rests on. Bundles fail one by one, so each has a row of its own, and there is none in
+/// the tenant's outbox.
+pub fn upload(
+    change: &mut Change,
+    view: &View,
+    (tenant, zip): (TenantUid, Sha256),
+    place: &str,
+    now: UnixMillis,
+) -> Result<(), Error> {
+    let key = (tenant, zip);
+    let lies_there = view.get::<ArtifactRow>(&key)?.is_some_and(|row| row.place == place);
+    if !lies_there && view.get::<UploadRow>(&key)?.is_none() {
+        change.put(&key, &UploadRow::new(now));
     }
     Ok(())
 }

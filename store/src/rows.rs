@@ -12,6 +12,7 @@ use crate::erase::{Erasure, RetiredSlug};
 use crate::{InvalidRow, Row, Table};
 
 mod agent;
+mod artifact;
 mod audit;
 mod delivery;
 mod edge;
@@ -26,6 +27,7 @@ mod outbound;
 mod tenant;
 
 pub use agent::{AgentFlow, AgentFlowState, AgentRow};
+pub use artifact::{ArtifactRow, UploadRow};
 pub use audit::{AuditCheckpoint, AuditHead, AuditLine, AuditOrigin};
 pub use delivery::{DeliveryBody, DeliveryKey, DeliveryRow, InvalidDeliveryKey};
 pub use edge::{BundleAlias, BundleTree, Document, EdgeRepo, PoolRoot, SignedFile, TufFile};
@@ -115,6 +117,8 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::Outbox => row::<OutboxRow>(key, value),
         Table::ExportPlace => row::<ExportPlace>(key, value),
         Table::ExportBlob => row::<ExportBlob>(key, value),
+        Table::Artifact => row::<ArtifactRow>(key, value),
+        Table::Upload => row::<UploadRow>(key, value),
         Table::AuditLine => row::<AuditLine>(key, value),
         Table::AuditHead => row::<AuditHead>(key, value),
         Table::AuditOrigin => row::<AuditOrigin>(key, value),

@@ -128,6 +128,10 @@ tables! {
     ExportPlace = "export-place-1",
     /// (uid, digest of a place, digest) → the blob as it was exported to that place.
     ExportBlob = "export-blob-1",
+    /// (uid, SHA-256) → the bundle as it lies in a bucket.
+    Artifact = "artifact-1",
+    /// (uid, SHA-256) → a bundle that is to be brought to the bucket.
+    Upload = "upload-1",
     /// (uid, delivery) → a flow that is to be read from its builder.
     Pull = "pull-1",
     /// (uid, endpoint) → where events are sent.

@@ -20,6 +20,7 @@ mod demo;
 mod disk_full;
 mod doctor;
 mod edge_agents;
+mod edge_artifacts;
 mod edge_ceremony;
 mod edge_env;
 mod edge_lifecycle;

@@ -42,6 +42,7 @@ fn busy() -> (TestServer, String) {
     let metrics = &server.app.press.metrics;
     metrics.push("success");
     metrics.webhook("delivered", std::time::Duration::from_millis(5));
+    metrics.artifact_uploaded(true);
     metrics.webhook_disabled("gone");
     metrics.job("gc", true);
     let text = scrape(&server);

@@ -33,6 +33,9 @@ pub(crate) struct NetworkOptions {
     /// Give up when the server sends nothing for this long [default: 30s]
     #[arg(long, global = true, env = "EDGE_FETCH_STALL_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
     stall_timeout: Option<std::time::Duration>,
+    /// Fetch bundles from the server alone, never from a bucket that it names
+    #[arg(long, global = true, env = "EDGE_FETCH_NO_BUCKET")]
+    no_bucket: bool,
     /// Do not tell the server what runs here
     #[arg(long, global = true, env = "EDGE_FETCH_NO_REPORT")]
     pub(crate) no_report: bool,
@@ -58,6 +61,7 @@ impl NetworkOptions {
             proxy: self.proxy.clone().or_else(|| settings.proxy.clone()),
             allow_http: self.allow_http || settings.allow_http,
             stall_timeout: self.stall_timeout.or(settings.stall_timeout),
+            no_bucket: self.no_bucket || settings.no_bucket,
         }
     }
 }

@@ -7,6 +7,7 @@ mod archived;
 mod atomic;
 mod attacks;
 mod attested;
+mod bucket;
 mod bundles;
 mod commands;
 mod conformance;

@@ -25,6 +25,8 @@ pub(crate) struct Request {
     pub(crate) range: Option<String>,
     pub(crate) if_range: Option<String>,
     pub(crate) authorization: Option<String>,
+    /// Every header, as it was sent.
+    pub(crate) headers: Vec<String>,
     pub(crate) sent: usize,
     pub(crate) body: Vec<u8>,
 }
@@ -52,6 +54,8 @@ pub(crate) enum Fault {
     Busy(u64),
     /// Answer 200 with a web page.
     Page,
+    /// Answer 307 and send on to this URL.
+    SendOn(&'static str),
     /// Answer 200 with text that is no JSON.
     Garbage,
     /// Send this many bytes more than the file has, without announcing a length.
@@ -135,6 +139,7 @@ fn read_request(stream: &TcpStream) -> std::io::Result<Request> {
     for line in lines {
         let line = line?;
         let Some((name, value)) = line.split_once(": ") else { break };
+        request.headers.push(line.clone());
         if name.eq_ignore_ascii_case("content-length") {
             length = value.parse().unwrap();
         }
@@ -161,6 +166,9 @@ fn respond(request: &Request, file: Option<Vec<u8>>, fault: Option<Fault>) -> (S
         Some(Fault::Status(status)) => return plain(&format!("{status} Fault"), "text/plain", b""),
         Some(Fault::Busy(seconds)) => {
             return plain(&format!("429 Fault\r\nRetry-After: {seconds}"), "text/plain", b"");
+        }
+        Some(Fault::SendOn(to)) => {
+            return plain(&format!("307 Temporary Redirect\r\nLocation: {to}"), "text/plain", b"");
         }
         Some(Fault::Page) => {
             return plain("200 OK", "text/html; charset=utf-8", b"<html>Sign in</html>");

@@ -1,11 +1,14 @@
 //! What the service does: gates, templates, edge metadata, mirrors.
 
 use super::Doctor;
+use crate::artifacts::Shelf;
 use crate::cli::{edge, mirror};
+use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::gates::{Gates, Mode};
 use crate::http::chain;
 use crate::mirror::Phase;
+use crate::secrets::Secrets;
 use crate::{templates, wheels};
 
 pub(super) fn look(doctor: &mut Doctor, config: &Config) {
@@ -14,6 +17,7 @@ pub(super) fn look(doctor: &mut Doctor, config: &Config) {
     if config.data.join("FORMAT").exists() {
         roots(doctor, config);
         mirrors(doctor, config);
+        artifacts(doctor, config);
     }
 }
 
@@ -73,4 +77,21 @@ fn mirrors(doctor: &mut Doctor, config: &Config) {
         }
     }
     doctor.ok("mirrors", format!("{well} of {} are well", list.mirrors.len()));
+}
+
+/// Whether the bucket for bundles answers. Without it the server serves bundles itself, so it is no failure.
+fn artifacts(doctor: &mut Doctor, config: &Config) {
+    const HINT: &str = "bundles come from the server meanwhile; see docs/edge-artifacts.md";
+    let Some(url) = &config.edge.artifacts else { return };
+    let secrets = Secrets::new(&config.secrets, std::sync::Arc::new(SystemClock));
+    let asked = || -> Result<(), String> {
+        let shelf = Shelf::open(url, config, &secrets).map_err(|trouble| trouble.to_string())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        runtime.block_on(shelf.probe()).map_err(|trouble| trouble.to_string())
+    };
+    match asked() {
+        Ok(()) => doctor.ok("bucket", format!("{url} answers, and lets bundles be listed")),
+        Err(problem) => doctor.warn("bucket", format!("{url}: {problem}"), HINT),
+    }
 }

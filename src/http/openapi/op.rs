@@ -355,7 +355,7 @@ fn about(name: &str) -> &'static str {
         "tree" => "BLAKE3 of a bundle's tree",
         "pair" => "two trees with `..` between them",
         "sha256" => "SHA-256 of a bundle's zip",
-        "document" => "`provenance.json` or `sbom.json`",
+        "document" => "`provenance.json` or `sbom.json`; below `bundles/` also `location.json`",
         "path" => "the file's path on the branch",
         "generation" => "the secret's number",
         "nonce" => "64 hex digits",

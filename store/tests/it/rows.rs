@@ -10,11 +10,11 @@ use colophon_model::{
     Target, TenantSlug, UnixMillis,
 };
 use colophon_store::rows::{
-    BuildNumber, BundleAlias, BundleTree, DeliveryBody, DeliveryClaim, DeliveryKey, Document,
-    EdgeHead, Effect, EnvHead, ExportBlob, ExportPlace, FirstCommit, FlowClaim, FlowGone, FlowHead,
-    FlowOwner, GitOid, Halt, HookId, HookRow, MirrorRow, MirrorState, MirrorTag, OutboxRow,
-    PlannedExport, PullFrom, PullRow, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf,
-    TenantHead, TenantRow, TokenRow, TokenUsed, TufFile, WebhookRow, WebhookSecret,
+    ArtifactRow, BuildNumber, BundleAlias, BundleTree, DeliveryBody, DeliveryClaim, DeliveryKey,
+    Document, EdgeHead, Effect, EnvHead, ExportBlob, ExportPlace, FirstCommit, FlowClaim, FlowGone,
+    FlowHead, FlowOwner, GitOid, Halt, HookId, HookRow, MirrorRow, MirrorState, MirrorTag,
+    OutboxRow, PlannedExport, PullFrom, PullRow, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf,
+    TenantHead, TenantRow, TokenRow, TokenUsed, TufFile, UploadRow, WebhookRow, WebhookSecret,
 };
 use colophon_store::{Row, Table};
 use proptest::prelude::*;
@@ -360,6 +360,16 @@ fn rows_of_exports_round_trip() {
     strict(&(uid(1), digest(1), digest(2)), &exported);
     let key = Some("k1".to_owned());
     strict(&(uid(1), digest(1), digest(2)), &ExportBlob { key, ..exported });
+}
+
+#[test]
+fn rows_of_artifacts_round_trip() {
+    let place = "aws s3://edge-artifacts".to_owned();
+    strict(&(uid(1), sha(1)), &ArtifactRow { place, since: TIME });
+    let new = UploadRow::new(TIME);
+    strict(&(uid(1), sha(1)), &new);
+    let trouble = Some("503".to_owned());
+    strict(&(uid(1), sha(2)), &UploadRow { failures: 2, trouble, ..new });
 }
 
 #[test]

@@ -1,6 +1,9 @@
-//! Where an export goes: a bucket of any store that speaks S3, a folder, or memory.
+//! Where objects are kept outside of the data directory: a bucket of any store that speaks S3, a folder, or memory.
+//! Exports for auditors go there, and bundles for agents.
 
 mod bucket;
+mod signed;
+mod trouble;
 mod url;
 
 use std::collections::HashMap;
@@ -9,23 +12,26 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::http::Method;
 use colophon_model::{Digest, Sha256};
 use futures_util::TryStreamExt as _;
+use object_store::aws::AmazonS3;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
+use object_store::signer::Signer as _;
 use object_store::{
-    Error, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload,
-    UpdateVersion,
+    Attribute, Error, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode,
+    PutOptions, PutPayload, UpdateVersion,
 };
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-use super::error::Trouble;
-use super::signed::Signed;
 use crate::config::ExportConfig;
 use crate::secrets::Secrets;
 use bucket::Bucket;
+use signed::Signed;
+pub use trouble::Trouble;
 pub use url::{InvalidPlace, PlaceUrl};
 
 /// What is said of a place beside its URL, as far as it is not what the configuration says.
@@ -68,7 +74,9 @@ pub struct Place {
     /// What tells it from other places.
     name: String,
     traffic: Arc<Traffic>,
-    pub(super) signed: Option<Signed>,
+    pub(crate) signed: Option<Signed>,
+    /// What makes URLs that are good without credentials.
+    signer: Option<AmazonS3>,
     /// Whether writes with a condition are refused when it does not hold.
     conditional: AtomicBool,
     lock: Option<Lock>,
@@ -76,14 +84,14 @@ pub struct Place {
 
 /// What was sent to a place.
 #[derive(Debug, Default)]
-pub(super) struct Traffic {
-    pub(super) requests: AtomicU64,
-    pub(super) sent: AtomicU64,
+pub(crate) struct Traffic {
+    pub(crate) requests: AtomicU64,
+    pub(crate) sent: AtomicU64,
 }
 
 /// What became of a request.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// Something is there already, or is not what was expected.
     There,
     /// Nothing is there.
@@ -104,7 +112,7 @@ impl Failure {
     }
 
     /// As trouble: where it is no answer that can be gone on with.
-    pub(super) fn into_trouble(self, path: &str) -> Trouble {
+    pub(crate) fn into_trouble(self, path: &str) -> Trouble {
         match self {
             Self::There => Trouble::new(
                 "export-conflict",
@@ -118,11 +126,11 @@ impl Failure {
 
 /// Which version of an object is meant.
 #[derive(Debug, Clone)]
-pub(super) struct Version(UpdateVersion, Bytes);
+pub(crate) struct Version(UpdateVersion, Bytes);
 
 impl Version {
     /// What it was.
-    pub(super) const fn bytes(&self) -> &Bytes {
+    pub(crate) const fn bytes(&self) -> &Bytes {
         &self.1
     }
 }
@@ -142,12 +150,14 @@ impl Place {
     ) -> Result<Self, Trouble> {
         let traffic = Arc::new(Traffic::default());
         let refused = |error: Error| Trouble::of(&url.to_string(), &error);
+        let mut signer = None;
         let (store, base, name, signed): (Arc<dyn ObjectStore>, _, _, _) = match url {
             PlaceUrl::S3 { bucket, prefix } => {
                 let s3 = Bucket::new(bucket, config, options)?;
                 let (store, signed) = s3.open(config, secrets, &traffic)?;
-                let name = format!("{} {url}", s3.endpoint.as_deref().unwrap_or("aws"));
+                let name = s3.place_name(url);
                 let base = Path::parse(prefix).map_err(|error| refused(error.into()))?;
+                signer = Some(store.clone());
                 (Arc::new(store), base, name, Some(signed))
             }
             PlaceUrl::File(folder) => {
@@ -163,7 +173,24 @@ impl Place {
         };
         let conditional = AtomicBool::new(true);
         let lock = config.lock();
-        Ok(Self { store, url: url.clone(), base, name, traffic, signed, conditional, lock })
+        Ok(Self { store, url: url.clone(), base, name, traffic, signed, signer, conditional, lock })
+    }
+
+    /// What would tell a place from others, without opening it.
+    ///
+    /// # Errors
+    /// When what is configured cannot be.
+    pub(crate) fn name_of(
+        url: &PlaceUrl,
+        config: &ExportConfig,
+        options: &Options,
+    ) -> Result<String, Trouble> {
+        match url {
+            PlaceUrl::S3 { bucket, .. } => {
+                Ok(Bucket::new(bucket, config, options)?.place_name(url))
+            }
+            PlaceUrl::File(_) | PlaceUrl::Memory(_) => Ok(url.to_string()),
+        }
     }
 
     /// Its URL.
@@ -188,12 +215,12 @@ impl Place {
     }
 
     /// Whether it is known to refuse what must not be written.
-    pub(super) fn is_conditional(&self) -> bool {
+    pub(crate) fn is_conditional(&self) -> bool {
         self.conditional.load(Ordering::Relaxed)
     }
 
     /// Goes on without conditions, each of which is looked for before the write.
-    pub(super) fn give_up_conditions(&self) {
+    pub(crate) fn give_up_conditions(&self) {
         self.conditional.store(false, Ordering::Relaxed);
     }
 
@@ -207,17 +234,17 @@ impl Place {
     }
 
     /// The whole name of an object, as signed calls need it.
-    pub(super) fn full(&self, key: &str) -> Answered<String> {
+    pub(crate) fn full(&self, key: &str) -> Answered<String> {
         Ok(self.path(key)?.to_string())
     }
 
     /// Reads an object.
-    pub(super) async fn get(&self, key: &str) -> Answered<Bytes> {
+    pub(crate) async fn get(&self, key: &str) -> Answered<Bytes> {
         Ok(self.get_version(key).await?.0)
     }
 
     /// Reads an object, and which version of it that is.
-    pub(super) async fn get_version(&self, key: &str) -> Answered<(Bytes, Version)> {
+    pub(crate) async fn get_version(&self, key: &str) -> Answered<(Bytes, Version)> {
         let failed = |error: Error| Failure::of(key, &error);
         let found = self.store.get(&self.path(key)?).await.map_err(failed)?;
         let version =
@@ -235,7 +262,7 @@ impl Place {
     }
 
     /// Checksum and length of an object of any size, and its first bytes, `keep` at most.
-    pub(super) async fn measure(&self, key: &str, keep: usize) -> Answered<(Sha256, u64, Vec<u8>)> {
+    pub(crate) async fn measure(&self, key: &str, keep: usize) -> Answered<(Sha256, u64, Vec<u8>)> {
         let failed = |error: Error| Failure::of(key, &error);
         let mut stream = self.store.get(&self.path(key)?).await.map_err(failed)?.into_stream();
         let (mut hasher, mut length, mut first) = (sha2::Sha256::new(), 0, Vec::new());
@@ -248,12 +275,12 @@ impl Place {
     }
 
     /// What is known of an object without reading it.
-    pub(super) async fn look(&self, key: &str) -> Answered<ObjectMeta> {
+    pub(crate) async fn look(&self, key: &str) -> Answered<ObjectMeta> {
         self.store.head(&self.path(key)?).await.map_err(|error| Failure::of(key, &error))
     }
 
     /// The names that begin with `prefix` and a slash, below the place, sorted.
-    pub(super) async fn list(&self, prefix: &str) -> Answered<Vec<String>> {
+    pub(crate) async fn list(&self, prefix: &str) -> Answered<Vec<String>> {
         let found: Vec<ObjectMeta> = self
             .store
             .list(Some(&self.path(prefix)?))
@@ -270,7 +297,7 @@ impl Place {
     }
 
     /// The folders right below `prefix`, sorted.
-    pub(super) async fn folders(&self, prefix: &str) -> Answered<Vec<String>> {
+    pub(crate) async fn folders(&self, prefix: &str) -> Answered<Vec<String>> {
         let listed = self.store.list_with_delimiter(Some(&self.path(prefix)?)).await;
         let listed = listed.map_err(|error| Failure::of(prefix, &error))?;
         let names =
@@ -281,7 +308,7 @@ impl Place {
     }
 
     /// Writes an object where nothing is, locked as the place locks `key`.
-    pub(super) async fn put_new(&self, key: &str, bytes: Bytes) -> Answered<()> {
+    pub(crate) async fn put_new(&self, key: &str, bytes: Bytes) -> Answered<()> {
         let path = self.path(key)?;
         if !self.is_conditional() {
             match self.store.head(&path).await {
@@ -303,7 +330,7 @@ impl Place {
     }
 
     /// Writes an object over the version that is meant, or where nothing is.
-    pub(super) async fn replace(
+    pub(crate) async fn replace(
         &self,
         key: &str,
         bytes: Bytes,
@@ -341,12 +368,12 @@ impl Place {
     }
 
     /// Writes an object where nothing is, without a lock; for probes.
-    pub(super) async fn put_unlocked(&self, key: &str, bytes: Bytes) -> Answered<()> {
+    pub(crate) async fn put_unlocked(&self, key: &str, bytes: Bytes) -> Answered<()> {
         self.put(key, &self.path(key)?, bytes, PutMode::Create).await
     }
 
     /// Whether a write can name the version that it goes over.
-    pub(super) const fn has_versions_of_etag(&self) -> bool {
+    pub(crate) const fn has_versions_of_etag(&self) -> bool {
         !matches!(self.url, PlaceUrl::File(_))
     }
 
@@ -369,20 +396,53 @@ impl Place {
 
     /// Begins an object in parts, for what is too large for one request. Whether something is there is for the
     /// caller to look at before.
-    pub(super) async fn begin(&self, key: &str) -> Answered<Box<dyn MultipartUpload>> {
+    pub(crate) async fn begin(&self, key: &str) -> Answered<Box<dyn MultipartUpload>> {
         self.store.put_multipart(&self.path(key)?).await.map_err(|error| Failure::of(key, &error))
     }
 
     /// Locks an object that was written in parts, as the place locks `key`.
-    pub(super) async fn lock_written(&self, key: &str) -> Answered<()> {
+    pub(crate) async fn lock_written(&self, key: &str) -> Answered<()> {
         match (&self.signed, self.lock_of(key)) {
             (Some(signed), Some(lock)) => signed.retain(self.path(key)?.as_ref(), lock).await,
             _ => Ok(()),
         }
     }
 
+    /// Writes an object of that media type where nothing is.
+    pub(crate) async fn put_file(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        media: &'static str,
+    ) -> Answered<()> {
+        let mut options = PutOptions::from(PutMode::Create);
+        // Folders keep no such thing.
+        if self.signer.is_some() {
+            options.attributes.insert(Attribute::ContentType, media.into());
+        }
+        let payload = PutPayload::from_bytes(bytes);
+        let done = self.store.put_opts(&self.path(key)?, payload, options).await;
+        done.map(drop).map_err(|error| Failure::of(key, &error))
+    }
+
+    /// A URL by which anybody reads an object for a while (AWS Signature Version 4, "Authenticating Requests: Using
+    /// Query Parameters"). `None` where there are no such URLs. Nothing is asked for it, but perhaps credentials.
+    pub(crate) async fn presign(&self, key: &str, lifetime: Duration) -> Answered<Option<String>> {
+        let Some(signer) = &self.signer else { return Ok(None) };
+        let url = signer.signed_url(Method::GET, &self.path(key)?, lifetime).await;
+        url.map(|url| Some(url.into())).map_err(|error| Failure::of(key, &error))
+    }
+
+    /// Deletes an object; one that is not there is deleted.
+    pub(crate) async fn remove(&self, key: &str) -> Answered<()> {
+        match self.store.delete(&self.path(key)?).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(Failure::of(key, &error)),
+        }
+    }
+
     /// Deletes an object, as far as the credentials allow.
-    pub(super) async fn forget(&self, key: &str) {
+    pub(crate) async fn forget(&self, key: &str) {
         if let Ok(path) = self.path(key) {
             // A writer that may not delete is as it should be.
             let _ = self.store.delete(&path).await;
@@ -390,7 +450,7 @@ impl Place {
     }
 
     /// Writes over an object if that is the version that is meant; for probes.
-    pub(super) async fn put_over(&self, key: &str, bytes: Bytes, tag: &str) -> Answered<()> {
+    pub(crate) async fn put_over(&self, key: &str, bytes: Bytes, tag: &str) -> Answered<()> {
         let version = UpdateVersion { e_tag: Some(tag.to_owned()), version: None };
         self.put(key, &self.path(key)?, bytes, PutMode::Update(version)).await
     }

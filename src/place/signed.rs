@@ -8,38 +8,37 @@ use data_encoding::BASE64;
 use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
 use object_store::client::HttpClient;
 
-use super::error::Trouble;
-use super::place::{Failure, Lock, LockMode};
+use super::{Failure, Lock, LockMode, Trouble};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Encryption;
 
 /// Sends signed requests.
-pub(super) struct Signed {
-    pub(super) client: HttpClient,
-    pub(super) credentials: AwsCredentialProvider,
-    pub(super) region: String,
+pub(crate) struct Signed {
+    pub(crate) client: HttpClient,
+    pub(crate) credentials: AwsCredentialProvider,
+    pub(crate) region: String,
     /// What stands before an object's name.
-    pub(super) base: String,
-    pub(super) encryption: Encryption,
-    pub(super) kms_key: Option<String>,
+    pub(crate) base: String,
+    pub(crate) encryption: Encryption,
+    pub(crate) kms_key: Option<String>,
 }
 
 /// What came back.
-pub(super) struct Reply {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: String,
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
 }
 
 impl Reply {
     /// The text of the first element of that name. Answers of S3 have no attributes where it matters.
-    pub(super) fn element(&self, name: &str) -> Option<&str> {
+    pub(crate) fn element(&self, name: &str) -> Option<&str> {
         let (_, rest) = self.body.split_once(&format!("<{name}>"))?;
         rest.split_once("</").map(|(text, _)| text)
     }
 
     /// What it is when it is no success.
-    pub(super) fn into_failure(self, key: &str) -> Failure {
+    pub(crate) fn into_failure(self, key: &str) -> Failure {
         let [code, message] =
             ["Code", "Message"].map(|name| self.element(name).unwrap_or_default());
         let text = format!("`{key}`: {} {code} {message}", self.status);
@@ -60,7 +59,7 @@ const SSE_KEY: HeaderName = HeaderName::from_static("x-amz-server-side-encryptio
 
 impl Signed {
     /// Writes an object where nothing is, and locks it with the same request.
-    pub(super) async fn put_locked(
+    pub(crate) async fn put_locked(
         &self,
         key: &str,
         bytes: Bytes,
@@ -76,7 +75,7 @@ impl Signed {
     }
 
     /// Locks an object that is there (`PutObjectRetention`).
-    pub(super) async fn retain(&self, key: &str, lock: Lock) -> Result<(), Failure> {
+    pub(crate) async fn retain(&self, key: &str, lock: Lock) -> Result<(), Failure> {
         let body = format!(
             "<Retention xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Mode>{}</Mode>\
              <RetainUntilDate>{}</RetainUntilDate></Retention>",
@@ -89,7 +88,7 @@ impl Signed {
     }
 
     /// Asks for what is told in headers or XML: of an object, or of the bucket when `key` is empty.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         method: Method,
         key: &str,
@@ -149,7 +148,7 @@ impl Signed {
 
 impl LockMode {
     /// As S3 writes it.
-    pub(super) const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Governance => "GOVERNANCE",
             Self::Compliance => "COMPLIANCE",

@@ -11,16 +11,15 @@ use object_store::client::{
 };
 use object_store::{BackoffConfig, ClientOptions, Error, RetryConfig};
 
-use super::{Options, Traffic};
+use super::signed::Signed;
+use super::{Options, PlaceUrl, Traffic, Trouble};
 use crate::config::{Encryption, ExportConfig};
-use crate::export::error::Trouble;
-use crate::export::signed::Signed;
 use crate::secrets::Secrets;
 
 /// A bucket, and how it is reached.
 pub(super) struct Bucket {
     name: String,
-    pub(super) endpoint: Option<String>,
+    endpoint: Option<String>,
     region: String,
     path_style: bool,
     plain: bool,
@@ -122,6 +121,11 @@ impl Bucket {
             kms_key: config.kms_key.clone(),
         };
         Ok((store, signed))
+    }
+
+    /// What tells a place in it from others: its store and its URL.
+    pub(super) fn place_name(&self, url: &PlaceUrl) -> String {
+        format!("{} {url}", self.endpoint.as_deref().unwrap_or("aws"))
     }
 
     /// What stands before an object's name in its URL.

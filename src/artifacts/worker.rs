@@ -1,0 +1,394 @@
+//! The worker of a running server: brings bundles to the bucket, and looks from time to time whether all is there.
+//!
+//! One tenant is worked on at a time by one worker, a few bundles at a turn, so that whoever publishes many does not
+//! keep others waiting. The bucket need not be there when the server starts, nor later: what is due waits.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use colophon_model::{TenantUid, UnixMillis};
+use colophon_store::Error;
+use colophon_store::rows::TenantRow;
+use tokio::task::JoinSet;
+
+use super::check;
+use super::ledger::{self, Job, Noted};
+use super::shelf::{Put, Shelf};
+use crate::app::SharedApp;
+use crate::http::chain;
+use crate::keys::random_bytes;
+use crate::place::Trouble;
+use crate::schedule::{Duty, Schedule, found};
+use crate::tasks::TaskError;
+
+/// Bundles of a tenant that are brought before another tenant gets the place.
+const AT_A_TURN: usize = 8;
+/// How long the bucket's credentials are used before it is looked whether they are to be renewed.
+const REFRESH: Duration = Duration::from_secs(60);
+/// How long to wait before a bucket that could not be opened is tried again.
+const REOPEN: Duration = Duration::from_secs(5);
+/// How long to wait before a comparison that failed is tried again, in milliseconds.
+const RETRY_CHECK: u64 = 60_000;
+/// Looks take one part in so many of the time, however much waits.
+const SHARE: u32 = 20;
+
+/// The worker of a running server.
+#[derive(Debug)]
+pub struct Uploader {
+    schedule: Schedule,
+    keeper: JoinSet<()>,
+}
+
+impl Uploader {
+    /// Starts the worker, when there is a bucket.
+    pub fn start(app: &SharedApp) -> Self {
+        let mut keeper = JoinSet::new();
+        if !app.press.artifacts.is_on() {
+            return Self { schedule: Schedule::idle(), keeper };
+        }
+        keeper.spawn(keep(app.clone()));
+        let schedule = Schedule::start(Uploads { app: app.clone(), rounds: Mutex::default() });
+        Self { schedule, keeper }
+    }
+
+    /// Starts nothing more. What was cut is begun again at the next start.
+    pub async fn stop(mut self) {
+        self.keeper.shutdown().await;
+        self.schedule.stop().await;
+    }
+}
+
+/// Opens the bucket, however long it takes until it can be, and keeps its credentials good.
+async fn keep(app: SharedApp) {
+    loop {
+        if let Some(shelf) = app.press.artifacts.shelf() {
+            shelf.refresh().await;
+            tokio::time::sleep(REFRESH).await;
+            continue;
+        }
+        let opener = app.clone();
+        let opened = app.reads.resume(move || open(&opener)).await;
+        match opened {
+            Ok(Some(Ok(shelf))) => {
+                app.press.artifacts.opened(shelf);
+                continue;
+            }
+            Ok(Some(Err(trouble))) => tell_closed(&trouble),
+            Ok(None) | Err(_) => return, // there is none, or the program is stopping
+        }
+        tokio::time::sleep(REOPEN).await;
+    }
+}
+
+fn open(app: &SharedApp) -> Option<Result<Shelf, Trouble>> {
+    let url = app.config.edge.artifacts.as_ref()?;
+    Some(Shelf::open(url, &app.config, &app.press.secrets))
+}
+
+fn tell_closed(trouble: &Trouble) {
+    tracing::error!(
+        %trouble,
+        code = trouble.code,
+        hint = trouble.hint,
+        "the bucket of bundles cannot be opened; the server's own URLs are given out"
+    );
+}
+
+/// Work on the bucket.
+#[derive(Debug)]
+enum Due {
+    /// Bundles of a tenant are to be brought.
+    Upload(TenantRow),
+    /// What lies there of a tenant is to be compared with what should.
+    Check(TenantRow),
+    /// What lies there of tenants that were erased is to go.
+    Erased,
+}
+
+/// What a piece of work is about: an upload and a comparison never meet at one tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum About {
+    Tenant(TenantUid),
+    Erased,
+}
+
+/// What is to be compared, and when that begins anew.
+#[derive(Debug, Default)]
+struct Rounds {
+    next: Option<UnixMillis>,
+    queue: VecDeque<(UnixMillis, Option<TenantRow>)>,
+    /// When the next look for what is due may begin.
+    look: Option<Instant>,
+}
+
+struct Uploads {
+    app: SharedApp,
+    rounds: Mutex<Rounds>,
+}
+
+impl Duty for Uploads {
+    type Due = Due;
+    type About = About;
+    const WHAT: &'static str = "an upload";
+
+    fn about(due: &Due) -> About {
+        match due {
+            Due::Upload(tenant) | Due::Check(tenant) => About::Tenant(tenant.uid),
+            Due::Erased => About::Erased,
+        }
+    }
+
+    async fn due(&self, busy: HashSet<About>) -> Vec<Due> {
+        let room = self.app.config.edge.artifact_uploads.saturating_sub(busy.len());
+        if room == 0 || self.app.press.artifacts.shelf().is_none() {
+            return Vec::new();
+        }
+        let mut due = self.uploads().await;
+        due.retain(|due| !busy.contains(&Self::about(due)));
+        due.truncate(room);
+        let taken: HashSet<About> = busy.into_iter().chain(due.iter().map(Self::about)).collect();
+        let checks = self.checks(&taken, room - due.len()).await;
+        due.into_iter().chain(checks).collect()
+    }
+
+    async fn work(&self, due: Due) {
+        let Some(shelf) = self.app.press.artifacts.shelf() else { return };
+        match due {
+            Due::Upload(tenant) => {
+                for _ in 0..AT_A_TURN {
+                    if !self.one(shelf, &tenant).await {
+                        break;
+                    }
+                }
+            }
+            Due::Check(tenant) => {
+                let checked = self.check(shelf, &tenant).await;
+                self.tell_check(checked, Some(tenant));
+            }
+            Due::Erased => {
+                let checked = self.erased(shelf).await;
+                self.tell_check(checked, None);
+            }
+        }
+    }
+}
+
+/// Why a piece of work was not done.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Place(#[from] Trouble),
+    #[error(transparent)]
+    Zip(#[from] crate::zips::ZipError),
+    #[error(transparent)]
+    Store(#[from] Error),
+    #[error(transparent)]
+    Task(#[from] TaskError),
+}
+
+impl Uploads {
+    fn now(&self) -> UnixMillis {
+        self.app.press.clock.now()
+    }
+
+    fn rounds(&self) -> std::sync::MutexGuard<'_, Rounds> {
+        self.rounds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tenants whose bundles are due. While much waits, it is looked less often.
+    async fn uploads(&self) -> Vec<Due> {
+        let begun = Instant::now();
+        if self.rounds().look.is_some_and(|look| look > begun) {
+            return Vec::new();
+        }
+        let (press, now) = (self.app.press.clone(), self.now());
+        let looked = self.app.reads.resume(move || ledger::due(&press.store, now)).await;
+        let due = found(Self::WHAT, looked);
+        self.rounds().look = Some(begun + begun.elapsed() * SHARE);
+        due.into_iter().map(Due::Upload).collect()
+    }
+
+    /// The next comparisons of this round.
+    async fn checks(&self, taken: &HashSet<About>, room: usize) -> Vec<Due> {
+        let now = self.now();
+        if self.rounds().next.is_none_or(|next| next <= now) {
+            let press = self.app.press.clone();
+            let all = move || {
+                let view = press.store.view()?;
+                let rows = view.scan::<TenantRow>(&String::new());
+                rows.map(|row| row.map(|(_, tenant)| tenant)).collect::<Result<Vec<_>, _>>()
+            };
+            let all = found(Self::WHAT, self.app.reads.resume(all).await);
+            let mut rounds = self.rounds();
+            rounds.next = Some(now.plus(self.app.config.edge.artifact_check_every.millis()));
+            let every = [None].into_iter().chain(all.into_iter().map(Some));
+            rounds.queue = every.map(|item| (now, item)).collect();
+        }
+        let mut rounds = self.rounds();
+        let mut due = Vec::new();
+        for _ in 0..rounds.queue.len() {
+            if due.len() == room {
+                break;
+            }
+            let Some((from, item)) = rounds.queue.pop_front() else { break };
+            let about = item.as_ref().map_or(About::Erased, |tenant| About::Tenant(tenant.uid));
+            if from > now || taken.contains(&about) {
+                rounds.queue.push_back((from, item));
+            } else {
+                due.push(item.map_or(Due::Erased, Due::Check));
+            }
+        }
+        due
+    }
+
+    /// Brings the next bundle of a tenant. `false`: there is none, or it failed.
+    async fn one(&self, shelf: &Shelf, tenant: &TenantRow) -> bool {
+        let (press, uid, now) = (self.app.press.clone(), tenant.uid, self.now());
+        let next = move || ledger::next(&press.store, uid, now);
+        let job = match self.app.reads.resume(next).await {
+            Ok(Ok(Some(job))) => job,
+            Ok(Ok(None)) | Err(_) => return false,
+            Ok(Err(error)) => {
+                tracing::error!(error = %chain(&error), "what is to be uploaded cannot be read");
+                return false;
+            }
+        };
+        let carried = self.carry(shelf, tenant, &job).await;
+        let well = carried.is_ok();
+        match self.note(tenant, &job, carried).await {
+            // The tenant was erased meanwhile: what was just written goes again.
+            Ok(Noted::TooLate) if well => self.take_back(shelf, tenant, &job).await,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(error = %chain(&error), "what came of an upload is not written down");
+                return false;
+            }
+        }
+        well
+    }
+
+    /// The bundle as it was signed, to the bucket. `None`: it was purged since.
+    async fn carry(
+        &self,
+        shelf: &Shelf,
+        tenant: &TenantRow,
+        job: &Job,
+    ) -> Result<Option<Put>, Failed> {
+        let press = &self.app.press;
+        let Some(alias) = job.alias.clone() else { return Ok(None) };
+        let zip = press.bundles.zips.get(press, tenant.uid, (job.zip, alias)).await?;
+        let length = zip.len() as u64;
+        let put = shelf.put(&tenant.slug, &job.zip, zip).await?;
+        if put == Put::Written {
+            press.metrics.artifact_sent(length);
+        }
+        Ok(Some(put))
+    }
+
+    async fn note(
+        &self,
+        tenant: &TenantRow,
+        job: &Job,
+        carried: Result<Option<Put>, Failed>,
+    ) -> Result<Noted, Failed> {
+        let (press, now) = (self.app.press.clone(), self.now());
+        let (row, work) = (tenant.clone(), job.clone());
+        match carried {
+            Ok(None) => {
+                let note = move || ledger::purged(&press.store, &row, &work);
+                Ok(self.app.reads.resume(note).await??)
+            }
+            Ok(Some(_)) => {
+                press.metrics.artifact_uploaded(true);
+                tracing::info!(tenant = %tenant.slug, zip = %job.zip, "a bundle lies in the bucket");
+                let note = move || {
+                    let place = press.artifacts.name().unwrap_or_default().to_owned();
+                    ledger::lies_there(&press.store, &row, &work, &place, now)
+                };
+                Ok(self.app.reads.resume(note).await??)
+            }
+            Err(failed) => {
+                press.metrics.artifact_uploaded(false);
+                tell_failed(tenant, job, &failed);
+                let [chance] = random_bytes::<1>().unwrap_or([255]);
+                let trouble = (chain(&failed), chance);
+                let note = move || ledger::failed(&press.store, &row, &work, trouble, now);
+                Ok(self.app.reads.resume(note).await??)
+            }
+        }
+    }
+
+    async fn take_back(&self, shelf: &Shelf, tenant: &TenantRow, job: &Job) {
+        let (store, slug) = (self.app.press.store.clone(), tenant.slug.clone());
+        let is_gone = self.app.reads.resume(move || store.is_retired(&slug)).await;
+        if matches!(is_gone, Ok(Ok(true)))
+            && let Err(trouble) = shelf.remove(&tenant.slug, &job.zip).await
+        {
+            tracing::error!(%trouble, "a bundle of a tenant that was erased is left in the bucket");
+        }
+    }
+
+    /// Brings what lies there of a tenant together with what should; returns how much differed.
+    async fn check(&self, shelf: &Shelf, tenant: &TenantRow) -> Result<usize, Failed> {
+        let listed: BTreeSet<_> = shelf.list(&tenant.slug).await?.into_iter().collect();
+        let (press, row, now) = (self.app.press.clone(), tenant.clone(), self.now());
+        let compare = move || {
+            let place = press.artifacts.name().unwrap_or_default();
+            check::compare(&press.store, &row, (place, &listed), now)
+        };
+        let found = self.app.reads.resume(compare).await??;
+        for zip in &found.left {
+            shelf.remove(&tenant.slug, zip).await?;
+        }
+        Ok(found.missing.len() + found.left.len())
+    }
+
+    /// Takes away what lies there of tenants that were erased.
+    async fn erased(&self, shelf: &Shelf) -> Result<usize, Failed> {
+        let mut removed = 0;
+        for slug in shelf.tenants().await? {
+            let (store, name) = (self.app.press.store.clone(), slug.clone());
+            if self.app.reads.resume(move || store.is_retired(&name)).await?? {
+                removed += shelf.clear(&slug).await?;
+            }
+        }
+        Ok(usize::try_from(removed).unwrap_or(usize::MAX))
+    }
+
+    fn tell_check(&self, checked: Result<usize, Failed>, item: Option<TenantRow>) {
+        let tenant = item.as_ref().map(|tenant| tenant.slug.to_string());
+        match checked {
+            Ok(0) => {}
+            Ok(differed) => {
+                tracing::info!(tenant, differed, "the bucket was brought in line with the store");
+            }
+            Err(failed) => {
+                tracing::warn!(tenant, error = %chain(&failed), "the bucket could not be compared");
+                let from = self.now().plus(RETRY_CHECK);
+                self.rounds().queue.push_back((from, item));
+            }
+        }
+    }
+}
+
+const DENIED: &str = "`colophon edge policy --upload` prints what the server's key must be allowed";
+
+fn tell_failed(tenant: &TenantRow, job: &Job, failed: &Failed) {
+    let (code, hint) = match failed {
+        Failed::Place(trouble) if trouble.code == "export-denied" => {
+            (Some(trouble.code), Some(DENIED))
+        }
+        Failed::Place(trouble) => (Some(trouble.code), trouble.hint),
+        _ => (None, None),
+    };
+    tracing::warn!(
+        tenant = %tenant.slug,
+        zip = %job.zip,
+        failures = job.failures() + 1,
+        error = %chain(failed),
+        code,
+        hint,
+        "a bundle could not be uploaded; it is tried again"
+    );
+}
