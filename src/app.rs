@@ -49,6 +49,9 @@ pub struct App {
     pub reads: Tasks,
     /// One maintenance job runs here, and none waits.
     pub maintenance: Tasks,
+    /// Audit logs that people have checked at the console: one at a time of all, so that it takes no place from
+    /// maintenance, nor many threads.
+    pub audits: Tasks,
     /// How many Git requests of a tenant are answered at a time.
     pub git_turnstiles: Turnstiles,
     /// The places of streams that tell how far builds are.
@@ -73,6 +76,8 @@ pub struct App {
     pub public_url: String,
 }
 
+/// Most checks of audit logs that wait for the one that runs.
+const AUDITS_WAITING: usize = 8;
 /// How long a request waits for others of its tenant to end.
 const TURNSTILE_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -103,6 +108,7 @@ impl App {
             bodies: Bodies::new(config.limits.of_bodies()),
             reads: Tasks::within(config.limits.of_reads()),
             maintenance: Tasks::new(1, 0),
+            audits: Tasks::new(1, AUDITS_WAITING),
             git_turnstiles: Turnstiles::new(config.git.per_tenant, TURNSTILE_PATIENCE),
             streams: Streams::new(&config.events),
             stopping: AtomicBool::new(false),

@@ -47,6 +47,7 @@ pub struct Metrics {
     webhook_seconds: Times<1>,
     webhooks_disabled: Counts<1>,
     webhooks_dropped: Counter,
+    connections_refused: Counter,
     exports: Counts<1>,
     export_requests: Counter,
     export_bytes: Counter,
@@ -105,6 +106,7 @@ impl Default for Metrics {
             webhook_seconds: Family::new_with_constructor(quick),
             webhooks_disabled: Family::default(),
             webhooks_dropped: Counter::default(),
+            connections_refused: Counter::default(),
             exports: Family::default(),
             export_requests: Counter::default(),
             export_bytes: Counter::default(),
@@ -162,6 +164,8 @@ impl Metrics {
         let (disabled, dropped) = (self.webhooks_disabled.clone(), self.webhooks_dropped.clone());
         registry.register("colophon_webhook_endpoints_disabled", "By the server", disabled);
         registry.register("colophon_webhook_events_dropped", "Too many waited", dropped);
+        let refused = self.connections_refused.clone();
+        registry.register("colophon_http_connections_refused", "Too many of one address", refused);
     }
 
     /// Counts an attempt to deliver an event.
@@ -179,6 +183,11 @@ impl Metrics {
     /// Counts events that an endpoint is not told of because too many wait for it.
     pub fn webhooks_dropped(&self, events: u64) {
         self.webhooks_dropped.inc_by(events);
+    }
+
+    /// Counts a connection that was turned away because its address has too many.
+    pub fn connection_refused(&self) {
+        self.connections_refused.inc();
     }
 
     /// Counts builds by tenant from now on: one time series more for each.

@@ -12,6 +12,7 @@ mod branch;
 mod delete;
 mod delivery;
 mod dry_run;
+mod dry_runs;
 mod error;
 mod expecting;
 mod files;
@@ -43,6 +44,7 @@ use colophon_store::{Change, CommitError, Lane, PreparedBlob, Store, View};
 use assemble::{Cause, Entry};
 pub use delivery::{Delivery, Origin};
 pub use dry_run::{DryRun, FileChange};
+use dry_runs::DryRuns;
 pub use error::{BuildError, refusal};
 pub use files::{FilesError, puts, with_manifest};
 pub(crate) use files::{manifest_file, manifest_path, put};
@@ -117,6 +119,7 @@ pub struct Press {
     pub metrics: Arc<Metrics>,
     memo: Memo,
     flights: Flights,
+    dry_runs: DryRuns,
 }
 
 /// What became of a delivery.
@@ -271,6 +274,7 @@ impl Press {
             recall: Recall::new(&config::Edge::default()),
             memo,
             flights: Flights::default(),
+            dry_runs: DryRuns::default(),
             deliveries: DeliveryLog::default(),
             progress: Progress::default(),
             gathered: Gathered::default(),
@@ -292,6 +296,7 @@ impl Press {
     /// Forgets what is remembered of a tenant that was erased.
     pub fn forget(&self, tenant: TenantUid) {
         self.memo.forget(tenant);
+        self.dry_runs.forget(tenant);
         self.objects.forget(*tenant.as_bytes());
         self.bundles.forget(tenant);
         self.recall.forget(tenant);

@@ -2,6 +2,7 @@
 
 mod accept;
 mod clients;
+mod crowd;
 mod notify;
 mod tls;
 
@@ -31,6 +32,7 @@ use crate::upkeep::Upkeep;
 
 use accept::Door;
 pub use clients::CommandIdentity;
+use crowd::Crowd;
 pub use tls::Tls;
 
 /// Time between two looks at the files of a certificate.
@@ -99,7 +101,13 @@ impl Server {
         std::thread::spawn(move || warm.press.gates.warm_up());
         let mut beside = JoinSet::new();
         if let Some(listener) = self.admin {
-            let door = door(listener, http::admin_router(app.clone()), None, &settings);
+            let door = door(
+                listener,
+                http::admin_router(app.clone()),
+                None,
+                &settings,
+                Crowd::unbounded(),
+            );
             // Until the very end: what watches the server sees how it stops.
             beside.spawn(door.serve(std::future::pending(), Duration::ZERO));
         }
@@ -108,7 +116,7 @@ impl Server {
         }
         beside.spawn(live(app.clone()));
         let tls = app.tls.get().cloned();
-        let door = door(self.listener, http::router(app.clone()), tls, &settings);
+        let door = door(self.listener, http::router(app.clone()), tls, &settings, Crowd::new(&app));
         notify::say("READY=1");
         let draining = app.clone();
         let stop = async move {
@@ -137,9 +145,10 @@ fn door(
     router: Router,
     tls: Option<Arc<Tls>>,
     settings: &config::Server,
+    crowd: Crowd,
 ) -> Door {
     let header_timeout = settings.header_timeout.get();
-    Door { listener, router, tls, most: settings.max_connections, header_timeout }
+    Door { listener, router, tls, most: settings.max_connections, header_timeout, crowd }
 }
 
 /// Takes a new certificate when its files change: looks from time to time, and at once on SIGHUP.

@@ -145,7 +145,7 @@ impl Cache {
     pub(crate) fn fresh_tmp(&self) -> Result<PathBuf, Error> {
         let tmp = self.dir.join("tmp");
         disk::remove_folder(&tmp)?;
-        disk::make_folder(&tmp)?;
+        disk::make_folder_unsynced(&tmp)?;
         Ok(tmp)
     }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use colophon_model::FileMode;
 
-use crate::Error;
 #[cfg(test)]
 use crate::faults::step;
+use crate::{Error, watched};
 
 /// Attaches the path to a failure.
 pub(crate) trait At<T> {
@@ -30,19 +30,33 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
 /// Removes a file; that it is not there is fine.
 pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     step(false).at(path)?;
+    watched::removing(path);
     absent_as_none(patiently(|| fs::remove_file(path))).map(drop).at(path)
 }
 
 /// Removes a folder and all in it; that it is not there is fine.
 pub(crate) fn remove_folder(path: &Path) -> Result<(), Error> {
     step(false).at(path)?;
+    watched::removing(path);
     absent_as_none(patiently(|| fs::remove_dir_all(path))).map(drop).at(path)
 }
 
-/// Makes a folder and those above it.
+/// Makes a folder and those above it, durably: what is synced in a folder whose own name is lost is lost with it.
 pub(crate) fn make_folder(path: &Path) -> Result<(), Error> {
+    let news: Vec<&Path> = path.ancestors().take_while(|folder| !folder.is_dir()).collect();
+    make_folder_unsynced(path)?;
+    let above = news.iter().rev().filter_map(|folder| folder.parent());
+    above
+        .map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+        .try_for_each(sync_folder)
+}
+
+/// The same for what may be lost, or for whoever syncs it.
+pub(crate) fn make_folder_unsynced(path: &Path) -> Result<(), Error> {
     step(true).at(path)?;
-    fs::create_dir_all(path).at(path)
+    fs::create_dir_all(path).at(path)?;
+    watched::made(path);
+    Ok(())
 }
 
 pub(crate) fn absent_as_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
@@ -60,7 +74,9 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let temporary = Path::new(&temporary);
     step(true).at(temporary)?;
     let mut file = File::create(temporary).at(temporary)?;
+    watched::made(temporary);
     write(&mut file, bytes).at(temporary)?;
+    watched::synced(temporary);
     drop(file);
     rename(temporary, path)
 }
@@ -74,7 +90,9 @@ pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     set_private(&mut options);
     step(true).at(&temporary)?;
     let mut file = options.open(&temporary).at(&temporary)?;
+    watched::made(&temporary);
     write(&mut file, bytes).at(&temporary)?;
+    watched::synced(&temporary);
     drop(file);
     rename(&temporary, path)
 }
@@ -82,6 +100,7 @@ pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// Moves a file or folder, and makes the move durable.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
     step(false).at(to)?;
+    watched::moving(from, to);
     patiently(|| fs::rename(from, to)).at(to)?;
     to.parent().map_or(Ok(()), sync_folder)
 }
@@ -93,7 +112,10 @@ pub(crate) fn create(path: &Path, mode: FileMode, bytes: &[u8]) -> Result<(), Er
     set_mode(&mut options, mode);
     step(true).at(path)?;
     let mut file = options.open(path).at(path)?;
-    write(&mut file, bytes).at(path)
+    watched::made(path);
+    write(&mut file, bytes).at(path)?;
+    watched::synced(path);
+    Ok(())
 }
 
 fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
@@ -120,9 +142,11 @@ pub(crate) fn put(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     set_read_only(&mut options);
     step(true).at(&temporary)?;
     let mut file = options.open(&temporary).at(&temporary)?;
+    watched::made(&temporary);
     grow(&mut file, bytes).at(&temporary)?;
     drop(file);
     step(false).at(path)?;
+    watched::moving(&temporary, path);
     patiently(|| fs::rename(&temporary, path)).at(path)
 }
 
@@ -137,6 +161,7 @@ impl<'a> Growing<'a> {
     pub(crate) fn open(path: &'a Path) -> Result<Self, Error> {
         step(true).at(path)?;
         let file = OpenOptions::new().create(true).append(true).open(path).at(path)?;
+        watched::made(path);
         Ok(Self { path, file })
     }
 
@@ -218,7 +243,9 @@ fn set_read_only(_: &mut OpenOptions) {}
 /// Makes the names in a folder durable.
 #[cfg(unix)]
 pub(crate) fn sync_folder(path: &Path) -> Result<(), Error> {
-    File::open(path).and_then(|folder| folder.sync_all()).at(path)
+    File::open(path).and_then(|folder| folder.sync_all()).at(path)?;
+    watched::synced_folder(path);
+    Ok(())
 }
 
 /// Windows has no handle to sync a folder by; its journal orders names after contents.

@@ -202,7 +202,7 @@ impl Partial {
     /// Picks up what an earlier run left, unless it cannot be continued.
     fn open(cache: &Cache, key: &str, size: Size) -> Result<Self, Error> {
         let folder = cache.partial();
-        disk::make_folder(&folder)?;
+        disk::make_folder_unsynced(&folder)?;
         let path = folder.join(format!("{key}.part"));
         let etag_path = folder.join(format!("{key}.etag"));
         let found = disk::absent_as_none(std::fs::metadata(&path)).at(&path)?;

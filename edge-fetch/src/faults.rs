@@ -1,4 +1,6 @@
-//! Deaths and full disks at every step of an apply. Only for tests.
+//! Deaths, power cuts and full disks at every step of an apply. Only for tests.
+
+pub(crate) mod power;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -13,6 +15,8 @@ use colophon_trust::{
     BundleFacts, Channel, FactsSchema, Seed, TargetFile, TenantKeys, initial_root, publish,
 };
 
+use self::power::Loss;
+use crate::removal::remove_flows;
 use crate::{
     Agent, Cache, Config, Error, Exit, FolderTransport, Generation, Health, NetworkError, Platform,
     Policy, Response, Resume, Transport, enroll, flow_state, verify,
@@ -52,6 +56,10 @@ const NOW: UnixMillis = UnixMillis::new(1_800_000_000_000);
 
 fn flow() -> FlowId {
     "order".parse().unwrap()
+}
+
+fn tenant_keys() -> TenantKeys {
+    TenantKeys::derive(&Seed::new([7; 32]), TenantUid::from_bytes([9; 16]))
 }
 
 /// Writes version `seq` of the tenant's repository, whose bundle says `word` in two files.
@@ -113,17 +121,26 @@ struct World {
 
 impl World {
     fn new(policy: Policy) -> Self {
-        let world = Self { dir: tempfile::tempdir().unwrap(), policy };
-        let keys = TenantKeys::derive(&Seed::new([7; 32]), TenantUid::from_bytes([9; 16]));
-        let (url, tenant) = ("http://localhost".parse().unwrap(), "acme".parse().unwrap());
-        let root = initial_root(&keys, &tenant, NOW);
-        let config = Config { url, tenant, token_file: None, device: None, name: None };
-        enroll(&world.cache(), config, &root).unwrap();
-        publish_to(&world.repository(), &keys, 1, "one");
+        let world = Self::enrolled(policy);
         world.apply().unwrap();
         assert_eq!(world.word(), "one");
-        publish_to(&world.repository(), &keys, 2, "two");
+        publish_to(&world.repository(), &tenant_keys(), 2, "two");
         world
+    }
+
+    /// An agent that has nothing, and a repository at version 1.
+    fn enrolled(policy: Policy) -> Self {
+        let world = Self { dir: tempfile::tempdir().unwrap(), policy };
+        publish_to(&world.repository(), &tenant_keys(), 1, "one");
+        world.enroll().unwrap();
+        world
+    }
+
+    fn enroll(&self) -> Result<(), Error> {
+        let (url, tenant) = ("http://localhost".parse().unwrap(), "acme".parse().unwrap());
+        let root = initial_root(&tenant_keys(), &tenant, NOW);
+        let config = Config { url, tenant, token_file: None, device: None, name: None };
+        enroll(&self.cache(), config, &root).map(drop)
     }
 
     fn repository(&self) -> PathBuf {
@@ -206,6 +223,98 @@ fn a_kill_at_every_step_of_a_trial_leaves_a_whole_version() {
 #[test]
 fn a_full_disk_at_every_step_leaves_a_whole_version() {
     at_every_step(&Policy::default(), Fault::Full, Some(Exit::DiskFull));
+}
+
+/// What is done with what a cut leaves.
+const LOSSES: u64 = 8;
+
+fn losses(step: u32) -> impl Iterator<Item = Loss> {
+    let drawn = (2..LOSSES).map(move |turn| Loss::Drawn(u64::from(step) << 8 | turn));
+    [Loss::Everything, Loss::Contents].into_iter().chain(drawn)
+}
+
+/// Cuts the power before every step of `work` in turn and once after the last, with every loss; `check`
+/// sees what is left, and whether `work` had come to its end. Returns how many steps there were.
+fn cut_at_every_step(
+    world: impl Fn() -> World,
+    work: impl Fn(&World) -> Result<(), Error>,
+    check: impl Fn(&World, bool, &str),
+) -> u32 {
+    for step in 0..500 {
+        let world = world();
+        power::watch(world.cache().dir());
+        FAULT.set(Fault::Kill(step));
+        let ended = work(&world).is_ok();
+        FAULT.set(Fault::None);
+        let record = power::cut();
+        for loss in losses(step) {
+            record.leave(loss);
+            check(&world, ended, &format!("step {step}, {loss:?}"));
+        }
+        if ended {
+            return step;
+        }
+    }
+    panic!("it does not have that many steps");
+}
+
+/// Whatever was done and not synced is lost or not: the old version is there or the new one, whole; what
+/// an apply said it did is done; and the next run gets to the new one.
+fn a_cut_leaves_a_whole_version(policy: &Policy) -> u32 {
+    let check = |world: &World, ended: bool, at: &str| {
+        let word = world.word();
+        assert!(word == "two" || !ended && word == "one", "{word} after {at}");
+        world.apply().unwrap_or_else(|error| panic!("after {at}: {error}"));
+        assert_eq!(world.word(), "two", "after {at}");
+        verify(&world.cache(), &flow()).unwrap();
+        let state = flow_state(&world.cache(), &flow()).unwrap();
+        assert!(state.pending.is_none() && state.bad.is_empty(), "{at}: {state:?}");
+    };
+    cut_at_every_step(|| World::new(policy.clone()), World::apply, check)
+}
+
+/// a power cut leaves the old version or the new one, with all that was not synced gone as well.
+#[test]
+fn a_power_cut_at_every_step_leaves_a_whole_version() {
+    let steps = a_cut_leaves_a_whole_version(&Policy::default());
+    assert!(steps > 60, "{steps} steps: the hook is no longer where the work is done");
+}
+
+/// The same while a health command decides.
+#[cfg(unix)]
+#[test]
+fn a_power_cut_at_every_step_of_a_trial_leaves_a_whole_version() {
+    let health = Health::new(&["true".to_owned()], None);
+    a_cut_leaves_a_whole_version(&Policy { health, ..Policy::default() });
+}
+
+/// A first apply that was cut is begun again and comes to its end.
+#[test]
+fn a_power_cut_at_every_step_of_the_first_apply_is_recovered_from() {
+    let check = |world: &World, ended: bool, at: &str| {
+        if ended {
+            assert_eq!(world.word(), "one", "after {at}");
+        }
+        world.apply().unwrap_or_else(|error| panic!("after {at}: {error}"));
+        assert_eq!(world.word(), "one", "after {at}");
+        verify(&world.cache(), &flow()).unwrap();
+    };
+    cut_at_every_step(|| World::enrolled(Policy::default()), World::apply, check);
+}
+
+/// What an archived tenant had goes; a cut on the way leaves no pointer to what is half gone, and a tenant that is
+/// restored is followed.
+#[test]
+fn a_power_cut_at_every_step_of_a_removal_leaves_nothing_half_removed() {
+    let check = |world: &World, ended: bool, at: &str| {
+        let is_there = world.cache().flow(&flow()).join("current").exists();
+        assert!(!is_there || !ended && world.word() == "one", "after {at}");
+        world.apply().unwrap_or_else(|error| panic!("after {at}: {error}"));
+        assert_eq!(world.word(), "two", "after {at}");
+        verify(&world.cache(), &flow()).unwrap();
+    };
+    let work = |world: &World| remove_flows(&world.cache()).map(drop);
+    cut_at_every_step(|| World::new(Policy::default()), work, check);
 }
 
 /// What changes the disk goes through `disk`, where the faults are; the lock's file apart, which holds

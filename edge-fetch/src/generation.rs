@@ -211,13 +211,13 @@ fn holds(place: &Path, files: &FileSet) -> bool {
 
 /// Writes the files below `root`, which is not there yet, all durable when this returns.
 fn write_files(root: &Path, files: &FileSet) -> Result<(), Error> {
-    disk::make_folder(root)?;
+    disk::make_folder_unsynced(root)?;
     let mut folders = std::collections::BTreeSet::from([root.to_owned()]);
     for (path, artifact) in files.iter() {
         let full = root.join(path.as_str());
         let inside = full.ancestors().skip(1).take_while(|folder| *folder != root);
         folders.extend(inside.map(Path::to_owned));
-        full.parent().map_or(Ok(()), disk::make_folder)?;
+        full.parent().map_or(Ok(()), disk::make_folder_unsynced)?;
         disk::create(&full, artifact.mode(), artifact.bytes())?;
     }
     folders.iter().try_for_each(|folder| disk::sync_folder(folder))

@@ -44,6 +44,7 @@ mod transport;
 mod trial;
 mod tuf_client;
 mod unpack;
+mod watched;
 
 pub use activation::{FlowState, Installed, Pending, Refused, flow_state};
 pub use agent::{Agent, Applied, Offer, Outcome, Standing};

@@ -44,7 +44,7 @@ impl Objects {
         if disk::read(&path)?.as_deref() == Some(bytes) {
             return Ok(());
         }
-        path.parent().map_or(Ok(()), disk::make_folder)?;
+        path.parent().map_or(Ok(()), disk::make_folder_unsynced)?;
         disk::put(&path, bytes)
     }
 

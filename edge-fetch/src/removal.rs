@@ -14,6 +14,8 @@ pub(crate) fn remove_flows(cache: &Cache) -> Result<Vec<FlowId>, Error> {
         // First what says that something is active, so that nothing half removed is.
         disk::remove(&folder.join("state.json"))?;
         disk::remove(&folder.join("current"))?;
+        // Or a power cut could bring the pointer back and not what it names.
+        disk::sync_folder(&folder)?;
         disk::remove_folder(&folder)?;
     }
     gc::remove_downloads(cache)?;

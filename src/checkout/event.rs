@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use colophon_model::Oid;
+use colophon_model::{FlowId, Oid};
 use serde::Serialize;
 
 use super::VersionName;
@@ -48,6 +48,11 @@ pub enum Event {
         commit: Oid,
         /// The first flaw.
         found: String,
+    },
+    /// A wanted flow is not on the branch any more; its files are left out.
+    NoFlow {
+        /// Which.
+        flow: FlowId,
     },
     /// A version that was replaced could not be taken away.
     Stuck {

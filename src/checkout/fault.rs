@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use colophon_gitbridge::TakeError;
-use colophon_model::Oid;
+use colophon_model::{FlowId, Oid};
 
 /// Why a folder is not as it should be.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +83,14 @@ pub enum Fault {
     /// There is no such version.
     #[error("the server has no version `{0}` of this tenant")]
     NoVersion(String),
+    /// A flow that was asked for is not in the version.
+    #[error("the version has no flow `{flow}`: {}", listed(there))]
+    NoFlow {
+        /// Which.
+        flow: FlowId,
+        /// Those that it has.
+        there: Vec<FlowId>,
+    },
     /// What was put on the disk is not as it was put there.
     #[error("version {commit} in `{}` is not as it was checked out: {found}", dir.display())]
     Damaged {
@@ -132,9 +140,10 @@ impl Fault {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::NotOurs { .. } | Self::OtherTenant { .. } => Exit::Usage,
-            Self::Nothing { .. } | Self::NoVersion(_) | Self::Refused { status: 404, .. } => {
-                Exit::NotFound
-            }
+            Self::Nothing { .. }
+            | Self::NoVersion(_)
+            | Self::NoFlow { .. }
+            | Self::Refused { status: 404, .. } => Exit::NotFound,
             Self::Locked { .. } => Exit::Locked,
             Self::Disk { source, .. } if is_full(source) => Exit::DiskFull,
             Self::Disk { .. } => Exit::Disk,
@@ -154,6 +163,7 @@ impl Fault {
     pub fn code(&self) -> &str {
         match self {
             Self::Refused { code, .. } if !code.is_empty() => code,
+            Self::NoFlow { .. } => "unknown-flow",
             _ => match self.exit() {
                 Exit::Disk => "disk",
                 Exit::Usage => "usage",
@@ -201,6 +211,9 @@ impl Fault {
             Self::NoVersion(_) => Some(
                 "a version is a commit, a tag or the branch: `git log` and `git tag` in a clone show them",
             ),
+            Self::NoFlow { .. } => Some(
+                "--flow takes a flow's id, as `colophon flow list TENANT` and the branch's manifest.json have it",
+            ),
             Self::Damaged { .. } => Some("`colophon checkout DIR` puts it in order"),
             Self::Stale(_) => {
                 Some("look whether `colophon checkout --watch` runs, and what it says")
@@ -215,6 +228,17 @@ impl Fault {
             Self::Busy { retry_after, .. } => *retry_after,
             _ => None,
         }
+    }
+}
+
+/// Flows in words; the first few.
+fn listed(flows: &[FlowId]) -> String {
+    const FEW: usize = 10;
+    let names: Vec<&str> = flows.iter().take(FEW).map(FlowId::as_str).collect();
+    match flows.len() {
+        0 => "it has none".to_owned(),
+        all if all > FEW => format!("it has {} and {} more", names.join(", "), all - FEW),
+        _ => format!("it has {}", names.join(", ")),
     }
 }
 

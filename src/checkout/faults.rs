@@ -472,6 +472,40 @@ fn other_flows_are_left_out() {
     assert_eq!(work(Some("a")), a, "and with less");
 }
 
+/// A flow that the branch does not have is a mistake that is told with what there is, and nothing is put in the
+/// folder; one that goes while the folder is watched is told, and the rest goes on.
+#[test]
+fn a_flow_that_is_not_there_is_told() {
+    let both =
+        r#"{"flows": {"a": {"files": ["app/flows/a.py"]}, "c": {"files": ["app/flows/b.py"]}}}"#;
+    let one = r#"{"flows": {"c": {"files": ["app/flows/b.py"]}}}"#;
+    let dir = tempfile::tempdir().unwrap();
+    let work = |flow: &str, shop: Shop| {
+        let held = Folder::new(dir.path()).claim(owner()).unwrap();
+        let flows = Some([flow.parse::<FlowId>().unwrap()].into());
+        Checkout::new(held, Box::new(shop), Pin::Branch, flows, KEEP).unwrap()
+    };
+    let with = |manifest| [NEW, &[("manifest.json", manifest)][..]].concat();
+    let mut shop = Shop::default();
+    shop.commit(&with(both), 1);
+    let fault = work("b", shop).round(&mut |_| {}).unwrap_err();
+    assert_eq!((fault.exit(), fault.code()), (Exit::NotFound, "unknown-flow"));
+    assert!(fault.to_string().ends_with("no flow `b`: it has a, c"), "{fault}");
+    assert!(fault.hint().is_some() && !dir.path().join("current").exists());
+
+    let mut shop = Shop::default();
+    shop.commit(&with(both), 1);
+    let mut watched = work("a", shop);
+    watched.round(&mut |_| {}).unwrap();
+    let mut shop = Shop::default();
+    shop.commit(&with(both), 1);
+    shop.commit(&with(one), 2);
+    watched.source = Box::new(shop);
+    let mut told = Vec::new();
+    watched.round(&mut |event| told.push(event)).unwrap();
+    assert!(told.contains(&Event::NoFlow { flow: "a".parse().unwrap() }), "{told:?}");
+}
+
 /// A server that sends something else than was asked for changes nothing.
 #[test]
 fn answers_that_are_not_what_was_asked_for_leave_the_old_version() {

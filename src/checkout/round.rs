@@ -50,7 +50,7 @@ pub(super) type Tell<'a> = &'a mut dyn FnMut(Event);
 /// A folder that is kept at a version.
 pub struct Checkout {
     held: Held,
-    source: Box<dyn Source>,
+    pub(super) source: Box<dyn Source>,
     pin: Pin,
     flows: Option<BTreeSet<FlowId>>,
     keep: Keep,
@@ -230,7 +230,7 @@ impl Checkout {
         let files = taken.files(commit.tree, FILES)?.into_iter().map(File::from).collect();
         let mut version =
             Version { commit: wanted, tree: commit.tree, time: commit.time, flows: None, files };
-        self.narrow(&mut version)?;
+        self.narrow(&mut version, tell)?;
         let fetched = self.fetch(&version.blobs(), tell)?;
         let name = self.shelf.build(&version, &mut self.blobs)?;
         Ok((name, fetched))
@@ -271,7 +271,7 @@ impl Checkout {
     }
 
     /// Leaves out what only other flows have, by the manifest of the commit itself.
-    fn narrow(&mut self, version: &mut Version) -> Result<(), Fault> {
+    fn narrow(&mut self, version: &mut Version, tell: Tell<'_>) -> Result<(), Fault> {
         let Some(wanted) = self.flows.clone() else { return Ok(()) };
         let manifest = version.files.iter().find(|file| file.path.as_str() == "manifest.json");
         let blob =
@@ -280,6 +280,7 @@ impl Checkout {
         let bytes = super::disk::read(&self.blobs.path(blob))?.unwrap_or_default();
         let manifest: Manifest = serde_json::from_slice(&bytes)
             .map_err(|_| TakeError::NotA { oid: blob.oid, wanted: "a manifest of flows" })?;
+        self.check_flows(&wanted, &manifest, tell)?;
         let files = |ours: bool| -> BTreeSet<&ArtifactPath> {
             let flows = manifest.flows.iter().filter(|(flow, _)| wanted.contains(*flow) == ours);
             flows.flat_map(|(_, listed)| &listed.files).collect()
@@ -287,6 +288,24 @@ impl Checkout {
         let (ours, others) = (files(true), files(false));
         version.files.retain(|file| !others.contains(&file.path) || ours.contains(&file.path));
         version.flows = Some(wanted);
+        Ok(())
+    }
+
+    /// A flow that is not on the branch is a mistake of whoever asks for it. One that was there when this work
+    /// began has been deleted since, which is told, and the others go on.
+    fn check_flows(
+        &self,
+        wanted: &BTreeSet<FlowId>,
+        manifest: &Manifest,
+        tell: Tell<'_>,
+    ) -> Result<(), Fault> {
+        for flow in wanted.iter().filter(|flow| !manifest.flows.contains_key(*flow)) {
+            if self.whole.is_none() {
+                let there = manifest.flows.keys().cloned().collect();
+                return Err(Fault::NoFlow { flow: flow.clone(), there });
+            }
+            tell(Event::NoFlow { flow: flow.clone() });
+        }
         Ok(())
     }
 }

@@ -13,6 +13,9 @@ use crate::units::Span;
 pub struct Server {
     /// Connections at a time, on the public listener. More wait in the system's queue.
     pub max_connections: usize,
+    /// Connections at a time from one address (of IPv6: one network of 64 bits), on the public listener; one more is
+    /// answered with 503 and closed. 0: no bound. Trusted proxies have none.
+    pub max_connections_per_address: usize,
     /// How long a client may take to send a request's head, and to be idle between two.
     pub header_timeout: Span,
     /// How long a client may take to send a request's body.
@@ -32,6 +35,7 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             max_connections: 4096,
+            max_connections_per_address: 1024,
             header_timeout: Span::seconds(60),
             body_timeout: Span::seconds(30),
             drain_delay: Span::seconds(0),

@@ -293,7 +293,7 @@ impl ApiError {
                      that was never built",
                 )
             }
-            BuildError::Quota { retry_after, .. } => {
+            BuildError::Quota { retry_after, .. } | BuildError::DryRuns { retry_after, .. } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "quota-exceeded", error.to_string())
                     .retry_after(*retry_after)
             }

@@ -35,6 +35,13 @@ impl DeliveryFlush {
     pub async fn stop(mut self) {
         self.task.shutdown().await;
         flush(&self.app).await;
+        let lost = self.app.press.deliveries.waiting();
+        if lost > 0 {
+            tracing::warn!(
+                lost,
+                "deliveries were not logged: the disk is full, and the server ends"
+            );
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! The log of deliveries. A delivery that leads to a build is written in the build's transaction; the
 //! others wait here and are written together, so that none of them costs a commit of its own.
 //!
-//! What waits is lost by a crash: at most what came within half a second. What is lost changes nothing but
-//! the log.
+//! What waits is lost by a crash: at most what came within half a second. On a full disk it waits until there
+//! is room, within bounds. What is lost changes nothing but the log, and is counted.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -109,6 +110,8 @@ pub struct DeliveryLog {
     writing: Mutex<()>,
     /// Deliveries whose senders wait no longer, while they are worked on.
     running: Mutex<HashMap<(TenantUid, DeliveryKey), DeliveryRow>>,
+    /// Entries that were never written, since the start.
+    dropped: AtomicU64,
     bounds: Bounds,
 }
 
@@ -118,6 +121,23 @@ struct Waiting {
     bytes: usize,
     /// Entries that there was no room for.
     lost: u64,
+}
+
+impl Waiting {
+    /// Takes an entry, unless there are too many; without its body when there are too many bytes.
+    fn push(&mut self, mut entry: Entry) {
+        if self.entries.len() >= WAITING {
+            self.lost += 1;
+            return;
+        }
+        let bytes = entry.body.as_ref().map_or(0, Bytes::len);
+        if self.bytes + bytes > WAITING_BYTES {
+            entry.body = None;
+        } else {
+            self.bytes += bytes;
+        }
+        self.entries.push(entry);
+    }
 }
 
 impl DeliveryLog {
@@ -141,19 +161,8 @@ impl DeliveryLog {
     }
 
     /// Lets an entry wait to be written. Never blocks on the store.
-    pub fn push(&self, mut entry: Entry) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.entries.len() >= WAITING {
-            waiting.lost += 1;
-            return;
-        }
-        let bytes = entry.body.as_ref().map_or(0, Bytes::len);
-        if waiting.bytes + bytes > WAITING_BYTES {
-            entry.body = None;
-        } else {
-            waiting.bytes += bytes;
-        }
-        waiting.entries.push(entry);
+    pub fn push(&self, entry: Entry) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
     }
 
     /// Whether anything waits to be written.
@@ -162,8 +171,19 @@ impl DeliveryLog {
         !waiting.entries.is_empty() || waiting.lost > 0
     }
 
-    /// Writes what waits, a change for each tenant, and not too much at a time. A change that is
-    /// refused, on a full disk perhaps, is lost. What another thread is writing is waited for, so that whatever
+    /// How many deliveries were never logged since the start, since there was no room for them to wait or the
+    /// store has stopped.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// How many wait to be written.
+    pub fn waiting(&self) -> u64 {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).entries.len() as u64
+    }
+
+    /// Writes what waits, a change for each tenant, and not too much at a time. While the disk is full all of it
+    /// goes on waiting, and whatever comes when as much waits as may is not logged. What another thread is writing is waited for, so that whatever
     /// was pushed before this began is in the store when it returns.
     pub fn flush(&self, store: &Store) -> Result<(), colophon_store::Error> {
         // It waits for others and for lanes, which nobody with a turn on a processor may do.
@@ -175,42 +195,79 @@ impl DeliveryLog {
         let Waiting { entries, lost, .. } =
             std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         if lost > 0 {
-            tracing::warn!(lost, "deliveries were not logged: too many came at a time");
+            self.dropped.fetch_add(lost, Ordering::Relaxed);
+            tracing::warn!(lost, "deliveries were not logged: too many waited to be");
         }
         let mut tenants: BTreeMap<TenantUid, VecDeque<Entry>> = BTreeMap::new();
         for entry in entries {
             tenants.entry(entry.tenant.uid).or_default().push_back(entry);
         }
         while !tenants.is_empty() {
-            self.write_some(store, &mut tenants)?;
+            match self.write_some(store, &mut tenants) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    // Again and again, perhaps: what cannot be written must not keep the rest from it.
+                    let rows = tenants.values().map(VecDeque::len).sum::<usize>();
+                    self.dropped.fetch_add(rows as u64, Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
         }
+        self.give_back(tenants);
         Ok(())
     }
 
+    /// What could not be written waits on, before what has come meanwhile. What there is no room for is lost:
+    /// the newest.
+    fn give_back(&self, tenants: BTreeMap<TenantUid, VecDeque<Entry>>) {
+        let mut entries: Vec<Entry> = tenants.into_values().flatten().collect();
+        if entries.is_empty() {
+            return;
+        }
+        entries.sort_by_key(|entry| entry.row.at);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let Waiting { entries: later, lost, .. } = std::mem::take(&mut *waiting);
+        waiting.lost = lost;
+        entries.into_iter().chain(later).for_each(|entry| waiting.push(entry));
+    }
+
     /// Writes some of each tenant's. A build that comes meanwhile waits for these, and not for the thousands of a
-    /// tenant whose deliveries change nothing.
+    /// tenant whose deliveries change nothing. Says whether it makes sense to go on; what was not written because
+    /// the disk is full is among `tenants` again.
     fn write_some(
         &self,
         store: &Store,
         tenants: &mut BTreeMap<TenantUid, VecDeque<Entry>>,
-    ) -> Result<(), colophon_store::Error> {
+    ) -> Result<bool, colophon_store::Error> {
         let most = AT_ONCE.div_ceil(tenants.len());
         let mut tickets = Vec::with_capacity(tenants.len());
-        for (uid, entries) in tenants.iter_mut() {
-            let some: Vec<Entry> = entries.drain(..entries.len().min(most)).collect();
+        for (uid, entries) in &*tenants {
+            let some: Vec<&Entry> = entries.iter().take(most).collect();
             let lane = store.lane(*uid);
             let change = change(&lane.view()?, self.bounds, &some)?;
-            tickets.push((some.len(), lane.submit(change)));
+            tickets.push((*uid, some.len(), lane.submit(change)));
         }
-        tenants.retain(|_, entries| !entries.is_empty());
-        for (rows, ticket) in tickets {
+        let mut has_room = true;
+        for (uid, rows, ticket) in tickets {
             match ticket.wait() {
-                // The tenant was erased meanwhile.
+                // A conflict: the tenant was erased meanwhile.
                 Ok(()) | Err(CommitError::Conflict(_)) => {}
-                Err(error) => tracing::warn!(rows, %error, "deliveries were not logged"),
+                Err(CommitError::Full { .. }) => {
+                    has_room = false;
+                    continue;
+                }
+                Err(error) => {
+                    self.dropped.fetch_add(rows as u64, Ordering::Relaxed);
+                    tracing::warn!(rows, %error, "deliveries were not logged");
+                }
+            }
+            if let Some(entries) = tenants.get_mut(&uid) {
+                entries.drain(..rows);
             }
         }
-        Ok(())
+        tenants.retain(|_, entries| !entries.is_empty());
+        Ok(has_room)
     }
 }
 
@@ -228,9 +285,13 @@ impl Drop for Running<'_> {
 }
 
 /// The rows of one tenant's entries.
-fn change(view: &View, bounds: Bounds, entries: &[Entry]) -> Result<Change, colophon_store::Error> {
+fn change(
+    view: &View,
+    bounds: Bounds,
+    entries: &[&Entry],
+) -> Result<Change, colophon_store::Error> {
     let mut change = Change::new();
-    let Some(first) = entries.first() else { return Ok(change) };
+    let Some(first) = entries.first().copied() else { return Ok(change) };
     let uid = first.tenant.uid;
     let slug = SlugOf { slug: first.tenant.slug.clone() };
     // A change that meets a conflict may leave bytes behind, and of an erased tenant none must be left. The
@@ -284,6 +345,63 @@ mod tests {
     use super::*;
     use colophon_model::{CodePolicy, Digest, UnixMillis};
     use colophon_store::rows::RootsOrigin;
+    use colophon_store::{Disk, DiskFile, Options, OsDisk, Watermarks};
+    use std::io;
+    use std::sync::Arc;
+
+    /// A disk that has as much room as a test says.
+    struct Tight {
+        disk: OsDisk,
+        free: AtomicU64,
+    }
+
+    impl Tight {
+        fn new(dir: &std::path::Path) -> Self {
+            Self { disk: OsDisk::open(dir, "a test").unwrap(), free: AtomicU64::new(u64::MAX) }
+        }
+    }
+
+    impl Disk for Tight {
+        fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+            self.disk.open(name)
+        }
+
+        fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+            self.disk.create(name)
+        }
+
+        fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+            self.disk.rename(from, to)
+        }
+
+        fn remove(&self, name: &str) -> io::Result<()> {
+            self.disk.remove(name)
+        }
+
+        fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+            self.disk.list(dir)
+        }
+
+        fn make_dir(&self, dir: &str) -> io::Result<()> {
+            self.disk.make_dir(dir)
+        }
+
+        fn sync_dir(&self, dir: &str) -> io::Result<()> {
+            self.disk.sync_dir(dir)
+        }
+
+        fn settle(&self, name: &str) -> io::Result<()> {
+            self.disk.settle(name)
+        }
+
+        fn reserve(&self, name: &str, len: u64) -> io::Result<()> {
+            self.disk.reserve(name, len)
+        }
+
+        fn free(&self) -> io::Result<u64> {
+            Ok(self.free.load(Ordering::SeqCst))
+        }
+    }
 
     /// A refused delivery of a tenant, and the tenant.
     fn refused(body: &Bytes) -> (TenantRow, DeliveryRow) {
@@ -368,6 +486,39 @@ mod tests {
             lost
         });
         assert_eq!(lost, None);
+    }
+
+    /// A full disk loses nothing that there is memory for: it is written once there is room, in the order in which
+    /// it came; what is over that is counted.
+    #[test]
+    fn what_a_full_disk_refuses_is_written_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Arc::new(Tight::new(dir.path()));
+        let watermarks = Watermarks { low: 1 << 20, high: 2 << 20, reserve: 0 };
+        let options = Options { watermarks, ..Options::default() };
+        let store = Store::open_on(disk.clone(), &options).unwrap();
+        let (tenant, row) = refused(&Bytes::new());
+        add_tenant(&store, &tenant);
+        disk.free.store(0, Ordering::SeqCst);
+        let log = DeliveryLog::default();
+        let push = |n: u64| {
+            let (at, tenant) = (UnixMillis::new(n), tenant.clone());
+            let (key, row) = (DeliveryKey::new(at, [0; 10]), DeliveryRow { at, ..row.clone() });
+            log.push(Entry { tenant, key, row, body: None });
+        };
+        let many = WAITING as u64;
+        (0..many - 1).for_each(push);
+        log.flush(&store).unwrap();
+        assert_eq!((log.waiting(), log.dropped()), (many - 1, 0));
+        (many - 1..many + 9).for_each(push);
+        log.flush(&store).unwrap();
+        assert_eq!((log.waiting(), log.dropped()), (many, 9));
+        disk.free.store(u64::MAX, Ordering::SeqCst);
+        log.flush(&store).unwrap();
+        let view = store.view().unwrap();
+        let written = view.scan::<DeliveryRow>(&tenant.uid).map(|row| row.unwrap().1.at.get());
+        assert!(written.eq(0..many), "all that waited, in order");
+        assert_eq!((log.waiting(), log.dropped()), (0, 9));
     }
 
     #[test]

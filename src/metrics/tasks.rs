@@ -13,6 +13,7 @@ fn kinds(app: &App) -> Vec<(&'static str, usize, State)> {
         ("build", &app.builds),
         ("read", &app.reads),
         ("maintenance", &app.maintenance),
+        ("audit", &app.audits),
         ("mirror", &app.mirrors),
         ("pull", &app.pulls),
         ("notify", &app.notifications),

@@ -22,7 +22,7 @@ pub fn text(app: &App, metrics: &Metrics, look: &Look) -> Result<String, fmt::Er
     encode_registry(&mut text, &metrics.registry)?;
     let mut now = prometheus_client::registry::Registry::default();
     let meter = meter(app.press.store.meter());
-    let gauges = Now { gauges: gauges(app, look), counters: tasks::counters(app), meter };
+    let gauges = Now { gauges: gauges(app, look), counters: counters(app), meter };
     now.register_collector(Box::new(gauges));
     encode_registry(&mut text, &now)?;
     encode_eof(&mut text)?;
@@ -57,6 +57,13 @@ fn meter(meter: &Meter) -> [(&'static str, &'static str, Histogram, f64); 2] {
     ]
 }
 
+fn counters(app: &App) -> Vec<Named> {
+    let mut all = tasks::counters(app);
+    let dropped = vec![(Vec::new(), number(app.press.deliveries.dropped()))];
+    all.push(Named("colophon_delivery_log_dropped", "Deliveries never logged", dropped));
+    all
+}
+
 fn gauges(app: &App, look: &Look) -> Vec<Named> {
     let mut all = vec![build_info()];
     all.extend(tasks::gauges(app));
@@ -86,6 +93,11 @@ fn gauges(app: &App, look: &Look) -> Vec<Named> {
             "colophon_audit_behind_seconds",
             "How long the audit log lacks acts",
             one(behind_log),
+        ),
+        Named(
+            "colophon_delivery_log_waiting",
+            "Deliveries to be logged",
+            one(number(app.press.deliveries.waiting())),
         ),
         Named("colophon_mirrors", "Mirrors by phase", by("phase", look.mirrors)),
         Named("colophon_webhook_endpoints", "Endpoints by phase", by("phase", look.endpoints)),

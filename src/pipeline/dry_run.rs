@@ -1,5 +1,5 @@
-//! What a delivery would lead to: every step but the commit. Nothing is written, and the quota is not
-//! asked.
+//! What a delivery would lead to: every step but the commit. Nothing is written. It is refused by the quota as a
+//! delivery would be, and compiled as often in a window as builds may be made.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use colophon_store::rows::FlowHead;
 use serde::Serialize;
 
 use super::order::{self, Decision};
-use super::{BuildError, Delivery, Gated, Press, Timing, naming};
+use super::{BuildError, Delivery, Gated, Job, Press, Timing, naming};
 
 /// What would become of a delivery.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Press {
     /// Takes a delivery through every step but the commit.
     ///
     /// # Errors
-    /// As a delivery, but for what a gate refuses and what the quota does.
+    /// As a delivery, but for what a gate refuses; and when the tenant had as many dry runs as it may make builds.
     pub fn dry_run(&self, delivery: Delivery) -> Result<DryRun, BuildError> {
         let body = delivery.digest();
         let mut job = self.receive(delivery, body)?;
@@ -78,11 +78,12 @@ impl Press {
             gates: Vec::new(),
             warnings: Vec::new(),
         };
-        match order::decide_order(&view, &job, &flow)? {
+        match order::decide(&view, &job, &flow, self.quota, self.clock.now())? {
             Decision::NoOp(_) => return Ok(DryRun { warnings, ..nothing("noop") }),
             Decision::Replayed(_) => return Ok(DryRun { warnings, ..nothing("replayed") }),
             Decision::Build => {}
         }
+        self.charge_dry_run(&job)?;
         let before = standing(&view, uid, &flow)?;
         drop(view);
         match self.render(&job, &flow, &mut Timing::default())? {
@@ -95,6 +96,17 @@ impl Press {
                 Ok(DryRun { files, gates, warnings, ..nothing("built") })
             }
         }
+    }
+}
+
+impl Press {
+    /// Compiling and gates cost what they cost a build.
+    fn charge_dry_run(&self, job: &Job) -> Result<(), BuildError> {
+        let (rule, now) = (self.quota, self.clock.now());
+        self.dry_runs.charge(job.delivery.tenant.uid, rule, now).map_err(|again| {
+            let wait = again.get().saturating_sub(now.get()).div_ceil(1000);
+            BuildError::DryRuns { limit: rule.limit.get(), retry_after: wait }
+        })
     }
 }
 

@@ -92,6 +92,14 @@ pub enum BuildError {
         /// Seconds until a build is allowed again.
         retry_after: u64,
     },
+    /// The tenant had as many dry runs as it may have for now.
+    #[error("the quota of {limit} dry runs in 24 hours is used up")]
+    DryRuns {
+        /// How many.
+        limit: u64,
+        /// Seconds until one is allowed again.
+        retry_after: u64,
+    },
     /// The credential may build for one target only, and the flow has a part for another.
     #[error("the token may build for `{only}` alone, and the flow has a part for another target")]
     OtherTarget {
@@ -181,7 +189,7 @@ impl BuildError {
             Self::NoBuild { .. } => "no-build",
             Self::Deleted { .. } => "flow-deleted",
             Self::NoFreeName { .. } => "no-free-name",
-            Self::Quota { .. } => "quota-exceeded",
+            Self::Quota { .. } | Self::DryRuns { .. } => "quota-exceeded",
             Self::Gate(_) => "gate-failed",
             Self::GateMissing { .. } => "gate-unavailable",
             Self::Contended => "contended",

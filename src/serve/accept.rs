@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tower::ServiceExt as _;
 
+use super::crowd::{self, Crowd, Seat};
 use super::tls::Tls;
 use crate::http::Peer;
 
@@ -42,6 +43,8 @@ pub(super) struct Door {
     pub(super) most: usize,
     /// How long a head may take.
     pub(super) header_timeout: Duration,
+    /// How many of them from one address.
+    pub(super) crowd: Crowd,
 }
 
 impl Door {
@@ -64,12 +67,17 @@ impl Door {
         while let Ok(place) = places.clone().acquire_owned().await {
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
+                    let Some(seat) = self.crowd.enter(peer.ip()) else {
+                        tokio::spawn(crowd::turn_away(stream, self.tls.is_none(), place));
+                        continue;
+                    };
                     let connection = Connection {
                         router: self.router.clone(),
                         peer,
                         header_timeout: self.header_timeout,
                         watcher: open.watcher(),
                         _place: place,
+                        _seat: seat,
                     };
                     tokio::spawn(connection.begin(stream, self.tls.clone()));
                 }
@@ -96,6 +104,7 @@ struct Connection {
     header_timeout: Duration,
     watcher: Watcher,
     _place: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 impl Connection {

@@ -1,7 +1,7 @@
 //! Which blobs the rows of a tenant name, and how: what is alive, and why.
 //!
 //! Every row that names a blob is listed here. A row that is missing here is a blob that is lost,
-//! so a test builds one of each (`tests/it/reach.rs`).
+//! so the state machine of the tests has one of each (`tests/it/machine`).
 
 use std::collections::HashSet;
 

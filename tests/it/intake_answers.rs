@@ -82,10 +82,11 @@ fn changes(answer: &Answer) -> Vec<(String, String)> {
     answer.json()["files"].as_array().unwrap().iter().map(file).collect()
 }
 
-/// A dry run says what would change, writes nothing, and neither asks for the quota nor uses it.
+/// A dry run says what would change, writes nothing, and uses nothing of the quota, which refuses it as it would
+/// the delivery.
 #[test]
 fn a_dry_run_tells_and_changes_nothing() {
-    let server = TestServer::with(|c| c.quota.builds_per_day = 1.try_into().unwrap());
+    let server = TestServer::with(|c| c.quota.builds_per_day = 2.try_into().unwrap());
     let tenant = server.tenant("acme-inc");
     let (a, b) = (small_flow("one", None, "a"), small_flow("one", None, "b"));
     let first = dry(&server, &tenant, &a);
@@ -106,11 +107,34 @@ fn a_dry_run_tells_and_changes_nothing() {
     assert_eq!((built.status, &built.json()["key"]), (201, &first.json()["key"]));
     assert_eq!(dry(&server, &tenant, &a).json()["outcome"], "noop");
     let second = dry(&server, &tenant, &b);
-    assert_eq!(second.status, 200, "the quota is used up");
+    assert_eq!(second.status, 200);
     let changed = changes(&second);
     assert!(changed.iter().all(|(change, _)| change == "changed"), "{changed:?}");
     assert!(changed.len() < added.len(), "what stays is not told: {changed:?}");
-    assert_eq!(server.build(&tenant, &b).status, 429);
+    assert_eq!(server.build(&tenant, &b).status, 201);
+    let c = small_flow("one", None, "c");
+    let (refused, real) = (dry(&server, &tenant, &c), server.build(&tenant, &c));
+    assert_eq!((refused.status, &refused.bytes), (429, &real.bytes), "the quota is used up");
+}
+
+/// Compiling and gates cost what they cost a build: nobody has them without end by building nothing.
+#[test]
+fn dry_runs_have_a_bound_of_their_own() {
+    let server = TestServer::with(|c| c.quota.builds_per_day = 3.try_into().unwrap());
+    let (tenant, other) = (server.tenant("acme-inc"), server.tenant("other"));
+    let body = small_flow("one", None, "a");
+    for _ in 0..3 {
+        assert_eq!(dry(&server, &tenant, &body).status, 200);
+        server.clock.advance(HOUR);
+    }
+    let refused = dry(&server, &tenant, &body);
+    assert_eq!((refused.status, refused.code().as_str()), (429, "quota-exceeded"));
+    assert_eq!(refused.header("retry-after"), (21 * 60 * 60).to_string());
+    assert_eq!(dry(&server, &other, &body).status, 200);
+    assert_eq!(server.build(&tenant, &body).status, 201, "builds have their own");
+    assert_eq!(dry(&server, &tenant, &body).json()["outcome"], "noop", "nothing is compiled");
+    server.clock.advance(21 * HOUR);
+    assert_eq!(dry(&server, &tenant, &small_flow("one", None, "b")).status, 200);
 }
 
 /// What would be refused is refused in the same words.

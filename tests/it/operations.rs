@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use crate::support::process::{ServerProcess, colophon};
 use crate::support::raw::{connect, parse};
-use crate::support::{agent, read, small_flow};
+use crate::support::upstream::until;
+use crate::support::{TestServer, agent, read, small_flow};
 
 /// A data directory with a tenant, and a configuration file.
 struct Place {
@@ -179,6 +180,33 @@ fn a_client_that_sends_nothing_more_is_let_go() {
     let mut answer = Vec::new();
     building.read_to_end(&mut answer).unwrap();
     assert_eq!(parse(&answer).status, 408);
+}
+
+/// One address has its bound of connections; one more is told so and closed, and has a place once there is one.
+#[test]
+fn one_address_does_not_take_every_connection() {
+    let server = TestServer::with(|config| {
+        config.server.max_connections_per_address = 2;
+        config.admin.listen = Some(([127, 0, 0, 1], 0).into());
+    });
+    let ask = |stream: &mut TcpStream| {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut word = [0; 12];
+        stream.read_exact(&mut word).unwrap();
+        String::from_utf8(word.to_vec()).unwrap()
+    };
+    let mut held = [connect(&server.url), connect(&server.url)];
+    assert_eq!(held.each_mut().map(ask), ["HTTP/1.1 200", "HTTP/1.1 200"]);
+    let mut third = connect(&server.url);
+    let mut answer = Vec::new();
+    third.read_to_end(&mut answer).unwrap();
+    let answer = parse(&answer);
+    assert_eq!((answer.status, answer.code().as_str()), (503, "too-many-connections"));
+    let metrics = agent().get(format!("{}/metrics", server.admin)).call().unwrap();
+    let metrics = String::from_utf8(read(metrics).bytes).unwrap();
+    assert!(metrics.contains("\ncolophon_http_connections_refused_total 1\n"), "{metrics}");
+    drop(held);
+    until("a place", || ask(&mut connect(&server.url)) == "HTTP/1.1 200");
 }
 
 /// Writes a certificate for `localhost`, and returns it.

@@ -274,6 +274,23 @@ class Expiry(Case):
         self.says("expired")
         self.assertIsNone(self.version("a"))
 
+    def test_delegated_that_expired_since(self):
+        """A role that is kept counts no longer than it says; a newer one is taken in its place."""
+        self.repo.delegate("targets", "A")
+        self.repo.add_target("x", b"x", "A")
+        self.repo.signed("A").expires = days(-1)
+        self.repo.publish_all()
+        self.started()
+        kept = self.dir / "metadata" / "A.json"
+        kept.write_bytes(self.repo.files["1.A.json"])
+        self.assertEqual(self.download("x"), 1)
+        self.says("expired")
+        self.assertEqual(self.downloaded(), [])
+        self.repo.signed("A").expires = days(1)
+        self.repo.publish("A", "snapshot", "timestamp")
+        self.assertEqual(self.download("x"), 0, self.said)
+        self.assertEqual((self.version("A"), self.downloaded()), (2, [b"x"]))
+
 
 class Rollback(Case):
     def test_timestamp(self):

@@ -65,6 +65,9 @@ fn text(event: &Event) -> String {
         }
         Event::Unchanged { .. } => unchanged_text(event),
         Event::Damaged { commit, found } => format!("{commit} is damaged: {found}; making it anew"),
+        Event::NoFlow { flow } => {
+            format!("the branch has no flow `{flow}` any more: its files are left out")
+        }
         Event::Stuck { version, detail } => format!("{version} stays: {detail}"),
         Event::Hook { ok: true, millis, .. } => format!("what follows was done in {millis} ms"),
         Event::Hook { detail, .. } => detail.clone().unwrap_or_default(),

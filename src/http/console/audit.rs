@@ -46,7 +46,8 @@ async fn entries(app: SharedApp, slug: Option<String>, headers: HeaderMap, uri: 
     .await
 }
 
-/// Checks a chain from its first line on: work of its own, one at a time.
+/// Checks a chain from its first line on, which may take long: one at a time, apart from maintenance, which has
+/// one place too.
 async fn verify(app: SharedApp, slug: Option<String>, headers: HeaderMap, body: Body) -> Response {
     let fields = match Fields::posted(&app, &headers, body).await {
         Ok(fields) => fields,
@@ -55,7 +56,7 @@ async fn verify(app: SharedApp, slug: Option<String>, headers: HeaderMap, body: 
     run(
         app,
         headers,
-        |app| &app.maintenance,
+        |app| &app.audits,
         Use::ByPerson,
         move |desk| {
             let chain = chain(desk, slug.as_deref())?;

@@ -5,6 +5,7 @@
 //! small operations, by parts. The model keeps the possibilities and learns which it was by looking.
 
 mod act;
+mod aside;
 mod contents;
 mod damage;
 mod model;

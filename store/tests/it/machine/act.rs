@@ -10,6 +10,7 @@ use colophon_store::{
 };
 use proptest::sample::Index;
 
+use super::aside::{self, Single};
 use super::contents::Content;
 use super::damage::Heals;
 use super::model::{Client, Collected, DAY, State};
@@ -54,6 +55,11 @@ impl Run {
                 self.of(slot, |run, uid| run.keep_blindly(uid, name, content))
             }
             Action::Unname { slot, name } => self.of(slot, |run, uid| run.unname(uid, name)),
+            Action::Refuse { slot, content } => self.of(slot, |run, uid| run.refuse(uid, content)),
+            Action::Tell { slot, n } => self.of(slot, |run, uid| run.tell(uid, n)),
+            Action::Toggle { slot, single } => {
+                self.of(slot, |run, uid| run.toggle(uid, Single::ALL[single]))
+            }
             Action::Build { slot, content } => self.of(slot, |run, uid| run.build(uid, content)),
             Action::Get { slot, pick } => self.of(slot, |run, uid| run.get(uid, pick)),
             Action::Purge { slot, days } => self.of(slot, |run, uid| run.purge(uid, days)),
@@ -152,6 +158,37 @@ impl Run {
         self.wrote(&result, self.model.unnamed(uid, &name_of(name)), Vec::new())
     }
 
+    fn refuse(&mut self, uid: TenantUid, n: u8) -> Done {
+        let content = Content::get(n);
+        let after = self.model.refused(uid, n, content.digest);
+        let mut change = Change::new();
+        let tenant = &self.model.clients[&uid].tenant;
+        aside::put_refused(&mut change, tenant, self.model.now, n, content.digest);
+        change.blob(uid, blob(&content.bytes));
+        let puts = self.puts([content.digest]);
+        let result = self.store().lane(uid).submit(change).wait();
+        self.wrote(&result, after, puts)
+    }
+
+    fn tell(&mut self, uid: TenantUid, n: u8) -> Done {
+        let mut change = Change::new();
+        aside::put_told(&mut change, &self.model.clients[&uid].tenant, self.model.now, n);
+        let result = self.store().lane(uid).submit(change).wait();
+        self.wrote(&result, self.model.told(uid, n), Vec::new())
+    }
+
+    fn toggle(&mut self, uid: TenantUid, single: Single) -> Done {
+        let mut change = Change::new();
+        let aside = &self.model.state.tenants[&uid].aside;
+        let is_there = aside.singles.contains(&single);
+        if is_there && single == Single::Endpoint {
+            aside::delete_sends(&mut change, uid, aside);
+        }
+        aside::put_single(&mut change, &self.model.clients[&uid].tenant, single, is_there);
+        let result = self.store().lane(uid).submit(change).wait();
+        self.wrote(&result, self.model.toggled(uid, single), Vec::new())
+    }
+
     fn build(&mut self, uid: TenantUid, content: u8) -> Done {
         let (model, content) = (&self.model, Content::get(content));
         let (tenant, stamp) = (&model.clients[&uid].tenant, model.next_stamp(uid));
@@ -224,7 +261,7 @@ impl Run {
             delivery_millis: DAY,
             body_millis: DAY,
             origin_millis: 7 * DAY,
-            event_millis: u64::MAX,
+            event_millis: DAY,
             dry_run: false,
         };
         let (after, expected) = self.model.purged(uid, days * DAY, DAY);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use colophon_model::{Digest, Sha256, Stamp, TenantUid, UnixMillis};
 use colophon_store::PurgeReport;
 
+use super::aside::{Aside, Single};
 use crate::world::{Built, Tenant};
 
 const HOUR: u64 = 60 * 60 * 1000;
@@ -20,6 +21,7 @@ pub(super) struct Rows {
     pub(super) bundles: BTreeMap<Sha256, (Digest, Digest)>,
     pub(super) tags: BTreeSet<String>,
     pub(super) stamps: BTreeSet<u64>,
+    pub(super) aside: Aside,
 }
 
 /// Tenants, and who may read which blob, with the sentence over it.
@@ -73,6 +75,7 @@ impl Client {
     fn names(&self, rows: &Rows) -> BTreeSet<Digest> {
         let mut names = BTreeSet::from([Digest::of(&self.tenant.readme())]);
         names.extend(rows.tuf.values());
+        names.extend(rows.aside.bodies.values());
         names.extend(rows.bundles.values().flat_map(|(tree, provenance)| [*tree, *provenance]));
         names.extend(self.made.iter().flat_map(|(built, _)| built.lasting()));
         names
@@ -139,6 +142,25 @@ impl Model {
     pub(super) fn unnamed(&self, uid: TenantUid, name: &str) -> State {
         let mut after = self.state.clone();
         after.rows(uid).tuf.remove(name);
+        after
+    }
+
+    pub(super) fn refused(&self, uid: TenantUid, n: u8, body: Digest) -> State {
+        let mut after = self.state.clone();
+        after.rows(uid).aside.refuse(self.now, n, body);
+        after.give(uid, [body]);
+        after
+    }
+
+    pub(super) fn told(&self, uid: TenantUid, n: u8) -> State {
+        let mut after = self.state.clone();
+        after.rows(uid).aside.tell(self.now, n);
+        after
+    }
+
+    pub(super) fn toggled(&self, uid: TenantUid, single: Single) -> State {
+        let mut after = self.state.clone();
+        after.rows(uid).aside.toggle(single);
         after
     }
 
@@ -224,13 +246,14 @@ impl Model {
         rows.tuf.retain(|name, _| version(name).is_none_or(|version| version >= oldest));
         let times: Vec<UnixMillis> = client.made.iter().map(|(_, stamp)| stamp.time()).collect();
         rows.stamps.retain(|n| times[*n as usize].plus(2 * window) > self.now);
+        let beside = rows.aside.purge(self.now, DAY);
         let before = &self.state.tenants[&uid];
         let report = PurgeReport {
             tags: (before.tags.len() - rows.tags.len()) as u64,
             bundles: (before.bundles.len() - rows.bundles.len()) as u64,
             tuf_files: (before.tuf.len() - rows.tuf.len()) as u64,
             quota_stamps: (before.stamps.len() - rows.stamps.len()) as u64,
-            ..PurgeReport::default()
+            ..beside
         };
         (after, report)
     }

@@ -8,6 +8,7 @@ use colophon_store::rows::{
 };
 use colophon_store::{InvalidRow, KeyPart, Row, Store, Table, View};
 
+use super::aside::Aside;
 use super::damage::Rests;
 use super::model::{Rows, State};
 
@@ -115,6 +116,9 @@ impl Seen {
         }
         for ((uid, name), row) in all::<RefRow>(view) {
             self.of(uid, |rows| row.peeled.map(|_| rows.tags.insert(name)));
+        }
+        for (uid, aside) in Aside::seen(view) {
+            self.of(uid, |rows| rows.aside = aside);
         }
         for ((uid, _, number), _) in all::<QuotaStamp>(view) {
             self.of(uid, |rows| rows.stamps.insert(number));

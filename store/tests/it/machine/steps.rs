@@ -7,6 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::aside::Single;
 use super::contents::CONTENTS;
 
 /// Tenants at a time.
@@ -40,6 +41,12 @@ pub(super) enum Action {
     Keep { slot: usize, name: u8, content: u8 },
     /// Takes a name away.
     Unname { slot: usize, name: u8 },
+    /// A delivery of a content that is refused, and its body kept.
+    Refuse { slot: usize, content: u8 },
+    /// Something happens that is to be told.
+    Tell { slot: usize, n: u8 },
+    /// Puts a row beside the builds, or deletes it.
+    Toggle { slot: usize, single: usize },
     /// A build with all its rows.
     Build { slot: usize, content: u8 },
     /// Reads one of the tenant's blobs or one of all contents.
@@ -115,6 +122,10 @@ fn action() -> impl Strategy<Value = Action> {
             .prop_map(|(slot, name, content)| Action::Keep { slot, name, content }),
         7 => (0..SLOTS, 0..NAMES).prop_map(|(slot, name)| Action::Unname { slot, name }),
         4 => (0..SLOTS, 0..CONTENTS).prop_map(|(slot, content)| Action::Build { slot, content }),
+        4 => (0..SLOTS, 0..CONTENTS).prop_map(|(slot, content)| Action::Refuse { slot, content }),
+        2 => (0..SLOTS, 0..4_u8).prop_map(|(slot, n)| Action::Tell { slot, n }),
+        3 => (0..SLOTS, 0..Single::ALL.len())
+            .prop_map(|(slot, single)| Action::Toggle { slot, single }),
         6 => (0..SLOTS, any::<Index>()).prop_map(|(slot, pick)| Action::Get { slot, pick }),
         6 => (any::<bool>(), prop_oneof![Just(50), Just(100)])
             .prop_map(|(grace, below)| Action::Collect { grace, below }),
