@@ -2,6 +2,7 @@
 //! Exports for auditors go there, and bundles for agents.
 
 mod bucket;
+mod destroy;
 mod signed;
 mod trouble;
 mod url;
@@ -30,6 +31,7 @@ use sha2::Digest as _;
 use crate::config::ExportConfig;
 use crate::secrets::Secrets;
 use bucket::Bucket;
+pub(crate) use destroy::Destroyed;
 use signed::Signed;
 pub use trouble::Trouble;
 pub use url::{InvalidPlace, PlaceUrl};
@@ -80,6 +82,8 @@ pub struct Place {
     /// Whether writes with a condition are refused when it does not hold.
     conditional: AtomicBool,
     lock: Option<Lock>,
+    /// What was said of it beside its URL.
+    options: Options,
 }
 
 /// What was sent to a place.
@@ -173,7 +177,8 @@ impl Place {
         };
         let conditional = AtomicBool::new(true);
         let lock = config.lock();
-        Ok(Self { store, url: url.clone(), base, name, traffic, signed, signer, conditional, lock })
+        let (url, options) = (url.clone(), options.clone());
+        Ok(Self { store, url, base, name, traffic, signed, signer, conditional, lock, options })
     }
 
     /// What would tell a place from others, without opening it.
@@ -196,6 +201,11 @@ impl Place {
     /// Its URL.
     pub const fn url(&self) -> &PlaceUrl {
         &self.url
+    }
+
+    /// Endpoint and region, as far as they were named with it.
+    pub(super) fn named(&self) -> (Option<String>, Option<String>) {
+        (self.options.endpoint.clone(), self.options.region.clone())
     }
 
     /// What its rows in the store are named by.
@@ -439,6 +449,11 @@ impl Place {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(Failure::of(key, &error)),
         }
+    }
+
+    /// Writes an object over whatever is there; for what is not evidence.
+    pub(crate) async fn write(&self, key: &str, bytes: Bytes) -> Answered<()> {
+        self.put(key, &self.path(key)?, bytes, PutMode::Overwrite).await
     }
 
     /// Deletes an object, as far as the credentials allow.

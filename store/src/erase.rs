@@ -55,6 +55,7 @@ const TENANT_TABLES: &[Table] = &[
     Table::ExportBlob,
     Table::Artifact,
     Table::Upload,
+    Table::ExportKey,
     Table::AuditLine,
     Table::AuditHead,
     Table::AuditOrigin,
@@ -171,6 +172,9 @@ impl Store {
             // Its row may have changed since it was found.
             let row = view.get::<TenantRow>(&tenant.slug)?.filter(|row| row.uid == tenant.uid);
             let Some(tenant) = row else { return Ok(None) };
+            if tenant.held.is_some() {
+                return Err(Error::Held);
+            }
             let number = match view.scan::<Erasure>(&()).descending().next().transpose()? {
                 Some((last, _)) => last + 1,
                 None => 1,

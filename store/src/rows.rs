@@ -31,7 +31,7 @@ pub use artifact::{ArtifactRow, UploadRow};
 pub use audit::{AuditCheckpoint, AuditHead, AuditLine, AuditOrigin};
 pub use delivery::{DeliveryBody, DeliveryKey, DeliveryRow, InvalidDeliveryKey};
 pub use edge::{BundleAlias, BundleTree, Document, EdgeRepo, PoolRoot, SignedFile, TufFile};
-pub use export::{ExportBlob, ExportPlace, PlannedExport};
+pub use export::{ExportBlob, ExportKey, ExportPlace, KeyCopy, PlannedExport};
 pub use flow::{
     BuildNumber, EdgeHead, EnvHead, FlowClaim, FlowGone, FlowHead, FlowOwner, SeenPlan,
 };
@@ -119,6 +119,7 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::ExportBlob => row::<ExportBlob>(key, value),
         Table::Artifact => row::<ArtifactRow>(key, value),
         Table::Upload => row::<UploadRow>(key, value),
+        Table::ExportKey => row::<ExportKey>(key, value),
         Table::AuditLine => row::<AuditLine>(key, value),
         Table::AuditHead => row::<AuditHead>(key, value),
         Table::AuditOrigin => row::<AuditOrigin>(key, value),

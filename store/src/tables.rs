@@ -132,6 +132,8 @@ tables! {
     Artifact = "artifact-1",
     /// (uid, SHA-256) → a bundle that is to be brought to the bucket.
     Upload = "upload-1",
+    /// Tenant uid → the key that the tenant's exports are sealed with.
+    ExportKey = "export-key-1",
     /// (uid, delivery) → a flow that is to be read from its builder.
     Pull = "pull-1",
     /// (uid, endpoint) → where events are sent.
