@@ -25,19 +25,22 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nr
     content-type: application/problem+json\r\ncontent-length: 114\r\n\r\n\
     {\"type\":\"about:blank\",\"status\":503,\"title\":\"too many connections from this address\",\"code\":\"too-many-connections\"}";
 
+/// How many connections whose are.
+type Open = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
 /// Who has how many.
 #[derive(Debug)]
 pub(super) struct Crowd {
     most: Option<NonZeroUsize>,
     /// Networks of proxies, which come for many.
     proxies: Vec<IpNet>,
-    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    open: Open,
     metrics: Option<Arc<Metrics>>,
 }
 
 /// One connection, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Seat(Option<(IpAddr, Arc<Mutex<HashMap<IpAddr, usize>>>)>);
+pub(super) struct Seat(Option<(IpAddr, Open)>);
 
 impl Crowd {
     /// Lets in what the configuration allows.
