@@ -124,16 +124,25 @@ fn fetch(url: &str) -> Answer {
 #[test]
 fn bundles_lie_in_a_bucket() {
     let Some(store) = Store::seaweedfs() else { return };
-    a_url_leads_to_what_lies_there(&store);
-    a_url_cannot_be_bent(&store);
-    a_url_ends(&store);
-    the_reader_signs_and_the_policy_holds(&store);
-    an_agent_installs_from_there_and_falls_back(&store);
-    a_bucket_that_fails_stops_nobody(&store);
-    what_was_asked_for_survives_kill_9(&store);
-    other_bytes_are_never_given_out(&store);
-    bucket_and_store_are_brought_together(&store);
-    an_erasure_clears_the_bucket(&store);
+    let steps: [(&str, fn(&Store)); 10] = [
+        ("leads", a_url_leads_to_what_lies_there),
+        ("bent", a_url_cannot_be_bent),
+        ("ends", a_url_ends),
+        ("reader", the_reader_signs_and_the_policy_holds),
+        ("agent", an_agent_installs_from_there_and_falls_back),
+        ("fails", a_bucket_that_fails_stops_nobody),
+        ("killed", what_was_asked_for_survives_kill_9),
+        ("taken", other_bytes_are_never_given_out),
+        ("round", bucket_and_store_are_brought_together),
+        ("erased", an_erasure_clears_the_bucket),
+    ];
+    // Each says for itself what is wrong, whatever the others came to.
+    let fails = |step: fn(&Store)| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| step(&store))).is_err()
+    };
+    let failed: Vec<&str> =
+        steps.into_iter().filter(|(_, step)| fails(*step)).map(|(name, _)| name).collect();
+    assert!(failed.is_empty(), "{failed:?}");
 }
 
 /// Until the bundle lies there, the server's own URL is given out; then one into the bucket, in every answer, and what
