@@ -120,11 +120,14 @@ fn fetch(url: &str) -> Answer {
     read(agent().get(url).call().unwrap())
 }
 
+/// Something that is asked of a store.
+type Step = fn(&Store);
+
 /// One start of the store for all that is asked of it: it takes seconds.
 #[test]
 fn bundles_lie_in_a_bucket() {
     let Some(store) = Store::seaweedfs() else { return };
-    let steps: [(&str, fn(&Store)); 10] = [
+    let steps: [(&str, Step); 10] = [
         ("leads", a_url_leads_to_what_lies_there),
         ("bent", a_url_cannot_be_bent),
         ("ends", a_url_ends),
@@ -137,7 +140,7 @@ fn bundles_lie_in_a_bucket() {
         ("erased", an_erasure_clears_the_bucket),
     ];
     // Each says for itself what is wrong, whatever the others came to.
-    let fails = |step: fn(&Store)| {
+    let fails = |step: Step| {
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| step(&store))).is_err()
     };
     let failed: Vec<&str> =
