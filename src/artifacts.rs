@@ -94,9 +94,9 @@ impl Artifacts {
     /// A URL of a bundle in the bucket. `None`: it does not lie there, or cannot be signed now.
     pub fn url(&self, store: &Store, tenant: &TenantRow, zip: &Sha256) -> Option<SignedUrl> {
         let bucket = self.0.as_ref()?;
-        let shelf = bucket.shelf.get()?;
+        let open = bucket.shelf.get()?;
         match lies_there(store, &bucket.name, (tenant.uid, *zip)) {
-            Ok(true) => shelf.sign(&tenant.slug, zip),
+            Ok(true) => open.sign(&tenant.slug, zip),
             Ok(false) => None,
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "what lies in the bucket is not known");
@@ -109,9 +109,9 @@ impl Artifacts {
         self.0.as_ref()?.shelf.get()
     }
 
-    fn opened(&self, shelf: Shelf) {
+    fn opened(&self, open: Shelf) {
         if let Some(bucket) = &self.0 {
-            let _ = bucket.shelf.set(shelf); // one is as good as another
+            let _ = bucket.shelf.set(open); // one is as good as another
         }
     }
 }

@@ -78,7 +78,7 @@ pub struct Place {
     traffic: Arc<Traffic>,
     pub(crate) signed: Option<Signed>,
     /// What makes URLs that are good without credentials.
-    signer: Option<AmazonS3>,
+    presigns: Option<AmazonS3>,
     /// Whether writes with a condition are refused when it does not hold.
     conditional: AtomicBool,
     lock: Option<Lock>,
@@ -154,14 +154,14 @@ impl Place {
     ) -> Result<Self, Trouble> {
         let traffic = Arc::new(Traffic::default());
         let refused = |error: Error| Trouble::of(&url.to_string(), &error);
-        let mut signer = None;
+        let mut presigns = None;
         let (store, base, name, signed): (Arc<dyn ObjectStore>, _, _, _) = match url {
             PlaceUrl::S3 { bucket, prefix } => {
                 let s3 = Bucket::new(bucket, config, options)?;
                 let (store, signed) = s3.open(config, secrets, &traffic)?;
                 let name = s3.place_name(url);
                 let base = Path::parse(prefix).map_err(|error| refused(error.into()))?;
-                signer = Some(store.clone());
+                presigns = Some(store.clone());
                 (Arc::new(store), base, name, Some(signed))
             }
             PlaceUrl::File(folder) => {
@@ -178,7 +178,7 @@ impl Place {
         let conditional = AtomicBool::new(true);
         let lock = config.lock();
         let (url, options) = (url.clone(), options.clone());
-        Ok(Self { store, url, base, name, traffic, signed, signer, conditional, lock, options })
+        Ok(Self { store, url, base, name, traffic, signed, presigns, conditional, lock, options })
     }
 
     /// What would tell a place from others, without opening it.
@@ -427,7 +427,7 @@ impl Place {
     ) -> Answered<()> {
         let mut options = PutOptions::from(PutMode::Create);
         // Folders keep no such thing.
-        if self.signer.is_some() {
+        if self.presigns.is_some() {
             options.attributes.insert(Attribute::ContentType, media.into());
         }
         let payload = PutPayload::from_bytes(bytes);
@@ -438,8 +438,8 @@ impl Place {
     /// A URL by which anybody reads an object for a while (AWS Signature Version 4, "Authenticating Requests: Using
     /// Query Parameters"). `None` where there are no such URLs. Nothing is asked for it, but perhaps credentials.
     pub(crate) async fn presign(&self, key: &str, lifetime: Duration) -> Answered<Option<String>> {
-        let Some(signer) = &self.signer else { return Ok(None) };
-        let url = signer.signed_url(Method::GET, &self.path(key)?, lifetime).await;
+        let Some(store) = &self.presigns else { return Ok(None) };
+        let url = store.signed_url(Method::GET, &self.path(key)?, lifetime).await;
         url.map(|url| Some(url.into())).map_err(|error| Failure::of(key, &error))
     }
 

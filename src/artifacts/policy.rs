@@ -25,9 +25,14 @@ impl<'a> Scope<'a> {
 
     /// What the names of the objects begin with: nothing, or it ends with a slash.
     fn folder(&self) -> String {
-        let parts = [self.prefix, self.tenant.map_or("", TenantSlug::as_str)];
-        let parts = parts.into_iter().filter(|part| !part.is_empty());
-        parts.map(|part| format!("{part}/")).collect()
+        let mut folder = String::new();
+        for part in [self.prefix, self.tenant.map_or("", TenantSlug::as_str)] {
+            if !part.is_empty() {
+                folder.push_str(part);
+                folder.push('/');
+            }
+        }
+        folder
     }
 
     fn objects(&self) -> String {

@@ -25,7 +25,7 @@ use crate::tasks::TaskError;
 /// Bundles of a tenant that are brought before another tenant gets the place.
 const AT_A_TURN: usize = 8;
 /// How long the bucket's credentials are used before it is looked whether they are to be renewed.
-const REFRESH: Duration = Duration::from_secs(60);
+const REFRESH: Duration = Duration::from_mins(1);
 /// How long to wait before a bucket that could not be opened is tried again.
 const REOPEN: Duration = Duration::from_secs(5);
 /// How long to wait before a comparison that failed is tried again, in milliseconds.
@@ -62,16 +62,15 @@ impl Uploader {
 /// Opens the bucket, however long it takes until it can be, and keeps its credentials good.
 async fn keep(app: SharedApp) {
     loop {
-        if let Some(shelf) = app.press.artifacts.shelf() {
-            shelf.refresh().await;
+        if let Some(bucket) = app.press.artifacts.shelf() {
+            bucket.refresh().await;
             tokio::time::sleep(REFRESH).await;
             continue;
         }
-        let opener = app.clone();
-        let opened = app.reads.resume(move || open(&opener)).await;
-        match opened {
-            Ok(Some(Ok(shelf))) => {
-                app.press.artifacts.opened(shelf);
+        let worker = app.clone();
+        match app.reads.resume(move || open(&worker)).await {
+            Ok(Some(Ok(bucket))) => {
+                app.press.artifacts.opened(bucket);
                 continue;
             }
             Ok(Some(Err(trouble))) => tell_closed(&trouble),
@@ -153,21 +152,21 @@ impl Duty for Uploads {
     }
 
     async fn work(&self, due: Due) {
-        let Some(shelf) = self.app.press.artifacts.shelf() else { return };
+        let Some(bucket) = self.app.press.artifacts.shelf() else { return };
         match due {
             Due::Upload(tenant) => {
                 for _ in 0..AT_A_TURN {
-                    if !self.one(shelf, &tenant).await {
+                    if !self.one(bucket, &tenant).await {
                         break;
                     }
                 }
             }
             Due::Check(tenant) => {
-                let checked = self.check(shelf, &tenant).await;
+                let checked = self.check(bucket, &tenant).await;
                 self.tell_check(checked, Some(tenant));
             }
             Due::Erased => {
-                let checked = self.erased(shelf).await;
+                let checked = self.erased(bucket).await;
                 self.tell_check(checked, None);
             }
         }
@@ -243,7 +242,7 @@ impl Uploads {
     }
 
     /// Brings the next bundle of a tenant. `false`: there is none, or it failed.
-    async fn one(&self, shelf: &Shelf, tenant: &TenantRow) -> bool {
+    async fn one(&self, bucket: &Shelf, tenant: &TenantRow) -> bool {
         let (press, uid, now) = (self.app.press.clone(), tenant.uid, self.now());
         let next = move || ledger::next(&press.store, uid, now);
         let job = match self.app.reads.resume(next).await {
@@ -254,11 +253,11 @@ impl Uploads {
                 return false;
             }
         };
-        let carried = self.carry(shelf, tenant, &job).await;
+        let carried = self.carry(bucket, tenant, &job).await;
         let well = carried.is_ok();
         match self.note(tenant, &job, carried).await {
             // The tenant was erased meanwhile: what was just written goes again.
-            Ok(Noted::TooLate) if well => self.take_back(shelf, tenant, &job).await,
+            Ok(Noted::TooLate) if well => self.take_back(bucket, tenant, &job).await,
             Ok(_) => {}
             Err(error) => {
                 tracing::error!(error = %chain(&error), "what came of an upload is not written down");
@@ -271,7 +270,7 @@ impl Uploads {
     /// The bundle as it was signed, to the bucket. `None`: it was purged since.
     async fn carry(
         &self,
-        shelf: &Shelf,
+        bucket: &Shelf,
         tenant: &TenantRow,
         job: &Job,
     ) -> Result<Option<Put>, Failed> {
@@ -279,7 +278,7 @@ impl Uploads {
         let Some(alias) = job.alias.clone() else { return Ok(None) };
         let zip = press.bundles.zips.get(press, tenant.uid, (job.zip, alias)).await?;
         let length = zip.len() as u64;
-        let put = shelf.put(&tenant.slug, &job.zip, zip).await?;
+        let put = bucket.put(&tenant.slug, &job.zip, zip).await?;
         if put == Put::Written {
             press.metrics.artifact_sent(length);
         }
@@ -319,19 +318,19 @@ impl Uploads {
         }
     }
 
-    async fn take_back(&self, shelf: &Shelf, tenant: &TenantRow, job: &Job) {
+    async fn take_back(&self, bucket: &Shelf, tenant: &TenantRow, job: &Job) {
         let (store, slug) = (self.app.press.store.clone(), tenant.slug.clone());
         let is_gone = self.app.reads.resume(move || store.is_retired(&slug)).await;
         if matches!(is_gone, Ok(Ok(true)))
-            && let Err(trouble) = shelf.remove(&tenant.slug, &job.zip).await
+            && let Err(trouble) = bucket.remove(&tenant.slug, &job.zip).await
         {
             tracing::error!(%trouble, "a bundle of a tenant that was erased is left in the bucket");
         }
     }
 
     /// Brings what lies there of a tenant together with what should; returns how much differed.
-    async fn check(&self, shelf: &Shelf, tenant: &TenantRow) -> Result<usize, Failed> {
-        let listed: BTreeSet<_> = shelf.list(&tenant.slug).await?.into_iter().collect();
+    async fn check(&self, bucket: &Shelf, tenant: &TenantRow) -> Result<usize, Failed> {
+        let listed: BTreeSet<_> = bucket.list(&tenant.slug).await?.into_iter().collect();
         let (press, row, now) = (self.app.press.clone(), tenant.clone(), self.now());
         let compare = move || {
             let place = press.artifacts.name().unwrap_or_default();
@@ -339,18 +338,18 @@ impl Uploads {
         };
         let found = self.app.reads.resume(compare).await??;
         for zip in &found.left {
-            shelf.remove(&tenant.slug, zip).await?;
+            bucket.remove(&tenant.slug, zip).await?;
         }
         Ok(found.missing.len() + found.left.len())
     }
 
     /// Takes away what lies there of tenants that were erased.
-    async fn erased(&self, shelf: &Shelf) -> Result<usize, Failed> {
+    async fn erased(&self, bucket: &Shelf) -> Result<usize, Failed> {
         let mut removed = 0;
-        for slug in shelf.tenants().await? {
+        for slug in bucket.tenants().await? {
             let (store, name) = (self.app.press.store.clone(), slug.clone());
             if self.app.reads.resume(move || store.is_retired(&name)).await?? {
-                removed += shelf.clear(&slug).await?;
+                removed += bucket.clear(&slug).await?;
             }
         }
         Ok(usize::try_from(removed).unwrap_or(usize::MAX))

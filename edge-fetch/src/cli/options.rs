@@ -7,6 +7,7 @@ use colophon_edge_fetch::{Health, Network, Policy, Settings};
 
 /// How the server is reached. Each can be set by a variable, and in `edge-fetch.toml`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(next_help_heading = "Network")]
 pub(crate) struct NetworkOptions {
     /// Trust only the authorities in this PEM file, not the machine's
