@@ -29,6 +29,6 @@ pub use cursor::Cursor;
 pub use error::{ExportError, Trouble};
 pub use head::Head;
 pub use place::{InvalidPlace, Lock, LockMode, Options, Place, PlaceUrl};
-pub use probe::Probe;
+pub use probe::{Probe, reach};
 pub use run::{Asked, Exported, Increment, export};
 pub use verify::{Finding, Verified, VerifyOptions, verify_all};

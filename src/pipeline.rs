@@ -15,6 +15,7 @@ mod dry_run;
 mod error;
 mod expecting;
 mod files;
+mod follow;
 mod memo;
 mod naming;
 mod observed;
@@ -110,6 +111,8 @@ pub struct Press {
     pub gathered: Gathered,
     /// Where events go.
     pub outbound: Outbound,
+    /// Whether builds ask to be exported.
+    pub export_builds: bool,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     memo: Memo,
@@ -272,6 +275,7 @@ impl Press {
             progress: Progress::default(),
             gathered: Gathered::default(),
             outbound: Outbound::default(),
+            export_builds: false,
             offline_roots: false,
             secrets,
             ending_roots: EndingRoots::default(),

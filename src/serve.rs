@@ -21,6 +21,7 @@ use crate::app::App;
 use crate::audit::AuditWriter;
 use crate::clock::SharedClock;
 use crate::config::{self, Config};
+use crate::exporter::Exporter;
 use crate::http;
 use crate::intake::flush::DeliveryFlush;
 use crate::intake::pulls::Pulls;
@@ -92,6 +93,7 @@ impl Server {
         let deliveries = DeliveryFlush::start(&app);
         let audit = AuditWriter::start(&app);
         let (pulls, notifier) = (Pulls::start(&app), Notifier::start(&app));
+        let exporter = Exporter::start(&app);
         // On a thread of its own: the imports of a worker take seconds, and nothing waits for them.
         let warm = app.clone();
         std::thread::spawn(move || warm.press.gates.warm_up());
@@ -121,6 +123,7 @@ impl Server {
         mirrors.stop().await;
         pulls.stop().await;
         notifier.stop().await;
+        exporter.stop().await;
         deliveries.stop().await;
         upkeep.stop().await;
         audit.stop().await;

@@ -66,12 +66,27 @@ pub struct Place {
     url: PlaceUrl,
     base: Path,
     /// What tells it from other places.
-    name: String,
+    id: Digest,
     traffic: Arc<Traffic>,
     pub(super) signed: Option<Signed>,
     /// Whether writes with a condition are refused when it does not hold.
     conditional: AtomicBool,
     lock: Option<Lock>,
+    stop: Arc<AtomicBool>,
+}
+
+/// The code of what was given up because the program ends.
+pub(super) const STOPPED: &str = "export-stopped";
+
+/// What tells a place from others: its URL, and the store that it is of.
+fn named(url: &PlaceUrl, config: &ExportConfig, options: &Options) -> Result<String, Trouble> {
+    let PlaceUrl::S3 { bucket, .. } = url else { return Ok(url.to_string()) };
+    let s3 = Bucket::new(bucket, config, options)?;
+    Ok(format!("{} {url}", s3.endpoint.as_deref().unwrap_or("aws")))
+}
+
+fn id(name: &str) -> Digest {
+    Digest::of(format!("colophon export place v1\n{name}").as_bytes())
 }
 
 /// What was sent to a place.
@@ -141,14 +156,14 @@ impl Place {
         secrets: &Secrets,
     ) -> Result<Self, Trouble> {
         let traffic = Arc::new(Traffic::default());
+        let name = named(url, config, options)?;
         let refused = |error: Error| Trouble::of(&url.to_string(), &error);
-        let (store, base, name, signed): (Arc<dyn ObjectStore>, _, _, _) = match url {
+        let (store, base, signed): (Arc<dyn ObjectStore>, _, _) = match url {
             PlaceUrl::S3 { bucket, prefix } => {
                 let s3 = Bucket::new(bucket, config, options)?;
                 let (store, signed) = s3.open(config, secrets, &traffic)?;
-                let name = format!("{} {url}", s3.endpoint.as_deref().unwrap_or("aws"));
                 let base = Path::parse(prefix).map_err(|error| refused(error.into()))?;
-                (Arc::new(store), base, name, Some(signed))
+                (Arc::new(store), base, Some(signed))
             }
             PlaceUrl::File(folder) => {
                 let made = std::fs::create_dir_all(folder).and_then(|()| folder.canonicalize());
@@ -157,13 +172,41 @@ impl Place {
                 })?;
                 let store =
                     LocalFileSystem::new_with_prefix(folder).map_err(refused)?.with_fsync(true);
-                (Arc::new(store), Path::default(), url.to_string(), None)
+                (Arc::new(store), Path::default(), None)
             }
-            PlaceUrl::Memory(name) => (memory(name), Path::default(), url.to_string(), None),
+            PlaceUrl::Memory(name) => (memory(name), Path::default(), None),
         };
         let conditional = AtomicBool::new(true);
         let lock = config.lock();
-        Ok(Self { store, url: url.clone(), base, name, traffic, signed, conditional, lock })
+        let (id, stop) = (id(&name), Arc::default());
+        Ok(Self { store, url: url.clone(), base, id, traffic, signed, conditional, lock, stop })
+    }
+
+    /// What rows in the store are named by that tell of a place, without opening it.
+    ///
+    /// # Errors
+    /// [`Trouble`] when what is configured cannot be.
+    pub fn id_of(
+        url: &PlaceUrl,
+        config: &ExportConfig,
+        options: &Options,
+    ) -> Result<Digest, Trouble> {
+        Ok(id(&named(url, config, options)?))
+    }
+
+    /// Asks nothing more of it once `stop` says so.
+    #[must_use]
+    pub fn until(self, stop: Arc<AtomicBool>) -> Self {
+        Self { stop, ..self }
+    }
+
+    /// Trouble once nothing more may be asked.
+    pub(super) fn check_stop(&self) -> Answered<()> {
+        if self.stop.load(Ordering::Relaxed) {
+            let text = "the program is stopping; the next run goes on".to_owned();
+            return Err(Failure::Trouble(Trouble::new(STOPPED, text)));
+        }
+        Ok(())
     }
 
     /// Its URL.
@@ -172,8 +215,8 @@ impl Place {
     }
 
     /// What its rows in the store are named by.
-    pub fn id(&self) -> Digest {
-        Digest::of(format!("colophon export place v1\n{}", self.name).as_bytes())
+    pub const fn id(&self) -> Digest {
+        self.id
     }
 
     /// How what is written is locked.

@@ -7,6 +7,7 @@ use colophon_store::{Extent, View};
 
 use crate::agents;
 use crate::app::App;
+use crate::exporter;
 use crate::feed::status::EdgeStatus;
 use crate::mirror::{self, MirrorError, Phase};
 use crate::outbound;
@@ -31,6 +32,8 @@ pub struct Look {
     pub late: f64,
     /// Pushes that are still to come, and how long the oldest waits, in seconds.
     pub outbox: (u64, f64),
+    /// Exports to each place where the server exports to by itself.
+    pub exports: Vec<exporter::Count>,
     /// Devices: all, those that are behind, those that are silent.
     pub agents: (u64, u64, u64),
     /// Seconds until the first metadata of a role ends, over all tenants.
@@ -49,6 +52,7 @@ pub fn look(app: &App) -> Result<Look, MirrorError> {
         endpoints: outbound::phases(&view)?,
         late: seconds(outbound::late(&view, app.press.clock.now())?),
         outbox: outbox(app, &view)?,
+        exports: exporter::counts(&view, &app.config.export, app.press.clock.now())?,
         agents: (0, 0, 0),
         ends: Vec::new(),
     };

@@ -53,6 +53,7 @@ const TENANT_TABLES: &[Table] = &[
     Table::Outbox,
     Table::ExportPlace,
     Table::ExportBlob,
+    Table::ExportState,
     Table::AuditLine,
     Table::AuditHead,
     Table::AuditOrigin,

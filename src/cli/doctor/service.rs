@@ -1,8 +1,9 @@
 //! What the service does: gates, templates, edge metadata, mirrors.
 
 use super::Doctor;
-use crate::cli::{edge, mirror};
+use crate::cli::{edge, export, mirror};
 use crate::config::Config;
+use crate::exporter::Phase as ExportPhase;
 use crate::gates::{Gates, Mode};
 use crate::http::chain;
 use crate::mirror::Phase;
@@ -14,6 +15,7 @@ pub(super) fn look(doctor: &mut Doctor, config: &Config) {
     if config.data.join("FORMAT").exists() {
         roots(doctor, config);
         mirrors(doctor, config);
+        exports(doctor, config);
     }
 }
 
@@ -73,4 +75,24 @@ fn mirrors(doctor: &mut Doctor, config: &Config) {
         }
     }
     doctor.ok("mirrors", format!("{well} of {} are well", list.mirrors.len()));
+}
+
+/// How exports fare that the server makes by itself.
+fn exports(doctor: &mut Doctor, config: &Config) {
+    if config.export.to.is_empty() {
+        return;
+    }
+    let Ok(list) = export::statuses(config, None) else { return };
+    let (mut well, mut all) = (0_u64, 0_u64);
+    for status in list.exports.iter().filter(|status| status.scheduled) {
+        all += 1;
+        if status.phase == ExportPhase::Failing {
+            let why = status.trouble.as_deref().unwrap_or("it fails");
+            let detail = format!("{} to {}: {why}", status.slug, status.to);
+            doctor.warn("exports", detail, "`colophon export status TENANT`");
+        } else {
+            well += 1;
+        }
+    }
+    doctor.ok("exports", format!("{well} of {all} are well"));
 }

@@ -22,6 +22,7 @@ use crate::export::error::ExportError;
 use crate::export::head::Head;
 use crate::export::increment::{Content, Until, collect};
 use crate::export::layout;
+use crate::export::ledger::reached;
 use crate::export::place::{Failure, Version};
 use crate::export::upload::Put;
 
@@ -65,9 +66,10 @@ impl Run<'_> {
             bytes: carried.bytes,
             tagmanifest: bag.sha256,
         };
+        self.ledger.check()?;
         self.runtime.block_on(self.send(&bag, row, &mut made))?;
         self.runtime.block_on(self.conclude(there, &content.after, &bag))?;
-        row.sequence = content.after.sequence;
+        reached(row, &content.after);
         row.planned = None;
         self.ledger.set(row)?;
         Ok(made)
