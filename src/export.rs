@@ -9,6 +9,7 @@
 pub mod bag;
 mod blobs;
 mod cursor;
+mod delivery;
 mod error;
 mod git;
 mod guide;

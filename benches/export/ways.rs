@@ -106,7 +106,9 @@ impl Way {
             }
             Self::Rclone => {
                 let mut command = Command::new("rclone");
+                // It takes none, and ends when one is named.
                 command
+                    .env_remove("AWS_CA_BUNDLE")
                     .args(["copy", "--config", "/dev/null", "--transfers", "8", "--checkers", "8"])
                     .args(["--s3-provider", "Other", "--s3-endpoint", &endpoint])
                     .args(["--s3-access-key-id", KEY.0, "--s3-secret-access-key", KEY.1])

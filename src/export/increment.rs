@@ -11,6 +11,7 @@ use colophon_store::rows::{
 };
 
 use super::cursor::Cursor;
+use super::delivery::roots;
 use super::error::ExportError;
 use super::git::GitPart;
 use super::layout;
@@ -153,6 +154,9 @@ pub fn collect(
     };
     for record in &records {
         refer(view, tenant, record, &mut content)?;
+    }
+    if let Some(repo) = &head.edge {
+        content.references.extend(roots(view, tenant, repo)?);
     }
     content.records = records;
     Ok(content)

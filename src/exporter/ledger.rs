@@ -38,14 +38,15 @@ pub(super) fn worked(store: &Store, due: &Due, rules: &Rules) -> Result<(), Erro
         whole &= row.builds >= builds;
     }
     let failing = view.get::<ExportState>(&key)?.is_some();
-    if !failing && !(whole && asking.is_some()) {
+    let answered = asking.filter(|_| whole);
+    if !failing && answered.is_none() {
         return Ok(());
     }
     submit(store, due, |change| {
         if failing {
             change.delete::<ExportState>(&key);
         }
-        if let Some(row) = asking.filter(|_| whole) {
+        if let Some(row) = answered {
             let effect = (uid, Effect::Export);
             change.expect(&effect, Some(&row)).delete::<OutboxRow>(&effect);
         }
