@@ -5,7 +5,7 @@ CARGO ?= cargo
 DATA ?= colophon-data
 STARTERS := .cache/langflow-1.13.0
 
-.PHONY: help demo demo-keep test test-setup test-clients test-oracle coverage-table test-crash soak test-interleavings test-long test-phoenix lint-packaging fuzz check fmt clippy doc deny bench bench-fair bench-store bench-git bench-compiler bench-edge bench-dictionaries dictionaries build-flow component-table clean-cache
+.PHONY: help demo demo-keep test test-setup test-clients test-oracle coverage-table test-crash soak test-interleavings test-long test-phoenix lint-packaging fuzz check fmt clippy doc deny bench bench-fair bench-store bench-git bench-compiler bench-edge bench-export bench-dictionaries dictionaries build-flow component-table clean-cache
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -105,6 +105,10 @@ bench-compiler: ## Flows to files beside Jinja2 and black, and rebuild --all: ma
 bench-edge: ## Updates of edge bundles beside zip, zstd, bsdiff and casync: make bench-edge [ARGS="--small"] [ARGS="--only reads"]
 	@tests/setup.sh bench-edge
 	$(CARGO) bench --locked --bench edge -- $(ARGS)
+
+bench-export: ## Exports for auditors beside rclone and restic, to SeaweedFS: make bench-export [ARGS="--small"] [ARGS=--strict]
+	@tests/setup.sh bench-export
+	$(CARGO) bench --locked --bench export -- $(ARGS)
 
 bench-dictionaries: ## What compression dictionaries gain per kind of blob [ARGS=--sizes: other sizes and levels]
 	$(CARGO) bench --locked --bench dictionaries -- $(ARGS)

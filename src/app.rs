@@ -66,6 +66,8 @@ pub struct App {
     pub pulls: Tasks,
     /// Events are sent to endpoints here.
     pub notifications: Tasks,
+    /// Exports that are due run here.
+    pub exports: Tasks,
     /// When tokens were used last.
     pub usage: Usage,
     /// The pages for people, and who is logged in.
@@ -116,6 +118,7 @@ impl App {
             mirrors: Tasks::new(config.mirror.workers, 0),
             pulls: Tasks::new(pulls::AT_ONCE, 0),
             notifications: Tasks::new(config.outbound.workers, 0),
+            exports: Tasks::new(config.export.workers, 0),
             usage: Usage::default(),
             console: Console::new(),
             public_url: config.public_url(),
@@ -152,6 +155,7 @@ pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::
     press.artifacts = artifacts;
     press.outbound =
         Outbound { policy: Policy::new(&config.outbound), public_url: config.public_url() };
+    press.export_builds = config.export.follows_builds();
     Ok(press)
 }
 

@@ -25,6 +25,7 @@ mod etag;
 mod event_stream;
 mod events;
 mod evidence;
+pub mod exports;
 pub mod flows;
 mod git;
 mod git_stream;

@@ -19,6 +19,7 @@ pub mod deltas;
 pub mod evidence;
 pub mod expected;
 pub mod export;
+pub mod exporter;
 pub mod fair;
 pub mod feed;
 pub mod gates;

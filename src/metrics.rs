@@ -49,6 +49,8 @@ pub struct Metrics {
     webhooks_dropped: Counter,
     connections_refused: Counter,
     exports: Counts<1>,
+    export_seconds: Times<1>,
+    export_objects: Counter,
     export_requests: Counter,
     export_bytes: Counter,
     artifact_uploads: Counts<1>,
@@ -108,6 +110,8 @@ impl Default for Metrics {
             webhooks_dropped: Counter::default(),
             connections_refused: Counter::default(),
             exports: Family::default(),
+            export_seconds: Family::new_with_constructor(long),
+            export_objects: Counter::default(),
             export_requests: Counter::default(),
             export_bytes: Counter::default(),
             artifact_uploads: Family::default(),
@@ -126,6 +130,11 @@ fn quick() -> Histogram {
 /// Seconds of builds and their stages: a no-op takes a tenth of a millisecond, a gate perhaps a minute.
 fn slow() -> Histogram {
     Histogram::new([0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0])
+}
+
+/// Seconds of exports: one build is a second, the first of a large tenant an hour.
+fn long() -> Histogram {
+    Histogram::new([0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0])
 }
 
 impl Metrics {
@@ -152,6 +161,9 @@ impl Metrics {
         registry.register("colophon_mirror_pushes", "Attempts by result", self.pushes.clone());
         let exports = self.exports.clone();
         registry.register("colophon_exports", "Exports of a tenant by result", exports);
+        let (seconds, objects) = (self.export_seconds.clone(), self.export_objects.clone());
+        registry.register("colophon_export_duration_seconds", "Of an export", seconds);
+        registry.register("colophon_export_objects", "Written by exports", objects);
         let (requests, sent) = (self.export_requests.clone(), self.export_bytes.clone());
         registry.register("colophon_export_requests", "Requests of exports", requests);
         registry.register("colophon_export_sent_bytes", "Sent by exports", sent);
@@ -239,10 +251,13 @@ impl Metrics {
         self.freed_bytes.inc_by(bytes);
     }
 
-    /// Counts an export of a tenant.
-    pub fn exported(&self, well: bool) {
+    /// Counts an export of a tenant to a place, and the objects that it wrote.
+    pub fn exported(&self, well: bool, took: Duration, objects: u64) {
         let result = if well { "success" } else { "failure" };
-        self.exports.get_or_create(&[("result", result.to_owned())]).inc();
+        let labels = [("result", result.to_owned())];
+        self.exports.get_or_create(&labels).inc();
+        self.export_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        self.export_objects.inc_by(objects);
     }
 
     /// Counts what exports asked and sent.

@@ -16,6 +16,7 @@ mod dry_runs;
 mod error;
 mod expecting;
 mod files;
+mod follow;
 mod memo;
 mod naming;
 mod observed;
@@ -115,6 +116,8 @@ pub struct Press {
     pub outbound: Outbound,
     /// The bucket that bundles are brought to.
     pub artifacts: Artifacts,
+    /// Whether builds ask to be exported.
+    pub export_builds: bool,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     memo: Memo,
@@ -280,6 +283,7 @@ impl Press {
             gathered: Gathered::default(),
             outbound: Outbound::default(),
             artifacts: Artifacts::default(),
+            export_builds: false,
             offline_roots: false,
             secrets,
             ending_roots: EndingRoots::default(),

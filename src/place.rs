@@ -74,7 +74,7 @@ pub struct Place {
     url: PlaceUrl,
     base: Path,
     /// What tells it from other places.
-    name: String,
+    id: Digest,
     traffic: Arc<Traffic>,
     pub(crate) signed: Option<Signed>,
     /// What makes URLs that are good without credentials.
@@ -84,6 +84,14 @@ pub struct Place {
     lock: Option<Lock>,
     /// What was said of it beside its URL.
     options: Options,
+    stop: Arc<AtomicBool>,
+}
+
+/// The code of what was given up because the program ends.
+pub(crate) const STOPPED: &str = "export-stopped";
+
+fn id(name: &str) -> Digest {
+    Digest::of(format!("colophon export place v1\n{name}").as_bytes())
 }
 
 /// What was sent to a place.
@@ -153,16 +161,16 @@ impl Place {
         secrets: &Secrets,
     ) -> Result<Self, Trouble> {
         let traffic = Arc::new(Traffic::default());
+        let name = Self::name_of(url, config, options)?;
         let refused = |error: Error| Trouble::of(&url.to_string(), &error);
         let mut presigns = None;
-        let (store, base, name, signed): (Arc<dyn ObjectStore>, _, _, _) = match url {
+        let (store, base, signed): (Arc<dyn ObjectStore>, _, _) = match url {
             PlaceUrl::S3 { bucket, prefix } => {
                 let s3 = Bucket::new(bucket, config, options)?;
                 let (store, signed) = s3.open(config, secrets, &traffic)?;
-                let name = s3.place_name(url);
                 let base = Path::parse(prefix).map_err(|error| refused(error.into()))?;
                 presigns = Some(store.clone());
-                (Arc::new(store), base, name, Some(signed))
+                (Arc::new(store), base, Some(signed))
             }
             PlaceUrl::File(folder) => {
                 let made = std::fs::create_dir_all(folder).and_then(|()| folder.canonicalize());
@@ -171,14 +179,27 @@ impl Place {
                 })?;
                 let store =
                     LocalFileSystem::new_with_prefix(folder).map_err(refused)?.with_fsync(true);
-                (Arc::new(store), Path::default(), url.to_string(), None)
+                (Arc::new(store), Path::default(), None)
             }
-            PlaceUrl::Memory(name) => (memory(name), Path::default(), url.to_string(), None),
+            PlaceUrl::Memory(name) => (memory(name), Path::default(), None),
         };
         let conditional = AtomicBool::new(true);
         let lock = config.lock();
+        let (id, stop) = (id(&name), Arc::default());
         let (url, options) = (url.clone(), options.clone());
-        Ok(Self { store, url, base, name, traffic, signed, presigns, conditional, lock, options })
+        Ok(Self {
+            store,
+            url,
+            base,
+            id,
+            traffic,
+            signed,
+            presigns,
+            conditional,
+            lock,
+            options,
+            stop,
+        })
     }
 
     /// What would tell a place from others, without opening it.
@@ -198,6 +219,33 @@ impl Place {
         }
     }
 
+    /// What rows in the store are named by that tell of a place, without opening it.
+    ///
+    /// # Errors
+    /// [`Trouble`] when what is configured cannot be.
+    pub fn id_of(
+        url: &PlaceUrl,
+        config: &ExportConfig,
+        options: &Options,
+    ) -> Result<Digest, Trouble> {
+        Ok(id(&Self::name_of(url, config, options)?))
+    }
+
+    /// Asks nothing more of it once `stop` says so.
+    #[must_use]
+    pub fn until(self, stop: Arc<AtomicBool>) -> Self {
+        Self { stop, ..self }
+    }
+
+    /// Trouble once nothing more may be asked.
+    pub(crate) fn check_stop(&self) -> Answered<()> {
+        if self.stop.load(Ordering::Relaxed) {
+            let text = "the program is stopping; the next run goes on".to_owned();
+            return Err(Failure::Trouble(Trouble::new(STOPPED, text)));
+        }
+        Ok(())
+    }
+
     /// Its URL.
     pub const fn url(&self) -> &PlaceUrl {
         &self.url
@@ -209,8 +257,8 @@ impl Place {
     }
 
     /// What its rows in the store are named by.
-    pub fn id(&self) -> Digest {
-        Digest::of(format!("colophon export place v1\n{}", self.name).as_bytes())
+    pub const fn id(&self) -> Digest {
+        self.id
     }
 
     /// How what is written is locked.

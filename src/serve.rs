@@ -23,6 +23,7 @@ use crate::artifacts::Uploader;
 use crate::audit::AuditWriter;
 use crate::clock::SharedClock;
 use crate::config::{self, Config};
+use crate::exporter::Exporter;
 use crate::http;
 use crate::intake::flush::DeliveryFlush;
 use crate::intake::pulls::Pulls;
@@ -96,6 +97,7 @@ impl Server {
         let audit = AuditWriter::start(&app);
         let (pulls, notifier) = (Pulls::start(&app), Notifier::start(&app));
         let uploader = Uploader::start(&app);
+        let exporter = Exporter::start(&app);
         // On a thread of its own: the imports of a worker take seconds, and nothing waits for them.
         let warm = app.clone();
         std::thread::spawn(move || warm.press.gates.warm_up());
@@ -132,6 +134,7 @@ impl Server {
         pulls.stop().await;
         notifier.stop().await;
         uploader.stop().await;
+        exporter.stop().await;
         deliveries.stop().await;
         upkeep.stop().await;
         audit.stop().await;

@@ -6,6 +6,7 @@
 #   tests/setup.sh bench-compiler   what `make bench-compiler` needs: the starter projects, Jinja2 and black
 #   tests/setup.sh bench-http       what `make bench` needs: the starter projects, nginx, FastAPI, GitPython, black, LangGraph
 #   tests/setup.sh bench-edge       what `make bench-edge` needs: wheels, bsdiff, casync, nginx
+#   tests/setup.sh bench-export     what `make bench-export` needs: SeaweedFS, rclone, restic
 #   tests/setup.sh attest     what verifies bundles: minisign, unzip, openssl, securesystemslib, CycloneDX's validator
 #   tests/setup.sh secrets    where secrets may be found: OpenBao, SOPS, age
 #   tests/setup.sh s3         stores that exports go to: SeaweedFS and moto, with awscli to read them
@@ -202,6 +203,15 @@ bench_http() {
   open_environment bench-http benches/http/pipeline/requirements.txt "with FastAPI, GitPython, black and LangGraph" --no-deps
 }
 
+# The store that exports go to, and the other ways to send files there.
+bench_export() {
+  local program
+  s3
+  for program in rclone restic; do
+    from_debian "$program" "$program" || { say "$program is needed"; exit 1; }
+  done
+}
+
 # The wheels that the measured bundles hold, and the other ways to send an update.
 bench_edge() {
   local out="$cache/bench-edge" from=benches/edge/wheels.txt
@@ -363,6 +373,7 @@ case "${1:-all}" in
     oracle
     ;;
   bench-edge) bench_edge ;;
+  bench-export) bench_export ;;
   bench-http)
     langflow 1.13.0
     bench_http

@@ -8,13 +8,15 @@ use clap::{Args, Subcommand};
 use colophon_model::TenantSlug;
 use colophon_trust::attest::PublicKey;
 
-use super::admin;
+use super::admin::{self, Access};
 use super::job::{self, Bar, Request, count, row};
 use super::out::Out;
 use crate::clock::SystemClock;
 use crate::config::{Config, Overrides};
 use crate::export::envelope::{self, Opener};
 use crate::export::{self, Exported, Options, Place, PlaceUrl, Verified, VerifyOptions};
+use crate::exporter::{self, ExportStatus, Phase};
+use crate::http::exports::ExportList;
 use crate::maintenance;
 use crate::maintenance::{ExportIdentity, ExportReport, Revealed};
 use crate::secrets::Secrets;
@@ -35,6 +37,8 @@ pub(super) struct Export {
 enum Command {
     /// Check what was exported: every signature, hash and link, from the place alone
     Verify(Verify),
+    /// Say how exports fare, and what is not exported yet
+    Status(Status),
     /// Print the public key that signs exports, and its fingerprint
     Key(Overrides),
     /// Hand out the key of a tenant's sealed exports, for an auditor: who has it reads all of them, those to come too
@@ -119,6 +123,15 @@ struct Verify {
     overrides: Overrides,
 }
 
+/// Says how exports fare.
+#[derive(Debug, Args)]
+struct Status {
+    /// The tenant [default: all]
+    slug: Option<TenantSlug>,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
 impl PlaceArgs {
     fn options(self) -> Options {
         Options { endpoint: self.endpoint, region: self.region }
@@ -130,10 +143,57 @@ impl Export {
         match self.command {
             None => make(*self.make, out),
             Some(Command::Verify(verify)) => verify.run(out),
+            Some(Command::Status(status)) => status.run(out),
             Some(Command::Key(overrides)) => key(&overrides, out),
             Some(Command::Identity(identity)) => identity.run(out),
         }
     }
+}
+
+impl Status {
+    fn run(self, out: Out) -> anyhow::Result<()> {
+        let list = statuses(&Config::load(&self.overrides)?, self.slug.as_ref())?;
+        out.data(&list, |list| {
+            let all: Vec<String> = list.exports.iter().map(status_text).collect();
+            if all.is_empty() { "nothing is exported".to_owned() } else { all.join("\n") }
+        })
+    }
+}
+
+/// How exports fare: of every tenant, or of one.
+pub(super) fn statuses(config: &Config, slug: Option<&TenantSlug>) -> anyhow::Result<ExportList> {
+    match (admin::open(config)?, slug) {
+        (Access::Server(client), None) => client.get("/v1/exports"),
+        (Access::Server(client), Some(slug)) => client.get(&format!("/v1/tenants/{slug}/exports")),
+        (Access::Direct(press), slug) => {
+            let (view, now) = (press.store.view()?, press.clock.now());
+            let exports = match slug {
+                Some(slug) => exporter::status(&view, &config.export, slug, now)?,
+                None => exporter::list(&view, &config.export, now)?,
+            };
+            Ok(ExportList { exports })
+        }
+    }
+}
+
+fn status_text(export: &ExportStatus) -> String {
+    let word = match export.phase {
+        Phase::Current => "everything is there",
+        Phase::Waiting => "something is to be exported",
+        Phase::Failing => "failing; another attempt follows",
+    };
+    let mut lines = vec![format!("tenant {} → {}", export.slug, export.to), row("state", word)];
+    let mut say = |label, text: Option<String>| lines.extend(text.map(|text| row(label, text)));
+    let there = count(export.sequence, "bag");
+    say("there", Some(format!("{there}, {}", count(export.builds, "build"))));
+    let since = export.since.as_ref();
+    say("waiting", since.map(|at| format!("{} since {at}", count(export.waiting, "build"))));
+    say("complete", export.succeeded.clone());
+    say("failures", (export.failures > 0).then(|| export.failures.to_string()));
+    say("why", export.trouble.clone());
+    say("next", export.next.clone());
+    say("by itself", (!export.scheduled).then(|| "no: `export.to` does not name it".to_owned()));
+    lines.join("\n")
 }
 
 fn make(make: Make, out: Out) -> anyhow::Result<()> {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::export::envelope::KeyId;
-use crate::export::{Lock, LockMode, PlaceUrl};
+use crate::export::{Lock, LockMode, Options, Place, PlaceUrl};
 use crate::secrets::SecretRef;
 use crate::units::{Size, Span};
 
@@ -11,6 +11,16 @@ use crate::units::{Size, Span};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExportConfig {
+    /// Where the server exports to by itself. None: nowhere.
+    pub to: Vec<PlaceUrl>,
+    /// How often it does. 0: not by the clock.
+    pub every: Span,
+    /// Whether it does after builds too.
+    pub after_builds: bool,
+    /// How long it waits for further builds after one, so that many come into one bag.
+    pub settle: Span,
+    /// Exports at a time.
+    pub workers: usize,
     /// URL of the store, for one that is not Amazon's. None: `AWS_ENDPOINT_URL`, else Amazon's.
     pub endpoint: Option<String>,
     /// The region that requests are signed for. None: `AWS_REGION`, else `us-east-1`.
@@ -64,6 +74,11 @@ pub enum Encryption {
 impl Default for ExportConfig {
     fn default() -> Self {
         Self {
+            to: Vec::new(),
+            every: Span::hours(1),
+            after_builds: false,
+            settle: Span::seconds(10),
+            workers: 2,
             endpoint: None,
             region: None,
             path_style: true,
@@ -92,9 +107,48 @@ impl ExportConfig {
         self.lock.map(|mode| Lock { mode, keep: self.lock_for.get() })
     }
 
+    /// Whether builds ask to be exported.
+    pub const fn follows_builds(&self) -> bool {
+        self.after_builds && !self.to.is_empty()
+    }
+
+    /// What is wrong with where and when the server exports by itself.
+    fn schedule_problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut check = |wrong: bool, text: String| {
+            if wrong {
+                problems.push(text);
+            }
+        };
+        let every = self.every.millis();
+        check((1..60_000).contains(&every), "`export.every` must be 0s, or at least 1 min".into());
+        check(self.settle > Span::hours(1), "`export.settle` must be no more than 1 h".into());
+        check(!(1..=16).contains(&self.workers), "`export.workers` must be 1 to 16".into());
+        check(
+            !self.to.is_empty() && every == 0 && !self.after_builds,
+            "`export.to` is set, and `export.every` and `export.after_builds` say never".into(),
+        );
+        for (index, url) in self.to.iter().enumerate() {
+            check(
+                matches!(url, PlaceUrl::Memory(_)),
+                format!("`export.to`: `{url}` is gone with the process"),
+            );
+            check(self.to[..index].contains(url), format!("`export.to` has `{url}` twice"));
+            let named = Place::id_of(url, self, &Options::default());
+            check(
+                named.is_err(),
+                format!(
+                    "`export.to`: {}",
+                    named.map_or_else(|trouble| trouble.to_string(), |_| String::new())
+                ),
+            );
+        }
+        problems
+    }
+
     /// What types cannot say.
     pub(super) fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
+        let mut problems = self.schedule_problems();
         let mut check = |wrong: bool, text: &str| {
             if wrong {
                 problems.push(text.to_owned());
@@ -148,5 +202,30 @@ mod tests {
             ..ExportConfig::default()
         };
         assert_eq!(bounds.problems().len(), 3);
+    }
+
+    /// A schedule that never exports, or exports to nowhere, is a mistake that nobody would see.
+    #[test]
+    fn a_schedule_that_does_nothing_is_refused() {
+        let to = |urls: &[&str]| urls.iter().map(|url| url.parse().unwrap()).collect();
+        let good = ExportConfig { to: to(&["s3://evidence/a"]), ..ExportConfig::default() };
+        assert!(good.problems().is_empty() && !good.follows_builds());
+        let after = ExportConfig { every: Span::seconds(0), after_builds: true, ..good.clone() };
+        assert!(after.problems().is_empty() && after.follows_builds());
+        for (bad, word) in [
+            (ExportConfig { every: Span::seconds(0), ..good.clone() }, "never"),
+            (ExportConfig { every: Span::seconds(1), ..good.clone() }, "`export.every`"),
+            (ExportConfig { workers: 0, ..good.clone() }, "`export.workers`"),
+            (ExportConfig { settle: Span::hours(2), ..good.clone() }, "`export.settle`"),
+            (ExportConfig { to: to(&["memory://x"]), ..good.clone() }, "gone with the process"),
+            (ExportConfig { to: to(&["s3://abc", "s3://abc/"]), ..good.clone() }, "twice"),
+            (
+                ExportConfig { endpoint: Some("http://s3.example.com".to_owned()), ..good },
+                "not encrypted",
+            ),
+        ] {
+            let problems = bad.problems();
+            assert!(problems.len() == 1 && problems[0].contains(word), "{word}: {problems:?}");
+        }
     }
 }

@@ -22,6 +22,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("secrets.vault.address", "\"https://vault.example.com:8200\""),
     ("secrets.vault.token", "\"systemd:vault.token\""),
     ("secrets.vault.namespace", "\"press\""),
+    ("export.to", "[\"s3://evidence/colophon\"]"),
     ("export.endpoint", "\"https://s3.example.com\""),
     ("export.region", "\"eu-central-1\""),
     ("export.access_key", "\"AKIDEXAMPLE\""),

@@ -10,6 +10,7 @@ use super::pages::Link;
 use super::tenants::phase;
 use super::words::{Badge, ago, bytes};
 use crate::app::App;
+use crate::exporter;
 use crate::feed::status::EdgeStatus;
 use crate::metrics;
 use crate::mirror::{self, MirrorError, Phase};
@@ -24,6 +25,7 @@ pub struct HealthPage {
     gates: Badge,
     gate_reason: Option<String>,
     facts: Vec<Fact>,
+    exports: Vec<Export>,
     queues: Vec<Queue>,
     upkeep: Vec<Fact>,
     mirrors: Vec<Mirror>,
@@ -44,6 +46,15 @@ struct Queue {
     running: usize,
     most: usize,
     waiting: usize,
+}
+
+/// A place where the server exports to by itself.
+#[derive(Debug, Serialize)]
+struct Export {
+    to: String,
+    state: Badge,
+    tenants: String,
+    lag: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -73,6 +84,7 @@ pub fn page(app: &App, view: &View) -> Result<HealthPage, MirrorError> {
         gates,
         gate_reason,
         facts: facts(&look),
+        exports: exports(&look),
         queues: [("Builds", &app.builds), ("Reads", &app.reads), ("Maintenance", &app.maintenance)]
             .map(queue)
             .into(),
@@ -118,6 +130,23 @@ fn facts(look: &metrics::Look) -> Vec<Fact> {
         fact("Effects of builds that wait", after(waiting, oldest)),
         fact("Agents", format!("{agents}, of which {behind} behind and {silent} silent for a day")),
     ]
+}
+
+fn exports(look: &metrics::Look) -> Vec<Export> {
+    let one = |count: &exporter::Count| Export {
+        to: count.to.clone(),
+        state: match (count.failing, count.waiting) {
+            (0, 0) => Badge::good("current"),
+            (0, _) => Badge::warn("exporting"),
+            (_, _) => Badge::bad("failing"),
+        },
+        tenants: format!(
+            "{} current, {} waiting, {} failing",
+            count.current, count.waiting, count.failing
+        ),
+        lag: if count.lag == 0 { "none".to_owned() } else { ago(count.lag) },
+    };
+    look.exports.iter().map(one).collect()
 }
 
 fn after(waiting: u64, oldest: f64) -> String {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use colophon_model::{Digest, Sha256};
+use colophon_model::{Digest, Sha256, TenantSlug};
 
 use super::layout::BagName;
 pub use crate::place::Trouble;
@@ -19,6 +19,9 @@ pub enum ExportError {
     /// A file beside the store cannot be written or read.
     #[error("a temporary file cannot be written or read")]
     Aside(#[source] io::Error),
+    /// The tenant was erased while it was exported.
+    #[error("tenant `{0}` was erased meanwhile; what had been sent of it lies at the place")]
+    Erased(TenantSlug),
     /// A record that should be there is not.
     #[error("{what} {number} is missing in the store; `colophon fsck` says more")]
     Lost {
@@ -90,6 +93,7 @@ impl ExportError {
             Self::Store(_) => "store",
             Self::Git(_) => "git",
             Self::Aside(_) => "file",
+            Self::Erased(_) => "export-erased",
             Self::Lost { .. } | Self::Broken { .. } | Self::Blob { .. } => "export-source-damaged",
             Self::Diverged { .. } => "export-diverged",
             Self::WentBack { .. } => "export-went-back",

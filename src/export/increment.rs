@@ -11,6 +11,7 @@ use colophon_store::rows::{
 };
 
 use super::cursor::Cursor;
+use super::delivery::roots;
 use super::error::ExportError;
 use super::git::GitPart;
 use super::layout;
@@ -88,7 +89,8 @@ pub fn until(
     check_past(view, tenant, since)?;
     let builds = view.get::<TenantHead>(&tenant.uid)?.unwrap_or_default().builds;
     let lines = view.get::<AuditHead>(&tenant.uid)?.unwrap_or_default().0.seq;
-    if since.sequence > 0 && builds <= since.builds && !tells(view, tenant, since)? {
+    let tells = || first_telling(view, tenant, since.audit.seq).map(|line| line.is_some());
+    if since.sequence > 0 && builds <= since.builds && !tells()? {
         return Ok(None);
     }
     Ok(Some(Until {
@@ -97,15 +99,23 @@ pub fn until(
     }))
 }
 
-/// Whether the audit log has more than exports behind `since`.
-fn tells(view: &View, tenant: &TenantRow, since: &Cursor) -> Result<bool, ExportError> {
-    let next = (tenant.uid, since.audit.seq + 1);
-    for row in view.scan::<AuditLine>(&tenant.uid).starting_at(&next) {
-        if !row?.1.0.starts_with(OWN) {
-            return Ok(true);
+/// When the first act was written down that comes behind line `after` of the audit log and is no export.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn first_telling(
+    view: &View,
+    tenant: &TenantRow,
+    after: u64,
+) -> Result<Option<UnixMillis>, colophon_store::Error> {
+    for row in view.scan::<AuditLine>(&tenant.uid).starting_at(&(tenant.uid, after + 1)) {
+        let (_, AuditLine(line)) = row?;
+        if !line.starts_with(OWN) {
+            let entry = serde_json::from_str::<Entry>(&line).ok();
+            return Ok(Some(entry.and_then(|entry| time(&entry.time)).unwrap_or(tenant.created)));
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// What the bag from `since` to `until` has in it.
@@ -151,6 +161,9 @@ pub fn collect(
     };
     for record in &records {
         refer(view, tenant, record, &mut content)?;
+    }
+    if let Some(repo) = &head.edge {
+        content.references.extend(roots(view, tenant, repo)?);
     }
     content.records = records;
     Ok(content)

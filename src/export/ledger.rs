@@ -6,8 +6,16 @@ use colophon_model::{Digest, TenantUid};
 use colophon_store::rows::{ExportBlob, ExportPlace, SlugOf, TenantRow};
 use colophon_store::{Change, CommitError, Error, Store};
 
+use super::cursor::Cursor;
+use super::error::ExportError;
+
 /// Rows deleted in one transaction.
 const BATCH: usize = 1024;
+
+/// Writes down how far the bags at a place go.
+pub(super) const fn reached(row: &mut ExportPlace, cursor: &Cursor) {
+    (row.sequence, row.builds, row.lines) = (cursor.sequence, cursor.builds, cursor.audit.seq);
+}
 
 /// The rows of one tenant and place.
 pub(super) struct Ledger<'a> {
@@ -55,6 +63,15 @@ impl Ledger<'_> {
                 change.put(&(self.uid(), self.place, *digest), row);
             }
         })
+    }
+
+    /// Whether the tenant is still there: what is erased meanwhile is exported no further.
+    pub(super) fn check(&self) -> Result<(), ExportError> {
+        let slug = self.tenant.slug.clone();
+        match self.store.view()?.get::<SlugOf>(&self.uid())? {
+            Some(named) if named.slug == slug => Ok(()),
+            _ => Err(ExportError::Erased(slug)),
+        }
     }
 
     /// Forgets everything: nothing is there any more.

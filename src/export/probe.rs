@@ -9,8 +9,8 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::error::{ExportError, Trouble};
-use super::place::{Failure, Lock, LockMode};
-use super::upload::Carrier;
+use super::place::{Failure, Lock, LockMode, Place};
+use super::upload::{Carrier, Retry};
 use crate::keys::random_bytes;
 
 /// Writers at once, of which one may win.
@@ -27,6 +27,20 @@ pub struct Probe {
     pub versions: Option<bool>,
     /// Locks hold. Not asked for where nothing is locked.
     pub locks: Option<bool>,
+}
+
+/// Whether the place answers, and lets itself be read; each request is made once. Nothing is written.
+///
+/// # Errors
+/// Why it cannot be exported to.
+pub fn reach(place: &Place) -> Result<(), ExportError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let once = Retry { attempts: 1, first: Duration::ZERO };
+    let carrier = Carrier::new(place, String::new(), 0, once);
+    runtime.map_err(ExportError::Aside)?.block_on(async {
+        bucket(&carrier).await?;
+        carrier.find("v1/.probe/nothing").await.map(drop)
+    })
 }
 
 /// Tries the place. Trouble is what keeps it from being used as it is configured.

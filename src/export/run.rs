@@ -5,7 +5,7 @@ mod preview;
 mod sealed;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use colophon_model::audit::{Action, Chain, Subject};
 use colophon_model::{Sha256, TenantSlug};
@@ -22,7 +22,7 @@ use super::head::{Head, Owner};
 use super::increment::{Limits, Until, until};
 use super::keys::PublicKeys;
 use super::layout::{self, BagName};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, reached};
 use super::place::{Place, Version};
 use super::probe::{Probe, probe};
 use super::upload::{Carrier, Retry};
@@ -58,6 +58,13 @@ pub struct Exported {
     /// Whether nothing was written.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+}
+
+impl Exported {
+    /// Objects that were written.
+    fn objects(&self) -> u64 {
+        self.bags.iter().map(|bag| bag.objects).sum()
+    }
 }
 
 /// One bag.
@@ -126,8 +133,15 @@ pub fn export(
         key: press.keys.export_key(),
         public: PublicKeys::of(&press.keys),
     };
+    let (began, before) = (Instant::now(), place.traffic());
     let done = run.run();
-    let (requests, sent) = place.traffic();
+    let now = place.traffic();
+    let (requests, sent) = (now.0 - before.0, now.1 - before.1);
+    press.metrics.export_traffic(requests, sent);
+    if !asked.dry_run {
+        let objects = done.as_ref().map_or(0, Exported::objects);
+        press.metrics.exported(done.is_ok(), began.elapsed(), objects);
+    }
     tracing::info!(
         tenant = %tenant.slug, requests, sent, retries = run.carrier.retries(),
         bags = done.as_ref().map_or(0, |done| done.bags.len()), "exported"
@@ -188,6 +202,7 @@ impl Run<'_> {
         self.probe(&mut row)?;
         let (mut goal, mut attempts) = (None, 1);
         loop {
+            self.ledger.check()?;
             let there = self.look(&mut row)?;
             done.sequence = there.cursor().sequence;
             let Some(until) = self.plan(&there, &mut row, &mut goal)? else { break };
@@ -265,7 +280,7 @@ impl Run<'_> {
             let found = format!("says number {}", head.cursor.sequence);
             return Err(ExportError::WentBack { seen: row.sequence, found });
         }
-        row.sequence = head.cursor.sequence;
+        reached(row, &head.cursor);
         Ok(There { head: Some(head), version: Some(version) })
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use colophon_model::Sha256;
 use object_store::PutPayload;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use super::bag::{Body, Item};
 use super::error::{ExportError, Trouble};
@@ -32,6 +32,8 @@ pub(super) struct Retry {
 
 /// The longest wait between two attempts.
 const LONGEST: Duration = Duration::from_secs(20);
+/// How often somebody who waits looks whether the program ends.
+const BLINK: Duration = Duration::from_millis(200);
 
 impl Retry {
     /// A random wait before attempt number `attempt` (from 1 on for the second), so that many who were sent away at
@@ -84,6 +86,7 @@ impl<'a> Carrier<'a> {
     ) -> Result<T, Failure> {
         let mut attempt = 1;
         loop {
+            self.place.check_stop()?;
             match work().await {
                 Err(Failure::Trouble(trouble))
                     if trouble.passing && attempt < self.retry.attempts =>
@@ -100,7 +103,11 @@ impl<'a> Carrier<'a> {
     /// Waits before another attempt.
     pub(super) async fn pause(&self, attempt: u32) {
         self.retries.fetch_add(1, Ordering::Relaxed);
-        sleep(self.retry.wait(attempt)).await;
+        let end = Instant::now() + self.retry.wait(attempt);
+        // Who stops the program does not wait for it.
+        while Instant::now() < end && self.place.check_stop().is_ok() {
+            sleep_until(end.min(Instant::now() + BLINK)).await;
+        }
     }
 
     /// Reads an object, if it is there.

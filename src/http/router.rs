@@ -11,9 +11,9 @@ use super::observe::observe;
 use super::routes::routes;
 use super::{
     ApiError, agents, audit, blobs, branches, build_reads, builds, bundles, console, deliveries,
-    edge, endpoint_log, endpoints, environments, events, evidence, flows, git, health, hooks,
-    maintenance, metadata, mirrors, openapi, operator, schema, sync, tenants, tokens, transfer,
-    webhooks,
+    edge, endpoint_log, endpoints, environments, events, evidence, exports, flows, git, health,
+    hooks, maintenance, metadata, mirrors, openapi, operator, schema, sync, tenants, tokens,
+    transfer, webhooks,
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
@@ -94,6 +94,8 @@ routes! {
     delete "/v1/tenants/{slug}/webhook/secrets/{generation}" => webhooks::revoke;
     get "/v1/edge" => edge::list;
     get "/v1/mirrors" => mirrors::list;
+    get "/v1/exports" => exports::list;
+    get "/v1/tenants/{slug}/exports" => exports::show;
     get "/v1/t/{slug}/quota" => build_reads::quota;
     get "/v1/t/{slug}/builds" => build_reads::list;
     get "/v1/t/{slug}/builds/events" => events::of_all;

@@ -88,7 +88,6 @@ impl Job for Export {
             }
         }
         (done.requests, done.sent) = place.traffic();
-        site.press.metrics.export_traffic(done.requests, done.sent);
         first.map_or(Ok(done), |error| Err(error.into()))
     }
 }
@@ -109,11 +108,7 @@ impl Export {
         let Self { dry_run, allow_unconditional, anew, .. } = *self;
         let asked = Asked { dry_run, allow_unconditional, anew };
         let here = (site.press, &site.config.export, site.config.data.as_path());
-        let exported = export(here, place, tenant, asked, report);
-        if !dry_run {
-            site.press.metrics.exported(exported.is_ok());
-        }
-        exported
+        export(here, place, tenant, asked, report)
     }
 
     fn tenants(&self, site: Site<'_>) -> Result<Vec<TenantRow>, JobError> {

@@ -8,6 +8,7 @@ use colophon_store::{Extent, View};
 use crate::agents;
 use crate::app::App;
 use crate::artifacts;
+use crate::exporter;
 use crate::feed::status::EdgeStatus;
 use crate::mirror::{self, MirrorError, Phase};
 use crate::outbound;
@@ -34,6 +35,8 @@ pub struct Look {
     pub artifacts: (u64, f64),
     /// Pushes that are still to come, and how long the oldest waits, in seconds.
     pub outbox: (u64, f64),
+    /// Exports to each place where the server exports to by itself.
+    pub exports: Vec<exporter::Count>,
     /// Devices: all, those that are behind, those that are silent.
     pub agents: (u64, u64, u64),
     /// Seconds until the first metadata of a role ends, over all tenants.
@@ -53,6 +56,7 @@ pub fn look(app: &App) -> Result<Look, MirrorError> {
         late: seconds(outbound::late(&view, app.press.clock.now())?),
         artifacts: artifacts(app, &view)?,
         outbox: outbox(app, &view)?,
+        exports: exporter::counts(&view, &app.config.export, app.press.clock.now())?,
         agents: (0, 0, 0),
         ends: Vec::new(),
     };

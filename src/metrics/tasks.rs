@@ -17,6 +17,7 @@ fn kinds(app: &App) -> Vec<(&'static str, usize, State)> {
         ("mirror", &app.mirrors),
         ("pull", &app.pulls),
         ("notify", &app.notifications),
+        ("export", &app.exports),
     ];
     let mut kinds: Vec<_> =
         tasks.into_iter().map(|(kind, tasks)| (kind, tasks.load())).map(split).collect();

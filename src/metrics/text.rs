@@ -109,6 +109,7 @@ fn gauges(app: &App, look: &Look) -> Vec<Named> {
             one(number(app.press.ending_roots.get())),
         ),
     ]);
+    all.extend(exports(look));
     if let Some(free) = extent.free {
         all.push(Named("colophon_disk_free_bytes", "Free for the data", one(number(free))));
     }
@@ -120,6 +121,25 @@ fn gauges(app: &App, look: &Look) -> Vec<Named> {
         all.push(Named("colophon_tls_certificate_ends_seconds", "Until its end", one(left)));
     }
     all
+}
+
+/// By place: of those there are as many as the configuration names.
+fn exports(look: &Look) -> [Named; 2] {
+    let (mut lags, mut tenants) = (Vec::new(), Vec::new());
+    for count in &look.exports {
+        let place = ("place", count.to.clone());
+        lags.push((vec![place.clone()], number(count.lag)));
+        let phases =
+            [("current", count.current), ("waiting", count.waiting), ("failing", count.failing)];
+        for (word, tenants_in) in phases {
+            let phase = ("phase", word.to_owned());
+            tenants.push((vec![phase, place.clone()], number(tenants_in)));
+        }
+    }
+    [
+        Named("colophon_export_lag_seconds", "Since the oldest that is not exported", lags),
+        Named("colophon_export_tenants", "Tenants by phase of their export", tenants),
+    ]
 }
 
 fn build_info() -> Named {

@@ -13,7 +13,7 @@ use colophon_store::rows::{
     BuildNumber, BundleAlias, BundleTree, DeliveryClaim, EdgeHead, FlowClaim, FlowGone, FlowHead,
     FlowOwner, SeenPlan, TenantRow,
 };
-use colophon_store::{Change, View, outbox, quota};
+use colophon_store::{Change, View, quota};
 use colophon_trust::TargetName;
 
 use super::branch::{Branch, Files};
@@ -101,7 +101,7 @@ pub(super) fn assemble(
         }
     }
     branch.put_head(&mut change, &after);
-    outbox::refs_changed(&mut change, view, tenant.uid, branch.stamp.time())?;
+    press.follow(&mut change, view, tenant.uid, branch.stamp.time())?;
     builds_made(&mut change, view, &records.records, now)?;
     press.announce(&mut change, view, tenant, &records.records)?;
     Ok((change, records.records))

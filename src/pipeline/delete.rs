@@ -5,7 +5,7 @@ use colophon_model::{
     BuildId, BuildInputs, BuildKey, BuildKind, BuildRecord, FlowId, TenantUid, UnixMillis,
 };
 use colophon_store::rows::{BuildNumber, FlowGone, FlowHead, FlowOwner, TenantRow};
-use colophon_store::{Change, CommitError, View, outbox};
+use colophon_store::{Change, CommitError, View};
 
 use super::branch::{Branch, Files};
 use super::expecting::check_expected;
@@ -91,7 +91,7 @@ fn deletion(
     };
     put_rows(&mut change, uid, &head, &record);
     branch.put_head(&mut change, &branch.after(1, &appended, signed));
-    outbox::refs_changed(&mut change, view, uid, branch.stamp.time())?;
+    press.follow(&mut change, view, uid, branch.stamp.time())?;
     builds_made(&mut change, view, std::slice::from_ref(&record), now)?;
     press.announce(&mut change, view, tenant, std::slice::from_ref(&record))?;
     Ok((change, record))

@@ -5,7 +5,7 @@ use colophon_model::{
     BuildId, BuildRecord, FailedTag, Failure, FlowId, GateResult, Stamp, UnixMillis,
 };
 use colophon_store::rows::{BuildNumber, FlowHead, RefRow, TenantHead};
-use colophon_store::{Change, View, outbox, quota};
+use colophon_store::{Change, View, quota};
 
 use super::versions::Versions;
 use super::{BuildError, Job, Press, writable};
@@ -55,7 +55,7 @@ pub(super) fn refuse(
     if let Some(draft) = &job.delivery.origin.log {
         change.put(&(uid, draft.key), &draft.built(&record));
     }
-    outbox::refs_changed(&mut change, view, uid, stamp.time())?;
+    press.follow(&mut change, view, uid, stamp.time())?;
     builds_made(&mut change, view, std::slice::from_ref(&record), now)?;
     press.announce(&mut change, view, &row, std::slice::from_ref(&record))?;
     Ok((change, vec![record]))

@@ -10,7 +10,7 @@ use colophon_model::{
 use colophon_store::rows::{
     BuildNumber, BundleAlias, BundleTree, Document, EdgeHead, FlowHead, TenantHead, TenantRow,
 };
-use colophon_store::{Change, PreparedBlob, View, outbox};
+use colophon_store::{Change, PreparedBlob, View};
 
 use super::branch::{Branch, Files};
 use super::files::{manifest_file, manifest_path};
@@ -115,7 +115,7 @@ fn put_commit(
     record.signatures.clone_from(&appended.signatures);
     let signed = branch.publish(press, view, change, branch.stamp.time())?;
     branch.put_head(change, &branch.after(1, &appended, signed));
-    outbox::refs_changed(change, view, branch.uid(), branch.stamp.time())?;
+    press.follow(change, view, branch.uid(), branch.stamp.time())?;
     Ok(())
 }
 

@@ -56,6 +56,7 @@ const TENANT_TABLES: &[Table] = &[
     Table::Artifact,
     Table::Upload,
     Table::ExportKey,
+    Table::ExportState,
     Table::AuditLine,
     Table::AuditHead,
     Table::AuditOrigin,

@@ -31,7 +31,7 @@ pub use artifact::{ArtifactRow, UploadRow};
 pub use audit::{AuditCheckpoint, AuditHead, AuditLine, AuditOrigin};
 pub use delivery::{DeliveryBody, DeliveryKey, DeliveryRow, InvalidDeliveryKey};
 pub use edge::{BundleAlias, BundleTree, Document, EdgeRepo, PoolRoot, SignedFile, TufFile};
-pub use export::{ExportBlob, ExportKey, ExportPlace, KeyCopy, PlannedExport};
+pub use export::{ExportBlob, ExportKey, ExportPlace, ExportState, KeyCopy, PlannedExport};
 pub use flow::{
     BuildNumber, EdgeHead, EnvHead, FlowClaim, FlowGone, FlowHead, FlowOwner, SeenPlan,
 };
@@ -120,6 +120,7 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::Artifact => row::<ArtifactRow>(key, value),
         Table::Upload => row::<UploadRow>(key, value),
         Table::ExportKey => row::<ExportKey>(key, value),
+        Table::ExportState => row::<ExportState>(key, value),
         Table::AuditLine => row::<AuditLine>(key, value),
         Table::AuditHead => row::<AuditHead>(key, value),
         Table::AuditOrigin => row::<AuditOrigin>(key, value),

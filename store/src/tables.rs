@@ -134,6 +134,8 @@ tables! {
     Upload = "upload-1",
     /// Tenant uid → the key that the tenant's exports are sealed with.
     ExportKey = "export-key-1",
+    /// (uid, digest of a place) → exports of the schedule to that place that failed.
+    ExportState = "export-state-1",
     /// (uid, delivery) → a flow that is to be read from its builder.
     Pull = "pull-1",
     /// (uid, endpoint) → where events are sent.

@@ -56,6 +56,7 @@ fn an_auditor_needs_stock_tools_only_and_sees_every_changed_byte() {
         )
     };
     assert!(good.status.success(), "{}", said(&good));
+    assert!(said(&good).contains("/root.json"), "agents' first root is named: {}", said(&good));
     let found = check(&server, &url(&to), "acme-inc");
     assert!(found.is_clean(), "{found:#?}");
     assert_eq!((found.bags, found.builds), (2, 4));

@@ -240,3 +240,90 @@ fn who_comes_second_does_not_move_the_head() {
     assert_eq!((found.bags, found.builds), (2, 2));
     assert_eq!(found.orphaned, done.tenants[0].orphaned);
 }
+
+/// Refused at each request of an export in turn, for every reason that stands until somebody does something: the run says
+/// which, what was there stays what it was, and once the reason is gone the next run completes it.
+#[test]
+fn who_is_refused_on_the_way_claims_nothing_and_goes_on() {
+    let Some(scene) = Scene::start(Store::moto(), 1) else { return };
+    let to = format!("s3://{BUCKET}/refused");
+    scene.build(1);
+    assert_eq!(scene.export(&to), Ok(1));
+    scene.build(2);
+    scene.proxy.take();
+    assert_eq!(scene.export(&to), Ok(1));
+    let requests = scene.proxy.count();
+    let reasons = [
+        ("403 Forbidden", "AccessDenied", "the policy that the exporter's credentials need"),
+        ("403 Forbidden", "RequestTimeTooSkewed", "the clocks of this machine and of the store"),
+        ("403 Forbidden", "InvalidAccessKeyId", "AWS_ACCESS_KEY_ID"),
+        ("404 Not Found", "NoSuchBucket", "make the bucket"),
+        ("400 Bad Request", "BadDigest", "BadDigest"),
+    ];
+    for at in 0..requests {
+        scene.build(3 + at as u64);
+        let (status, code, expected) = reasons[at % reasons.len()];
+        let count = Arc::new(AtomicUsize::new(0));
+        // From that request on, as it would be.
+        scene.proxy.rule(move |_| {
+            (count.fetch_add(1, Ordering::SeqCst) >= at).then_some(Twist::Refuse(status, code))
+        });
+        let before = scene.objects("refused/");
+        let said = scene.export(&to).expect_err(code);
+        assert!(said.contains(expected), "request {at}, {code}: {said}");
+        scene.kept(&before, "refused/");
+        let head = |objects: &BTreeMap<String, String>| {
+            objects.iter().find(|(key, _)| key.ends_with("HEAD.json")).map(|(_, tag)| tag.clone())
+        };
+        // The last request of a run looks whether there is more, when all that there was is done.
+        let done = head(&before) != head(&scene.objects("refused/"));
+        assert!(!done || at + 1 == requests, "request {at} of {requests}: nothing is claimed");
+        scene.proxy.rule(|_| None);
+        assert_eq!(scene.export(&to), Ok(usize::from(!done)), "request {at}, {code}");
+        let found = check(&scene.server, &to, "acme-inc");
+        assert!(found.is_clean() && found.unfinished.is_empty(), "request {at}: {found:#?}");
+        assert_eq!(found.builds, 3 + at as u64);
+    }
+}
+
+/// A store that says to a write that something is there (412) when nothing is, once at each write in turn: it is looked,
+/// and what is not there is not taken for written.
+#[test]
+fn a_condition_that_fails_without_a_cause_is_looked_into() {
+    let Some(scene) = Scene::start(Store::moto(), 3) else { return };
+    let to = format!("s3://{BUCKET}/condition");
+    scene.build(1);
+    assert_eq!(scene.export(&to), Ok(1));
+    for at in 0..12 {
+        scene.build(2 + at as u64);
+        let count = AtomicUsize::new(0);
+        scene.proxy.rule(move |head| {
+            let this = head.starts_with("PUT ") && count.fetch_add(1, Ordering::SeqCst) == at;
+            this.then_some(Twist::Refuse("412 Precondition Failed", "PreconditionFailed"))
+        });
+        assert_eq!(scene.export(&to), Ok(1), "write {at}");
+        scene.proxy.rule(|_| None);
+        let found = check(&scene.server, &to, "acme-inc");
+        assert!(found.is_clean() && found.orphaned.is_empty(), "write {at}: {found:#?}");
+        assert_eq!(found.builds, 2 + at as u64);
+    }
+}
+
+/// Exporters of one server that run at once, with a real store deciding: however they meet, everything is there once, in one
+/// chain, and whoever lost says so or has found the work done.
+#[test]
+fn exporters_at_once_make_one_chain() {
+    let Some(scene) = Scene::start(Store::seaweedfs(), 3) else { return };
+    let to = format!("s3://{BUCKET}/at-once");
+    for round in 1..=4 {
+        scene.build(round);
+        let results: Vec<Result<usize, String>> = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..4).map(|_| scope.spawn(|| scene.export(&to))).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert!(results.iter().any(Result::is_ok), "{results:?}");
+        let found = check(&scene.server, &to, "acme-inc");
+        assert!(found.is_clean(), "round {round}: {results:?} {found:#?}");
+        assert_eq!(found.builds, round, "{results:?}");
+    }
+}

@@ -10,6 +10,8 @@ fn server() -> TestServer {
     TestServer::with(|config| {
         config.admin.listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
         config.mirror.enabled = false;
+        let evidence = format!("file://{}", config.data.with_file_name("evidence").display());
+        config.export.to = vec![evidence.parse().unwrap()];
     })
 }
 
@@ -45,6 +47,7 @@ fn busy() -> (TestServer, String) {
     metrics.artifact_uploaded(true);
     metrics.webhook_disabled("gone");
     metrics.job("gc", true);
+    metrics.exported(true, std::time::Duration::from_millis(5), 12);
     let text = scrape(&server);
     (server, text)
 }

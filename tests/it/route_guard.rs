@@ -111,6 +111,8 @@ const CASES: &[Case] = &[
     case("delete", "/v1/tenants/{slug}/webhook/secrets/{generation}", Operator, ""),
     case("get", "/v1/edge", Operator, ""),
     case("get", "/v1/mirrors", Operator, ""),
+    case("get", "/v1/exports", Operator, ""),
+    case("get", "/v1/tenants/{slug}/exports", Operator, ""),
     case("post", "/build", Tenant, "{}"),
     case("post", "/v1/builds", Tenant, "{}"),
     case("post", "/v1/hooks/{id}", Tenant, "{}"),

@@ -6,10 +6,12 @@ use std::time::Duration;
 use super::Doctor;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
+use crate::export::{ExportError, Options, Place, reach};
 use crate::http::chain;
 use crate::outgoing;
 use crate::secrets::{SecretRef, Secrets};
 use crate::serve::Tls;
+use crate::units::Span;
 
 /// How long anybody may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -20,6 +22,7 @@ pub(super) fn look(doctor: &mut Doctor, config: &Config) {
     certificate(doctor, config);
     public_url(doctor, config);
     collector(doctor, config);
+    exports(doctor, config);
 }
 
 fn certificate(doctor: &mut Doctor, config: &Config) {
@@ -68,6 +71,23 @@ fn public_url(doctor: &mut Doctor, config: &Config) {
         Err(error) => {
             let detail = format!("`{url}` does not answer: {error}");
             doctor.warn("public url", detail, "fine while no server runs");
+        }
+    }
+}
+
+/// Places that the server exports to. Nothing is written there.
+fn exports(doctor: &mut Doctor, config: &Config) {
+    let secrets = Secrets::new(&config.secrets, Arc::new(SystemClock));
+    let mut settings = config.export.clone();
+    settings.request_timeout = Span::seconds(PATIENCE.as_secs());
+    for to in &config.export.to {
+        let place = Place::open(to, &settings, &Options::default(), &secrets);
+        match place.map_err(ExportError::from).and_then(|place| reach(&place)) {
+            Ok(()) => doctor.ok("exports", format!("`{to}` answers")),
+            Err(error) => {
+                let hint = error.hint().unwrap_or("exports wait meanwhile; builds go on");
+                doctor.fail("exports", chain(&error), hint);
+            }
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use super::Doctor;
 use crate::artifacts::Shelf;
-use crate::cli::{edge, mirror};
+use crate::cli::{edge, export, mirror};
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::exporter::Phase as ExportPhase;
 use crate::gates::{Gates, Mode};
 use crate::http::chain;
 use crate::mirror::Phase;
@@ -18,6 +19,7 @@ pub(super) fn look(doctor: &mut Doctor, config: &Config) {
         roots(doctor, config);
         mirrors(doctor, config);
         artifacts(doctor, config);
+        exports(doctor, config);
     }
 }
 
@@ -94,4 +96,24 @@ fn artifacts(doctor: &mut Doctor, config: &Config) {
         Ok(()) => doctor.ok("bucket", format!("{url} answers, and lets bundles be listed")),
         Err(problem) => doctor.warn("bucket", format!("{url}: {problem}"), HINT),
     }
+}
+
+/// How exports fare that the server makes by itself.
+fn exports(doctor: &mut Doctor, config: &Config) {
+    if config.export.to.is_empty() {
+        return;
+    }
+    let Ok(list) = export::statuses(config, None) else { return };
+    let (mut well, mut all) = (0_u64, 0_u64);
+    for status in list.exports.iter().filter(|status| status.scheduled) {
+        all += 1;
+        if status.phase == ExportPhase::Failing {
+            let why = status.trouble.as_deref().unwrap_or("it fails");
+            let detail = format!("{} to {}: {why}", status.slug, status.to);
+            doctor.warn("exports", detail, "`colophon export status TENANT`");
+        } else {
+            well += 1;
+        }
+    }
+    doctor.ok("exports", format!("{well} of {all} are well"));
 }

@@ -23,6 +23,7 @@ use crate::export::error::ExportError;
 use crate::export::head::Head;
 use crate::export::increment::{Content, Until, collect};
 use crate::export::layout;
+use crate::export::ledger::reached;
 use crate::export::place::{Failure, Version};
 use crate::export::upload::Put;
 
@@ -73,9 +74,10 @@ impl Run<'_> {
             tagmanifest: bag.sha256,
             key: sealer.map(|sealer| sealer.key().clone()),
         };
+        self.ledger.check()?;
         self.runtime.block_on(self.send(&bag, row, &mut made))?;
         self.runtime.block_on(self.conclude(there, &content.after, &bag))?;
-        row.sequence = content.after.sequence;
+        reached(row, &content.after);
         row.planned = None;
         row.sealed += u64::from(sealer.is_some());
         self.ledger.set(row)?;

@@ -6,6 +6,7 @@ use super::op::{By, Is, Op, op};
 use crate::feed::status::EdgeStatus;
 use crate::http::audit::AuditKey;
 use crate::http::evidence::KeysView;
+use crate::http::exports::ExportList;
 use crate::http::health::Health;
 use crate::http::mirrors::MirrorList;
 use crate::http::operator::{GitKey, OperatorKey};
@@ -98,6 +99,9 @@ pub(super) fn outward() -> Vec<Op> {
         op("post", "/v1/tenants/{slug}/mirror/retry", OPERATOR, "Let a mirror try again at once")
             .json::<MirrorStatus>(200),
         op("get", "/v1/mirrors", OPERATOR, "List mirrors").json::<MirrorList>(200),
+        op("get", "/v1/exports", OPERATOR, "List exports for auditors").json::<ExportList>(200),
+        op("get", "/v1/tenants/{slug}/exports", OPERATOR, "List a tenant's exports")
+            .json::<ExportList>(200),
         op("get", "/v1/edge", OPERATOR, "List edge repositories").list::<EdgeStatus>(200),
     ]
 }

@@ -16,6 +16,10 @@ pub struct ExportPlace {
     pub url: String,
     /// The number of the newest export that this server has seen there.
     pub sequence: u64,
+    /// The number of the last build there, as far as this server has seen.
+    pub builds: u64,
+    /// The number of the last line of the audit log there, as far as this server has seen.
+    pub lines: u64,
     /// When an export was last complete there.
     pub succeeded: Option<UnixMillis>,
     /// When the place was last seen to refuse what it must refuse.
@@ -41,6 +45,24 @@ const fn is_zero(count: &u64) -> bool {
 }
 
 json_row!(ExportPlace, ExportPlace, (TenantUid, Digest));
+
+/// Exports by the schedule that failed, since the last that did not. There is no row when none has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportState {
+    /// How many, one after the other.
+    pub failures: u32,
+    /// When the last of them failed.
+    pub failed: UnixMillis,
+    /// The earliest time of another attempt.
+    pub next: UnixMillis,
+    /// The stable code of what was wrong.
+    pub code: String,
+    /// What was wrong.
+    pub trouble: String,
+}
+
+json_row!(ExportState, ExportState, (TenantUid, Digest));
 
 /// An export that was begun: it is made again with the same bytes, and so goes on where it was cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -87,6 +87,8 @@ pub enum Effect {
     Push,
     /// Send events to endpoints.
     Notify,
+    /// Export for auditors.
+    Export,
 }
 
 impl KeyPart for Effect {
@@ -94,6 +96,7 @@ impl KeyPart for Effect {
         key.push(match self {
             Self::Push => 1,
             Self::Notify => 2,
+            Self::Export => 3,
         });
     }
 
@@ -101,6 +104,7 @@ impl KeyPart for Effect {
         match take_array::<1>(rest)? {
             [1] => Some(Self::Push),
             [2] => Some(Self::Notify),
+            [3] => Some(Self::Export),
             _ => None,
         }
     }

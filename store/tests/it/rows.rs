@@ -11,10 +11,11 @@ use colophon_model::{
 };
 use colophon_store::rows::{
     ArtifactRow, BuildNumber, BundleAlias, BundleTree, DeliveryBody, DeliveryClaim, DeliveryKey,
-    Document, EdgeHead, Effect, EnvHead, ExportBlob, ExportPlace, FirstCommit, FlowClaim, FlowGone,
-    FlowHead, FlowOwner, GitOid, Halt, HookId, HookRow, MirrorRow, MirrorState, MirrorTag,
-    OutboxRow, PlannedExport, PullFrom, PullRow, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf,
-    TenantHead, TenantRow, TokenRow, TokenUsed, TufFile, UploadRow, WebhookRow, WebhookSecret,
+    Document, EdgeHead, Effect, EnvHead, ExportBlob, ExportPlace, ExportState, FirstCommit,
+    FlowClaim, FlowGone, FlowHead, FlowOwner, GitOid, Halt, HookId, HookRow, MirrorRow,
+    MirrorState, MirrorTag, OutboxRow, PlannedExport, PullFrom, PullRow, QuotaStamp, RefRow,
+    RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TokenUsed, TufFile, UploadRow,
+    WebhookRow, WebhookSecret,
 };
 use colophon_store::{Row, Table};
 use proptest::prelude::*;
@@ -350,6 +351,8 @@ fn rows_of_exports_round_trip() {
     let place = ExportPlace {
         url: "s3://evidence/x".to_owned(),
         sequence: 1,
+        builds: 2,
+        lines: 3,
         succeeded: Some(TIME),
         probed: None,
         keys: Some(sha(2)),
@@ -357,6 +360,15 @@ fn rows_of_exports_round_trip() {
     };
     strict(&(uid(1), digest(1)), &place);
     strict(&(uid(1), digest(1)), &ExportPlace::default());
+    let state = ExportState {
+        failures: 2,
+        failed: TIME,
+        next: TIME,
+        code: "export-denied".to_owned(),
+        trouble: "no".to_owned(),
+    };
+    strict(&(uid(1), digest(1)), &state);
+    strict(&(uid(1), Effect::Export), &OutboxRow { since: TIME, changes: 1 });
     let exported = ExportBlob { sha256: sha(1), size: 7, key: None };
     strict(&(uid(1), digest(1), digest(2)), &exported);
     let key = Some("k1".to_owned());

@@ -202,6 +202,8 @@ pub(crate) enum Twist {
     Pass,
     /// Answers in the upstream's place: status line and headers.
     Answer(&'static str),
+    /// Answers in the upstream's place as stores that speak S3 refuse: status line and code.
+    Refuse(&'static str, &'static str),
     /// Passes it on and keeps the answer.
     LoseAnswer,
     /// Takes the request and hangs up.
@@ -317,6 +319,13 @@ fn serve(
         Twist::Answer(answer) => {
             let end = "\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
             client.write_all(format!("HTTP/1.1 {answer}{end}").as_bytes()).ok()?;
+        }
+        Twist::Refuse(status, code) => {
+            let body = format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
+            let length = body.len();
+            let head = format!("content-type: application/xml\r\ncontent-length: {length}");
+            let answer = format!("HTTP/1.1 {status}\r\n{head}\r\nconnection: close\r\n\r\n{body}");
+            client.write_all(answer.as_bytes()).ok()?;
         }
         Twist::Pass | Twist::LoseAnswer => {
             let answer = forward(port, &head, &body)?;
