@@ -9,6 +9,7 @@
 pub mod bag;
 mod blobs;
 mod cursor;
+mod edge;
 mod error;
 mod git;
 mod guide;
@@ -20,6 +21,7 @@ mod ledger;
 mod pace;
 mod place;
 mod probe;
+mod restore;
 mod run;
 mod signed;
 mod upload;
@@ -30,5 +32,8 @@ pub use error::{ExportError, Trouble};
 pub use head::Head;
 pub use place::{InvalidPlace, Lock, LockMode, Options, Place, PlaceUrl};
 pub use probe::Probe;
+pub use restore::{
+    Compared, Imported, Missing, RestoreError, RestoreOptions, Surveyed, check_free, import, is_past, survey,
+};
 pub use run::{Asked, Exported, Increment, export};
 pub use verify::{Finding, Verified, VerifyOptions, verify_all};

@@ -20,6 +20,7 @@ mod flow;
 mod git;
 mod hex_name;
 mod hook;
+mod import;
 mod intake;
 mod mirror;
 mod outbound;
@@ -36,6 +37,7 @@ pub use flow::{
 pub use git::{GitOid, RefRow};
 pub(crate) use git::{RefChanges, blob_of_log_entry};
 pub use hook::{HookId, HookRow, InvalidHookId, PullFrom, PullRow};
+pub use import::ImportRow;
 pub use intake::{DeliveryClaim, WebhookRow, WebhookSecret};
 pub use mirror::{Effect, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow};
 pub use outbound::{
@@ -115,6 +117,7 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::Outbox => row::<OutboxRow>(key, value),
         Table::ExportPlace => row::<ExportPlace>(key, value),
         Table::ExportBlob => row::<ExportBlob>(key, value),
+        Table::Import => row::<ImportRow>(key, value),
         Table::AuditLine => row::<AuditLine>(key, value),
         Table::AuditHead => row::<AuditHead>(key, value),
         Table::AuditOrigin => row::<AuditOrigin>(key, value),

@@ -128,6 +128,8 @@ tables! {
     ExportPlace = "export-place-1",
     /// (uid, digest of a place, digest) → the blob as it was exported to that place.
     ExportBlob = "export-blob-1",
+    /// Tenant uid → an import that is not finished: there is no such tenant yet.
+    Import = "import-1",
     /// (uid, delivery) → a flow that is to be read from its builder.
     Pull = "pull-1",
     /// (uid, endpoint) → where events are sent.

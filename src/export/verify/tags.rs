@@ -10,15 +10,15 @@ use crate::export::error::ExportError;
 use crate::export::layout::{self, BagName};
 
 /// What a bag says of itself, signed and checked.
-pub(super) struct Tags {
-    pub(super) name: BagName,
+pub(in crate::export) struct Tags {
+    pub(in crate::export) name: BagName,
     pub(super) info: Labels,
     /// Checksums of the payload, by path.
-    pub(super) manifest: BTreeMap<String, Sha256>,
+    pub(in crate::export) manifest: BTreeMap<String, Sha256>,
 }
 
 /// Lines of `bag-info.txt`.
-pub(super) struct Labels(Vec<(String, String)>);
+pub(in crate::export) struct Labels(Vec<(String, String)>);
 
 impl Labels {
     fn parse(text: &str) -> Self {

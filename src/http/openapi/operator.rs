@@ -115,6 +115,16 @@ pub(super) fn maintenance() -> Vec<Op> {
             "Export what tenants built for auditors",
             json!({"to": "s3://evidence/colophon", "tenants": ["acme-inc"]}),
         ),
+        job(
+            "/v1/maintenance/export/drill",
+            "Restore an export for trial",
+            json!({"from": "s3://evidence/colophon", "tenants": ["acme-inc"]}),
+        ),
+        job(
+            "/v1/maintenance/import",
+            "Make tenants again from an export",
+            json!({"from": "s3://evidence/colophon", "tenants": ["acme-inc"], "verify": true}),
+        ),
         job("/v1/maintenance/rebuild", "Compile flows again", json!({"dry_run": true})),
         job("/v1/maintenance/edge/resign", "Sign what would end", json!({"tenants": []})),
         job(

@@ -1,0 +1,127 @@
+//! The one seam through which an import reads: every byte is compared with the hash that the check found good.
+
+use axum::body::Bytes;
+use colophon_model::{Digest, Sha256};
+use colophon_store::MAX_BLOB_LEN;
+use colophon_store::rows::TenantRow;
+use serde::de::DeserializeOwned;
+
+use super::error::content;
+use super::{RestoreError, check};
+use crate::export::edge::EdgeState;
+use crate::export::layout;
+use crate::export::upload::Carrier;
+use crate::export::verify::{Named, Proven, Tags};
+
+/// Largest file of a bag that is read whole, in bytes: what the check reads of one.
+const FILE: u64 = 64 << 20;
+
+/// A blob as a bag names it.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub(super) sha256: Sha256,
+    pub(super) named: Named,
+    /// The id of the key that the object is encrypted with.
+    pub(super) key: Option<String>,
+}
+
+/// Reads what was exported of one tenant.
+pub(super) struct Source<'a> {
+    carrier: &'a Carrier<'a>,
+}
+
+impl<'a> Source<'a> {
+    pub(super) const fn new(carrier: &'a Carrier<'a>) -> Self {
+        Self { carrier }
+    }
+
+    /// A file of a bag; `None` when the bag has none of that name.
+    pub(super) async fn file(
+        &self,
+        bag: &Tags,
+        path: &str,
+    ) -> Result<Option<Bytes>, RestoreError> {
+        let Some(sha256) = bag.manifest.get(path) else { return Ok(None) };
+        let at = bag.name.file(path);
+        let found = self.carrier.find_within(&self.carrier.key(&at), FILE).await?;
+        let found = found.ok_or_else(|| content(&at, "is not there any more"))?;
+        check(Sha256::of(&found) == *sha256, at, "was changed since it was checked")?;
+        Ok(Some(found))
+    }
+
+    /// The same as text, empty when there is none.
+    pub(super) async fn text(&self, bag: &Tags, path: &str) -> Result<String, RestoreError> {
+        let bytes = self.file(bag, path).await?.unwrap_or_default();
+        let text = String::from_utf8(bytes.into());
+        text.map_err(|_| content(bag.name.file(path), "is no UTF-8"))
+    }
+
+    async fn json<T: DeserializeOwned>(
+        &self,
+        bag: &Tags,
+        path: &str,
+    ) -> Result<Option<T>, RestoreError> {
+        let Some(bytes) = self.file(bag, path).await? else { return Ok(None) };
+        let read = serde_json::from_slice(&bytes);
+        read.map(Some).map_err(|error| content(bag.name.file(path), format!("cannot be read: {error}")))
+    }
+
+    /// The first bytes of a file of any size, `most` of them; it was hashed when it was checked, and what is made of it
+    /// is compared with ids.
+    pub(super) async fn beginning(
+        &self,
+        bag: &Tags,
+        path: &str,
+        most: usize,
+    ) -> Result<Option<Vec<u8>>, RestoreError> {
+        let Some(sha256) = bag.manifest.get(path) else { return Ok(None) };
+        let at = bag.name.file(path);
+        let (carrier, key) = (self.carrier, self.carrier.key(&at));
+        let read = carrier.again(async || carrier.place.measure(&key, most).await).await;
+        let (found, _, bytes) =
+            read.map_err(|failure| RestoreError::from(crate::export::ExportError::from(failure.into_trouble(&at))))?;
+        check(found == *sha256, at, "was changed since it was checked")?;
+        Ok(Some(bytes))
+    }
+
+    /// The bytes of a blob, which are those that its digest names.
+    pub(super) async fn blob(&self, wanted: &Wanted) -> Result<Vec<u8>, RestoreError> {
+        let at = layout::blob(&wanted.sha256);
+        let most = wanted.named.size.min(MAX_BLOB_LEN as u64 + (1 << 20));
+        let found = self.carrier.find_within(&self.carrier.key(&at), most).await?;
+        let found = found.ok_or_else(|| content(&at, "is not there any more"))?;
+        check(Sha256::of(&found) == wanted.sha256, &at, "was changed since it was checked")?;
+        let bytes = open(&at, found, wanted.key.as_deref())?;
+        check(Digest::of(&bytes) == wanted.named.digest, at, "is not the file that it is named as")?;
+        Ok(bytes)
+    }
+
+    /// The tenant's row, as the newest bag has it: that of the tenant whose export it is.
+    pub(super) async fn tenant(&self, proven: &Proven) -> Result<TenantRow, RestoreError> {
+        let none = || content(layout::HEAD, "names no bag");
+        let newest = proven.bags.last().ok_or_else(none)?;
+        let at = newest.name.file(layout::TENANT);
+        let row: Option<TenantRow> = self.json(newest, layout::TENANT).await?;
+        let row = row.ok_or_else(|| content(&at, "is not there"))?;
+        let owner = &proven.head.tenant;
+        check((&row.slug, row.uid) == (&owner.slug, owner.uid), at, "is of another tenant")?;
+        Ok(row)
+    }
+
+    /// What the newest bag that tells of it says of the edge repository.
+    pub(super) async fn edge(&self, proven: &Proven) -> Result<Option<EdgeState>, RestoreError> {
+        let told = |bag: &&Tags| bag.manifest.contains_key(layout::EDGE);
+        match proven.bags.iter().rev().find(told) {
+            Some(bag) => self.json(bag, layout::EDGE).await,
+            None => Ok(None),
+        }
+    }
+}
+
+/// The content of an object, which may be encrypted.
+fn open(at: &str, bytes: Bytes, key: Option<&str>) -> Result<Vec<u8>, RestoreError> {
+    match key {
+        None => Ok(bytes.into()),
+        Some(key) => Err(RestoreError::Sealed { at: at.to_owned(), key: key.to_owned() }),
+    }
+}
