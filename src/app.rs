@@ -136,11 +136,7 @@ pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::
 ///
 /// # Errors
 /// When there is no store in `dir` and none can be made.
-pub fn open_aside(
-    config: &Config,
-    press: &Press,
-    dir: &std::path::Path,
-) -> anyhow::Result<Press> {
+pub fn open_aside(config: &Config, press: &Press, dir: &std::path::Path) -> anyhow::Result<Press> {
     let compiler = templates::compiler(config.compiler.templates.as_deref())?;
     let options = Options { cache_bytes: ASIDE_CACHE, ..store_options(config, Owner::Command) };
     let store = Store::open(dir, &options)

@@ -33,7 +33,8 @@ pub use head::Head;
 pub use place::{InvalidPlace, Lock, LockMode, Options, Place, PlaceUrl};
 pub use probe::Probe;
 pub use restore::{
-    Compared, Imported, Missing, RestoreError, RestoreOptions, Surveyed, check_free, import, is_past, survey,
+    Compared, Imported, Missing, RestoreError, RestoreOptions, Surveyed, check_free, import,
+    is_past, survey,
 };
 pub use run::{Asked, Exported, Increment, export};
 pub use verify::{Finding, Verified, VerifyOptions, verify_all};

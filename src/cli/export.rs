@@ -206,11 +206,17 @@ fn drilled(one: &maintenance::Drilled) -> String {
     lines.extend(one.code.as_ref().map(|code| row("code", code)));
     lines.extend(one.problems.iter().map(|problem| row("problem", problem)));
     let size = Size::bytes(one.bytes);
-    lines.push(row("restored", format!("{}, {}", count(one.bags, "bag"), count(one.builds, "build"))));
+    lines.push(row(
+        "restored",
+        format!("{}, {}", count(one.bags, "bag"), count(one.builds, "build")),
+    ));
     lines.push(row("", format!("{}, {}", count(one.blobs, "blob"), size.rounded())));
     lines.extend(one.tip.map(|tip| row("tip", tip)));
     let maintenance::Millis { verify, restore, check } = one.millis;
-    lines.push(row("took", format!("{verify} ms to verify, {restore} to restore, {check} to check")));
+    lines.push(row(
+        "took",
+        format!("{verify} ms to verify, {restore} to restore, {check} to check"),
+    ));
     lines.join("\n")
 }
 

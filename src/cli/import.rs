@@ -170,7 +170,11 @@ fn text(done: &ImportReport) -> String {
         lines.push(format!("{}: NOT RESTORED: {}", failed.tenant, failed.problem));
     }
     for gone in &done.discarded {
-        lines.push(format!("{}: what was left of its import is gone, {}", gone.tenant, count(gone.rows, "row")));
+        lines.push(format!(
+            "{}: what was left of its import is gone, {}",
+            gone.tenant,
+            count(gone.rows, "row")
+        ));
     }
     lines.extend(done.problems.iter().map(|problem| row("problem", problem)));
     if lines.is_empty() {
@@ -192,12 +196,18 @@ fn told(one: &Imported) -> Vec<String> {
     ];
     lines.extend(one.tip.map(|tip| row("tip", tip)));
     if !one.dry_run {
-        lines.push(row("git", format!("{}, {}", count(one.objects, "object"), count(one.tags, "tag"))));
+        lines.push(row(
+            "git",
+            format!("{}, {}", count(one.objects, "object"), count(one.tags, "tag")),
+        ));
     }
     if let Some(found) = &one.compared {
-        let word = if found.findings.is_empty() { "the same as in the export" } else { "NOT THE SAME" };
+        let word =
+            if found.findings.is_empty() { "the same as in the export" } else { "NOT THE SAME" };
         lines.push(row("compared", word));
-        lines.extend(found.findings.iter().map(|it| row("problem", format!("{} {}", it.at, it.problem))));
+        lines.extend(
+            found.findings.iter().map(|it| row("problem", format!("{} {}", it.at, it.problem))),
+        );
     }
     lines.push(row("to do", "an export does not hold these; make them anew:"));
     lines.extend(one.missing.iter().map(|it| row("", format!("{}: {}", it.what, it.how))));

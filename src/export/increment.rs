@@ -154,7 +154,11 @@ pub fn collect(
 }
 
 /// Makes sure that what was exported before is what this store was then.
-pub(super) fn check_past(view: &View, tenant: &TenantRow, since: &Cursor) -> Result<(), ExportError> {
+pub(super) fn check_past(
+    view: &View,
+    tenant: &TenantRow,
+    since: &Cursor,
+) -> Result<(), ExportError> {
     let uid = tenant.uid;
     if since.audit.seq > 0 {
         let line = view.get::<AuditLine>(&(uid, since.audit.seq))?;

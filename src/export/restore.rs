@@ -136,6 +136,24 @@ pub fn import(
     options: &RestoreOptions,
     report: Report<'_>,
 ) -> Result<Imported, RestoreError> {
+    let done = write((press, config, aside), place, from, options, report);
+    if done.as_ref().is_err_and(RestoreError::is_final) {
+        // Nothing of what cannot become a tenant stays; what fails here stays until it is discarded.
+        let uid = from.tenant.uid;
+        if let Err(error) = press.store.discard_import(uid, press.clock.now(), report) {
+            tracing::warn!(%error, "what is left of an import was not taken away");
+        }
+    }
+    done
+}
+
+fn write(
+    (press, config, aside): (&Press, &ExportConfig, &std::path::Path),
+    place: &Place,
+    from: &Surveyed,
+    options: &RestoreOptions,
+    report: Report<'_>,
+) -> Result<Imported, RestoreError> {
     let runtime = runtime()?;
     let carrier = reader(place, from.folder.clone(), config);
     let source = Source::new(&carrier);
@@ -150,18 +168,18 @@ pub fn import(
     (done.blobs, done.bytes) = (builds.written, builds.bytes);
     let flows: Flows = builds.flows;
     let tags = runtime.block_on(refs::tags(&source, from))?;
-    let tip = from.proven.head.cursor.tip.ok_or_else(|| error::content(layout::HEAD, "names no tip"))?;
+    let tip =
+        from.proven.head.cursor.tip.ok_or_else(|| error::content(layout::HEAD, "names no tip"))?;
     let (store, tenant, count) = (&press.store, &from.tenant, from.proven.head.cursor.builds);
     let git = Restore { store, dir: aside, tenant, builds: count, tags: &tags, tip }.run(report)?;
     (done.objects, done.tags) = (git.objects.into(), git.tags);
     report(Progress { stage: "finishing", done: 0, total: None });
-    done.edge_kept = finish::finish(press, place, from, finish::Facts {
-        flows,
-        objects: git.objects,
-        edge,
-        rotations,
-        begun: &begun.row,
-    })?;
+    done.edge_kept = finish::finish(
+        press,
+        place,
+        from,
+        finish::Facts { flows, objects: git.objects, edge, rotations, begun: &begun.row },
+    )?;
     done.missing = report::missing(&done);
     if options.compare {
         done.compared = Some(compare::compare((press, &runtime), &source, from, &tags, report)?);

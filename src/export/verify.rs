@@ -111,11 +111,7 @@ pub fn verify_all(
 }
 
 /// Reads what is in a folder of a place.
-pub(super) fn reader<'a>(
-    place: &'a Place,
-    folder: String,
-    config: &ExportConfig,
-) -> Carrier<'a> {
+pub(super) fn reader<'a>(place: &'a Place, folder: String, config: &ExportConfig) -> Carrier<'a> {
     let retry = Retry { attempts: config.attempts, first: super::run::FIRST_WAIT };
     Carrier::new(place, folder, 0, retry)
 }

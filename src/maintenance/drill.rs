@@ -98,7 +98,8 @@ impl Job for Drill {
     type Outcome = DrillReport;
 
     fn run(&self, site: Site<'_>, report: Report<'_>) -> Result<DrillReport, JobError> {
-        let place = Place::open(&self.from, &site.config.export, &self.options, &site.press.secrets);
+        let place =
+            Place::open(&self.from, &site.config.export, &self.options, &site.press.secrets);
         let place = place.map_err(ExportError::from)?;
         let tenants = self.tenants(site)?;
         let mut done = Vec::with_capacity(tenants.len());

@@ -86,7 +86,8 @@ pub struct Discarded {
 impl ImportReport {
     /// Whether all that was asked for is there and as it should be.
     pub fn is_good(&self) -> bool {
-        let same = |one: &Imported| one.compared.as_ref().is_none_or(|found| found.findings.is_empty());
+        let same =
+            |one: &Imported| one.compared.as_ref().is_none_or(|found| found.findings.is_empty());
         self.failed.is_empty() && self.problems.is_empty() && self.tenants.iter().all(same)
     }
 }
@@ -194,8 +195,9 @@ impl Import {
 pub(super) fn check(site: Site<'_>, report: Report<'_>) -> Result<Vec<String>, JobError> {
     let found = Fsck::default().run(site, report)?;
     let told = found.problems.iter().filter(|problem| !problem.repaired);
-    let mut problems: Vec<String> =
-        told.map(|problem| format!("{} {}: {}", problem.code, problem.place, problem.message)).collect();
+    let mut problems: Vec<String> = told
+        .map(|problem| format!("{} {}: {}", problem.code, problem.place, problem.message))
+        .collect();
     let chains = AuditVerify::default().run(site, report)?.chains;
     for chain in chains {
         problems.extend(chain.problems.iter().map(|text| format!("audit {}: {text}", chain.chain)));

@@ -80,7 +80,8 @@ impl Restore<'_> {
         }
         for (name, stored) in self.tags {
             let made = replay.tags.get(name);
-            let made = made.ok_or_else(|| RebuildError::Lost(format!("the build of tag `{name}`")))?;
+            let made =
+                made.ok_or_else(|| RebuildError::Lost(format!("the build of tag `{name}`")))?;
             if made.oid != *stored {
                 let (build, stored, made) = (format!("tag `{name}`"), *stored, made.oid);
                 return Err(RebuildError::Differs { build, stored, made });

@@ -19,11 +19,7 @@ pub(super) struct Begun {
 ///
 /// # Errors
 /// [`RestoreError::Exists`], [`RestoreError::Erased`].
-pub fn check_free(
-    press: &Press,
-    view: &View,
-    tenant: &TenantRow,
-) -> Result<(), RestoreError> {
+pub fn check_free(press: &Press, view: &View, tenant: &TenantRow) -> Result<(), RestoreError> {
     let taken = view.get::<TenantRow>(&tenant.slug)?.is_some()
         || view.get::<SlugOf>(&tenant.uid)?.is_some()
         || view.get::<TenantHead>(&tenant.uid)?.is_some();

@@ -6,9 +6,7 @@ use colophon_model::{
     BuildId, BuildKind, BuildRecord, Digest, EdgeManifest, EdgeOutput, Output, Sha256, Tree,
     TreeEntry,
 };
-use colophon_store::rows::{
-    BuildNumber, BundleAlias, BundleTree, FlowClaim, FlowOwner, SeenPlan,
-};
+use colophon_store::rows::{BuildNumber, BundleAlias, BundleTree, FlowClaim, FlowOwner, SeenPlan};
 use colophon_store::{Progress, Report};
 
 use super::blobs::{Bases, Blobs, Named};
@@ -67,8 +65,12 @@ impl<'a> Builds<'a> {
             self.bag(bag, report).await?;
         }
         let (uid, mut writer) = (self.from.tenant.uid, self.writer());
-        let current: Vec<Sha256> =
-            self.flows.heads.values().filter_map(|head| Some(head.edge.as_ref()?.output.sha256)).collect();
+        let current: Vec<Sha256> = self
+            .flows
+            .heads
+            .values()
+            .filter_map(|head| Some(head.edge.as_ref()?.output.sha256))
+            .collect();
         for (sha256, alias) in &self.bundles {
             // What had ended with its bundle when it was exported is not served again.
             if !alias.documents.is_empty() || current.contains(sha256) {
@@ -93,7 +95,8 @@ impl<'a> Builds<'a> {
             files.extend(names(record));
             for edge in record.outputs.iter().filter_map(|output| output.edge.as_ref()) {
                 let tree = self.tree(edge)?;
-                let name = |entry: &TreeEntry| Named::file(entry.digest, "bundle", entry.path.as_str());
+                let name =
+                    |entry: &TreeEntry| Named::file(entry.digest, "bundle", entry.path.as_str());
                 files.extend(tree.entries().iter().map(name));
             }
         }
@@ -142,7 +145,11 @@ impl<'a> Builds<'a> {
                 .map_err(|error| content(at(), format!("cannot be read: {error}")))?;
             check(record.tenant == uid, at(), "is of another tenant")?;
             check(record.number == number, at(), "has another number")?;
-            check(record.id == BuildId::derive(uid, number, &record.key), at(), "has an id that is not its own")?;
+            check(
+                record.id == BuildId::derive(uid, number, &record.key),
+                at(),
+                "has an id that is not its own",
+            )?;
             let tags = record.tags.iter().map(colophon_model::BuildTag::full_name);
             let failed = record.failure.iter().map(|failure| failure.tag.full_name());
             let slug = &self.from.tenant.slug;
@@ -160,7 +167,8 @@ impl<'a> Builds<'a> {
     async fn listed(&self, bag: &Tags) -> Result<BTreeMap<Digest, Wanted>, RestoreError> {
         let mut listed = BTreeMap::new();
         for line in self.source.text(bag, layout::BLOB_LIST).await?.lines() {
-            let wrong = || content(bag.name.file(layout::BLOB_LIST), "has a line that names no blob");
+            let wrong =
+                || content(bag.name.file(layout::BLOB_LIST), "has a line that names no blob");
             let (sha256, named) = parse(line).ok_or_else(wrong)?;
             let key = line.split(' ').nth(3).filter(|key| *key != "-").map(str::to_owned);
             listed.insert(named.digest, Wanted { sha256, named, key });
@@ -199,7 +207,8 @@ impl<'a> Builds<'a> {
                 let Some(bytes) = self.source.file(bag, &path).await? else { continue };
                 let digest = Digest::of(&bytes);
                 documents.insert(kind, digest);
-                let base = self.bases.turn(&format!("document/{}/{kind:?}", edge.target_name), digest);
+                let base =
+                    self.bases.turn(&format!("document/{}/{kind:?}", edge.target_name), digest);
                 writer.blob(&self.press.store.view()?, &bytes, base)?;
             }
             let alias = self.bundles.entry(edge.sha256).or_insert_with(|| BundleAlias {
@@ -225,8 +234,11 @@ impl<'a> Builds<'a> {
             for output in &record.outputs {
                 let list = list(output).filter(|tree| tree.digest() == output.tree);
                 let at = || format!("{} (build {})", bag.name.file(layout::BUILDS), record.number);
-                let list = list.ok_or_else(|| content(at(), "has files that are not those of its tree"))?;
-                let base = self.bases.turn(&format!("list/{}/{}", record.flow, output.target), output.tree);
+                let list =
+                    list.ok_or_else(|| content(at(), "has files that are not those of its tree"))?;
+                let base = self
+                    .bases
+                    .turn(&format!("list/{}/{}", record.flow, output.target), output.tree);
                 writer.blob(&view, &list.encode(), base)?;
             }
             self.row(record, &mut writer)?;

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use colophon_model::{BuildRecord, Digest, Oid, TenantBranch};
-use colophon_store::rows::{
-    AuditLine, BuildNumber, BundleAlias, RefRow, TenantHead,
-};
+use colophon_store::rows::{AuditLine, BuildNumber, BundleAlias, RefRow, TenantHead};
 use colophon_store::{Progress, Report, View};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;

@@ -113,6 +113,20 @@ impl From<RebuildError> for RestoreError {
 }
 
 impl RestoreError {
+    /// Whether another attempt would fail in the same way: the export itself is at fault.
+    pub(super) const fn is_final(&self) -> bool {
+        match self {
+            Self::Content { .. } => true,
+            Self::Git(error) => {
+                matches!(
+                    **error,
+                    RebuildError::Differs { .. } | RebuildError::Lost(_) | RebuildError::Git(_)
+                )
+            }
+            _ => false,
+        }
+    }
+
     /// The stable code of the problem.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -135,7 +149,9 @@ impl RestoreError {
     pub const fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Place(error) => error.hint(),
-            Self::Exists(_) => Some("import into a data directory without that tenant: `--data DIR`"),
+            Self::Exists(_) => {
+                Some("import into a data directory without that tenant: `--data DIR`")
+            }
             Self::NotGood { .. } => Some("`colophon export verify` lists all that is wrong"),
             Self::UntrustedKey { .. } => Some(
                 "give the old server's master key with `--master FILE`, or the public key that signed with `--key FILE`; `--key-as-found` believes the one that lies there, and whoever can write there can replace that",

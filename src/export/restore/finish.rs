@@ -4,8 +4,8 @@
 use colophon_model::audit::{Act, Action, Chain, Subject};
 use colophon_model::{BuildKind, BuildRecord, UnixMillis};
 use colophon_store::rows::{
-    BuildNumber, EdgeRepo, FlowGone, FlowHead, ImportRow, RootsOrigin, SignedFile,
-    SlugOf, TenantHead, TenantRow, WebhookRow,
+    BuildNumber, EdgeRepo, FlowGone, FlowHead, ImportRow, RootsOrigin, SignedFile, SlugOf,
+    TenantHead, TenantRow, WebhookRow,
 };
 use colophon_store::{Change, CommitError, audit, quota};
 
@@ -146,7 +146,12 @@ fn publish(
     let state = match edge {
         Some(edge) => {
             for (version, root) in &edge.roots {
-                crate::feed::put_file(change, tenant.uid, &format!("{version}.root.json"), root.as_bytes())?;
+                crate::feed::put_file(
+                    change,
+                    tenant.uid,
+                    &format!("{version}.root.json"),
+                    root.as_bytes(),
+                )?;
             }
             above(edge.repository, now)
         }

@@ -36,12 +36,18 @@ pub(super) async fn lines(
             head = head.follow(line, time);
             rotations += u32::from(entry.action == Action::SecretRotate);
             writer.put(&(uid, head.seq), &AuditLine(line.to_owned()))?;
-            report(Progress { stage: "restoring the audit log", done: head.seq, total: Some(end.seq) });
+            report(Progress {
+                stage: "restoring the audit log",
+                done: head.seq,
+                total: Some(end.seq),
+            });
         }
         let note = source.text(bag, layout::CHECKPOINT).await?;
         // Notes of another key stay evidence at the place; here they would be of a stranger.
         let own = verifier.open(&note);
-        if own.is_ok_and(|signed| signed.size == head.seq && signed.origin == origin_of(press, chain)) {
+        if own
+            .is_ok_and(|signed| signed.size == head.seq && signed.origin == origin_of(press, chain))
+        {
             writer.put(&(uid, head.seq), &AuditCheckpoint { at: head.time, note })?;
         }
     }

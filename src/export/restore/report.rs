@@ -92,9 +92,11 @@ impl Imported {
 
     /// What would be restored of an export that was found good.
     pub fn preview(from: &Surveyed, same_key: bool) -> Self {
-        let has_edge = from.proven.bags.iter().any(|bag| {
-            bag.manifest.contains_key(crate::export::layout::EDGE)
-        });
+        let has_edge = from
+            .proven
+            .bags
+            .iter()
+            .any(|bag| bag.manifest.contains_key(crate::export::layout::EDGE));
         let mut done = Self::of(from, false, same_key);
         (done.dry_run, done.edge_kept) = (true, same_key && has_edge);
         (done.blobs, done.bytes) = (from.verified.blobs, from.verified.bytes);

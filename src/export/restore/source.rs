@@ -1,9 +1,10 @@
 //! The one seam through which an import reads: every byte is compared with the hash that the check found good.
 
 use axum::body::Bytes;
-use colophon_model::{Digest, Sha256};
+use colophon_model::{Digest, Sha256, TenantSlug};
 use colophon_store::MAX_BLOB_LEN;
 use colophon_store::rows::TenantRow;
+use colophon_trust::RootChain;
 use serde::de::DeserializeOwned;
 
 use super::error::content;
@@ -36,11 +37,7 @@ impl<'a> Source<'a> {
     }
 
     /// A file of a bag; `None` when the bag has none of that name.
-    pub(super) async fn file(
-        &self,
-        bag: &Tags,
-        path: &str,
-    ) -> Result<Option<Bytes>, RestoreError> {
+    pub(super) async fn file(&self, bag: &Tags, path: &str) -> Result<Option<Bytes>, RestoreError> {
         let Some(sha256) = bag.manifest.get(path) else { return Ok(None) };
         let at = bag.name.file(path);
         let found = self.carrier.find_within(&self.carrier.key(&at), FILE).await?;
@@ -63,7 +60,8 @@ impl<'a> Source<'a> {
     ) -> Result<Option<T>, RestoreError> {
         let Some(bytes) = self.file(bag, path).await? else { return Ok(None) };
         let read = serde_json::from_slice(&bytes);
-        read.map(Some).map_err(|error| content(bag.name.file(path), format!("cannot be read: {error}")))
+        read.map(Some)
+            .map_err(|error| content(bag.name.file(path), format!("cannot be read: {error}")))
     }
 
     /// The first bytes of a file of any size, `most` of them; it was hashed when it was checked, and what is made of it
@@ -78,8 +76,9 @@ impl<'a> Source<'a> {
         let at = bag.name.file(path);
         let (carrier, key) = (self.carrier, self.carrier.key(&at));
         let read = carrier.again(async || carrier.place.measure(&key, most).await).await;
-        let (found, _, bytes) =
-            read.map_err(|failure| RestoreError::from(crate::export::ExportError::from(failure.into_trouble(&at))))?;
+        let (found, _, bytes) = read.map_err(|failure| {
+            RestoreError::from(crate::export::ExportError::from(failure.into_trouble(&at)))
+        })?;
         check(found == *sha256, at, "was changed since it was checked")?;
         Ok(Some(bytes))
     }
@@ -92,7 +91,11 @@ impl<'a> Source<'a> {
         let found = found.ok_or_else(|| content(&at, "is not there any more"))?;
         check(Sha256::of(&found) == wanted.sha256, &at, "was changed since it was checked")?;
         let bytes = open(&at, found, wanted.key.as_deref())?;
-        check(Digest::of(&bytes) == wanted.named.digest, at, "is not the file that it is named as")?;
+        check(
+            Digest::of(&bytes) == wanted.named.digest,
+            at,
+            "is not the file that it is named as",
+        )?;
         Ok(bytes)
     }
 
@@ -111,11 +114,34 @@ impl<'a> Source<'a> {
     /// What the newest bag that tells of it says of the edge repository.
     pub(super) async fn edge(&self, proven: &Proven) -> Result<Option<EdgeState>, RestoreError> {
         let told = |bag: &&Tags| bag.manifest.contains_key(layout::EDGE);
-        match proven.bags.iter().rev().find(told) {
-            Some(bag) => self.json(bag, layout::EDGE).await,
-            None => Ok(None),
+        let Some(bag) = proven.bags.iter().rev().find(told) else { return Ok(None) };
+        let state: Option<EdgeState> = self.json(bag, layout::EDGE).await?;
+        let at = || bag.name.file(layout::EDGE);
+        if let Some(state) = &state {
+            let newest = newest_root(state, &proven.head.tenant.slug);
+            let newest = newest.map_err(|error| content(at(), error))?;
+            let same = newest == Some(state.repository.root.version.get());
+            check(same, at(), "names another newest root than it has")?;
         }
+        Ok(state)
     }
+}
+
+/// The version of the newest root, when each is signed as the one before asks for.
+fn newest_root(state: &EdgeState, slug: &TenantSlug) -> Result<Option<u64>, String> {
+    let mut roots = state.roots.iter();
+    let Some((first, pinned)) = roots.next() else { return Ok(None) };
+    let wrong = |error: colophon_trust::Error| format!("has a root that is none: {error}");
+    let mut chain = RootChain::pinned(pinned.as_bytes(), slug).map_err(wrong)?;
+    let mut newest = *first;
+    for (version, root) in roots {
+        if chain.next_name() != format!("{version}.root.json") {
+            break;
+        }
+        chain.update(root.as_bytes()).map_err(wrong)?;
+        newest = *version;
+    }
+    Ok(Some(newest))
 }
 
 /// The content of an object, which may be encrypted.
