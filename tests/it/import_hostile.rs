@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use colophon::maintenance::Import;
+use colophon_model::BuildRecord;
 use colophon_model::Sha256;
-use colophon_store::rows::{BuildRecord, ImportRow, TenantRow};
+use colophon_store::rows::{ImportRow, TenantRow};
 use colophon_trust::detached::DetachedKey;
 use data_encoding::BASE64;
 use serde_json::{Value, json};

@@ -12,7 +12,7 @@ use colophon_model::{
 use colophon_store::rows::{
     BuildNumber, BundleAlias, BundleTree, DeliveryBody, DeliveryClaim, DeliveryKey, Document,
     EdgeHead, Effect, EnvHead, ExportBlob, ExportPlace, FirstCommit, FlowClaim, FlowGone, FlowHead,
-    FlowOwner, GitOid, Halt, HookId, HookRow, MirrorRow, MirrorState, MirrorTag, OutboxRow,
+    FlowOwner, GitOid, Halt, HookId, HookRow, ImportRow, MirrorRow, MirrorState, MirrorTag, OutboxRow,
     PlannedExport, PullFrom, PullRow, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf,
     TenantHead, TenantRow, TokenRow, TokenUsed, TufFile, WebhookRow, WebhookSecret,
 };
@@ -360,6 +360,8 @@ fn rows_of_exports_round_trip() {
     strict(&(uid(1), digest(1), digest(2)), &exported);
     let key = Some("k1".to_owned());
     strict(&(uid(1), digest(1), digest(2)), &ExportBlob { key, ..exported });
+    let (slug, url) = ("acme-inc".parse().unwrap(), "s3://evidence/x".to_owned());
+    strict(&uid(1), &ImportRow { slug, url, tagmanifest: sha(2), begun: TIME });
 }
 
 #[test]
