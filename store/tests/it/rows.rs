@@ -12,8 +12,8 @@ use colophon_model::{
 use colophon_store::rows::{
     BuildNumber, BundleAlias, BundleTree, DeliveryBody, DeliveryClaim, DeliveryKey, Document,
     EdgeHead, Effect, EnvHead, ExportBlob, ExportPlace, FirstCommit, FlowClaim, FlowGone, FlowHead,
-    FlowOwner, GitOid, Halt, HookId, HookRow, ImportRow, MirrorRow, MirrorState, MirrorTag, OutboxRow,
-    PlannedExport, PullFrom, PullRow, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf,
+    FlowOwner, GitOid, Halt, HookId, HookRow, ImportRow, MirrorRow, MirrorState, MirrorTag,
+    OutboxRow, PlannedExport, PullFrom, PullRow, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf,
     TenantHead, TenantRow, TokenRow, TokenUsed, TufFile, WebhookRow, WebhookSecret,
 };
 use colophon_store::{Row, Table};
