@@ -156,6 +156,8 @@ impl Store {
         let view = self.view()?;
         let Some(row) = view.get::<ImportRow>(&tenant)? else { return Ok(None) };
         let number = next_erasure(&view)?;
+        // A view is a reader, which the end of an erasure waits for.
+        drop(view);
         let erasure = Erasure { tenant: Some(tenant), started: now };
         let mut change = Change::new();
         change.use_reserve();
