@@ -67,6 +67,7 @@ pub(crate) fn beside(old: &TestServer, change: impl FnOnce(&mut Config)) -> Test
         let keys = config.data.join("keys");
         fs::create_dir_all(&keys).unwrap();
         fs::copy(key, keys.join("master.key")).unwrap();
+        config.compiler.templates.clone_from(&old.app.config.compiler.templates);
         change(config);
     });
     let ahead = old.clock_millis().saturating_sub(server.clock_millis());
@@ -116,7 +117,8 @@ pub(crate) fn world(change: impl FnOnce(&mut Config)) -> (TestServer, TestTenant
     let purged = server.operator("POST", "/v1/maintenance/purge", "");
     assert_eq!(purged.status, 200);
     let rebuilt = server.operator("POST", "/v1/maintenance/rebuild", r#"{"tenant": "acme-inc"}"#);
-    assert!(String::from_utf8_lossy(&rebuilt.bytes).contains("\"rebuilt\":3"), "{rebuilt:?}");
+    let told = String::from_utf8(rebuilt.bytes).unwrap();
+    assert!(told.contains("\"failed\":0") && !told.contains("\"rebuilt\":0"), "{told}");
     (server, tenant)
 }
 
