@@ -6,15 +6,20 @@
 //! What is pure stands apart from what speaks to a store: [`increment`] says what goes into a bag, [`bag`] makes
 //! its files, [`layout`] names them; `run.rs` carries them there.
 
+mod acts;
 pub mod bag;
 mod blobs;
+mod copies;
 mod cursor;
 mod edge;
+pub mod envelope;
+mod erasure;
 mod error;
 mod git;
 mod guide;
 mod head;
 pub mod increment;
+mod keyring;
 mod keys;
 pub mod layout;
 mod ledger;
@@ -28,8 +33,10 @@ mod upload;
 mod verify;
 
 pub use cursor::Cursor;
+pub use erasure::{Erased, ErasureRecord, KeyFate, Shredder};
 pub use error::{ExportError, Trouble};
 pub use head::Head;
+pub use keyring::identity_file;
 pub use place::{InvalidPlace, Lock, LockMode, Options, Place, PlaceUrl};
 pub use probe::Probe;
 pub use restore::{
@@ -37,4 +44,4 @@ pub use restore::{
     is_past, survey,
 };
 pub use run::{Asked, Exported, Increment, export};
-pub use verify::{Finding, Verified, VerifyOptions, verify_all};
+pub use verify::{ErasedExport, Finding, Verified, VerifyOptions, verify_all};

@@ -20,6 +20,7 @@ use colophon_trust::sshsig::SshKey;
 use hkdf::Hkdf;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 use crate::tokens::Token;
 
@@ -141,6 +142,11 @@ impl MasterKey {
     /// The key that signs what is exported for auditors.
     pub fn export_key(&self) -> DetachedKey {
         DetachedKey::derive(&Seed::new(self.derive("export/1")))
+    }
+
+    /// The key that keeps the key of a tenant's exports in the store.
+    pub fn export_wrap_key(&self, tenant: TenantUid) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.derive(&format!("export-wrap/{tenant}")))
     }
 
     /// The key that signs commits and tags, the same for every tenant.
@@ -285,6 +291,7 @@ mod tests {
         assert_ne!(key.endpoint_secret(a, c, 1), key.endpoint_secret(a, c, 2));
         assert_ne!(key.webhook_static_key(a, 1), key.webhook_static_key(b, 1));
         assert_ne!(key.webhook_static_key(a, 1), key.webhook_static_key(a, 2));
+        assert_ne!(key.export_wrap_key(a), key.export_wrap_key(b));
         assert!(!format!("{key:?}").contains("01"), "the key does not leak through Debug");
     }
 }

@@ -9,12 +9,14 @@ mod drill;
 mod edge;
 mod erase;
 mod export;
+mod export_key;
 mod fsck;
 mod gc;
 mod import;
 mod purge;
 mod rebuild;
 mod recompile;
+mod shred;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -44,12 +46,14 @@ pub use edge::{
 };
 pub use erase::{ERASURE_TYPE, Erase, ErasureReport, Outside, Statement};
 pub use export::{Exported, GitBundle, GitExport, OutError};
+pub use export_key::{ExportIdentity, Revealed};
 pub use fsck::Fsck;
 pub use gc::Gc;
-pub use import::{Discarded, FailedImport, Import, ImportReport};
+pub use import::{Discarded, FailedImport, Identities, Import, ImportReport};
 pub use purge::{Purge, Purged};
 pub use rebuild::GitRebuild;
 pub use recompile::{FailedFlow, Recompile, RecompileReport};
+pub use shred::{RecordFate, Shredded};
 
 /// A job and what it was asked to do.
 pub trait Job: Serialize + DeserializeOwned + Send + 'static {
@@ -122,6 +126,26 @@ pub enum JobError {
         /// What was given in place of its name.
         given: String,
     },
+    /// The tenant is under legal hold.
+    #[error("tenant `{0}` is under legal hold; `colophon tenant release {0}` lifts it")]
+    Held(TenantSlug),
+    /// What would let somebody read the tenant's exports after its erasure could not be destroyed.
+    #[error(
+        "tenant `{slug}` was not erased, since its sealed exports would not be shredded by it: {}; when that is to be \
+         done by hand, `--leave-keys` goes on and says so in the report",
+        .left.join("; ")
+    )]
+    KeysLeft {
+        /// The tenant.
+        slug: TenantSlug,
+        /// What is there still, or could not be written, and why.
+        left: Vec<String>,
+    },
+    /// The tenant's exports have no key.
+    #[error(
+        "nothing of tenant `{0}` was exported sealed, so there is no key; `export.encrypt` turns that on"
+    )]
+    NoKey(TenantSlug),
     /// A directory that a server cannot find without knowing where the caller stands.
     #[error("`{0}` is not an absolute path")]
     Relative(PathBuf),

@@ -129,9 +129,17 @@ fn try_create(
         None if press.offline_roots => return Err(TenantError::PoolEmpty),
         None => (TenantUid::from_bytes(random_bytes()?), RootsOrigin::Server),
     };
-    let (suspended, archived) = (None, None);
-    let tenant =
-        TenantRow { uid, slug: slug.clone(), created: now, policy, roots, suspended, archived };
+    let (suspended, archived, held) = (None, None, None);
+    let tenant = TenantRow {
+        uid,
+        slug: slug.clone(),
+        created: now,
+        policy,
+        roots,
+        suspended,
+        archived,
+        held,
+    };
     change.expect::<TenantRow>(slug, None).put::<TenantRow>(slug, &tenant);
     change.put::<SlugOf>(&uid, &SlugOf { slug: slug.clone() });
     let root = drawn.and_then(|(uid, row)| take(&mut change, uid, &row));

@@ -11,8 +11,8 @@ mod merkle;
 mod origin;
 
 pub use action::{Action, InvalidAction};
-pub use chain::{Broken, Chain, ChainHead, Entry, Walk, Word};
-pub use merkle::Peaks;
+pub use chain::{Broken, Chain, ChainHead, Entry, Hashes, Walk, Word};
+pub use merkle::{Peaks, leaf};
 pub use origin::Origin;
 
 use std::collections::BTreeMap;

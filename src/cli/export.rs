@@ -13,11 +13,13 @@ use super::job::{self, Bar, Request, count, row};
 use super::out::Out;
 use crate::clock::SystemClock;
 use crate::config::{Config, Overrides};
+use crate::export::envelope::{self, Opener};
 use crate::export::{self, Exported, Options, Place, PlaceUrl, Verified, VerifyOptions};
 use crate::maintenance;
-use crate::maintenance::ExportReport;
+use crate::maintenance::{ExportIdentity, ExportReport, Revealed};
 use crate::secrets::Secrets;
 use crate::units::Size;
+use zeroize::Zeroizing;
 
 /// Exports what tenants built, or checks what was exported.
 #[derive(Debug, Args)]
@@ -37,6 +39,8 @@ enum Command {
     Drill(DrillArgs),
     /// Print the public key that signs exports, and its fingerprint
     Key(Overrides),
+    /// Hand out the key of a tenant's sealed exports, for an auditor: who has it reads all of them, those to come too
+    Identity(Identity),
 }
 
 /// Adds to an export what is new.
@@ -63,6 +67,19 @@ struct Make {
     anew: bool,
     #[command(flatten)]
     place: PlaceArgs,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+/// Hands out a key.
+#[derive(Debug, Args)]
+struct Identity {
+    /// Whose
+    #[arg(long, value_name = "SLUG")]
+    tenant: TenantSlug,
+    /// Write it to this new file, which only you may read [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     overrides: Overrides,
 }
@@ -106,6 +123,12 @@ struct Verify {
     /// The key that must have signed it, in PEM, as `colophon export key` gives it [default: the one that lies there]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    /// The key that opens what is sealed, as `colophon export identity` gives it; may be given several times
+    #[arg(long, value_name = "FILE")]
+    identity: Vec<PathBuf>,
+    /// Take that key from the data directory, or from the server that holds it [needs `--tenant`]
+    #[arg(long, requires = "tenant")]
+    own: bool,
     /// How many of a hundred blobs are read, drawn anew each time; everything else is always read
     #[arg(long, value_name = "PERCENT", default_value_t = 100, value_parser = clap::value_parser!(u8).range(0..=100))]
     sample: u8,
@@ -128,6 +151,7 @@ impl Export {
             Some(Command::Verify(verify)) => verify.run(out),
             Some(Command::Drill(drill)) => drill.run(out),
             Some(Command::Key(overrides)) => key(&overrides, out),
+            Some(Command::Identity(identity)) => identity.run(out),
         }
     }
 }
@@ -169,6 +193,9 @@ fn told(one: &Exported) -> Vec<String> {
         (false, bags) => format!("wrote {}", count(bags, "bag")),
     };
     let mut lines = vec![format!("{tenant}: {word}"), row("folder", folder)];
+    if let Some(key) = bags.last().and_then(|bag| bag.key.as_ref()) {
+        lines.push(row("sealed", format!("with {key}")));
+    }
     for bag in bags {
         lines.push(row("bag", &bag.name));
         let (builds, entries) = (count(bag.builds, "build"), count(bag.lines, "line"));
@@ -222,8 +249,10 @@ fn drilled(one: &maintenance::Drilled) -> String {
 
 impl Verify {
     fn run(self, out: Out) -> anyhow::Result<()> {
-        let Self { at, tenant, key, sample, place, overrides } = self;
+        let Self { at, tenant, key, identity, own, sample, place, overrides } = self;
         let config = Config::load(&overrides)?;
+        let own = tenant.as_ref().filter(|_| own);
+        let opener = opener(&identity, own, &overrides, out)?;
         let key = key.map(|path| {
             let text = fs::read_to_string(&path);
             let text = text.with_context(|| format!("cannot read `{}`", path.display()))?;
@@ -233,6 +262,7 @@ impl Verify {
             key: key.transpose()?,
             percent: sample,
             concurrency: config.export.concurrency,
+            opener,
         };
         if let PlaceUrl::File(folder) = &at
             && !folder.is_dir()
@@ -257,6 +287,56 @@ impl Verify {
     }
 }
 
+/// Opens with the keys of files, and with the store's own.
+fn opener(
+    files: &[PathBuf],
+    own: Option<&TenantSlug>,
+    overrides: &Overrides,
+    out: Out,
+) -> anyhow::Result<Opener> {
+    let mut identities = Vec::new();
+    for path in files {
+        let text = fs::read_to_string(path).map(Zeroizing::new);
+        let text = text.with_context(|| format!("cannot read `{}`", path.display()))?;
+        let read = envelope::Identity::parse_all(&text);
+        identities.extend(read.with_context(|| format!("`{}`", path.display()))?);
+    }
+    if let Some(tenant) = own {
+        let revealed = reveal(tenant, overrides, out)?;
+        identities.extend(envelope::Identity::parse_all(&revealed.identity)?);
+    }
+    Ok(Opener::new(identities))
+}
+
+fn reveal(tenant: &TenantSlug, overrides: &Overrides, out: Out) -> anyhow::Result<Revealed> {
+    let job = ExportIdentity { tenant: tenant.clone() };
+    job::run(overrides, out, &job, &Request::Post("/v1/maintenance/export/identity"))
+}
+
+impl Identity {
+    fn run(self, out: Out) -> anyhow::Result<()> {
+        let Self { tenant, out: file, overrides } = self;
+        if let Some(path) = file.as_ref().filter(|path| path.exists()) {
+            bail!("`{}` is there already", path.display());
+        }
+        let revealed = reveal(&tenant, &overrides, out)?;
+        let Some(path) = file else {
+            return out.data(&revealed, |revealed| revealed.identity.trim_end().to_owned());
+        };
+        crate::keys::write_secret(&path, &revealed.identity)
+            .with_context(|| format!("cannot write `{}`", path.display()))?;
+        let told = Written { key: revealed.key, file: path };
+        out.data(&told, |told| format!("key {} is in {}", told.key, told.file.display()))
+    }
+}
+
+/// A key that was written to a file.
+#[derive(Debug, serde::Serialize)]
+struct Written {
+    key: String,
+    file: PathBuf,
+}
+
 fn verified(found: &Verified) -> String {
     let name = found.tenant.as_ref().map_or_else(|| found.folder.clone(), ToString::to_string);
     let state = if found.is_clean() { "good" } else { "NOT GOOD" };
@@ -276,6 +356,23 @@ fn verified(found: &Verified) -> String {
         row("audit log", count(found.lines, "line")),
         row("blobs", format!("{}, {read}", found.blobs)),
     ];
+    if let [first, more @ ..] = found.sealed.as_slice() {
+        let others = if more.is_empty() { "" } else { " and others" };
+        lines.push(row("sealed", format!("with {first}{others}")));
+    }
+    if found.unopened > 0 {
+        let files = count(found.unopened, "file");
+        lines.push(row(
+            "NOT OPENED",
+            format!("{files}: unaltered, but what is in them was not looked at; give `--identity`"),
+        ));
+    }
+    for erased in &found.erased {
+        let at = erased.finished.as_ref().unwrap_or(&erased.began);
+        let word = if erased.finished.is_some() { "at" } else { "begun at" };
+        lines.push(row("erased", format!("{word} {at}; key {} is destroyed", erased.key)));
+        lines.extend(erased.left.iter().map(|what| row("LEFT", what)));
+    }
     lines.extend(
         found.findings.iter().map(|it| row("problem", format!("{} {}", it.at, it.problem))),
     );

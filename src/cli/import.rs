@@ -37,6 +37,9 @@ pub(super) struct Import {
     /// Believe the key that lies at the place, which whoever can write there can replace
     #[arg(long, conflicts_with = "key")]
     key_as_found: bool,
+    /// The key that opens what is sealed, as `colophon export identity` gives it; may be given several times
+    #[arg(long, value_name = "FILE")]
+    identity: Vec<PathBuf>,
     /// Copy of the old server's `keys/master.key`, put into a data directory that has none
     #[arg(long, value_name = "FILE", conflicts_with = "new_master")]
     master: Option<PathBuf>,
@@ -65,6 +68,12 @@ impl Import {
             let text = fs::read_to_string(path);
             text.with_context(|| format!("cannot read `{}`", path.display()))
         });
+        let mut identity = String::new();
+        for path in &self.identity {
+            let text = fs::read_to_string(path);
+            identity += &text.with_context(|| format!("cannot read `{}`", path.display()))?;
+            identity.push('\n');
+        }
         let nowhere = || PlaceUrl::Memory("nowhere".to_owned());
         let job = maintenance::Import {
             from: self.from.clone().unwrap_or_else(nowhere),
@@ -72,6 +81,7 @@ impl Import {
             options: self.place.options(),
             key: key.transpose()?,
             key_as_found: self.key_as_found,
+            identity: maintenance::Identities::new(identity),
             verify: self.verify,
             dry_run: self.dry_run,
             discard: self.discard,

@@ -16,9 +16,10 @@ use super::admin::{self, Access};
 use super::job::{self, Request, row};
 use super::out::Out;
 use crate::config::{Config, Overrides};
+use crate::export::KeyFate;
 use crate::http::tenants::{CreateTenant, CreatedTenant};
 use crate::http::tokens::CreatedToken;
-use crate::maintenance::{Erase, ErasureReport, Statement};
+use crate::maintenance::{Erase, ErasureReport, RecordFate, Shredded, Statement};
 use crate::tenants::{self, Step};
 use crate::tokens::TokenKind;
 use crate::units::Size;
@@ -56,6 +57,10 @@ pub(super) enum Tenant {
     Archive(One),
     /// Let an archived tenant be built for again
     Restore(One),
+    /// Keep a tenant from being erased, and its tags from being purged, until `release`: a legal hold
+    Hold(One),
+    /// Lift a legal hold
+    Release(One),
     /// Erase a tenant and every byte that only it has; its name is never given again
     Erase {
         /// The tenant
@@ -63,6 +68,12 @@ pub(super) enum Tenant {
         /// Its name once more: this cannot be undone
         #[arg(long, value_name = "SLUG")]
         confirm: String,
+        /// Who approved it; it stands in the report, and beside sealed exports
+        #[arg(long, value_name = "TEXT")]
+        approved_by: Option<String>,
+        /// Go on when copies of the key of sealed exports cannot be destroyed; the report says which
+        #[arg(long)]
+        leave_keys: bool,
         /// Write the signed report to this new file; it cannot be made again
         #[arg(long, value_name = "FILE")]
         report: Option<PathBuf>,
@@ -96,8 +107,11 @@ impl Tenant {
             Self::Resume(one) => one.step(out, Step::Resume),
             Self::Archive(one) => one.step(out, Step::Archive),
             Self::Restore(one) => one.step(out, Step::Restore),
-            Self::Erase { slug, confirm, report, overrides } => {
-                erase(&overrides, out, &Erase { slug, confirm }, report.as_deref())
+            Self::Hold(one) => one.step(out, Step::Hold),
+            Self::Release(one) => one.step(out, Step::Release),
+            Self::Erase { slug, confirm, approved_by, leave_keys, report, overrides } => {
+                let job = Erase { slug, confirm, approved_by, leave_keys };
+                erase(&overrides, out, &job, report.as_deref())
             }
         }
     }
@@ -135,7 +149,13 @@ fn erase(
     job.check()?;
     // The file comes before the erasure: the report cannot be made again.
     let file = report.map(new_file).transpose()?;
-    let path = format!("/v1/tenants/{0}?confirm={0}", job.slug);
+    let mut path = format!("/v1/tenants/{0}?confirm={0}", job.slug);
+    if let Some(who) = &job.approved_by {
+        let _ = write!(path, "&approved_by={}", encoded(who));
+    }
+    if job.leave_keys {
+        path.push_str("&leave_keys=true");
+    }
     let done = job::run(overrides, out, job, &Request::Delete(path)).inspect_err(|_| {
         let _ = report.map(std::fs::remove_file); // it is empty
     })?;
@@ -145,6 +165,17 @@ fn erase(
         file.sync_all()?;
     }
     out.data(&done, |done| erasure_text(done, &envelope, report))
+}
+
+/// Percent-encoded for a query (RFC 3986 §2.3).
+fn encoded(text: &str) -> String {
+    let one = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(one).collect()
 }
 
 /// Policies as the command line spells them.
@@ -210,8 +241,22 @@ fn text(made: &CreatedTenant, root_out: Option<&Path>) -> String {
     text
 }
 
+fn shredded_text(done: &Shredded) -> Vec<String> {
+    let mut lines = vec![row("key", format!("{} of its sealed exports is destroyed", done.key))];
+    for KeyFate { place, deleted, left } in &done.keys {
+        lines.push(row("", format!("{place}: {deleted} deleted")));
+        lines.extend(left.iter().map(|what| row("LEFT", what)));
+    }
+    for RecordFate { place, problem } in &done.records {
+        let said = problem.as_deref().unwrap_or("a signed record of it lies there");
+        lines.push(row("record", format!("{place}: {said}")));
+    }
+    lines
+}
+
 fn erasure_text(done: &ErasureReport, envelope: &str, report: Option<&Path>) -> String {
-    let Statement { tenant, slug, started, finished, erased, outside, .. } = &done.statement;
+    let Statement { tenant, slug, started, finished, erased, outside, shredded, .. } =
+        &done.statement;
     let size = Size::bytes(erased.blob_bytes).rounded();
     let mut lines = vec![
         format!("erased tenant {slug} ({tenant})"),
@@ -220,8 +265,9 @@ fn erasure_text(done: &ErasureReport, envelope: &str, report: Option<&Path>) -> 
         row("segments", format!("{} rewritten, and the metadata", erased.segments)),
         row("from", started),
         row("to", finished),
-        "beyond this server's reach, and to be erased there:".to_owned(),
     ];
+    lines.extend(shredded.iter().flat_map(shredded_text));
+    lines.push("beyond this server's reach, and to be erased there:".to_owned());
     lines.extend(outside.iter().map(|place| format!("  - {}: {}", place.what, place.how)));
     lines.push(match report {
         Some(path) => format!("the signed report is in {}", path.display()),

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::export::{Lock, LockMode};
+use crate::export::envelope::KeyId;
+use crate::export::{Lock, LockMode, PlaceUrl};
 use crate::secrets::SecretRef;
 use crate::units::{Size, Span};
 
@@ -26,6 +27,12 @@ pub struct ExportConfig {
     pub encryption: Encryption,
     /// The key for `kms`. None: the store's own.
     pub kms_key: Option<String>,
+    /// Whether what is exported from now on is encrypted here, with a key for each tenant.
+    pub encrypt: bool,
+    /// Where copies of those keys are put, encrypted for `recipients`. None: this server alone has them.
+    pub keys: Option<PlaceUrl>,
+    /// Who can read those copies: age recipients.
+    pub recipients: Vec<KeyId>,
     /// How objects are locked. None: they are not.
     pub lock: Option<LockMode>,
     /// For how long they are locked.
@@ -65,6 +72,9 @@ impl Default for ExportConfig {
             secret_key: None,
             encryption: Encryption::None,
             kms_key: None,
+            encrypt: false,
+            keys: None,
+            recipients: Vec::new(),
             lock: None,
             lock_for: Span::days(30),
             concurrency: 8,
@@ -104,6 +114,10 @@ impl ExportConfig {
         check(
             self.access_key.is_some() != self.secret_key.is_some(),
             "`export.access_key` and `export.secret_key` are given together",
+        );
+        check(
+            self.keys.is_some() == self.recipients.is_empty(),
+            "`export.keys` and `export.recipients` are given together",
         );
         if let Some(Err(error)) = self.secret_key.as_ref().map(|text| text.parse::<SecretRef>()) {
             problems.push(format!("`export.secret_key`: {error}"));

@@ -27,6 +27,8 @@ const SAMPLES: &[(&str, &str)] = &[
     ("export.access_key", "\"AKIDEXAMPLE\""),
     ("export.secret_key", "\"systemd:export.secret\""),
     ("export.kms_key", "\"alias/colophon\""),
+    ("export.keys", "\"s3://colophon-keys/prod\""),
+    ("export.recipients", "[\"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p\"]"),
     ("export.lock", "\"governance\""),
     ("compiler.templates", "\"/etc/colophon/templates\""),
     ("compiler.wheels", "\"/var/lib/colophon-wheels\""),

@@ -12,6 +12,7 @@ use colophon_model::{Oid, Sha256, TenantSlug, UnixMillis};
 use sha2::Digest as _;
 
 use super::cursor::Cursor;
+use super::envelope::KeyId;
 use super::error::ExportError;
 use super::layout::{self, BagName};
 
@@ -54,6 +55,8 @@ pub struct Info<'a> {
     pub key: &'a str,
     /// The id of the key that signed the checkpoint in it.
     pub checkpoint: &'a str,
+    /// The key that files of it are sealed with; none: they are plain.
+    pub sealed: Option<&'a KeyId>,
     /// The public keys that lie beside the bags: path and text.
     pub keys: &'a [(String, String)],
 }
@@ -176,9 +179,10 @@ impl Info<'_> {
         ];
         let key =
             |(path, text): &(String, String)| format!("{}  {path}", Sha256::of(text.as_bytes()));
+        let sealed = self.sealed.map(|key| (layout::ENCRYPTION_KEY, key.to_string()));
         let keys = self.keys.iter().map(|named| ("Public-Key", key(named)));
         let mut text = String::new();
-        for (label, value) in lines.into_iter().chain(keys) {
+        for (label, value) in lines.into_iter().chain(sealed).chain(keys) {
             let _ = writeln!(text, "{label}: {value}"); // a String takes all
         }
         text
@@ -203,6 +207,7 @@ mod tests {
             previous: None,
             key: "k1",
             checkpoint: "k2",
+            sealed: None,
             keys: &[],
         }
     }

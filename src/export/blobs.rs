@@ -12,6 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::envelope::Sealer;
 use super::error::ExportError;
 use super::layout;
 use super::ledger::Ledger;
@@ -33,23 +34,27 @@ pub(super) struct Carried {
     pub(super) bytes: u64,
 }
 
-/// A blob that was read, with its share of the memory.
+/// A blob that was read, as it is sent, with its share of the memory.
 struct Read {
     digest: Digest,
     bytes: Bytes,
     sha256: Sha256,
+    key: Option<String>,
     _room: OwnedSemaphorePermit,
 }
 
-/// Carries those of `digests` that are not known to be there.
+/// Carries those of `digests` that are not known to be there as they are wanted: sealed with the key of `sealer`, or plain.
 pub(super) fn carry(
     (runtime, carrier): (&Runtime, &Carrier<'_>),
     ledger: &Ledger<'_>,
-    digests: &BTreeSet<Digest>,
+    (digests, sealer): (&BTreeSet<Digest>, Option<&Sealer>),
     concurrency: usize,
     report: Report<'_>,
 ) -> Result<Carried, ExportError> {
-    let mut there = Carried { all: ledger.known(digests.iter().copied())?, ..Carried::default() };
+    let key = sealer.map(|sealer| sealer.key().to_string());
+    let mut all = ledger.known(digests.iter().copied())?;
+    all.retain(|_, row| row.key == key);
+    let mut there = Carried { all, ..Carried::default() };
     let wanted: Vec<Digest> =
         digests.iter().filter(|digest| !there.all.contains_key(digest)).copied().collect();
     if wanted.is_empty() {
@@ -58,7 +63,7 @@ pub(super) fn carry(
     let (sender, receiver) = mpsc::channel(concurrency);
     std::thread::scope(|scope| {
         let (store, tenant, handle) = (ledger.store, ledger.tenant.uid, runtime.handle().clone());
-        let wanted = &wanted;
+        let (wanted, key) = (&wanted, &key);
         scope.spawn(move || {
             let room = Arc::new(Semaphore::new(BUDGET as usize));
             for digest in wanted {
@@ -66,8 +71,9 @@ pub(super) fn carry(
                     let share = u32::try_from(bytes.len() >> 10).unwrap_or(BUDGET).clamp(1, BUDGET);
                     let room = handle.block_on(room.clone().acquire_many_owned(share));
                     let room = room.map_err(|_| ExportError::Blob { digest: *digest })?;
-                    let sha256 = Sha256::of(&bytes);
-                    Ok(Read { digest: *digest, bytes, sha256, _room: room })
+                    let bytes = sealer.map_or_else(|| bytes.clone(), |sealer| sealer.seal(&bytes));
+                    let (sha256, key) = (Sha256::of(&bytes), key.clone());
+                    Ok(Read { digest: *digest, bytes, sha256, key, _room: room })
                 });
                 let last = read.is_err();
                 // Nobody takes it any more when another one failed.
@@ -149,7 +155,7 @@ fn settle(
 }
 
 async fn one(carrier: &Carrier<'_>, read: Read) -> Result<(Digest, ExportBlob, Put), ExportError> {
-    let row = ExportBlob { sha256: read.sha256, size: read.bytes.len() as u64, key: None };
+    let row = ExportBlob { sha256: read.sha256, size: read.bytes.len() as u64, key: read.key };
     let put =
         carrier.bytes(&carrier.key(&layout::blob(&read.sha256)), read.bytes, read.sha256).await?;
     Ok((read.digest, row, put))

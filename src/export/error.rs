@@ -74,6 +74,9 @@ pub enum ExportError {
         /// What should be.
         wanted: Sha256,
     },
+    /// The tenant's key cannot be opened or made.
+    #[error("the key that the tenant's exports are sealed with cannot be opened or made")]
+    Key,
     /// The place refused, failed, or is not what it must be.
     #[error(transparent)]
     Place(#[from] Trouble),
@@ -92,6 +95,7 @@ impl ExportError {
             Self::Head(_) => "export-head",
             Self::Overtaken(_) => "export-overtaken",
             Self::Taken { .. } => "export-taken",
+            Self::Key => "export-key",
             Self::Place(trouble) => trouble.code,
         }
     }
@@ -111,6 +115,9 @@ impl ExportError {
             Self::Place(trouble) => trouble.hint,
             Self::WentBack { .. } => Some(
                 "somebody deleted it or put an older one back; when that was meant, `--anew` takes what is there as it is",
+            ),
+            Self::Key => Some(
+                "it is sealed with the master key that the data directory had; was it restored with another one?",
             ),
             Self::Diverged { .. } => {
                 Some("export to another place; what is there stays as the evidence it is")

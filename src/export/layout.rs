@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use colophon_model::{Sha256, TenantSlug, UnixMillis};
+use colophon_model::{Sha256, TenantSlug, TenantUid, UnixMillis};
 use colophon_store::rows::Document;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,12 @@ pub const TENANT: &str = "data/tenant.json";
 pub const BUILDS: &str = "data/builds.jsonl";
 /// A line for each name of a blob.
 pub const BLOB_LIST: &str = "data/blobs.txt";
+/// A line for each object below the blobs' folder that a sealed bag names, without what it is.
+pub const OBJECTS: &str = "data/objects.txt";
+/// The folder of statements about erasures, beside the bags.
+pub const ERASURES: &str = "erasure";
+/// What the name of a sealed file ends with.
+pub const SEALED: &str = ".age";
 /// What could not be taken along any more.
 pub const OMITTED: &str = "data/omitted.txt";
 /// The Git objects that are new.
@@ -68,6 +74,23 @@ pub fn audit(first: u64) -> String {
     format!("data/audit/{first:010}.jsonl")
 }
 
+/// What was done and hashes of the lines of that part, without the names in them: the log of a sealed bag, as far as it is for
+/// everybody.
+pub fn acts(first: u64) -> String {
+    format!("data/audit/{first:010}.acts.jsonl")
+}
+
+/// Where copies of a tenant's key lie, below the place for keys.
+pub fn copies(tenant: TenantUid) -> String {
+    format!("{VERSION}/{tenant}")
+}
+
+/// The statement about an erasure at a time; `begun` before anything was destroyed, and without it after.
+pub fn erasure(time: UnixMillis, begun: bool) -> String {
+    let stamp = time.rfc3339().replace(['-', ':', '.'], "");
+    format!("{ERASURES}/{stamp}{}.json", if begun { ".begun" } else { "" })
+}
+
 /// The signed statement about the bundle whose zip has this checksum.
 pub fn attestation(zip: &Sha256) -> String {
     format!("data/attestations/{zip}.dsse.json")
@@ -92,6 +115,8 @@ pub fn documents(zip: &Sha256) -> [(Document, String); 3] {
     ]
 }
 
+/// The label of the key that files of a bag are sealed with in `bag-info.txt`; a bag without it is plain.
+pub const ENCRYPTION_KEY: &str = "Encryption-Key";
 /// The label of the bag before in `bag-info.txt`.
 pub const PREVIOUS_NAME: &str = "Previous-Export-Name";
 

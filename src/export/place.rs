@@ -1,6 +1,7 @@
 //! Where an export goes: a bucket of any store that speaks S3, a folder, or memory.
 
 mod bucket;
+mod destroy;
 mod url;
 
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ use super::signed::Signed;
 use crate::config::ExportConfig;
 use crate::secrets::Secrets;
 use bucket::Bucket;
+pub(super) use destroy::Destroyed;
 pub use url::{InvalidPlace, PlaceUrl};
 
 /// What is said of a place beside its URL, as far as it is not what the configuration says.
@@ -72,6 +74,8 @@ pub struct Place {
     /// Whether writes with a condition are refused when it does not hold.
     conditional: AtomicBool,
     lock: Option<Lock>,
+    /// What was said of it beside its URL.
+    options: Options,
 }
 
 /// What was sent to a place.
@@ -166,12 +170,18 @@ impl Place {
         };
         let conditional = AtomicBool::new(true);
         let lock = config.lock();
-        Ok(Self { store, url: url.clone(), base, name, traffic, signed, conditional, lock })
+        let (url, options) = (url.clone(), options.clone());
+        Ok(Self { store, url, base, name, traffic, signed, conditional, lock, options })
     }
 
     /// Its URL.
     pub const fn url(&self) -> &PlaceUrl {
         &self.url
+    }
+
+    /// Endpoint and region, as far as they were named with it.
+    pub(super) fn named(&self) -> (Option<String>, Option<String>) {
+        (self.options.endpoint.clone(), self.options.region.clone())
     }
 
     /// What its rows in the store are named by.
@@ -409,6 +419,11 @@ impl Place {
             (Some(signed), Some(lock)) => signed.retain(self.path(key)?.as_ref(), lock).await,
             _ => Ok(()),
         }
+    }
+
+    /// Writes an object over whatever is there; for what is not evidence.
+    pub(super) async fn write(&self, key: &str, bytes: Bytes) -> Answered<()> {
+        self.put(key, &self.path(key)?, bytes, PutMode::Overwrite).await
     }
 
     /// Deletes an object, as far as the credentials allow.

@@ -31,6 +31,7 @@ use colophon_store::{Progress, Report};
 use colophon_trust::attest::PublicKey;
 use tokio::runtime::Runtime;
 
+use super::envelope::Opener;
 use super::error::ExportError;
 use super::layout;
 use super::place::Place;
@@ -58,6 +59,8 @@ pub struct RestoreOptions {
     pub key_as_found: bool,
     /// Compare what was restored with the export, and check the store.
     pub compare: bool,
+    /// Opens what is sealed.
+    pub opener: Opener,
 }
 
 /// An export that was checked and found good.
@@ -110,12 +113,20 @@ async fn one(
     if key.is_none() && !options.key_as_found {
         return Err(RestoreError::UntrustedKey { claimed: None });
     }
-    let how = VerifyOptions { key, percent: 100, concurrency: config.concurrency };
+    let (concurrency, opener) = (config.concurrency, options.opener.clone());
+    let how = VerifyOptions { key, percent: 100, concurrency, opener };
     let (verified, proven) = examine(&carrier, folder.clone(), &how, report).await?;
     let Some(proven) = proven.filter(|_| verified.is_clean()) else {
         return Err(error::not_good(&carrier, verified, options.key.is_none()).await);
     };
-    let source = Source::new(&carrier);
+    if let Some(erased) = verified.tenant.as_ref().filter(|_| !verified.erased.is_empty()) {
+        return Err(RestoreError::Erased(erased.clone()));
+    }
+    if verified.unopened > 0 {
+        let key = verified.sealed.first().map(ToString::to_string).unwrap_or_default();
+        return Err(RestoreError::Sealed { at: folder, key });
+    }
+    let source = Source::new(&carrier, &options.opener);
     let tenant = source.tenant(&proven).await?;
     Ok(Surveyed { folder, verified, proven, tenant })
 }
@@ -156,7 +167,7 @@ fn write(
 ) -> Result<Imported, RestoreError> {
     let runtime = runtime()?;
     let carrier = reader(place, from.folder.clone(), config);
-    let source = Source::new(&carrier);
+    let source = Source::new(&carrier, &options.opener);
     let same_key = press.keys.export_key().public().id() == from.verified.key;
     let edge = runtime.block_on(source.edge(&from.proven))?.filter(|_| same_key);
     let begun = begin(press, place, from, edge.is_some(), report)?;

@@ -2,6 +2,7 @@
 
 mod make;
 mod preview;
+mod sealed;
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
 use super::cursor::Cursor;
+use super::envelope::{KeyId, Sealer};
 use super::error::ExportError;
 use super::head::{Head, Owner};
 use super::increment::{Limits, Until, until};
@@ -75,6 +77,9 @@ pub struct Increment {
     pub bytes: u64,
     /// SHA-256 of its tag manifest; zeros in a dry run.
     pub tagmanifest: Sha256,
+    /// The key that it is sealed with; left out when it is plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyId>,
 }
 
 /// Lines of the audit log in one bag.
@@ -99,8 +104,14 @@ pub fn export(
 ) -> Result<Exported, ExportError> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(ExportError::Aside)?;
     let retry = Retry { attempts: config.attempts, first: FIRST_WAIT };
     let folder = layout::tenant(&tenant.slug);
+    let sealer = if asked.dry_run {
+        None
+    } else {
+        sealed::sealer((press, config, &runtime), tenant, place.url())?
+    };
     let run = Run {
         press,
         config,
@@ -108,7 +119,8 @@ pub fn export(
         tenant,
         asked,
         report,
-        runtime: runtime.map_err(ExportError::Aside)?,
+        runtime,
+        sealer,
         carrier: Carrier::new(place, folder, config.bytes_per_second.get(), retry),
         ledger: Ledger { store: &press.store, tenant, place: place.id() },
         key: press.keys.export_key(),
@@ -135,6 +147,8 @@ struct Run<'a> {
     carrier: Carrier<'a>,
     ledger: Ledger<'a>,
     key: DetachedKey,
+    /// Seals, when the tenant has a key: bags that are sealed, or were begun so.
+    sealer: Option<Sealer>,
     public: PublicKeys,
 }
 
@@ -170,6 +184,7 @@ impl Run<'_> {
         }
         let mut row = self.ledger.place()?;
         row.url = self.carrier.place.url().to_string();
+        (row.endpoint, row.region) = self.carrier.place.named();
         self.probe(&mut row)?;
         let (mut goal, mut attempts) = (None, 1);
         loop {
@@ -232,8 +247,8 @@ impl Run<'_> {
             }
             if row.sequence > 0 || row.keys.is_some() {
                 self.ledger.clear()?;
-                let (url, probed) = (std::mem::take(&mut row.url), row.probed);
-                *row = ExportPlace { url, probed, ..ExportPlace::default() };
+                let ExportPlace { url, probed, endpoint, region, .. } = std::mem::take(row);
+                *row = ExportPlace { url, probed, endpoint, region, ..ExportPlace::default() };
                 self.ledger.set(row)?;
             }
             return Ok(There { head: None, version: None });
@@ -304,9 +319,13 @@ impl Run<'_> {
             builds: goal.builds.min(since.builds.saturating_add(builds)).max(since.builds),
             lines: goal.lines.min(since.audit.seq.saturating_add(lines)).max(since.audit.seq),
         };
-        let sequence = since.sequence + 1;
-        row.planned =
-            Some(PlannedExport { sequence, previous, builds: next.builds, lines: next.lines });
+        row.planned = Some(PlannedExport {
+            sequence: since.sequence + 1,
+            previous,
+            builds: next.builds,
+            lines: next.lines,
+            sealed: self.config.encrypt,
+        });
         self.ledger.set(row)?;
         Ok(Some(next))
     }

@@ -1,7 +1,9 @@
 //! The check of an export, as an auditor does it: everything is read from the place, and nothing of the store that it
 //! was made from is needed.
 
+mod erasures;
 pub(super) mod payload;
+mod sealed;
 mod tags;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +16,7 @@ use colophon_trust::attest::PublicKey;
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
+use super::envelope::{KeyId, Opener};
 use super::error::{ExportError, Trouble};
 use super::head::Head;
 use super::layout::{self, BagName};
@@ -21,6 +24,7 @@ use super::place::{Place, TOO_LARGE};
 use super::upload::{Carrier, Retry};
 use crate::config::ExportConfig;
 use crate::keys::random_bytes;
+pub use erasures::ErasedExport;
 pub(super) use tags::Tags;
 
 /// How an export is checked.
@@ -32,6 +36,8 @@ pub struct VerifyOptions {
     pub percent: u8,
     /// Requests at a time.
     pub concurrency: usize,
+    /// Opens what is sealed, as far as it has the keys.
+    pub opener: Opener,
 }
 
 /// What the check of one tenant's export has found.
@@ -58,6 +64,16 @@ pub struct Verified {
     pub blobs_read: u64,
     /// Bytes that were read.
     pub bytes: u64,
+    /// Keys that bags or blobs are sealed with; left out when all is plain.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sealed: Vec<KeyId>,
+    /// Files of bags, and blobs, that could not be looked into: their keys were not given. That they are there and unaltered
+    /// was checked all the same.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unopened: u64,
+    /// When the tenant was erased, as signed statements beside the bags say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub erased: Vec<ErasedExport>,
     /// What is wrong; empty when nothing is.
     pub findings: Vec<Finding>,
     /// Complete bags that none names: another exporter came before them. They harm nothing.
@@ -66,6 +82,11 @@ pub struct Verified {
     /// Bags without a signature: an export is under way, or was cut.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unfinished: Vec<BagName>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Something that is wrong.
@@ -145,6 +166,7 @@ fn nothing(at: impl std::fmt::Display) -> ExportError {
 /// What is carried from one bag to the next.
 struct Check<'a> {
     carrier: &'a Carrier<'a>,
+    opener: &'a Opener,
     found: Verified,
     /// The audit log so far.
     walk: Option<Walk>,
@@ -161,9 +183,11 @@ struct Check<'a> {
 /// What is said of a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Named {
-    pub(super) digest: Digest,
+    /// BLAKE3 of the file; none: that is said in a list that could not be opened.
+    pub(super) digest: Option<Digest>,
     pub(super) size: u64,
-    pub(super) plain: bool,
+    /// Whether it is sealed.
+    pub(super) sealed: bool,
 }
 
 /// What a check has found good: where the chain ends, and its bags from the first to the newest.
@@ -191,7 +215,7 @@ pub(super) async fn examine(
     let Some(bytes) = carrier.find_within(&carrier.key(layout::HEAD), SMALL).await? else {
         return Err(nothing(format!("{}/{folder}", carrier.place.url())));
     };
-    let mut check = Check::new(carrier, folder);
+    let mut check = Check::new(carrier, folder, &options.opener);
     let Some(key) = check.key(&bytes, options).await? else { return Ok((check.found, None)) };
     let head = match Head::open(&bytes, &key) {
         Ok(head) => head,
@@ -211,6 +235,7 @@ pub(super) async fn examine(
     }
     check.ends_at(&head);
     check.read_blobs(options, report).await?;
+    check.erasures(&head, &key).await?;
     check.strays(&chain.iter().map(|tags| tags.name.clone()).collect()).await?;
     chain.reverse();
     Ok((check.found, Some(Proven { head, bags: chain })))
@@ -222,7 +247,7 @@ const SMALL: u64 = 64 << 20;
 const LARGEST: u64 = MAX_BLOB_LEN as u64 + (1 << 20);
 
 impl<'a> Check<'a> {
-    fn new(carrier: &'a Carrier<'a>, folder: String) -> Self {
+    fn new(carrier: &'a Carrier<'a>, folder: String, opener: &'a Opener) -> Self {
         let found = Verified {
             folder,
             tenant: None,
@@ -234,12 +259,16 @@ impl<'a> Check<'a> {
             blobs: 0,
             blobs_read: 0,
             bytes: 0,
+            sealed: Vec::new(),
+            unopened: 0,
+            erased: Vec::new(),
             findings: Vec::new(),
             orphaned: Vec::new(),
             unfinished: Vec::new(),
         };
         Self {
             carrier,
+            opener,
             found,
             walk: None,
             last_line: Sha256::from_bytes([0; 32]),
@@ -392,11 +421,17 @@ impl<'a> Check<'a> {
                 continue;
             };
             self.found.bytes += bytes.len() as u64;
-            let good = Sha256::of(&bytes) == sha256
-                && bytes.len() as u64 == named.size
-                && (!named.plain || Digest::of(&bytes) == named.digest);
-            if !good {
+            if Sha256::of(&bytes) != sha256 || bytes.len() as u64 != named.size {
                 self.found.findings.push(Finding { at: path, problem: "was changed".to_owned() });
+                continue;
+            }
+            match named.holds(&bytes, self.opener) {
+                Some(true) => {}
+                Some(false) => {
+                    let problem = "is not the file that its list names".to_owned();
+                    self.found.findings.push(Finding { at: path, problem });
+                }
+                None => self.found.unopened += 1,
             }
         }
         Ok(())

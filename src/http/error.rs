@@ -455,6 +455,9 @@ impl From<JobError> for ApiError {
             JobError::Store(cause @ StoreError::File { .. }) => {
                 return Self::new(StatusCode::INTERNAL_SERVER_ERROR, "file", chain(cause));
             }
+            JobError::Store(cause @ StoreError::Held) => {
+                return Self::new(StatusCode::CONFLICT, "tenant-held", cause.to_string());
+            }
             JobError::Store(cause) => return Self::store(cause),
             JobError::Encoding(cause) => return Self::internal(cause),
             JobError::Threads(cause) => return Self::internal(cause),
@@ -473,6 +476,15 @@ impl From<JobError> for ApiError {
             }
             JobError::Erased(_) => {
                 return Self::new(StatusCode::CONFLICT, "tenant-erased", error.to_string());
+            }
+            JobError::Held(_) => {
+                return Self::new(StatusCode::CONFLICT, "tenant-held", error.to_string());
+            }
+            JobError::KeysLeft { .. } => {
+                return Self::new(StatusCode::CONFLICT, "export-keys-left", error.to_string());
+            }
+            JobError::NoKey(_) => {
+                return Self::new(StatusCode::NOT_FOUND, "export-no-key", error.to_string());
             }
             JobError::Unconfirmed { .. } => "unconfirmed",
             JobError::Relative(_) | JobError::Inside { .. } => "invalid-dir",
@@ -522,6 +534,7 @@ impl ApiError {
             | RestoreError::NotGood { .. }
             | RestoreError::UntrustedKey { .. }
             | RestoreError::Content { .. }
+            | RestoreError::Identity(_)
             | RestoreError::Sealed { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let refused = Self::new(status, error.code(), chain(error));

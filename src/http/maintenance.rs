@@ -50,9 +50,12 @@ pub(super) async fn run<J: Job>(
 }
 
 /// The tenant's name again, which confirms the erasure.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Confirmation {
     confirm: Option<String>,
+    approved_by: Option<String>,
+    #[serde(default)]
+    leave_keys: bool,
 }
 
 /// `DELETE /v1/tenants/{slug}?confirm={slug}`: erases the tenant.
@@ -64,8 +67,11 @@ pub(super) async fn erase(
 ) -> Result<Response, ApiError> {
     auth::check_operator(&app, &headers)?;
     let slug: TenantSlug = slug.parse().map_err(|_| ApiError::not_found())?;
-    let confirm = query.ok().and_then(|Query(q)| q.confirm).unwrap_or_default();
-    stream(app, Erase { slug, confirm }).await
+    // What cannot be read confirms nothing.
+    let Confirmation { confirm, approved_by, leave_keys } =
+        query.map(|Query(query)| query).unwrap_or_default();
+    let confirm = confirm.unwrap_or_default();
+    stream(app, Erase { slug, confirm, approved_by, leave_keys }).await
 }
 
 /// `GET /v1/maintenance/blobs/{digest}`: why a blob lives.

@@ -17,8 +17,9 @@ use super::{
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
-    Archive, AuditCheckpoint, AuditVerify, Backup, Drill, Export, Fsck, Gc, GitBundle, GitExport,
-    GitRebuild, Import, ImportRoots, Purge, Recompile, RequestRoots, Resign, Rollback, Rotate,
+    Archive, AuditCheckpoint, AuditVerify, Backup, Drill, Export, ExportIdentity, Fsck, Gc,
+    GitBundle, GitExport, GitRebuild, Import, ImportRoots, Purge, Recompile, RequestRoots, Resign,
+    Rollback, Rotate,
 };
 
 routes! {
@@ -55,6 +56,7 @@ routes! {
     post "/v1/maintenance/export" => maintenance::run::<Export>;
     post "/v1/maintenance/export/drill" => maintenance::run::<Drill>;
     post "/v1/maintenance/import" => maintenance::run::<Import>;
+    post "/v1/maintenance/export/identity" => maintenance::run::<ExportIdentity>;
     post "/v1/maintenance/rebuild" => maintenance::run::<Recompile>;
     post "/v1/maintenance/edge/resign" => maintenance::run::<Resign>;
     post "/v1/maintenance/edge/rotate" => maintenance::run::<Rotate>;
@@ -74,6 +76,8 @@ routes! {
     post "/v1/tenants/{slug}/resume" => tenants::resume;
     post "/v1/tenants/{slug}/archive" => tenants::archive;
     post "/v1/tenants/{slug}/restore" => tenants::restore;
+    post "/v1/tenants/{slug}/hold" => tenants::hold;
+    post "/v1/tenants/{slug}/release" => tenants::release;
     get "/v1/tenants/{slug}/tokens" => tokens::list;
     post "/v1/tenants/{slug}/tokens" => tokens::create;
     delete "/v1/tenants/{slug}/tokens" => tokens::revoke_all;

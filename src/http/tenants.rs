@@ -169,6 +169,24 @@ pub(super) async fn restore(
     step(app, slug, headers, Step::Restore).await
 }
 
+/// Puts a tenant under legal hold.
+pub(super) async fn hold(
+    app: State<SharedApp>,
+    slug: Segments<String>,
+    headers: HeaderMap,
+) -> Result<Json<TenantDetails>, ApiError> {
+    step(app, slug, headers, Step::Hold).await
+}
+
+/// Lifts a legal hold.
+pub(super) async fn release(
+    app: State<SharedApp>,
+    slug: Segments<String>,
+    headers: HeaderMap,
+) -> Result<Json<TenantDetails>, ApiError> {
+    step(app, slug, headers, Step::Release).await
+}
+
 async fn step(
     State(app): State<SharedApp>,
     Segments(slug): Segments<String>,

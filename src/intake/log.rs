@@ -290,8 +290,8 @@ mod tests {
         let (uid, at) = (TenantUid::from_bytes([1; 16]), UnixMillis::new(1));
         let slug: colophon_model::TenantSlug = "acme-inc".parse().unwrap();
         let (policy, roots) = (CodePolicy::None, RootsOrigin::Server);
-        let (suspended, archived) = (None, None);
-        let tenant = TenantRow { uid, slug, created: at, policy, roots, suspended, archived };
+        let (suspended, archived, held) = (None, None, None);
+        let tenant = TenantRow { uid, slug, created: at, policy, roots, suspended, archived, held };
         let row = DeliveryRow {
             at,
             by: "token".to_owned(),

@@ -16,9 +16,10 @@ use super::{Job, JobError, Site, tenant};
 use crate::app::open_aside;
 use crate::audit::By;
 use crate::config::Config;
+use crate::export::envelope::{Identity, Opener};
 use crate::export::{
-    ExportError, Finding, Imported, Options, Place, PlaceUrl, RestoreError, RestoreOptions, import,
-    is_past, survey,
+    ExportError, Finding, Imported, Options, Place, PlaceUrl, RestoreError, RestoreOptions,
+    identity_file, import, is_past, survey,
 };
 
 /// Restores exports for trial.
@@ -188,7 +189,11 @@ fn attempt(
     (dir, done): (&Path, &mut Drilled),
     report: Report<'_>,
 ) -> Result<(), Failure> {
-    let options = RestoreOptions { compare: true, ..RestoreOptions::default() };
+    let own = identity_file(site.press, tenant);
+    let own = own.map_err(|error| failure(error.code(), &error.told()))?;
+    let own = own.and_then(|(_, text)| Identity::parse_all(&text).ok()).unwrap_or_default();
+    let opener = Opener::new(own);
+    let options = RestoreOptions { compare: true, opener, ..RestoreOptions::default() };
     let with = (Some(&site.press.keys), &options);
     let begun = Instant::now();
     let found = survey(place, Some(&tenant.slug), &site.config.export, with, report)?;

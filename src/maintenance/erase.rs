@@ -5,11 +5,12 @@
 
 use colophon_model::audit::{Action, Chain, Subject};
 use colophon_model::{TenantSlug, TenantUid};
-use colophon_store::rows::{ExportPlace, MirrorRow, TenantRow};
+use colophon_store::rows::{ExportKey, ExportPlace, MirrorRow, TenantRow};
 use colophon_store::{Erased, Report, View};
 use colophon_trust::dsse::Envelope;
 use serde::{Deserialize, Serialize};
 
+use super::shred::{Shred, Shredded};
 use super::{Job, JobError, Site};
 use crate::audit::By;
 
@@ -24,6 +25,12 @@ pub struct Erase {
     pub slug: TenantSlug,
     /// Its name again.
     pub confirm: String,
+    /// Who approved it, told in the report and beside what was exported.
+    #[serde(default)]
+    pub approved_by: Option<String>,
+    /// Go on when copies of the key of sealed exports cannot be destroyed, or that cannot be written down beside them.
+    #[serde(default)]
+    pub leave_keys: bool,
 }
 
 /// What was erased, when, and what is beyond this server's reach.
@@ -41,8 +48,14 @@ pub struct Statement {
     pub finished: String,
     /// Version of the program that did it.
     pub program: String,
+    /// Who approved it, as far as that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
     /// What was removed.
     pub erased: Erased,
+    /// What became of the key of its sealed exports; left out when there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shredded: Option<Shredded>,
     /// What the data directory keeps.
     pub kept: String,
     /// What may hold the tenant's data elsewhere, and is to be erased there.
@@ -79,13 +92,26 @@ impl Job for Erase {
         let view = press.store.view()?;
         let mirror = view.get::<MirrorRow>(&tenant.uid)?;
         let exports = exports(&view, tenant.uid)?;
+        let key = view.get::<ExportKey>(&tenant.uid)?;
         drop(view);
+        if tenant.held.is_some() {
+            return Err(JobError::Held(tenant.slug));
+        }
         let started = press.clock.now();
         let subject = Subject::new("tenant", Chain::pseudonym(tenant.uid));
-        let act = By::here().did(Action::TenantErase, subject);
+        let mut act = By::here().did(Action::TenantErase, subject);
+        // Copies of the key go first: once the store has forgotten them, nobody would find them.
+        let shred = match &key {
+            Some(key) => {
+                act = act.with("key", &key.id);
+                Some(Shred::begin(site, (&tenant, key), self, &exports, started)?)
+            }
+            None => None,
+        };
         let erased = press.store.erase(&self.slug, &act, started, report);
         press.forget(tenant.uid);
         let erased = erased?.ok_or_else(|| JobError::Unknown(self.slug.clone()))?;
+        let shredded = shred.map(|shred| shred.finish(press.clock.now()));
         sign(
             site,
             &Statement {
@@ -95,7 +121,9 @@ impl Job for Erase {
                 started: started.rfc3339(),
                 finished: press.clock.now().rfc3339(),
                 program: concat!("colophon ", env!("CARGO_PKG_VERSION")).to_owned(),
+                approved_by: self.approved_by.clone(),
                 erased,
+                shredded,
                 kept: KEPT.to_owned(),
                 outside: outside(mirror.as_ref(), &exports),
             },
@@ -137,18 +165,38 @@ const KEPT: &str = "a digest of the name, so that it is not given to another ten
                     tenants have too";
 
 /// Places that the tenant was exported to.
-fn exports(view: &View, tenant: TenantUid) -> Result<Vec<String>, JobError> {
+fn exports(view: &View, tenant: TenantUid) -> Result<Vec<ExportPlace>, JobError> {
     let rows = view.scan::<ExportPlace>(&tenant);
-    Ok(rows.map(|row| row.map(|(_, place)| place.url)).collect::<Result<_, _>>()?)
+    Ok(rows.map(|row| row.map(|(_, place)| place)).collect::<Result<_, _>>()?)
 }
 
-fn outside(mirror: Option<&MirrorRow>, exports: &[String]) -> Vec<Outside> {
+/// What to do about an export.
+fn export(place: &ExportPlace) -> Outside {
+    let (url, sealed) = (&place.url, place.sealed);
+    let delete = "delete the tenant's folder there, old versions included; what is locked, when its lock ends, or by who may \
+                  go around it";
+    let (what, how) = if sealed == 0 {
+        (format!("what was exported for auditors to {url}"), delete.to_owned())
+    } else if sealed < place.sequence {
+        let plain = place.sequence - sealed;
+        let what = format!("what was exported for auditors to {url}: {plain} bags are not sealed");
+        (what, format!("{delete}; what is sealed nobody can read any more"))
+    } else {
+        let what = format!("what was exported for auditors to {url}, sealed");
+        let how = "nobody can read it any more, unless somebody was given the key and kept it: ask them to \
+                   destroy it; what is left are hashes, times and kinds of acts";
+        (what, how.to_owned())
+    };
+    Outside { what, how }
+}
+
+fn outside(mirror: Option<&MirrorRow>, exports: &[ExportPlace]) -> Vec<Outside> {
     let upstream = mirror.map(|mirror| Outside {
         what: format!("the tenant's mirror at {}", mirror.url),
         how: "delete that repository and its forks; it is not pushed to any more".to_owned(),
     });
     let places = [
-        ("backups of the data directory", "delete those made before `finished`, or restore, erase and back up again; this server does not know of them"),
+        ("backups of the data directory", "delete those made before `finished`, or restore, erase and back up again; this server does not know of them. With the master key, they open what was exported sealed"),
         ("clones and mirrors of the tenant's branch", "ask whoever has cloned it; a forge that mirrors it deletes the repository and its caches itself"),
         ("bundles on agents' machines", "remove the folder of `edge-fetch` on each: an agent keeps what it applied last"),
         ("files that the tenant's people downloaded or exported, object storage among it", "delete them where they went, old versions included"),
@@ -156,11 +204,6 @@ fn outside(mirror: Option<&MirrorRow>, exports: &[String]) -> Vec<Outside> {
         ("logs and traces of this server and of proxies before it", "they name the tenant and its flows, not their content; delete them by their own retention"),
     ]
     .map(|(what, how)| Outside { what: what.to_owned(), how: how.to_owned() });
-    let exports = exports.iter().map(|url| Outside {
-        what: format!("what was exported for auditors to {url}"),
-        how: "delete the tenant's folder there, old versions included; what is locked, when its lock \
-              ends, or by who may go around it"
-            .to_owned(),
-    });
+    let exports = exports.iter().map(export);
     upstream.into_iter().chain(exports).chain(places).collect()
 }

@@ -9,6 +9,7 @@ use colophon_trust::attest::PublicKey;
 use serde::{Deserialize, Serialize};
 
 use super::{AuditVerify, Fsck, Job, JobError, Site};
+use crate::export::envelope::{Identity, Opener};
 use crate::export::{
     ExportError, Imported, Options, Place, PlaceUrl, RestoreError, RestoreOptions, Surveyed,
     check_free, import, survey,
@@ -32,6 +33,9 @@ pub struct Import {
     /// Believe the key that lies at the place.
     #[serde(default)]
     pub key_as_found: bool,
+    /// Age identities that open what is sealed, as `colophon export identity` gives them.
+    #[serde(default)]
+    pub identity: Identities,
     /// Compare what was restored with the export, and check the store.
     #[serde(default)]
     pub verify: bool,
@@ -41,6 +45,33 @@ pub struct Import {
     /// Take away what imports that were cut have left, and import nothing.
     #[serde(default)]
     pub discard: bool,
+}
+
+/// A text with age identities. It is not shown.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Identities(String);
+
+impl Identities {
+    /// Those of a file, or of several.
+    pub const fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Opens with them.
+    fn opener(&self) -> Result<Opener, RestoreError> {
+        if self.0.is_empty() {
+            return Ok(Opener::default());
+        }
+        let identities = Identity::parse_all(&self.0);
+        Ok(Opener::new(identities.map_err(|error| RestoreError::Identity(error.to_string()))?))
+    }
+}
+
+impl std::fmt::Debug for Identities {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Identities(…)")
+    }
 }
 
 /// What was restored.
@@ -171,7 +202,8 @@ impl Import {
     pub fn restore_options(&self) -> Result<RestoreOptions, JobError> {
         let key = self.key.as_deref().map(PublicKey::from_pem).transpose();
         let key = key.map_err(|_| RestoreError::UntrustedKey { claimed: None })?;
-        Ok(RestoreOptions { key, key_as_found: self.key_as_found, compare: self.verify })
+        let (key_as_found, compare) = (self.key_as_found, self.verify);
+        Ok(RestoreOptions { key, key_as_found, compare, opener: self.identity.opener()? })
     }
 
     fn discard(&self, site: Site<'_>, report: Report<'_>) -> Result<Vec<Discarded>, JobError> {

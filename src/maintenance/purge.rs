@@ -74,12 +74,17 @@ impl Purge {
         let view = site.press.store.view()?;
         if let Some(slug) = &self.tenant {
             let tenant = view.get::<TenantRow>(slug)?;
-            return Ok(vec![tenant.ok_or_else(|| JobError::Unknown(slug.clone()))?.uid]);
+            let tenant = tenant.ok_or_else(|| JobError::Unknown(slug.clone()))?;
+            if tenant.held.is_some() {
+                return Err(JobError::Held(slug.clone()));
+            }
+            return Ok(vec![tenant.uid]);
         }
         let rows = view.scan::<TenantRow>(&String::new());
         let rows: Result<Vec<_>, _> = rows.map(|row| row.map(|(_, tenant)| tenant)).collect();
-        // A suspended tenant keeps what it has, until it is resumed or named.
-        let awake = rows?.into_iter().filter(|tenant| tenant.suspended.is_none());
+        // A suspended tenant keeps what it has, until it is resumed or named; one under legal hold, until that is lifted.
+        let awake = |tenant: &TenantRow| tenant.suspended.is_none() && tenant.held.is_none();
+        let awake = rows?.into_iter().filter(awake);
         Ok(awake.map(|tenant| tenant.uid).collect())
     }
 }

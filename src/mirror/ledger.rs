@@ -169,7 +169,16 @@ mod tests {
     fn tenant() -> TenantRow {
         let slug = TenantSlug::new("acme-inc").unwrap();
         let (policy, roots) = (CodePolicy::None, RootsOrigin::Server);
-        TenantRow { uid: KEY.0, slug, created: NOW, policy, roots, suspended: None, archived: None }
+        TenantRow {
+            uid: KEY.0,
+            slug,
+            created: NOW,
+            policy,
+            roots,
+            suspended: None,
+            archived: None,
+            held: None,
+        }
     }
 
     fn mirror(url: &str) -> MirrorRow {

@@ -215,6 +215,7 @@ mod tests {
             roots: RootsOrigin::Server,
             suspended: None,
             archived: None,
+            held: None,
         };
         let mirror = MirrorRow {
             url: "https://git.example/acme.git".to_owned(),

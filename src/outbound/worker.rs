@@ -330,6 +330,7 @@ mod tests {
             roots: RootsOrigin::Server,
             suspended: None,
             archived: None,
+            held: None,
         };
         let endpoint = EndpointId::from_random([endpoint; 16]);
         Due { tenant, place: Place { tenant: uid, endpoint, slow }, since: 0 }

@@ -54,6 +54,9 @@ pub struct TenantDetails {
     /// Since when it is archived; left out when it is not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub archived: Option<String>,
+    /// Since when it is under legal hold, and so is not erased; left out when it is not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub held: Option<String>,
     /// Whether agents are told to remove its flows.
     pub edge_archived: bool,
     /// Which code its flows may carry.
@@ -148,6 +151,7 @@ pub fn details(
         summary: TenantSummary::of(view, tenant)?,
         suspended: tenant.suspended.map(UnixMillis::rfc3339_seconds),
         archived: tenant.archived.map(UnixMillis::rfc3339_seconds),
+        held: tenant.held.map(UnixMillis::rfc3339_seconds),
         edge_archived: repo::state(tenant, &head).archived,
         components: tenant.policy,
         roots: tenant.roots,

@@ -54,6 +54,10 @@ pub enum Step {
     Archive,
     /// Let it be built for again.
     Restore,
+    /// Keep it from being erased: a legal hold.
+    Hold,
+    /// Lift that.
+    Release,
 }
 
 impl Step {
@@ -64,6 +68,8 @@ impl Step {
             Self::Resume => "resume",
             Self::Archive => "archive",
             Self::Restore => "restore",
+            Self::Hold => "hold",
+            Self::Release => "release",
         }
     }
 
@@ -73,6 +79,8 @@ impl Step {
             Self::Resume => Action::TenantResume,
             Self::Archive => Action::TenantArchive,
             Self::Restore => Action::TenantRestore,
+            Self::Hold => Action::TenantHold,
+            Self::Release => Action::TenantRelease,
         }
     }
 
@@ -84,6 +92,8 @@ impl Step {
             Self::Resume => after.suspended = None,
             Self::Archive => after.archived = before.archived.or(Some(now)),
             Self::Restore => after.archived = None,
+            Self::Hold => after.held = before.held.or(Some(now)),
+            Self::Release => after.held = None,
         }
         after
     }
@@ -135,6 +145,7 @@ mod tests {
             roots: RootsOrigin::Server,
             suspended: None,
             archived: None,
+            held: None,
         };
         let at = UnixMillis::new;
         let archived = Step::Archive.after(&new, at(2));
@@ -143,5 +154,9 @@ mod tests {
         assert_eq!(Step::Resume.after(&both, at(4)), archived);
         assert_eq!(Step::Restore.after(&archived, at(5)), new);
         assert_eq!(Step::Archive.after(&archived, at(6)), archived, "since when stays");
+        let held = Step::Hold.after(&archived, at(7));
+        assert_eq!((held.held, Standing::of(&held)), (Some(at(7)), Standing::Archived));
+        assert_eq!(Step::Restore.after(&held, at(8)).held, held.held, "apart from the others");
+        assert_eq!(Step::Release.after(&held, at(9)), archived);
     }
 }

@@ -54,6 +54,7 @@ const TENANT_TABLES: &[Table] = &[
     Table::ExportPlace,
     Table::ExportBlob,
     Table::Import,
+    Table::ExportKey,
     Table::AuditLine,
     Table::AuditHead,
     Table::AuditOrigin,
@@ -197,6 +198,9 @@ impl Store {
             // Its row may have changed since it was found.
             let row = view.get::<TenantRow>(&tenant.slug)?.filter(|row| row.uid == tenant.uid);
             let Some(tenant) = row else { return Ok(None) };
+            if tenant.held.is_some() {
+                return Err(Error::Held);
+            }
             let number = next_erasure(&view)?;
             let erasure = Erasure { tenant: Some(tenant.uid), started: now };
             let mut change = Change::new();

@@ -88,6 +88,9 @@ pub enum Error {
         /// How many segments.
         segments: u64,
     },
+    /// A tenant is under legal hold, so it is not erased.
+    #[error("the tenant is under legal hold")]
+    Held,
     /// A change was not committed.
     #[error(transparent)]
     Commit(#[from] CommitError),

@@ -30,7 +30,7 @@ pub use agent::{AgentFlow, AgentFlowState, AgentRow};
 pub use audit::{AuditCheckpoint, AuditHead, AuditLine, AuditOrigin};
 pub use delivery::{DeliveryBody, DeliveryKey, DeliveryRow, InvalidDeliveryKey};
 pub use edge::{BundleAlias, BundleTree, Document, EdgeRepo, PoolRoot, SignedFile, TufFile};
-pub use export::{ExportBlob, ExportPlace, PlannedExport};
+pub use export::{ExportBlob, ExportKey, ExportPlace, KeyCopy, PlannedExport};
 pub use flow::{
     BuildNumber, EdgeHead, EnvHead, FlowClaim, FlowGone, FlowHead, FlowOwner, SeenPlan,
 };
@@ -118,6 +118,7 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::ExportPlace => row::<ExportPlace>(key, value),
         Table::ExportBlob => row::<ExportBlob>(key, value),
         Table::Import => row::<ImportRow>(key, value),
+        Table::ExportKey => row::<ExportKey>(key, value),
         Table::AuditLine => row::<AuditLine>(key, value),
         Table::AuditHead => row::<AuditHead>(key, value),
         Table::AuditOrigin => row::<AuditOrigin>(key, value),

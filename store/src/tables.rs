@@ -130,6 +130,8 @@ tables! {
     ExportBlob = "export-blob-1",
     /// Tenant uid → an import that is not finished: there is no such tenant yet.
     Import = "import-1",
+    /// Tenant uid → the key that the tenant's exports are sealed with.
+    ExportKey = "export-key-1",
     /// (uid, delivery) → a flow that is to be read from its builder.
     Pull = "pull-1",
     /// (uid, endpoint) → where events are sent.

@@ -363,3 +363,36 @@ fn the_command_line_restores_into_an_empty_folder() {
     assert_eq!(drilled["tenants"][0]["builds"], 1);
     assert_eq!(drilled["tenants"][0].get("code"), None, "{drilled:#}");
 }
+
+/// A sealed export opens with the tenant's identity alone, and says so when it is not given; the drill has it.
+#[test]
+fn a_sealed_export_is_restored_with_its_identity() {
+    let server = TestServer::with(|config| config.export.encrypt = true);
+    let tenant = server.tenant("acme-inc");
+    assert_eq!(server.build(&tenant, &edited_intake(7, "#order-1")).status, 201);
+    assert_eq!(server.build(&tenant, &small_flow("one", Some(1), "a")).status, 201);
+    let from = url(&server.path("evidence"));
+    export(&server, &from, "acme-inc");
+    let new = beside(&server, |_| {});
+    let body = format!(r#"{{"from": "{from}", "tenants": ["acme-inc"]}}"#);
+    let answer = new.operator("POST", "/v1/maintenance/import", &body);
+    let told = String::from_utf8(answer.bytes).unwrap();
+    assert!(told.contains("import-sealed"), "{told}");
+    let which = r#"{"tenant": "acme-inc"}"#;
+    let revealed = server.operator("POST", "/v1/maintenance/export/identity", which);
+    let revealed = String::from_utf8(revealed.bytes).unwrap();
+    let last: Value = serde_json::from_str(revealed.lines().last().unwrap()).unwrap();
+    let identity = last["result"]["identity"].as_str().unwrap().to_owned();
+    let asked = colophon::maintenance::Import {
+        identity: colophon::maintenance::Identities::new(identity),
+        ..job(&from, "acme-inc")
+    };
+    assert!(!format!("{asked:?}").contains("AGE-SECRET"), "{asked:?}");
+    let done = run(&new, &asked).unwrap();
+    assert!(done.is_good(), "{done:#?}");
+    let lines = done.tenants[0].lines;
+    let differences =
+        differences(&rows(&server, "acme-inc", lines), &rows(&new, "acme-inc", lines));
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    assert!(drill(&server, &from, "acme-inc").tenants[0].is_good());
+}

@@ -30,6 +30,7 @@ mod events;
 mod export;
 mod export_faults;
 mod export_s3;
+mod export_sealed;
 mod fair;
 mod flows;
 mod gates;

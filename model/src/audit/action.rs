@@ -66,6 +66,16 @@ actions! {
     TenantImport = "tenant.import",
     /// What was exported of a tenant was restored aside, for trial.
     ExportDrill = "export.drill",
+    /// A tenant was put under legal hold: it may not be erased.
+    TenantHold = "tenant.hold",
+    /// A legal hold was lifted.
+    TenantRelease = "tenant.release",
+    /// A key was made that exports are sealed with.
+    KeyCreate = "key.create",
+    /// Copies of such a key were encrypted for operators and put elsewhere.
+    KeyCopy = "key.copy",
+    /// Such a key was handed out.
+    KeyReveal = "key.reveal",
     /// A token was made.
     TokenCreate = "token.create",
     /// A token was replaced by another.

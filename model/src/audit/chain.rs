@@ -229,6 +229,19 @@ pub enum Broken {
     },
 }
 
+/// What binds a line to its chain, without the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hashes {
+    /// Its number.
+    pub seq: u64,
+    /// SHA-256 of the line before.
+    pub prev: Sha256,
+    /// SHA-256 of the line.
+    pub line: Sha256,
+    /// Its [leaf](super::leaf).
+    pub leaf: Sha256,
+}
+
 /// A walk along a chain from its first line, as whoever checks it does.
 #[derive(Debug, Clone)]
 pub struct Walk {
@@ -272,6 +285,23 @@ impl Walk {
         self.seq = entry.seq;
         self.time.clone_from(&entry.time);
         Ok(entry)
+    }
+
+    /// Takes the next line of which only hashes are known.
+    ///
+    /// # Errors
+    /// [`Broken`]; the walk cannot go on then.
+    pub fn step_hashed(&mut self, hashes: &Hashes) -> Result<(), Broken> {
+        let Hashes { seq, prev, line, leaf } = *hashes;
+        if seq != self.seq + 1 {
+            return Err(Broken::Order { after: self.seq, found: seq, chain: self.chain });
+        }
+        if prev != self.last {
+            return Err(Broken::Link { seq, named: prev, is: self.last });
+        }
+        self.peaks = self.peaks.with_leaf(self.seq, leaf);
+        (self.last, self.seq) = (line, seq);
+        Ok(())
     }
 
     /// How many lines were taken.
@@ -320,6 +350,31 @@ mod tests {
             head = after;
         }
         (lines, head)
+    }
+
+    /// Whoever has only hashes comes to the same end, and sees what was taken out or put in.
+    #[test]
+    fn hashes_are_walked_as_lines_are() {
+        let (lines, head) = lines(9);
+        let hashes: Vec<Hashes> = lines
+            .iter()
+            .map(|line| {
+                let Entry { seq, prev, .. } = serde_json::from_str(line).unwrap();
+                let bytes = line.as_bytes();
+                Hashes { seq, prev, line: Sha256::of(bytes), leaf: crate::audit::leaf(bytes) }
+            })
+            .collect();
+        let mut walk = Walk::new(chain());
+        hashes.iter().for_each(|one| walk.step_hashed(one).unwrap());
+        assert!(walk.ends_at(&head));
+        let mut short = Walk::new(chain());
+        assert!(short.step_hashed(&hashes[1]).is_err());
+        short.step_hashed(&hashes[0]).unwrap();
+        assert!(short.step_hashed(&Hashes { seq: 2, ..hashes[0] }).is_err());
+        let mut other = Walk::new(chain());
+        let changed = |one: &Hashes| Hashes { leaf: Sha256::of(b"x"), ..*one };
+        hashes.iter().for_each(|one| other.step_hashed(&changed(one)).unwrap());
+        assert!(!other.ends_at(&head), "another root");
     }
 
     fn walk(lines: &[String]) -> Result<Walk, Broken> {

@@ -11,7 +11,8 @@ use crate::Sha256;
 #[serde(transparent)]
 pub struct Peaks(Vec<Sha256>);
 
-fn leaf(bytes: &[u8]) -> Sha256 {
+/// The hash of a leaf (RFC 6962 §2.1): what is known of a line whose content is not.
+pub fn leaf(bytes: &[u8]) -> Sha256 {
     Sha256::of(&[&[0], bytes].concat())
 }
 
@@ -23,7 +24,13 @@ impl Peaks {
     /// Adds the leaf `bytes` to a list of `size` leaves.
     #[must_use]
     pub fn with(&self, size: u64, bytes: &[u8]) -> Self {
-        let (mut peaks, mut last) = (self.0.clone(), leaf(bytes));
+        self.with_leaf(size, leaf(bytes))
+    }
+
+    /// Adds a leaf by its hash to a list of `size` leaves.
+    #[must_use]
+    pub fn with_leaf(&self, size: u64, leaf: Sha256) -> Self {
+        let (mut peaks, mut last) = (self.0.clone(), leaf);
         // Each complete subtree that is as large as what comes is joined with it.
         for _ in 0..size.trailing_ones() {
             if let Some(left) = peaks.pop() {

@@ -70,7 +70,8 @@ pub(super) fn step(config: &Config, out: Out, slug: &TenantSlug, step: Step) -> 
             Standing::Suspended => "its credentials are refused; nothing of it is lost",
             Standing::Archived => "it is read and cloned, and nothing of it changes",
         };
-        format!("{slug} is {}: {meaning}", shown.summary.state.word())
+        let held = if shown.held.is_some() { "; it is under legal hold" } else { "" };
+        format!("{slug} is {}: {meaning}{held}", shown.summary.state.word())
     })
 }
 
@@ -100,6 +101,9 @@ fn details(one: &TenantDetails) -> String {
         row("agents", one.agents),
         row("tokens", one.tokens),
     ];
+    if let Some(since) = &one.held {
+        lines.push(row("legal hold", format!("since {since}: it cannot be erased")));
+    }
     if one.edge_archived {
         lines.push(row("edge", "archived: agents remove its flows"));
     }

@@ -30,6 +30,35 @@ pub enum PlaceUrl {
 )]
 pub struct InvalidPlace(String);
 
+impl PlaceUrl {
+    /// Whether one of two places is inside the other, or they are the same. Of two stores it is not known whether they are
+    /// one, so buckets of the same name count as one.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let within = |a: &str, b: &str| {
+            let inside = |long: &str, short: &str| {
+                short.is_empty() || long == short || long.starts_with(&format!("{short}/"))
+            };
+            inside(a, b) || inside(b, a)
+        };
+        match (self, other) {
+            (Self::S3 { bucket, prefix }, Self::S3 { bucket: other, prefix: theirs }) => {
+                bucket == other && within(prefix, theirs)
+            }
+            (Self::File(a), Self::File(b)) => a.starts_with(b) || b.starts_with(a),
+            (Self::Memory(a), Self::Memory(b)) => a == b,
+            _ => false,
+        }
+    }
+
+    /// The bucket, of one that has.
+    pub fn bucket(&self) -> Option<&str> {
+        match self {
+            Self::S3 { bucket, .. } => Some(bucket),
+            _ => None,
+        }
+    }
+}
+
 impl FromStr for PlaceUrl {
     type Err = InvalidPlace;
 
@@ -98,6 +127,20 @@ impl From<PlaceUrl> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Keys that lie beside what they open are no protection.
+    #[test]
+    fn places_inside_each_other_overlap() {
+        let overlap = |a: &str, b: &str| {
+            let [a, b] = [a, b].map(|url| url.parse::<PlaceUrl>().unwrap());
+            assert_eq!(a.overlaps(&b), b.overlaps(&a));
+            a.overlaps(&b)
+        };
+        assert!(overlap("s3://one/a", "s3://one/a/b") && overlap("s3://one", "s3://one/a"));
+        assert!(overlap("file:///a", "file:///a/b") && overlap("memory://a", "memory://a"));
+        assert!(!overlap("s3://one/a", "s3://one/ab") && !overlap("s3://one", "s3://two"));
+        assert!(!overlap("file:///a", "file:///ab") && !overlap("memory://a", "memory://b"));
+    }
 
     #[test]
     fn urls_are_read_and_written_back() {

@@ -81,8 +81,7 @@ impl Blobs<'_, '_> {
         let reads = wanted.into_iter().map(|(name, base, wanted)| {
             let room = Arc::clone(&room);
             async move {
-                let share =
-                    u32::try_from(wanted.named.size >> 10).unwrap_or(BUDGET).clamp(1, BUDGET);
+                let share = u32::try_from(wanted.size >> 10).unwrap_or(BUDGET).clamp(1, BUDGET);
                 let room = room.acquire_many_owned(share).await;
                 let room = room.map_err(|_| content(&name, "cannot be read"))?;
                 Ok::<_, RestoreError>((source.blob(&wanted).await?, base, room))

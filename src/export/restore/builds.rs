@@ -170,8 +170,9 @@ impl<'a> Builds<'a> {
             let wrong =
                 || content(bag.name.file(layout::BLOB_LIST), "has a line that names no blob");
             let (sha256, named) = parse(line).ok_or_else(wrong)?;
+            let digest = named.digest.ok_or_else(wrong)?;
             let key = line.split(' ').nth(3).filter(|key| *key != "-").map(str::to_owned);
-            listed.insert(named.digest, Wanted { sha256, named, key });
+            listed.insert(digest, Wanted { sha256, size: named.size, digest, key });
         }
         Ok(listed)
     }

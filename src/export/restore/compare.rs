@@ -8,7 +8,7 @@ use colophon_store::{Progress, Report, View};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
-use super::source::Source;
+use super::source::{Source, has};
 use super::{RestoreError, Surveyed};
 use crate::export::layout;
 use crate::export::verify::payload::parse;
@@ -129,8 +129,9 @@ fn blobs(
     done: &mut Compared,
 ) -> Result<(), RestoreError> {
     for (_, named) in files.blobs.lines().filter_map(parse) {
-        let there = view.has_blob(from.tenant.uid, &named.digest)?;
-        let at = || format!("{} ({})", bag.name.file(layout::BLOB_LIST), named.digest);
+        let Some(digest) = named.digest else { continue };
+        let there = view.has_blob(from.tenant.uid, &digest)?;
+        let at = || format!("{} ({digest})", bag.name.file(layout::BLOB_LIST));
         if done.note(there, at, "was not restored") {
             done.names += 1;
         }
@@ -148,7 +149,7 @@ async fn documents(
     for row in view.scan::<BundleAlias>(&from.tenant.uid) {
         let ((_, zip), alias) = row?;
         for (kind, path) in layout::documents(&zip) {
-            let newest = from.proven.bags.iter().rev().find(|bag| bag.manifest.contains_key(&path));
+            let newest = from.proven.bags.iter().rev().find(|bag| has(bag, &path));
             let Some(bag) = newest else { continue };
             let bytes = source.file(bag, &path).await?.unwrap_or_default();
             let same = alias.documents.get(&kind) == Some(&Digest::of(&bytes));

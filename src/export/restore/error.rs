@@ -33,8 +33,8 @@ pub enum RestoreError {
     /// There is a tenant of that name or uid.
     #[error("tenant `{0}` exists already; nothing was changed")]
     Exists(TenantSlug),
-    /// A tenant of that name was erased here.
-    #[error("`{0}` was the name of a tenant that has been erased here, and is not given again")]
+    /// A tenant of that name was erased here, or a signed statement beside the export says that it was.
+    #[error("tenant `{0}` has been erased, and does not come back from an export")]
     Erased(TenantSlug),
     /// The check of the export has found something.
     #[error("the export of `{name}` is not good: {}; nothing was written", first(.findings))]
@@ -66,6 +66,9 @@ pub enum RestoreError {
         /// The id of the key.
         key: String,
     },
+    /// What was given to open it is no identity.
+    #[error("{0}")]
+    Identity(String),
     /// The tenant's roots are of a ceremony, and grant nothing to the keys of this server.
     #[error(
         "tenant `{0}` needs roots of a ceremony, and those that it has grant its roles to keys of another master key"
@@ -141,6 +144,7 @@ impl RestoreError {
             Self::UntrustedKey { .. } => "import-untrusted-key",
             Self::Content { .. } => "import-content",
             Self::Sealed { .. } => "import-sealed",
+            Self::Identity(_) => "import-identity",
             Self::OtherKey(_) => "import-other-key",
         }
     }

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Surveyed;
 use super::compare::Compared;
-use crate::export::layout::BagName;
+use super::source::has;
+use crate::export::envelope::KeyId;
+use crate::export::layout::{self, BagName};
 
 /// What was restored of a tenant, or would be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +40,9 @@ pub struct Imported {
     pub tip: Option<Oid>,
     /// The id of the key that signed the export.
     pub key: String,
+    /// The keys that it is sealed with; left out when all is plain.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sealed: Vec<KeyId>,
     /// Whether that is the key of this server: it has the old master key.
     pub same_key: bool,
     /// Whether agents go on with the root that they have pinned.
@@ -81,6 +86,7 @@ impl Imported {
             tags: 0,
             tip: head.cursor.tip,
             key: found.key.clone(),
+            sealed: found.sealed.clone(),
             same_key,
             edge_kept: false,
             resumed,
@@ -92,11 +98,7 @@ impl Imported {
 
     /// What would be restored of an export that was found good.
     pub fn preview(from: &Surveyed, same_key: bool) -> Self {
-        let has_edge = from
-            .proven
-            .bags
-            .iter()
-            .any(|bag| bag.manifest.contains_key(crate::export::layout::EDGE));
+        let has_edge = from.proven.bags.iter().any(|bag| has(bag, layout::EDGE));
         let mut done = Self::of(from, false, same_key);
         (done.dry_run, done.edge_kept) = (true, same_key && has_edge);
         (done.blobs, done.bytes) = (from.verified.blobs, from.verified.bytes);
@@ -123,6 +125,12 @@ pub(super) fn missing(done: &Imported) -> Vec<Missing> {
         "what was delivered and not built, names of deliveries, what agents reported, where acts came from",
         "gone with the old store".to_owned(),
     );
+    if !done.sealed.is_empty() {
+        add(
+            "the key that exports are sealed with: the next sealed bag gets a new one",
+            "keep the identity file as long as the old bags".to_owned(),
+        );
+    }
     if !done.edge_kept {
         add(
             "the edge repository's root: it is a new one of this server",

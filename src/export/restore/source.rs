@@ -10,9 +10,11 @@ use serde::de::DeserializeOwned;
 use super::error::content;
 use super::{RestoreError, check};
 use crate::export::edge::EdgeState;
+use crate::export::envelope::{Opener, Unopened};
+use crate::export::error::ExportError;
 use crate::export::layout;
 use crate::export::upload::Carrier;
-use crate::export::verify::{Named, Proven, Tags};
+use crate::export::verify::{Proven, Tags};
 
 /// Largest file of a bag that is read whole, in bytes: what the check reads of one.
 const FILE: u64 = 64 << 20;
@@ -20,30 +22,52 @@ const FILE: u64 = 64 << 20;
 /// A blob as a bag names it.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
+    /// SHA-256 of the object, and its size.
     pub(super) sha256: Sha256,
-    pub(super) named: Named,
-    /// The id of the key that the object is encrypted with.
+    pub(super) size: u64,
+    /// BLAKE3 of the file.
+    pub(super) digest: Digest,
+    /// The id of the key that it is sealed with.
     pub(super) key: Option<String>,
 }
 
 /// Reads what was exported of one tenant.
 pub(super) struct Source<'a> {
     carrier: &'a Carrier<'a>,
+    opener: &'a Opener,
+}
+
+/// The name under which a file lies in a bag: its own, or with what the names of sealed files end with.
+fn named<'a>(bag: &'a Tags, path: &str) -> Option<(&'a String, &'a Sha256)> {
+    let sealed = format!("{path}{}", layout::SEALED);
+    bag.manifest.get_key_value(path).or_else(|| bag.manifest.get_key_value(&sealed))
+}
+
+/// Whether a bag has a file, sealed or not.
+pub(super) fn has(bag: &Tags, path: &str) -> bool {
+    named(bag, path).is_some()
 }
 
 impl<'a> Source<'a> {
-    pub(super) const fn new(carrier: &'a Carrier<'a>) -> Self {
-        Self { carrier }
+    pub(super) const fn new(carrier: &'a Carrier<'a>, opener: &'a Opener) -> Self {
+        Self { carrier, opener }
     }
 
-    /// A file of a bag; `None` when the bag has none of that name.
+    /// A file of a bag, opened; `None` when the bag has none of that name.
     pub(super) async fn file(&self, bag: &Tags, path: &str) -> Result<Option<Bytes>, RestoreError> {
-        let Some(sha256) = bag.manifest.get(path) else { return Ok(None) };
+        let Some((path, sha256)) = named(bag, path) else { return Ok(None) };
         let at = bag.name.file(path);
         let found = self.carrier.find_within(&self.carrier.key(&at), FILE).await?;
         let found = found.ok_or_else(|| content(&at, "is not there any more"))?;
-        check(Sha256::of(&found) == *sha256, at, "was changed since it was checked")?;
-        Ok(Some(found))
+        check(Sha256::of(&found) == *sha256, &at, "was changed since it was checked")?;
+        let sealed = path.ends_with(layout::SEALED).then(|| key_of(bag));
+        self.open(&at, found, sealed).map(Some)
+    }
+
+    /// What is in an object, which is sealed with a key or not at all.
+    fn open(&self, at: &str, object: Bytes, key: Option<String>) -> Result<Bytes, RestoreError> {
+        let Some(key) = key else { return Ok(object) };
+        self.opener.open(&object).map_err(|error| unopened(at, key, &error))
     }
 
     /// The same as text, empty when there is none.
@@ -72,31 +96,30 @@ impl<'a> Source<'a> {
         path: &str,
         most: usize,
     ) -> Result<Option<Vec<u8>>, RestoreError> {
-        let Some(sha256) = bag.manifest.get(path) else { return Ok(None) };
+        let Some((path, sha256)) = named(bag, path) else { return Ok(None) };
         let at = bag.name.file(path);
         let (carrier, key) = (self.carrier, self.carrier.key(&at));
         let read = carrier.again(async || carrier.place.measure(&key, most).await).await;
-        let (found, _, bytes) = read.map_err(|failure| {
-            RestoreError::from(crate::export::ExportError::from(failure.into_trouble(&at)))
-        })?;
-        check(found == *sha256, at, "was changed since it was checked")?;
-        Ok(Some(bytes))
+        let read = read.map_err(|failure| ExportError::from(failure.into_trouble(&at)));
+        let (found, _, bytes) = read?;
+        check(found == *sha256, &at, "was changed since it was checked")?;
+        if !path.ends_with(layout::SEALED) {
+            return Ok(Some(bytes));
+        }
+        let opened = self.opener.open_start(&bytes);
+        opened.map(Some).map_err(|error| unopened(&at, key_of(bag), &error))
     }
 
     /// The bytes of a blob, which are those that its digest names.
     pub(super) async fn blob(&self, wanted: &Wanted) -> Result<Vec<u8>, RestoreError> {
         let at = layout::blob(&wanted.sha256);
-        let most = wanted.named.size.min(MAX_BLOB_LEN as u64 + (1 << 20));
+        let most = wanted.size.min(MAX_BLOB_LEN as u64 + (1 << 20));
         let found = self.carrier.find_within(&self.carrier.key(&at), most).await?;
         let found = found.ok_or_else(|| content(&at, "is not there any more"))?;
         check(Sha256::of(&found) == wanted.sha256, &at, "was changed since it was checked")?;
-        let bytes = open(&at, found, wanted.key.as_deref())?;
-        check(
-            Digest::of(&bytes) == wanted.named.digest,
-            at,
-            "is not the file that it is named as",
-        )?;
-        Ok(bytes)
+        let bytes = self.open(&at, found, wanted.key.clone())?;
+        check(Digest::of(&bytes) == wanted.digest, at, "is not the file that it is named as")?;
+        Ok(bytes.into())
     }
 
     /// The tenant's row, as the newest bag has it: that of the tenant whose export it is.
@@ -113,7 +136,7 @@ impl<'a> Source<'a> {
 
     /// What the newest bag that tells of it says of the edge repository.
     pub(super) async fn edge(&self, proven: &Proven) -> Result<Option<EdgeState>, RestoreError> {
-        let told = |bag: &&Tags| bag.manifest.contains_key(layout::EDGE);
+        let told = |bag: &&Tags| has(bag, layout::EDGE);
         let Some(bag) = proven.bags.iter().rev().find(told) else { return Ok(None) };
         let state: Option<EdgeState> = self.json(bag, layout::EDGE).await?;
         let at = || bag.name.file(layout::EDGE);
@@ -144,10 +167,14 @@ fn newest_root(state: &EdgeState, slug: &TenantSlug) -> Result<Option<u64>, Stri
     Ok(Some(newest))
 }
 
-/// The content of an object, which may be encrypted.
-fn open(at: &str, bytes: Bytes, key: Option<&str>) -> Result<Vec<u8>, RestoreError> {
-    match key {
-        None => Ok(bytes.into()),
-        Some(key) => Err(RestoreError::Sealed { at: at.to_owned(), key: key.to_owned() }),
+/// The key that a bag says its files are sealed with.
+fn key_of(bag: &Tags) -> String {
+    bag.info.value(layout::ENCRYPTION_KEY).unwrap_or("a key that it does not name").to_owned()
+}
+
+fn unopened(at: &str, key: String, error: &Unopened) -> RestoreError {
+    match error {
+        Unopened::NoKey => RestoreError::Sealed { at: at.to_owned(), key },
+        other => content(at, other.to_string()),
     }
 }

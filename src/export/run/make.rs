@@ -18,6 +18,7 @@ use crate::audit::origin_of;
 use crate::export::bag::{Bag, Body, Info};
 use crate::export::blobs::carry;
 use crate::export::cursor::Cursor;
+use crate::export::envelope::Sealer;
 use crate::export::error::ExportError;
 use crate::export::head::Head;
 use crate::export::increment::{Content, Until, collect};
@@ -40,9 +41,14 @@ impl Run<'_> {
             (content, mirror, view.lease())
         };
         let digests: BTreeSet<Digest> = content.references.iter().map(|name| name.digest).collect();
+        let sealer = self.sealer_of(row)?;
         let moving = (&self.runtime, &self.carrier);
-        let carried = carry(moving, &self.ledger, &digests, self.config.concurrency, self.report)?;
-        let payload = self.payload(&content, mirror, &carried.all)?;
+        let wanted = (&digests, sealer);
+        let carried = carry(moving, &self.ledger, wanted, self.config.concurrency, self.report)?;
+        let mut payload = self.payload(&content, mirror, &carried.all)?;
+        if let Some(sealer) = sealer {
+            payload = self.seal(sealer, &content, payload, &carried.all)?;
+        }
         let bag = Bag::close(
             &Info {
                 tenant: &self.tenant.slug,
@@ -52,6 +58,7 @@ impl Run<'_> {
                 previous: there.previous(),
                 key: &self.public.bags,
                 checkpoint: &self.public.checkpoints,
+                sealed: sealer.map(Sealer::key),
                 keys: &self.public.files,
             },
             payload,
@@ -64,11 +71,13 @@ impl Run<'_> {
             objects: carried.written,
             bytes: carried.bytes,
             tagmanifest: bag.sha256,
+            key: sealer.map(|sealer| sealer.key().clone()),
         };
         self.runtime.block_on(self.send(&bag, row, &mut made))?;
         self.runtime.block_on(self.conclude(there, &content.after, &bag))?;
         row.sequence = content.after.sequence;
         row.planned = None;
+        row.sealed += u64::from(sealer.is_some());
         self.ledger.set(row)?;
         Ok(made)
     }

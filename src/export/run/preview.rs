@@ -7,6 +7,7 @@ use colophon_store::rows::ExportPlace;
 use colophon_store::{Progress, View};
 
 use super::{Exported, Increment, Run, There};
+use crate::export::envelope::Sealer;
 use crate::export::error::ExportError;
 use crate::export::increment::{Content, collect, until};
 use crate::export::layout::{self, BagName};
@@ -49,6 +50,8 @@ impl Run<'_> {
         let digests: BTreeSet<Digest> = content.references.iter().map(|name| name.digest).collect();
         let known =
             if begun { self.ledger.known(digests.iter().copied())? } else { BTreeMap::new() };
+        let key = self.key_of_next()?;
+        let named = key.as_ref().map(ToString::to_string);
         let mut made = Increment {
             name: BagName::new(content.time, content.after.sequence),
             builds: content.records.len() as u64,
@@ -57,15 +60,20 @@ impl Run<'_> {
             objects: 0,
             bytes: content.lines.len() as u64,
             tagmanifest: Sha256::from_bytes([0; 32]),
+            key: key.clone(),
         };
         for digest in digests {
-            if known.contains_key(&digest) || !seen.insert(digest) {
+            let there = known
+                .get(&digest)
+                .is_some_and(|row| row.key == named && row.key.is_some() == self.config.encrypt);
+            if there || !seen.insert(digest) {
                 continue;
             }
             let bytes =
                 view.read_blob(self.tenant.uid, &digest)?.ok_or(ExportError::Blob { digest })?;
             made.blobs += 1;
-            made.bytes += bytes.len() as u64;
+            let length = bytes.len() as u64;
+            made.bytes += if self.config.encrypt { Sealer::sealed_len(length) } else { length };
         }
         // Files of every bag: declaration, info, guide, two manifests, signature, tenant, checkpoint.
         let usual = [
@@ -73,6 +81,9 @@ impl Run<'_> {
             !content.lines.is_empty(),
             !content.references.is_empty(),
             content.git.is_some(),
+            // What is said of a sealed bag to everybody.
+            self.config.encrypt && !content.lines.is_empty(),
+            self.config.encrypt && !content.references.is_empty(),
         ];
         made.objects = made.blobs
             + 8

@@ -10,6 +10,7 @@ use colophon_trust::note::NoteVerifier;
 
 use super::tags::Tags;
 use super::{Check, Named};
+use crate::export::acts::{self, OpenAct};
 use crate::export::error::ExportError;
 use crate::export::head::Head;
 use crate::export::layout;
@@ -23,10 +24,18 @@ impl Check<'_> {
         self.keys(tags).await?;
         let files = self.payload(tags).await?;
         let text = |path: &str| files.get(path).map_or("", String::as_str);
-        self.audit(tags, text(&layout::audit(self.found.lines + 1)), text(layout::CHECKPOINT));
+        self.audit(tags, &files);
+        self.checkpoint(tags, text(layout::CHECKPOINT));
         let named = self.blob_list(tags, text(layout::BLOB_LIST));
-        self.builds(tags, text(layout::BUILDS), &named);
-        self.git(tags, head, files.get(layout::MIRROR).map(String::as_str));
+        self.objects(tags, &files, &named);
+        if is_closed(tags, &files, layout::BUILDS) {
+            self.skip_builds(tags);
+        } else {
+            let digests = named.values().filter_map(|blob| blob.digest).collect();
+            self.builds(tags, text(layout::BUILDS), &digests);
+        }
+        let bundle = files.get(layout::MIRROR).map(String::as_str);
+        self.git(tags, head, bundle, is_closed(tags, &files, layout::MIRROR));
         self.attestations(tags, &files);
         Ok(())
     }
@@ -80,7 +89,10 @@ impl Check<'_> {
                 self.found.wrong(at, "was changed");
             }
             octets += length;
-            files.insert(path.clone(), String::from_utf8_lossy(&bytes).into_owned());
+            let whole = bytes.len() as u64 == length;
+            if let Some((path, bytes)) = self.opened(tags, path, bytes, whole && found == *sha256) {
+                files.insert(path, String::from_utf8_lossy(&bytes).into_owned());
+            }
         }
         self.found.bytes += octets;
         let oxum = format!("{octets}.{}", tags.manifest.len());
@@ -93,18 +105,44 @@ impl Check<'_> {
         Ok(files)
     }
 
-    fn audit(&mut self, tags: &Tags, lines: &str, note: &str) {
+    /// The lines of the log, or what a sealed bag says of them: both, when they could be opened.
+    fn audit(&mut self, tags: &Tags, files: &BTreeMap<String, String>) {
         let Some(walk) = &mut self.walk else { return };
-        let at = tags.name.file(&layout::audit(self.found.lines + 1));
+        let first = self.found.lines + 1;
+        let (path, acts) = (layout::audit(first), files.get(&layout::acts(first)));
+        let at = tags.name.file(&path);
         let mut broken = None;
-        for line in lines.lines() {
-            if let Err(error) = walk.step(line) {
-                broken = Some(error.to_string());
-                break;
+        match files.get(&path) {
+            None if acts.is_some() => {
+                for line in acts.map_or("", String::as_str).lines() {
+                    let Ok(act) = serde_json::from_str::<OpenAct>(line) else {
+                        broken = Some(format!("`{line}` is no act"));
+                        break;
+                    };
+                    if let Err(error) = walk.step_hashed(&act.hashes()) {
+                        broken = Some(error.to_string());
+                        break;
+                    }
+                    self.last_line = act.hashes().line;
+                }
             }
-            self.last_line = Sha256::of(line.as_bytes());
+            lines => {
+                for line in lines.map_or("", String::as_str).lines() {
+                    if let Err(error) = walk.step(line) {
+                        broken = Some(error.to_string());
+                        break;
+                    }
+                    self.last_line = Sha256::of(line.as_bytes());
+                }
+                let said = lines.map(|lines| acts::of_lines(lines).unwrap_or_default());
+                if let (Some(acts), Some(said)) = (acts, said)
+                    && *acts != said
+                {
+                    broken = Some("the acts beside them are not those of the lines".to_owned());
+                }
+            }
         }
-        let (before, size, root) = (self.found.lines, walk.size(), walk.root());
+        let (before, size) = (self.found.lines, walk.size());
         self.found.lines = size;
         let range = tags.info.range("Audit-Lines").unwrap_or((before + 1, before));
         let last = tags.info.value("Audit-Last").and_then(|text| text.parse().ok());
@@ -116,6 +154,12 @@ impl Check<'_> {
                 format!("the lines are {} to {size}, not those of the bag's info", before + 1),
             );
         }
+    }
+
+    fn checkpoint(&mut self, tags: &Tags, note: &str) {
+        let Some((size, root)) = self.walk.as_ref().map(|walk| (walk.size(), walk.root())) else {
+            return;
+        };
         let checkpoint = tags.name.file(layout::CHECKPOINT);
         let id = tags.info.value("Checkpoint-Key").unwrap_or_default();
         let verifier = self.keys.get(&layout::key(id)).and_then(NoteVerifier::of);
@@ -136,18 +180,17 @@ impl Check<'_> {
         }
     }
 
-    /// The blobs that a bag names, by BLAKE3.
-    fn blob_list(&mut self, tags: &Tags, text: &str) -> BTreeSet<Digest> {
-        let mut named = BTreeSet::new();
+    /// The blobs that a bag names.
+    fn blob_list(&mut self, tags: &Tags, text: &str) -> BTreeMap<Sha256, Named> {
+        let mut named = BTreeMap::new();
         for line in text.lines() {
             let Some((sha256, blob)) = parse(line) else {
                 self.found
                     .wrong(tags.name.file(layout::BLOB_LIST), format!("`{line}` names no blob"));
                 continue;
             };
-            named.insert(blob.digest);
-            let before = self.blobs.insert(sha256, blob);
-            if before.is_some_and(|before| before != blob) {
+            named.insert(sha256, blob);
+            if !self.note(sha256, blob) {
                 let text = format!("blob {sha256} was another one in an earlier bag");
                 self.found.wrong(tags.name.file(layout::BLOB_LIST), text);
             }
@@ -193,7 +236,7 @@ impl Check<'_> {
     }
 
     /// The beginning of the bundle says what it rests on and where the branch is then.
-    fn git(&mut self, tags: &Tags, head: &Head, bundle: Option<&str>) {
+    fn git(&mut self, tags: &Tags, head: &Head, bundle: Option<&str>, closed: bool) {
         let at = tags.name.file(layout::MIRROR);
         let tip = tags.info.value("Git-Tip").and_then(|text| text.parse().ok());
         let since = tags.info.value("Git-Previous-Tip").and_then(|text| text.parse().ok());
@@ -205,7 +248,7 @@ impl Check<'_> {
         }
         self.tip = tip;
         let Some(bundle) = bundle else {
-            if tip != since {
+            if tip != since && !closed {
                 self.found.wrong(at, "is not there, and the branch has moved");
             }
             return;
@@ -247,15 +290,20 @@ impl Check<'_> {
     }
 }
 
+/// Whether a file is there, sealed with a key that was not given.
+fn is_closed(tags: &Tags, files: &BTreeMap<String, String>, path: &str) -> bool {
+    !files.contains_key(path) && tags.manifest.contains_key(&format!("{path}{}", layout::SEALED))
+}
+
 /// A line of `blobs.txt`.
 pub(in crate::export) fn parse(line: &str) -> Option<(Sha256, Named)> {
     let mut parts = line.splitn(5, ' ');
     let sha256 = parts.next()?.parse().ok()?;
     let size = parts.next()?.parse().ok()?;
     let digest = parts.next()?.parse().ok()?;
-    let plain = parts.next()? == "-";
+    let sealed = parts.next()? != "-";
     parts.next().filter(|path| !path.is_empty())?;
-    Some((sha256, Named { digest, size, plain }))
+    Some((sha256, Named { digest: Some(digest), size, sealed }))
 }
 
 /// The blobs that a record names by itself.

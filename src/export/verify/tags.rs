@@ -12,7 +12,7 @@ use crate::export::layout::{self, BagName};
 /// What a bag says of itself, signed and checked.
 pub(in crate::export) struct Tags {
     pub(in crate::export) name: BagName,
-    pub(super) info: Labels,
+    pub(in crate::export) info: Labels,
     /// Checksums of the payload, by path.
     pub(in crate::export) manifest: BTreeMap<String, Sha256>,
 }
@@ -27,7 +27,7 @@ impl Labels {
     }
 
     /// The value of a label; `-` stands for none.
-    pub(super) fn value(&self, label: &str) -> Option<&str> {
+    pub(in crate::export) fn value(&self, label: &str) -> Option<&str> {
         let found = self.0.iter().find(|(name, _)| name == label).map(|(_, value)| value.as_str());
         found.filter(|value| *value != "-")
     }

@@ -31,11 +31,19 @@ pub(super) fn tenants() -> Vec<Op> {
         op("get", "/v1/tenants/{slug}", OPERATOR, "Show a tenant").json::<TenantDetails>(200),
         op("delete", "/v1/tenants/{slug}", OPERATOR, "Erase a tenant")
             .query("confirm", Is::Text, "the tenant's name again")
+            .query("approved_by", Is::Text, "who approved it: told in the report and the record")
+            .query(
+                "leave_keys",
+                Is::Flag,
+                "go on when copies of the export's key cannot be destroyed",
+            )
             .bytes(200, "application/x-ndjson"),
         step("/v1/tenants/{slug}/suspend", "Refuse every credential of a tenant"),
         step("/v1/tenants/{slug}/resume", "End a suspension"),
         step("/v1/tenants/{slug}/archive", "Make a tenant read-only"),
         step("/v1/tenants/{slug}/restore", "Make an archived tenant writable"),
+        step("/v1/tenants/{slug}/hold", "Keep a tenant from being erased (legal hold)"),
+        step("/v1/tenants/{slug}/release", "Lift a legal hold"),
     ]
 }
 
@@ -124,6 +132,11 @@ pub(super) fn maintenance() -> Vec<Op> {
             "/v1/maintenance/import",
             "Make tenants again from an export",
             json!({"from": "s3://evidence/colophon", "tenants": ["acme-inc"], "verify": true}),
+        ),
+        job(
+            "/v1/maintenance/export/identity",
+            "Hand out the key of a tenant's sealed exports",
+            json!({"tenant": "acme-inc"}),
         ),
         job("/v1/maintenance/rebuild", "Compile flows again", json!({"dry_run": true})),
         job("/v1/maintenance/edge/resign", "Sign what would end", json!({"tenants": []})),

@@ -1,6 +1,8 @@
 //! What is remembered of places that a tenant is exported to. All of it is a cache and a memory aid: what was
 //! exported is told by what lies there.
 
+use std::collections::BTreeSet;
+
 use colophon_model::{Digest, Sha256, TenantUid, UnixMillis};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +24,20 @@ pub struct ExportPlace {
     pub keys: Option<Sha256>,
     /// An export that was begun.
     pub planned: Option<PlannedExport>,
+    /// How many of the exports that this server made there are sealed.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub sealed: u64,
+    /// URL of the store, when it was named with the place and not configured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub endpoint: Option<String>,
+    /// The region, likewise.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub region: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 json_row!(ExportPlace, ExportPlace, (TenantUid, Digest));
@@ -38,6 +54,9 @@ pub struct PlannedExport {
     pub builds: u64,
     /// The number of the last line of the audit log in it.
     pub lines: u64,
+    /// Whether it is sealed.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub sealed: bool,
 }
 
 /// A blob as it lies at a place. The last part of the key is its digest.
@@ -54,3 +73,31 @@ pub struct ExportBlob {
 }
 
 json_row!(ExportBlob, ExportBlob, (TenantUid, Digest, Digest));
+
+/// The key that a tenant's exports are sealed with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportKey {
+    /// Its public half, an age recipient: what names it.
+    pub id: String,
+    /// Its secret half, encrypted with a key that the server derives from its master key; base64.
+    pub sealed: String,
+    /// When it was made.
+    pub made: UnixMillis,
+    /// Copies of it that lie elsewhere.
+    pub copies: Vec<KeyCopy>,
+}
+
+json_row!(ExportKey, ExportKey, TenantUid);
+
+/// A copy of a key, encrypted for operators, that lies at a place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyCopy {
+    /// The place.
+    pub url: String,
+    /// What it is named there.
+    pub name: String,
+    /// Whom it is encrypted for: age recipients.
+    pub recipients: BTreeSet<String>,
+}

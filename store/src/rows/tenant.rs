@@ -29,6 +29,9 @@ pub struct TenantRow {
     /// Since when it is only read; none while it may be built for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub archived: Option<UnixMillis>,
+    /// Since when it is under legal hold; none while it may be erased.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub held: Option<UnixMillis>,
 }
 
 /// Where a tenant's TUF root keys were made.

@@ -348,6 +348,7 @@ fn nothing_survives_an_erasure_by_halves() {
             roots,
             suspended: None,
             archived: None,
+            held: None,
         };
         let mut change = Change::new();
         change.put(&slug, &row).put(&TENANT, &SlugOf { slug: slug.clone() });

@@ -32,6 +32,7 @@ fn tenant() -> TenantRow {
         roots: RootsOrigin::Server,
         suspended: None,
         archived: None,
+        held: None,
     }
 }
 

@@ -262,6 +262,7 @@ fn every_row_round_trips_and_refuses_junk() {
         roots: RootsOrigin::Server,
         suspended: None,
         archived: None,
+        held: None,
     };
     let resting = TenantRow { suspended: Some(TIME), archived: Some(TIME), ..tenant.clone() };
     let token = TokenRow {
@@ -449,6 +450,7 @@ fn encodings_are_pinned() {
         roots: RootsOrigin::Server,
         suspended: None,
         archived: None,
+        held: None,
     };
     let active = format!(
         r#"{{"uid":"{}","slug":"acme-inc","created":1795262400007,"policy":"known-only","roots":"server""#,

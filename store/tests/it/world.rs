@@ -97,6 +97,7 @@ impl Tenant {
             roots,
             suspended: None,
             archived: None,
+            held: None,
         };
         change.expect(&slug, None::<&TenantRow>).put(&slug, &row);
         change.put(&uid, &SlugOf { slug });

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use colophon::config::ExportConfig;
+use colophon::export::envelope::{Identity, Opener};
 use colophon::export::{Options, Place, PlaceUrl, Verified, VerifyOptions, verify_all};
 use colophon::maintenance::{Export, ExportReport, JobError, Site, perform};
+use colophon_store::rows::TenantRow;
 
 use super::TestServer;
 
@@ -48,8 +50,20 @@ pub(crate) fn check_at(
     let url: PlaceUrl = to.parse().unwrap();
     let place = Place::open(&url, config, options, &server.app.press.secrets).unwrap();
     let key = Some(server.app.press.keys.export_key().public());
-    let how = VerifyOptions { key, percent: 100, concurrency: 4 };
+    let opener = opener(server, slug);
+    let how = VerifyOptions { key, percent: 100, concurrency: 4, opener };
     verify_all(&place, Some(&slug.parse().unwrap()), config, &how, &|_| {}).unwrap().remove(0)
+}
+
+/// Opens what the server has sealed, as long as it has the key.
+pub(crate) fn opener(server: &TestServer, slug: &str) -> Opener {
+    let view = server.app.press.store.view().unwrap();
+    let Some(tenant) = view.get::<TenantRow>(&slug.parse().unwrap()).unwrap() else {
+        return Opener::default();
+    };
+    let file = colophon::export::identity_file(&server.app.press, &tenant).unwrap();
+    let keys = file.map(|(_, text)| Identity::parse_all(&text).unwrap());
+    Opener::new(keys.unwrap_or_default())
 }
 
 /// The commands of VERIFY.md in the newest bag of an export that was fetched to `folder`: every block of `sh`.

@@ -28,6 +28,7 @@ pub(crate) fn job(from: &str, slug: &str) -> Import {
         options: Options::default(),
         key: None,
         key_as_found: false,
+        identity: colophon::maintenance::Identities::default(),
         verify: true,
         dry_run: false,
         discard: false,
