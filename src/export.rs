@@ -36,7 +36,7 @@ pub use cursor::Cursor;
 pub use erasure::{Erased, ErasureRecord, KeyFate, Shredder};
 pub use error::{ExportError, Trouble};
 pub use head::Head;
-pub use keyring::identity_file;
+pub use keyring::{adopt, identity_file};
 pub use place::{InvalidPlace, Lock, LockMode, Options, Place, PlaceUrl};
 pub use probe::Probe;
 pub use restore::{

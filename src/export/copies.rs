@@ -11,7 +11,7 @@ use colophon_store::rows::{ExportKey, KeyCopy, TenantRow};
 use tokio::runtime::Runtime;
 
 use super::error::{ExportError, Trouble};
-use super::keyring::{Kept, commit};
+use super::keyring::{Kept, commit, find};
 use super::layout;
 use super::place::{Destroyed, Options, Place, PlaceUrl};
 use super::upload::{Carrier, Retry};
@@ -57,6 +57,11 @@ pub(super) fn ensure(
     row.copies.push(copy);
     if commit(press, tenant, Some(&kept.row), &row, Action::KeyCopy)? {
         kept.row = row;
+    } else if find(press, tenant.uid)?.is_none() {
+        // The tenant was erased meanwhile, and whoever did that looked for copies before this one was there.
+        let gone = runtime.block_on(place.destroy(&layout::copies(tenant.uid), |_| true));
+        gone.map_err(|failure| failure.into_trouble(&url.to_string()))?;
+        return Err(ExportError::Key);
     }
     Ok(())
 }

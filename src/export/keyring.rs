@@ -51,6 +51,25 @@ pub fn identity_file(
     Ok(kept.map(|kept| (kept.identity.id(), kept.file(tenant))))
 }
 
+/// Takes `identity` for the key of a tenant that has none, as when a lost server is restored; whether it was taken. One that is there
+/// is not replaced.
+///
+/// # Errors
+/// When the store refuses.
+pub fn adopt(press: &Press, tenant: &TenantRow, identity: &Identity) -> Result<bool, ExportError> {
+    let row = row(press, tenant, identity)?;
+    commit(press, tenant, None, &row, Action::KeyCreate)
+}
+
+fn row(press: &Press, tenant: &TenantRow, identity: &Identity) -> Result<ExportKey, ExportError> {
+    Ok(ExportKey {
+        id: identity.id().to_string(),
+        sealed: seal(&press.keys, tenant.uid, identity)?,
+        made: press.clock.now(),
+        copies: Vec::new(),
+    })
+}
+
 impl Kept {
     /// The key as a file that `age -i` reads, and which says whose it is.
     pub(super) fn file(&self, tenant: &TenantRow) -> Zeroizing<String> {
@@ -70,12 +89,7 @@ pub(super) fn ensure(press: &Press, tenant: &TenantRow) -> Result<Kept, ExportEr
             return Ok(kept);
         }
         let identity = Identity::generate().map_err(|_| ExportError::Key)?;
-        let row = ExportKey {
-            id: identity.id().to_string(),
-            sealed: seal(&press.keys, tenant.uid, &identity)?,
-            made: press.clock.now(),
-            copies: Vec::new(),
-        };
+        let row = row(press, tenant, &identity)?;
         if commit(press, tenant, None, &row, Action::KeyCreate)? {
             return Ok(Kept { row, identity });
         }

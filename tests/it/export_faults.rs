@@ -23,6 +23,11 @@ struct Scene {
 
 impl Scene {
     fn start(store: Option<Store>, attempts: u32) -> Option<Self> {
+        Self::with(store, attempts, false)
+    }
+
+    /// The same with what is exported sealed or not.
+    fn with(store: Option<Store>, attempts: u32, encrypt: bool) -> Option<Self> {
         let store = store?;
         let proxy = Proxy::before(store.port);
         let server = TestServer::with(|config| {
@@ -31,6 +36,7 @@ impl Scene {
             config.export.attempts = attempts;
             // One after the other, so that requests can be counted off.
             config.export.concurrency = 1;
+            config.export.encrypt = encrypt;
         });
         let tenant = server.tenant("acme-inc");
         Some(Self { store, proxy, server, tenant })
@@ -73,6 +79,17 @@ impl Scene {
 #[test]
 fn an_export_goes_on_wherever_it_was_cut() {
     let Some(scene) = Scene::start(Store::seaweedfs(), 1) else { return };
+    cut_everywhere(&scene);
+}
+
+/// What is sealed is the same each time too.
+#[test]
+fn a_sealed_export_goes_on_wherever_it_was_cut() {
+    let Some(scene) = Scene::with(Store::seaweedfs(), 1, true) else { return };
+    cut_everywhere(&scene);
+}
+
+fn cut_everywhere(scene: &Scene) {
     scene.build(1);
     // The probe has been made, and so is not counted.
     let to = |n: usize| format!("s3://{BUCKET}/cut-{n}");

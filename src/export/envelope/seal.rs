@@ -31,7 +31,7 @@ const CHUNK: usize = 64 << 10;
 /// What encryption adds to a chunk, and to the file key.
 const TAG: usize = 16;
 /// Length of the header with one X25519 stanza.
-const HEADER: usize = 200;
+const HEADER: usize = 168;
 /// Length of the nonce before the payload.
 const NONCE: usize = 16;
 /// What keeps these derivations apart from any other.

@@ -21,6 +21,15 @@ pub(crate) fn peer(name: &str) -> Option<PathBuf> {
     None
 }
 
+/// A script of it, run by the Python beside it: its first line names the folder in which it was installed, which may have
+/// been moved since.
+fn script(name: &str) -> Option<Command> {
+    let path = peer(name)?;
+    let mut command = Command::new(path.with_file_name("python"));
+    command.arg(path);
+    Some(command)
+}
+
 /// Who may do everything.
 pub(crate) const KEY: (&str, &str) = ("adminkey", "adminsecret");
 /// Who may only read.
@@ -104,10 +113,10 @@ impl Store {
 
     /// moto's server: no signature is checked, and the clock is the machine's.
     pub(crate) fn moto() -> Option<Self> {
-        let moto = peer("moto_server")?;
+        let mut moto = script("moto_server")?;
         let dir = tempfile::tempdir().unwrap();
         let port = free_ports();
-        let child = Command::new(moto)
+        let child = moto
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -140,7 +149,8 @@ impl Store {
 
 /// Runs the AWS command line against an endpoint.
 pub(crate) fn aws(endpoint: &str, args: &[&str]) -> Output {
-    Command::new(peer("aws").expect("it came with the store"))
+    script("aws")
+        .expect("it came with the store")
         .args(args)
         .envs(environment(endpoint, KEY))
         .env("HOME", "/nonexistent")
