@@ -181,6 +181,10 @@ fn write(
     let tags = runtime.block_on(refs::tags(&source, from))?;
     let tip =
         from.proven.head.cursor.tip.ok_or_else(|| error::content(layout::HEAD, "names no tip"))?;
+    if !same_key {
+        let keys = runtime.block_on(source.keys(&from.proven))?;
+        finish::former_keys(press, from, &keys)?;
+    }
     let (store, tenant, count) = (&press.store, &from.tenant, from.proven.head.cursor.builds);
     let git = Restore { store, dir: aside, tenant, builds: count, tags: &tags, tip }.run(report)?;
     (done.objects, done.tags) = (git.objects.into(), git.tags);

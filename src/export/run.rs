@@ -124,7 +124,7 @@ pub fn export(
         carrier: Carrier::new(place, folder, config.bytes_per_second.get(), retry),
         ledger: Ledger { store: &press.store, tenant, place: place.id() },
         key: press.keys.export_key(),
-        public: PublicKeys::of(&press.keys),
+        public: PublicKeys::of(&press.keys).with_former(&press.store.view()?, tenant.uid)?,
     };
     let done = run.run();
     let (requests, sent) = place.traffic();

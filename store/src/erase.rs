@@ -54,6 +54,7 @@ const TENANT_TABLES: &[Table] = &[
     Table::ExportPlace,
     Table::ExportBlob,
     Table::Import,
+    Table::FormerKey,
     Table::ExportKey,
     Table::AuditLine,
     Table::AuditHead,

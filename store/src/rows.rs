@@ -37,7 +37,7 @@ pub use flow::{
 pub use git::{GitOid, RefRow};
 pub(crate) use git::{RefChanges, blob_of_log_entry};
 pub use hook::{HookId, HookRow, InvalidHookId, PullFrom, PullRow};
-pub use import::ImportRow;
+pub use import::{FormerKey, ImportRow};
 pub use intake::{DeliveryClaim, WebhookRow, WebhookSecret};
 pub use mirror::{Effect, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow};
 pub use outbound::{
@@ -118,6 +118,7 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::ExportPlace => row::<ExportPlace>(key, value),
         Table::ExportBlob => row::<ExportBlob>(key, value),
         Table::Import => row::<ImportRow>(key, value),
+        Table::FormerKey => row::<FormerKey>(key, value),
         Table::ExportKey => row::<ExportKey>(key, value),
         Table::AuditLine => row::<AuditLine>(key, value),
         Table::AuditHead => row::<AuditHead>(key, value),

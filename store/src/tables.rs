@@ -132,6 +132,8 @@ tables! {
     Import = "import-1",
     /// Tenant uid → the key that the tenant's exports are sealed with.
     ExportKey = "export-key-1",
+    /// (uid, path) → a public key of the server that the tenant was exported by, before it was imported here.
+    FormerKey = "former-key-1",
     /// (uid, delivery) → a flow that is to be read from its builder.
     Pull = "pull-1",
     /// (uid, endpoint) → where events are sent.

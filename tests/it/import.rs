@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use crate::support::export::{check, export};
 use crate::support::import::{
-    beside, differences, drill, edited_intake, import, job, row, rows, run, token, url, with_gate,
-    world,
+    beside, code, differences, drill, edited_intake, import, job, row, rows, run, token, url,
+    with_gate, world,
 };
 use crate::support::process::{colophon, refused, told};
 use crate::support::programs::{clone, git_in};
@@ -140,7 +140,7 @@ fn a_second_import_is_refused(server: &TestServer, from: &str) {
     assert_eq!(differences(&before, &rows(server, "acme-inc", u64::from(u32::MAX))), [""; 0]);
     let body = format!(r#"{{"from": "{from}", "tenants": ["acme-inc"]}}"#);
     let answer = server.operator("POST", "/v1/maintenance/import", &body);
-    assert_eq!((answer.status, answer.code().as_str()), (409, "import-exists"));
+    assert_eq!(code(&answer), "409 import-exists");
 }
 
 /// An agent that has pinned the old server's root, and has seen metadata that was signed after the last export, takes
@@ -219,7 +219,7 @@ fn another_master_key_is_told_what_it_cannot_do() {
     let from = url(&to);
     let body = format!(r#"{{"from": "{from}", "tenants": ["acme-inc"]}}"#);
     let answer = new.operator("POST", "/v1/maintenance/import", &body);
-    assert_eq!((answer.status, answer.code().as_str()), (422, "import-untrusted-key"));
+    assert_eq!(code(&answer), "422 import-untrusted-key");
     let pem = server.app.press.keys.export_key().public().to_pem();
     let other = TestServer::start().app.press.keys.export_key().public().to_pem();
     let wrong =
@@ -265,7 +265,7 @@ fn an_erased_tenant_is_not_imported() {
     assert_eq!(server.operator("DELETE", "/v1/tenants/acme-inc?confirm=acme-inc", "").status, 200);
     let body = r#"{"from": "memory://erased", "tenants": ["acme-inc"]}"#;
     let answer = server.operator("POST", "/v1/maintenance/import", body);
-    assert_eq!((answer.status, answer.code().as_str()), (409, "tenant-erased"));
+    assert_eq!(code(&answer), "409 tenant-erased");
 }
 
 /// A tenant that has built nothing is restored too, and all that a place has at once.

@@ -13,7 +13,9 @@ use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 use crate::support::export::{check, export, files};
-use crate::support::import::{beside, differences, edited_intake, import, job, rows, run, url};
+use crate::support::import::{
+    beside, code, differences, edited_intake, import, job, rows, run, url,
+};
 use crate::support::process::{colophon, run as command};
 use crate::support::programs::program;
 use crate::support::s3::{BUCKET, KEY, Store, with_key};
@@ -399,7 +401,7 @@ fn a_full_disk_ends_an_import_and_room_lets_it_go_on() {
     });
     let body = r#"{"from": "memory://full", "tenants": ["acme-inc"]}"#;
     let answer = full.operator("POST", "/v1/maintenance/import", body);
-    assert_eq!((answer.status, answer.code().as_str()), (507, "disk-full"));
+    assert_eq!(code(&answer), "507 disk-full");
     let (data, dir) = (full.data(), std::mem::replace(&mut full.dir, tempfile::tempdir().unwrap()));
     drop(full);
     let mut roomy = TestServer::with(|config| config.data = data);

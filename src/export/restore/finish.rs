@@ -4,8 +4,8 @@
 use colophon_model::audit::{Act, Action, Chain, Subject};
 use colophon_model::{BuildKind, BuildRecord, UnixMillis};
 use colophon_store::rows::{
-    BuildNumber, EdgeRepo, FlowGone, FlowHead, ImportRow, RootsOrigin, SignedFile, SlugOf,
-    TenantHead, TenantRow, WebhookRow,
+    BuildNumber, EdgeRepo, FlowGone, FlowHead, FormerKey, ImportRow, RootsOrigin, SignedFile,
+    SlugOf, TenantHead, TenantRow, WebhookRow,
 };
 use colophon_store::{Change, CommitError, audit, quota};
 
@@ -81,6 +81,19 @@ fn told(place: &Place, from: &Surveyed, kept: bool, id: String) -> Act {
         .with("lines", head.cursor.audit.seq)
         .with("key", &from.verified.key)
         .with("roots", if kept { "kept" } else { "new" })
+}
+
+/// Keeps the public keys that what was signed before verifies with: exports go on to bring them.
+pub(super) fn former_keys(
+    press: &Press,
+    from: &Surveyed,
+    keys: &[(String, String)],
+) -> Result<(), RestoreError> {
+    let mut writer = Writer::new(&press.store, from.tenant.uid);
+    for (path, text) in keys {
+        writer.put(&(from.tenant.uid, path.clone()), &FormerKey { text: text.clone() })?;
+    }
+    Ok(writer.flush()?)
 }
 
 /// The rows of the flows, which nobody sees yet.

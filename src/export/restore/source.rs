@@ -19,6 +19,9 @@ use crate::export::verify::{Proven, Tags};
 /// Largest file of a bag that is read whole, in bytes: what the check reads of one.
 const FILE: u64 = 64 << 20;
 
+/// Largest public key, in bytes.
+const KEY: u64 = 64 << 10;
+
 /// A blob as a bag names it.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
@@ -120,6 +123,25 @@ impl<'a> Source<'a> {
         let bytes = self.open(&at, found, wanted.key.clone())?;
         check(Digest::of(&bytes) == wanted.digest, at, "is not the file that it is named as")?;
         Ok(bytes.into())
+    }
+
+    /// The public keys that the newest bag vouches for, by path.
+    pub(super) async fn keys(
+        &self,
+        proven: &Proven,
+    ) -> Result<Vec<(String, String)>, RestoreError> {
+        let mut keys = Vec::new();
+        let Some(newest) = proven.bags.last() else { return Ok(keys) };
+        for label in newest.info.values("Public-Key") {
+            let Some((sha256, path)) = label.split_once("  ") else { continue };
+            let found = self.carrier.find_within(&self.carrier.key(path), KEY).await?;
+            let found = found.ok_or_else(|| content(path, "is not there any more"))?;
+            let same = Sha256::of(&found).to_string() == sha256;
+            check(same, path, "was changed since it was checked")?;
+            let text = String::from_utf8(found.into()).map_err(|_| content(path, "is no UTF-8"))?;
+            keys.push((path.to_owned(), text));
+        }
+        Ok(keys)
     }
 
     /// The tenant's row, as the newest bag has it: that of the tenant whose export it is.

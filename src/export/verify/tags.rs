@@ -32,7 +32,7 @@ impl Labels {
         found.filter(|value| *value != "-")
     }
 
-    pub(super) fn values<'a>(&'a self, label: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(in crate::export) fn values<'a>(&'a self, label: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(name, _)| name == label).map(|(_, value)| value.as_str())
     }
 

@@ -21,3 +21,14 @@ pub struct ImportRow {
 }
 
 json_row!(ImportRow, Import, TenantUid);
+
+/// A public key of the server that a tenant was exported by, before it was imported into this one: what was signed there
+/// verifies with it. The path is the one that it has in an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FormerKey {
+    /// The file: PEM, or lines of allowed signers.
+    pub text: String,
+}
+
+json_row!(FormerKey, FormerKey, (TenantUid, String));

@@ -12,9 +12,10 @@ use colophon_model::{
 use colophon_store::rows::{
     BuildNumber, BundleAlias, BundleTree, DeliveryBody, DeliveryClaim, DeliveryKey, Document,
     EdgeHead, Effect, EnvHead, ExportBlob, ExportPlace, FirstCommit, FlowClaim, FlowGone, FlowHead,
-    FlowOwner, GitOid, Halt, HookId, HookRow, ImportRow, MirrorRow, MirrorState, MirrorTag,
-    OutboxRow, PlannedExport, PullFrom, PullRow, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf,
-    TenantHead, TenantRow, TokenRow, TokenUsed, TufFile, WebhookRow, WebhookSecret,
+    FlowOwner, FormerKey, GitOid, Halt, HookId, HookRow, ImportRow, MirrorRow, MirrorState,
+    MirrorTag, OutboxRow, PlannedExport, PullFrom, PullRow, QuotaStamp, RefRow, RootsOrigin,
+    SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TokenUsed, TufFile, WebhookRow,
+    WebhookSecret,
 };
 use colophon_store::{Row, Table};
 use proptest::prelude::*;
@@ -363,6 +364,7 @@ fn rows_of_exports_round_trip() {
     strict(&(uid(1), digest(1), digest(2)), &ExportBlob { key, ..exported });
     let (slug, url) = ("acme-inc".parse().unwrap(), "s3://evidence/x".to_owned());
     strict(&uid(1), &ImportRow { slug, url, tagmanifest: sha(2), begun: TIME });
+    strict(&(uid(1), "keys/pub/x.pem".to_owned()), &FormerKey { text: "-----BEGIN".to_owned() });
 }
 
 #[test]

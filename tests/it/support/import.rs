@@ -221,3 +221,11 @@ pub(crate) fn differences(left: &Rows, right: &Rows) -> Vec<String> {
 pub(crate) fn url(folder: &Path) -> String {
     format!("file://{}", folder.display())
 }
+
+/// Status or none, and the code of a job's refusal, which may come after its first steps.
+pub(crate) fn code(answer: &super::Answer) -> String {
+    let text = String::from_utf8_lossy(&answer.bytes);
+    let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let problem = last.get("error").unwrap_or(&last);
+    format!("{} {}", problem["status"], problem["code"].as_str().unwrap_or_default())
+}
