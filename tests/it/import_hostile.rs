@@ -224,26 +224,6 @@ fn attacks() -> Vec<Attack> {
             it.edit("data/blobs.txt", |text| size(&text, |_| u64::MAX));
             it.seal(&[]);
         }),
-        attack(
-            "a file of a bundle that is listed nowhere",
-            "import-content",
-            "does not list blob",
-            |it| {
-                let records = fs::read_to_string(it.bag.join("data/builds.jsonl")).unwrap();
-                let record: Value = serde_json::from_str(records.lines().next().unwrap()).unwrap();
-                let outputs = record["outputs"].as_array().unwrap();
-                let tree =
-                    outputs.iter().find_map(|output| output["edge"]["tree"].as_str()).unwrap();
-                it.edit("data/blobs.txt", |text| {
-                    let digest = |line: &str| line.split(' ').nth(2).unwrap().to_owned();
-                    let alone = |line: &&str| text.matches(&digest(line)).count() == 1;
-                    let own = format!(" trees/{tree}/");
-                    let gone = text.lines().filter(|line| line.contains(&own)).find(alone).unwrap();
-                    text.replace(&format!("{gone}\n"), "")
-                });
-                it.seal(&[]);
-            },
-        ),
         attack("a record that is deep", "import-not-good", "is no record", |it| {
             it.edit("data/builds.jsonl", |text| deep() + "\n" + &text);
             it.seal(&[]);
@@ -321,6 +301,7 @@ fn every_attack_is_refused_with_a_code_and_a_place_and_changes_nothing() {
     export(&server, &url(&good), "acme-inc");
     let new = beside(&server, |config| config.export.attempts = 1);
     let before = files(&new.data()).len();
+    let mut wrong = Vec::new();
     for (name, code, word, forge) in attacks() {
         let to = tempfile::tempdir().unwrap();
         forge(&Forge::copy(&server, &good, to.path()));
@@ -329,12 +310,14 @@ fn every_attack_is_refused_with_a_code_and_a_place_and_changes_nothing() {
             let body = serde_json::to_string(&asked).unwrap();
             let answer = new.operator("POST", "/v1/maintenance/import", &body);
             let told = String::from_utf8(answer.bytes).unwrap();
-            assert!(told.contains(&format!("\"code\":\"{code}\"")), "{name}: {told}");
-            assert!(told.contains(word), "{name}: {told}");
+            if !told.contains(&format!("\"code\":\"{code}\"")) || !told.contains(word) {
+                wrong.push(format!("{name}: {told}"));
+            }
             nothing(&new);
         }
     }
     assert!(files(&new.data()).len() <= before + 8, "{:?}", files(&new.data()));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     // The same server takes what is good.
     import(&new, &url(&good), "acme-inc");
 }
