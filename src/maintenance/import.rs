@@ -18,6 +18,7 @@ use crate::export::{
 /// Restores tenants from an export.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the job")]
 pub struct Import {
     /// Where it lies: the place that was exported to, or a tenant's folder in it.
     pub from: PlaceUrl,

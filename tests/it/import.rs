@@ -179,7 +179,9 @@ impl Repository {
             }
         };
         let repo = tenant_head(server).edge.unwrap();
-        (1..=3).for_each(|version| get(&format!("{version}.root.json")));
+        for version in 1..=3 {
+            get(&format!("{version}.root.json"));
+        }
         get("timestamp.json");
         get(&format!("{}.snapshot.json", repo.snapshot.version));
         get(&format!("{}.targets.json", repo.targets.version));

@@ -221,7 +221,8 @@ impl<'a> Builds<'a> {
             });
             let same = alias.tree == edge.tree;
             check(same, layout::BUILDS, "has two bundles with one checksum")?;
-            (alias.render.clone_from(&edge.render), alias.name.clone_from(&edge.target_name));
+            alias.render.clone_from(&edge.render);
+            alias.name.clone_from(&edge.target_name);
             alias.documents.extend(documents);
         }
         Ok(writer.flush()?)

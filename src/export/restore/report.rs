@@ -13,6 +13,7 @@ use crate::export::layout::{self, BagName};
 
 /// What was restored of a tenant, or would be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Imported {
     /// Its name.
     pub tenant: TenantSlug,
