@@ -204,14 +204,14 @@ fn attempt(
     is_past(site.press, from)?;
     let begun = Instant::now();
     let opened = open_aside(site.config, site.press, dir);
-    let press = opened.map_err(|error| failure("drill-folder", &format!("{error:#}")))?;
-    let here = (&press, &site.config.export, dir);
-    let imported = import(here, place, from, &options, report)?;
+    let aside = opened.map_err(|error| failure("drill-folder", &format!("{error:#}")))?;
+    let here = (&aside, &site.config.export, dir);
+    let restored = import(here, place, from, &options, report)?;
     done.millis.restore = millis(begun);
-    count(done, imported);
+    count(done, restored);
     let begun = Instant::now();
     let config = Config { data: dir.to_owned(), ..site.config.clone() };
-    let problems = check(Site { press: &press, config: &config }, report);
+    let problems = check(Site { press: &aside, config: &config }, report);
     done.problems.extend(problems.map_err(|error| failure("drill-check", &error.to_string()))?);
     done.millis.check = millis(begun);
     Ok(())

@@ -243,7 +243,7 @@ impl<'a> Builds<'a> {
                     .turn(&format!("list/{}/{}", record.flow, output.target), output.tree);
                 writer.blob(&view, &list.encode(), base)?;
             }
-            self.row(record, &mut writer)?;
+            Self::row(record, &mut writer)?;
             let edge = record.outputs.iter().find_map(|output| output.edge.as_ref());
             let manifest = edge.map(|edge| self.manifest(edge)).transpose()?;
             if let Some(edge) = edge {
@@ -254,7 +254,7 @@ impl<'a> Builds<'a> {
         Ok(writer.flush()?)
     }
 
-    fn row(&self, record: &BuildRecord, writer: &mut Writer<'_>) -> Result<(), RestoreError> {
+    fn row(record: &BuildRecord, writer: &mut Writer<'_>) -> Result<(), RestoreError> {
         let (uid, flow) = (writer.uid, record.flow.clone());
         writer.put(&(uid, record.id), record)?;
         writer.put(&(uid, record.number), &BuildNumber { build: record.id })?;

@@ -95,8 +95,8 @@ fn records(
         let number = done.builds + 1;
         let id = view.get::<BuildNumber>(&(uid, number))?.map(|row| row.build);
         let record = id.map(|id| view.get::<BuildRecord>(&(uid, id))).transpose()?.flatten();
-        let told = record.and_then(|record| serde_json::to_value(record).ok());
-        let same = told.is_some_and(|told| told.to_string() == line);
+        let json = record.and_then(|record| serde_json::to_value(record).ok());
+        let same = json.map(|json| json.to_string()).as_deref() == Some(line);
         let at = || format!("{} (build {number})", bag.name.file(layout::BUILDS));
         done.note(same, at, "was not restored as it is");
         done.builds = number;

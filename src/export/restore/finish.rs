@@ -156,22 +156,15 @@ fn publish(
     change: &mut Change,
     now: UnixMillis,
 ) -> Result<(), RestoreError> {
-    let state = match edge {
-        Some(edge) => {
-            for (version, root) in &edge.roots {
-                crate::feed::put_file(
-                    change,
-                    tenant.uid,
-                    &format!("{version}.root.json"),
-                    root.as_bytes(),
-                )?;
-            }
-            above(edge.repository, now)
+    let state = if let Some(edge) = edge {
+        for (version, root) in &edge.roots {
+            let name = format!("{version}.root.json");
+            crate::feed::put_file(change, tenant.uid, &name, root.as_bytes())?;
         }
-        None => {
-            let made = TenantRow { created: now, ..tenant.clone() };
-            repo::plant(change, &press.keys, &made, None)?.1
-        }
+        above(edge.repository, now)
+    } else {
+        let made = TenantRow { created: now, ..tenant.clone() };
+        repo::plant(change, &press.keys, &made, None)?.1
     };
     head.edge = Some(state);
     let mut repo = Repo::of(&press.keys, tenant, head, now);

@@ -34,7 +34,7 @@ impl Flows {
         let gone = self.gone.remove(&flow);
         let before = before(head.as_ref(), gone.as_ref());
         if record.kind == BuildKind::Deletion {
-            self.gone.insert(flow, deleted(record, before));
+            self.gone.insert(flow, deleted(record, &before));
             return;
         }
         let edge = record.outputs.iter().find_map(|output| output.edge.clone()).zip(manifest);
@@ -81,7 +81,7 @@ fn before(head: Option<&FlowHead>, gone: Option<&FlowGone>) -> Before {
     }
 }
 
-fn deleted(record: &BuildRecord, before: Before) -> FlowGone {
+fn deleted(record: &BuildRecord, before: &Before) -> FlowGone {
     FlowGone {
         build: record.id,
         revision: before.revision,
