@@ -129,16 +129,15 @@ fn try_create(
         None if press.offline_roots => return Err(TenantError::PoolEmpty),
         None => (TenantUid::from_bytes(random_bytes()?), RootsOrigin::Server),
     };
-    let (suspended, archived, held) = (None, None, None);
     let tenant = TenantRow {
         uid,
         slug: slug.clone(),
         created: now,
         policy,
         roots,
-        suspended,
-        archived,
-        held,
+        suspended: None,
+        archived: None,
+        held: None,
     };
     change.expect::<TenantRow>(slug, None).put::<TenantRow>(slug, &tenant);
     change.put::<SlugOf>(&uid, &SlugOf { slug: slug.clone() });

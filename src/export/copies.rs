@@ -48,7 +48,7 @@ pub(super) fn ensure(
     match old {
         Ok(Destroyed { left, .. }) if left.is_empty() => {}
         Ok(Destroyed { left, .. }) => {
-            tracing::warn!(?left, "older copies of a key are there still")
+            tracing::warn!(?left, "older copies of a key are there still");
         }
         Err(error) => tracing::warn!(%error, "older copies of a key were not looked for"),
     }

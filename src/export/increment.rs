@@ -35,6 +35,13 @@ pub struct Until {
     pub lines: u64,
 }
 
+impl Until {
+    /// Whether nothing is left to `goal`.
+    pub(super) const fn reaches(self, goal: Self) -> bool {
+        self.builds >= goal.builds && self.lines >= goal.lines
+    }
+}
+
 /// A blob, and what it is of the bag's builds. The path sorts last.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reference {

@@ -195,6 +195,10 @@ impl Run<'_> {
                 Ok(made) => {
                     done.sequence = made.name.sequence();
                     done.bags.push(made);
+                    // `HEAD.json` is what this run made it: it is not asked for again after the last bag.
+                    if goal.is_some_and(|goal: Until| until.reaches(goal)) {
+                        break;
+                    }
                 }
                 Err(ExportError::Overtaken(name)) if attempts < ATTEMPTS => {
                     if !self.is_named(&self.look(&mut row)?, &name)? {

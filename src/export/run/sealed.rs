@@ -38,8 +38,8 @@ pub(super) fn sealer(
 impl Run<'_> {
     /// What seals the bag that was begun; none: it is plain.
     pub(super) fn sealer_of(&self, row: &ExportPlace) -> Result<Option<&Sealer>, ExportError> {
-        let sealed = row.planned.map_or(self.config.encrypt, |planned| planned.sealed);
-        match (sealed, &self.sealer) {
+        let wanted = row.planned.map_or(self.config.encrypt, |planned| planned.sealed);
+        match (wanted, &self.sealer) {
             (false, _) => Ok(None),
             (true, Some(sealer)) => Ok(Some(sealer)),
             (true, None) => Err(ExportError::Key),

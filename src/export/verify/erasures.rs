@@ -10,6 +10,9 @@ use crate::export::error::ExportError;
 use crate::export::head::Head;
 use crate::export::layout;
 
+/// What the name of a signature ends with.
+const SIGNATURE: &str = ".sig";
+
 /// That the tenant was erased, as a signed statement in the place says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErasedExport {
@@ -39,9 +42,9 @@ impl Check<'_> {
         let listed = listed.map_err(|failure| failure.into_trouble(layout::ERASURES))?;
         let before = carrier.key("").len();
         let names = listed.iter().filter_map(|name| name.get(before..));
-        for name in names.filter(|name| name.ends_with(".json")) {
+        for name in names.filter(|name| !name.ends_with(SIGNATURE)) {
             let Some(bytes) = self.get(name).await? else { continue };
-            let signature_at = format!("{name}.sig");
+            let signature_at = format!("{name}{SIGNATURE}");
             let Some(signature) = self.get(&signature_at).await? else { continue };
             if !key.verifies(&bytes, &signature) {
                 self.found.wrong(signature_at, format!("is no signature of key {}", key.id()));

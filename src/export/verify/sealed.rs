@@ -103,7 +103,9 @@ impl Check<'_> {
                 self.found.wrong(&at, format!("`{line}` names no object"));
                 continue;
             };
-            key.iter().for_each(|key| self.sealed_with(key));
+            if let Some(key) = &key {
+                self.sealed_with(key);
+            }
             objects.insert(sha256);
             if !self.note(sha256, blob) {
                 self.found.wrong(&at, format!("object {sha256} is another one in a list"));
