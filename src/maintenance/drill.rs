@@ -203,8 +203,8 @@ fn attempt(
     };
     is_past(site.press, from)?;
     let begun = Instant::now();
-    let opened = open_aside(site.config, site.press, dir);
-    let aside = opened.map_err(|error| failure("drill-folder", &format!("{error:#}")))?;
+    let made = open_aside(site.config, site.press, dir);
+    let aside = made.map_err(|error| failure("drill-folder", &format!("{error:#}")))?;
     let here = (&aside, &site.config.export, dir);
     let restored = import(here, place, from, &options, report)?;
     done.millis.restore = millis(begun);
