@@ -98,7 +98,7 @@ fn stock_age_opens_what_is_sealed() {
     let [ours, other] = [1, 2].map(|byte| Identity::from_secret([byte; 32]));
     fs::write(path("key"), ours.to_text().as_bytes()).unwrap();
     fs::write(path("other"), other.to_text().as_bytes()).unwrap();
-    for length in [0, 1, 65_536, 65_537, 200_000] {
+    for length in [0_u32, 1, 65_536, 65_537, 200_000] {
         let plain: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
         fs::write(path("sealed"), Sealer::new(&ours).seal(&plain)).unwrap();
         let opened = stock_age(&["-d", "-i", &path("key"), &path("sealed")]);
@@ -172,7 +172,7 @@ fn kind(file: &str) -> String {
         _ if file.starts_with("keys/pub/") => "key",
         _ if file.contains("/attestations/") || file.contains("/sbom/") => "document",
         _ if name.ends_with(".acts.jsonl") => "acts.jsonl",
-        _ if file.contains("/audit/") && name.ends_with(".age") => "audit.age",
+        _ if file.contains("/audit/") && name.rsplit('.').next() == Some("age") => "audit.age",
         _ => name,
     }
     .to_owned()
