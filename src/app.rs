@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use colophon_compiler::Limits;
+use colophon_compiler::{Compiler, Limits};
 use colophon_gitbridge::Cache;
 use colophon_store::quota::Rule;
 use colophon_store::rows::TenantRow;
@@ -140,6 +140,34 @@ pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::
         .with_context(|| format!("cannot open data directory `{}`", config.data.display()))?;
     let secrets = Secrets::new(&config.secrets, clock.clone());
     let keys = open_keys(config, &secrets, &store)?;
+    let mut press = press_over(config, (store, compiler, keys, secrets), clock);
+    press.artifacts = artifacts;
+    press.export_builds = config.export.follows_builds();
+    Ok(press)
+}
+
+/// A press over a store that is to be thrown away, in `dir`, with the keys and secrets of another one.
+///
+/// # Errors
+/// When there is no store in `dir` and none can be made.
+pub fn open_aside(config: &Config, press: &Press, dir: &std::path::Path) -> anyhow::Result<Press> {
+    let compiler = templates::compiler(config.compiler.templates.as_deref())?;
+    let options = Options { cache_bytes: ASIDE_CACHE, ..store_options(config, Owner::Command) };
+    let store = Store::open(dir, &options)
+        .with_context(|| format!("cannot open data directory `{}`", dir.display()))?;
+    let secrets = Secrets::new(&config.secrets, press.clock.clone());
+    let parts = (store, compiler, press.keys.clone(), secrets);
+    Ok(press_over(config, parts, press.clock.clone()))
+}
+
+/// Memory for pages of a store that is to be thrown away, in bytes.
+const ASIDE_CACHE: usize = 8 << 20;
+
+fn press_over(
+    config: &Config,
+    (store, compiler, keys, secrets): (Store, Compiler, MasterKey, Secrets),
+    clock: SharedClock,
+) -> Press {
     let quota = Rule { limit: config.quota.builds_per_day, window_millis: QUOTA_WINDOW };
     let limits = Limits { body: config.limits.body_bytes, ..Limits::default() };
     let objects = Cache::new(config.git.cache.get());
@@ -152,11 +180,9 @@ pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::
     press.deliveries = DeliveryLog::new(Bounds { bodies, bytes });
     press.recall = Recall::new(&config.edge);
     press.secrets = secrets;
-    press.artifacts = artifacts;
     press.outbound =
         Outbound { policy: Policy::new(&config.outbound), public_url: config.public_url() };
-    press.export_builds = config.export.follows_builds();
-    Ok(press)
+    press
 }
 
 /// The key is made with the first tenant's store and never again: a new one would silently void

@@ -23,6 +23,7 @@ mod fsck;
 mod gc;
 mod git;
 mod hook;
+mod import;
 mod job;
 mod keys;
 mod mirror;
@@ -132,6 +133,12 @@ enum Command {
     /// materials, Git history and audit log, signed and chained to the bag before. Nothing is
     /// written over. VERIFY.md in each bag says how to check all of it with stock tools.
     Export(export::Export),
+    /// Make tenants again from an export, in a store that does not have them
+    ///
+    /// The export is checked first, all of it; then its records, files, Git history and audit log are written, with
+    /// the same ids, and the tenant appears in one transaction at the end. An import that was cut goes on when it is
+    /// run again. What an export does not hold is listed at the end, with the commands that make it anew.
+    Import(Box<import::Import>),
     /// Make a tenant's repository anew, or take it along
     #[command(subcommand)]
     Git(git::Git),
@@ -178,6 +185,7 @@ impl Cli {
             Command::Backup(backup) => backup.run(out),
             Command::Restore(restore) => restore.run(out),
             Command::Export(export) => export.run(out),
+            Command::Import(import) => import.run(out),
             Command::Git(git) => git.run(out),
             Command::CheckConfig(check) => check.run(out),
             Command::Doctor(overrides) => doctor::run(&overrides, out),

@@ -12,6 +12,7 @@ mod blobs;
 mod copies;
 mod cursor;
 mod delivery;
+mod edge;
 pub mod envelope;
 mod erasure;
 mod error;
@@ -25,6 +26,7 @@ pub mod layout;
 mod ledger;
 mod pace;
 mod probe;
+mod restore;
 mod run;
 mod upload;
 mod verify;
@@ -37,5 +39,9 @@ pub use error::{ExportError, Trouble};
 pub use head::Head;
 pub use keyring::{adopt, identity_file};
 pub use probe::{Probe, reach};
+pub use restore::{
+    Compared, Imported, Missing, RestoreError, RestoreOptions, Surveyed, check_free, import,
+    is_past, survey,
+};
 pub use run::{Asked, Exported, Increment, export};
 pub use verify::{ErasedExport, Finding, Verified, VerifyOptions, verify_all};

@@ -5,12 +5,14 @@ mod audit;
 mod backup;
 mod ceremony;
 mod compliance;
+mod drill;
 mod edge;
 mod erase;
 mod export;
 mod export_key;
 mod fsck;
 mod gc;
+mod import;
 mod purge;
 mod rebuild;
 mod recompile;
@@ -28,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::By;
 use crate::config::Config;
-use crate::export::ExportError;
+use crate::export::{ExportError, RestoreError};
 use crate::feed::pool::PoolError;
 use crate::feed::rotate::RotateError;
 use crate::pipeline::{BuildError, Press};
@@ -38,6 +40,7 @@ pub use audit::{AuditCheckpoint, AuditVerify, Checkpointed};
 pub use backup::{BackedUp, Backup};
 pub use ceremony::{ImportRoots, RequestRoots};
 pub use compliance::{Export, ExportReport, FailedExport};
+pub use drill::{Drill, DrillReport, Drilled, Millis, drill};
 pub use edge::{
     Archive, EndingRoot, FailedTenant, Resign, ResignReport, Rollback, RolledBack, Rotate, chosen,
 };
@@ -46,6 +49,7 @@ pub use export::{Exported, GitBundle, GitExport, OutError};
 pub use export_key::{ExportIdentity, Revealed};
 pub use fsck::Fsck;
 pub use gc::Gc;
+pub use import::{Discarded, FailedImport, Identities, Import, ImportReport};
 pub use purge::{Purge, Purged};
 pub use rebuild::GitRebuild;
 pub use recompile::{FailedFlow, Recompile, RecompileReport};
@@ -179,6 +183,9 @@ pub enum JobError {
     /// What a tenant built was not exported.
     #[error("{}", .0.told())]
     Export(Box<ExportError>),
+    /// A tenant was not restored from its export.
+    #[error("{}", .0.told())]
+    Import(Box<RestoreError>),
     /// A statement about the job could not be written.
     #[error("the report could not be encoded")]
     Encoding(#[from] serde_json::Error),
@@ -187,6 +194,12 @@ pub enum JobError {
 impl From<ExportError> for JobError {
     fn from(error: ExportError) -> Self {
         Self::Export(Box::new(error))
+    }
+}
+
+impl From<RestoreError> for JobError {
+    fn from(error: RestoreError) -> Self {
+        Self::Import(Box::new(error))
     }
 }
 

@@ -147,6 +147,9 @@ impl Version {
     }
 }
 
+/// The code of an object that is larger than it may be.
+pub(super) const TOO_LARGE: &str = "export-too-large";
+
 type Answered<T> = Result<T, Failure>;
 
 impl Place {
@@ -317,6 +320,33 @@ impl Place {
             }));
         }
         Ok((bytes.clone(), Version(version, bytes)))
+    }
+
+    /// Reads an object of at most `most` bytes, whatever is said of its size.
+    pub(super) async fn get_within(&self, key: &str, most: u64) -> Answered<Bytes> {
+        let failed = |error: Error| Failure::of(key, &error);
+        let found = self.store.get(&self.path(key)?).await.map_err(failed)?;
+        let (length, mut bytes) = (found.meta.size, Vec::new());
+        let too_large = || {
+            let text = format!("`{key}` has more than {most} bytes");
+            Failure::Trouble(Trouble::new(TOO_LARGE, text))
+        };
+        if length > most {
+            return Err(too_large());
+        }
+        let mut stream = found.into_stream();
+        while let Some(part) = stream.try_next().await.map_err(failed)? {
+            if bytes.len() as u64 + part.len() as u64 > most {
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(&part);
+        }
+        if bytes.len() as u64 != length {
+            let text = format!("`{key}` has {length} bytes, and {} came", bytes.len());
+            let trouble = Trouble::new("export-unreachable", text);
+            return Err(Failure::Trouble(Trouble { passing: true, ..trouble }));
+        }
+        Ok(bytes.into())
     }
 
     /// Checksum and length of an object of any size, and its first bytes, `keep` at most.

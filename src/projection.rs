@@ -4,6 +4,7 @@ pub mod commits;
 mod draft;
 mod rebuild;
 mod replay;
+mod restore;
 
 use colophon_gitbridge::{Appended, Ident, ObjectLog, ReadError, Ref, Signer};
 use colophon_model::{LogEntry, Oid, Ordinal, SshSignature, TagObject, TenantUid};
@@ -12,6 +13,7 @@ use colophon_store::{Change, View};
 use colophon_trust::sshsig::SshKey;
 
 pub use rebuild::{Rebuild, RebuildError, Rebuilt};
+pub use restore::{Restore, Restored};
 
 /// One tenant's object log, tags and refs, as one snapshot shows them. Everything is keyed by the
 /// tenant's uid, so an object of another tenant does not exist here.

@@ -39,6 +39,8 @@ enum Command {
     Verify(Verify),
     /// Say how exports fare, and what is not exported yet
     Status(Status),
+    /// Restore what was exported into a temporary folder, check it, delete it, and write down what came of it
+    Drill(DrillArgs),
     /// Print the public key that signs exports, and its fingerprint
     Key(Overrides),
     /// Hand out the key of a tenant's sealed exports, for an auditor: who has it reads all of them, those to come too
@@ -87,14 +89,31 @@ struct Identity {
 }
 
 /// What is said of a place beside its URL.
-#[derive(Debug, Args)]
-struct PlaceArgs {
+#[derive(Debug, Clone, Args)]
+pub(super) struct PlaceArgs {
     /// URL of the store, for one that is not Amazon's [default: `AWS_ENDPOINT_URL`]
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
     /// Region that requests are signed for [default: `AWS_REGION`, else us-east-1]
     #[arg(long)]
     region: Option<String>,
+}
+
+/// Restores what was exported, for trial.
+#[derive(Debug, Args)]
+struct DrillArgs {
+    /// The place that was exported to
+    from: PlaceUrl,
+    /// Whose; may be given several times
+    #[arg(long, value_name = "SLUG", required_unless_present = "all_tenants")]
+    tenant: Vec<TenantSlug>,
+    /// Every tenant's
+    #[arg(long, conflicts_with = "tenant")]
+    all_tenants: bool,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    overrides: Overrides,
 }
 
 /// Checks what was exported.
@@ -133,8 +152,8 @@ struct Status {
 }
 
 impl PlaceArgs {
-    fn options(self) -> Options {
-        Options { endpoint: self.endpoint, region: self.region }
+    pub(super) fn options(&self) -> Options {
+        Options { endpoint: self.endpoint.clone(), region: self.region.clone() }
     }
 }
 
@@ -144,6 +163,7 @@ impl Export {
             None => make(*self.make, out),
             Some(Command::Verify(verify)) => verify.run(out),
             Some(Command::Status(status)) => status.run(out),
+            Some(Command::Drill(drill)) => drill.run(out),
             Some(Command::Key(overrides)) => key(&overrides, out),
             Some(Command::Identity(identity)) => identity.run(out),
         }
@@ -251,6 +271,40 @@ fn told(one: &Exported) -> Vec<String> {
         ));
     }
     lines
+}
+
+impl DrillArgs {
+    fn run(self, out: Out) -> anyhow::Result<()> {
+        let Self { from, tenant, all_tenants: _, place, overrides } = self;
+        let job = maintenance::Drill { from, tenants: tenant, options: place.options() };
+        let path = "/v1/maintenance/export/drill";
+        let done = job::run(&overrides, out, &job, &Request::Post(path))?;
+        out.data(&done, |done| done.tenants.iter().map(drilled).collect::<Vec<_>>().join("\n"))?;
+        if done.tenants.iter().all(maintenance::Drilled::is_good) {
+            return Ok(());
+        }
+        bail!("not every export can be restored; the audit log says which")
+    }
+}
+
+fn drilled(one: &maintenance::Drilled) -> String {
+    let word = if one.is_good() { "restored and good" } else { "NOT GOOD" };
+    let mut lines = vec![format!("{}: {word}", one.tenant)];
+    lines.extend(one.code.as_ref().map(|code| row("code", code)));
+    lines.extend(one.problems.iter().map(|problem| row("problem", problem)));
+    let size = Size::bytes(one.bytes);
+    lines.push(row(
+        "restored",
+        format!("{}, {}", count(one.bags, "bag"), count(one.builds, "build")),
+    ));
+    lines.push(row("", format!("{}, {}", count(one.blobs, "blob"), size.rounded())));
+    lines.extend(one.tip.map(|tip| row("tip", tip)));
+    let maintenance::Millis { verify, restore, check } = one.millis;
+    lines.push(row(
+        "took",
+        format!("{verify} ms to verify, {restore} to restore, {check} to check"),
+    ));
+    lines.join("\n")
 }
 
 impl Verify {

@@ -27,11 +27,21 @@ pub(super) fn run<J: Job>(
     job: &J,
     request: &Request,
 ) -> anyhow::Result<J::Outcome> {
-    let config = Config::load(overrides)?;
+    run_where(&Config::load(overrides)?, out, job, request, false)
+}
+
+/// The same, and makes the data directory where there is none if it is told to.
+pub(super) fn run_where<J: Job>(
+    config: &Config,
+    out: Out,
+    job: &J,
+    request: &Request,
+    create: bool,
+) -> anyhow::Result<J::Outcome> {
     let bar = Bar::new(out);
-    match admin::open(&config)? {
+    match if create { admin::open_or_create(config)? } else { admin::open(config)? } {
         Access::Direct(press) => {
-            let site = Site { press: &press, config: &config };
+            let site = Site { press: &press, config };
             Ok(perform(job, site, &|step| bar.show(&step.into()))?)
         }
         Access::Server(client) => client.job(request, job, |step| bar.show(&step)),

@@ -12,6 +12,7 @@ use colophon_store::rows::{
 
 use super::cursor::Cursor;
 use super::delivery::roots;
+use super::edge::EdgeState;
 use super::error::ExportError;
 use super::git::GitPart;
 use super::layout;
@@ -71,6 +72,8 @@ pub struct Content {
     /// Documents that have ended with their bundles: SHA-256 of the zip, and what.
     pub omitted: BTreeSet<(Sha256, &'static str)>,
     pub(super) git: Option<GitPart>,
+    /// What of the edge repository no build tells.
+    pub(super) edge: Option<EdgeState>,
 }
 
 /// How lines begin that tell of an export. They alone are no reason for another one.
@@ -158,6 +161,7 @@ pub fn collect(
         documents: BTreeMap::new(),
         omitted: BTreeSet::new(),
         git: git.flatten(),
+        edge: EdgeState::beyond(view, tenant, since)?,
     };
     for record in &records {
         refer(view, tenant, record, &mut content)?;
@@ -170,7 +174,11 @@ pub fn collect(
 }
 
 /// Makes sure that what was exported before is what this store was then.
-fn check_past(view: &View, tenant: &TenantRow, since: &Cursor) -> Result<(), ExportError> {
+pub(super) fn check_past(
+    view: &View,
+    tenant: &TenantRow,
+    since: &Cursor,
+) -> Result<(), ExportError> {
     let uid = tenant.uid;
     if since.audit.seq > 0 {
         let line = view.get::<AuditLine>(&(uid, since.audit.seq))?;
@@ -263,11 +271,12 @@ fn refer(
         }
         let alias = view.get::<BundleAlias>(&(tenant.uid, edge.sha256))?;
         let documents = alias.map(|alias| alias.documents).unwrap_or_default();
-        for (kind, path, word) in [
-            (Document::Provenance, layout::attestation(&edge.sha256), "attestation"),
-            (Document::Sbom, layout::sbom(&edge.sha256), "sbom"),
-            (Document::Minisig, layout::minisig(&edge.sha256), "minisig"),
-        ] {
+        for (kind, path) in layout::documents(&edge.sha256) {
+            let word = match kind {
+                Document::Provenance => "attestation",
+                Document::Sbom => "sbom",
+                Document::Minisig => "minisig",
+            };
             match documents.get(&kind) {
                 Some(digest) => drop(content.documents.insert(path, *digest)),
                 None => drop(content.omitted.insert((edge.sha256, word))),

@@ -1,7 +1,10 @@
 //! The public keys that verify what is exported.
 
-use colophon_model::Sha256;
+use colophon_model::{Sha256, TenantUid};
+use colophon_store::View;
+use colophon_store::rows::FormerKey;
 
+use super::error::ExportError;
 use super::layout;
 use crate::keys::MasterKey;
 use crate::projection::COMMITTER;
@@ -28,6 +31,24 @@ impl PublicKeys {
         let signer = format!("{COMMITTER} namespaces=\"git\" {}\n", keys.git_key().public().line());
         files.push((layout::SIGNERS.to_owned(), signer));
         Self { files, bags: bags.id(), checkpoints: notes.id() }
+    }
+
+    /// With those of the servers that the tenant was with before.
+    pub(super) fn with_former(
+        mut self,
+        view: &View,
+        tenant: TenantUid,
+    ) -> Result<Self, ExportError> {
+        for row in view.scan::<FormerKey>(&tenant) {
+            let ((_, path), FormerKey { text }) = row?;
+            match self.files.iter_mut().find(|(own, _)| *own == path) {
+                // Lines of allowed signers; a key has a path of its own.
+                Some((_, own)) if !own.contains(&text) => own.push_str(&text),
+                Some(_) => {}
+                None => self.files.push((path, text)),
+            }
+        }
+        Ok(self)
     }
 
     /// Tells this set from another.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use colophon_model::{Sha256, TenantSlug, TenantUid, UnixMillis};
+use colophon_store::rows::Document;
 use serde::{Deserialize, Serialize};
 
 /// Version of the layout, in the path of every tenant.
@@ -47,6 +48,8 @@ pub const SEALED: &str = ".age";
 pub const OMITTED: &str = "data/omitted.txt";
 /// The Git objects that are new.
 pub const MIRROR: &str = "data/mirror.bundle";
+/// What of the edge repository no build tells.
+pub const EDGE: &str = "data/edge.json";
 /// The signed end of the audit log.
 pub const CHECKPOINT: &str = "data/audit/checkpoint";
 
@@ -101,6 +104,15 @@ pub fn minisig(zip: &Sha256) -> String {
 /// The bill of materials of that zip.
 pub fn sbom(zip: &Sha256) -> String {
     format!("data/sbom/{zip}.cdx.json")
+}
+
+/// The documents about the bundle whose zip has that checksum, and where they lie.
+pub fn documents(zip: &Sha256) -> [(Document, String); 3] {
+    [
+        (Document::Provenance, attestation(zip)),
+        (Document::Sbom, sbom(zip)),
+        (Document::Minisig, minisig(zip)),
+    ]
 }
 
 /// The label of the key that files of a bag are sealed with in `bag-info.txt`; a bag without it is plain.

@@ -131,7 +131,7 @@ pub fn export(
         carrier: Carrier::new(place, folder, config.bytes_per_second.get(), retry),
         ledger: Ledger { store: &press.store, tenant, place: place.id() },
         key: press.keys.export_key(),
-        public: PublicKeys::of(&press.keys),
+        public: PublicKeys::of(&press.keys).with_former(&press.store.view()?, tenant.uid)?,
     };
     let (began, before) = (Instant::now(), place.traffic());
     let done = run.run();

@@ -119,6 +119,19 @@ impl<'a> Carrier<'a> {
         }
     }
 
+    /// Reads an object of at most `most` bytes, if it is there.
+    pub(super) async fn find_within(
+        &self,
+        key: &str,
+        most: u64,
+    ) -> Result<Option<Bytes>, ExportError> {
+        match self.again(async || self.place.get_within(key, most).await).await {
+            Ok(found) => Ok(Some(found)),
+            Err(Failure::Missing) => Ok(None),
+            Err(failure) => Err(failure.into_trouble(key).into()),
+        }
+    }
+
     /// Writes a file of a bag where nothing is, or finds it there.
     pub(super) async fn item(&self, key: &str, item: &Item) -> Result<Put, ExportError> {
         match &item.body {

@@ -2,7 +2,7 @@
 //! was made from is needed.
 
 mod erasures;
-mod payload;
+pub(super) mod payload;
 mod sealed;
 mod tags;
 
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::body::Bytes;
 use colophon_model::audit::{Chain, Walk};
 use colophon_model::{BuildId, Digest, Oid, Sha256, TenantSlug};
-use colophon_store::{Progress, Report};
+use colophon_store::{MAX_BLOB_LEN, Progress, Report};
 use colophon_trust::attest::PublicKey;
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
@@ -20,12 +20,12 @@ use super::envelope::{KeyId, Opener};
 use super::error::{ExportError, Trouble};
 use super::head::Head;
 use super::layout::{self, BagName};
-use super::place::Place;
+use super::place::{Place, TOO_LARGE};
 use super::upload::{Carrier, Retry};
 use crate::config::ExportConfig;
 use crate::keys::random_bytes;
 pub use erasures::ErasedExport;
-use tags::Tags;
+pub(super) use tags::Tags;
 
 /// How an export is checked.
 #[derive(Debug, Clone)]
@@ -122,30 +122,39 @@ pub fn verify_all(
 ) -> Result<Vec<Verified>, ExportError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(ExportError::Aside)?.block_on(async {
-        let retry = Retry { attempts: config.attempts, first: super::run::FIRST_WAIT };
-        let carrier = |folder: String| Carrier::new(place, folder, 0, retry);
-        let folders = match tenant {
-            Some(slug) => vec![layout::tenant(slug)],
-            None if carrier(String::new()).find(layout::HEAD).await?.is_some() => {
-                vec![String::new()]
-            }
-            None => {
-                let here = carrier(String::new());
-                let slugs = here.again(async || place.folders(layout::VERSION).await).await;
-                let slugs = slugs.map_err(|failure| failure.into_trouble(layout::VERSION))?;
-                let tenants = slugs.iter().filter(|name| name.parse::<TenantSlug>().is_ok());
-                tenants.map(|slug| format!("{}/{slug}", layout::VERSION)).collect()
-            }
-        };
-        if folders.is_empty() {
-            return Err(nothing(place.url()));
-        }
         let mut checked = Vec::new();
-        for folder in folders {
-            checked.push(verify(&carrier(folder.clone()), folder, options, report).await?);
+        for folder in folders(place, tenant, config).await? {
+            let carrier = reader(place, folder.clone(), config);
+            checked.push(verify(&carrier, folder, options, report).await?);
         }
         Ok(checked)
     })
+}
+
+/// Reads what is in a folder of a place.
+pub(super) fn reader<'a>(place: &'a Place, folder: String, config: &ExportConfig) -> Carrier<'a> {
+    let retry = Retry { attempts: config.attempts, first: super::run::FIRST_WAIT };
+    Carrier::new(place, folder, 0, retry)
+}
+
+/// The folders of tenants at a place, or the place itself when it is one's; at least one.
+pub(super) async fn folders(
+    place: &Place,
+    tenant: Option<&TenantSlug>,
+    config: &ExportConfig,
+) -> Result<Vec<String>, ExportError> {
+    let here = reader(place, String::new(), config);
+    let folders = match tenant {
+        Some(slug) => vec![layout::tenant(slug)],
+        None if here.find_within(layout::HEAD, SMALL).await?.is_some() => vec![String::new()],
+        None => {
+            let slugs = here.again(async || place.folders(layout::VERSION).await).await;
+            let slugs = slugs.map_err(|failure| failure.into_trouble(layout::VERSION))?;
+            let tenants = slugs.iter().filter(|name| name.parse::<TenantSlug>().is_ok());
+            tenants.map(|slug| format!("{}/{slug}", layout::VERSION)).collect()
+        }
+    };
+    if folders.is_empty() { Err(nothing(place.url())) } else { Ok(folders) }
 }
 
 fn nothing(at: impl std::fmt::Display) -> ExportError {
@@ -173,12 +182,18 @@ struct Check<'a> {
 
 /// What is said of a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Named {
+pub(super) struct Named {
     /// BLAKE3 of the file; none: that is said in a list that could not be opened.
-    digest: Option<Digest>,
-    size: u64,
+    pub(super) digest: Option<Digest>,
+    pub(super) size: u64,
     /// Whether it is sealed.
-    sealed: bool,
+    pub(super) sealed: bool,
+}
+
+/// What a check has found good: where the chain ends, and its bags from the first to the newest.
+pub(super) struct Proven {
+    pub(super) head: Head,
+    pub(super) bags: Vec<Tags>,
 }
 
 async fn verify(
@@ -187,21 +202,31 @@ async fn verify(
     options: &VerifyOptions,
     report: Report<'_>,
 ) -> Result<Verified, ExportError> {
-    let Some((bytes, _)) = carrier.find(&carrier.key(layout::HEAD)).await? else {
+    Ok(examine(carrier, folder, options, report).await?.0)
+}
+
+/// Checks an export; what is told of it beside the findings is only there when its end can be believed.
+pub(super) async fn examine(
+    carrier: &Carrier<'_>,
+    folder: String,
+    options: &VerifyOptions,
+    report: Report<'_>,
+) -> Result<(Verified, Option<Proven>), ExportError> {
+    let Some(bytes) = carrier.find_within(&carrier.key(layout::HEAD), SMALL).await? else {
         return Err(nothing(format!("{}/{folder}", carrier.place.url())));
     };
     let mut check = Check::new(carrier, folder, &options.opener);
-    let Some(key) = check.key(&bytes, options).await? else { return Ok(check.found) };
+    let Some(key) = check.key(&bytes, options).await? else { return Ok((check.found, None)) };
     let head = match Head::open(&bytes, &key) {
         Ok(head) => head,
         Err(what) => {
             check.found.wrong(layout::HEAD, what);
-            return Ok(check.found);
+            return Ok((check.found, None));
         }
     };
     check.found.tenant = Some(head.tenant.slug.clone());
     check.walk = Some(Walk::new(Chain::Tenant(head.tenant.uid)));
-    let chain = check.chain(&head, &key, report).await?;
+    let mut chain = check.chain(&head, &key, report).await?;
     let total = chain.len() as u64;
     for (done, tags) in chain.iter().rev().enumerate() {
         check.bag(tags, &head).await?;
@@ -211,9 +236,15 @@ async fn verify(
     check.ends_at(&head);
     check.read_blobs(options, report).await?;
     check.erasures(&head, &key).await?;
-    check.strays(&chain.into_iter().map(|tags| tags.name).collect()).await?;
-    Ok(check.found)
+    check.strays(&chain.iter().map(|tags| tags.name.clone()).collect()).await?;
+    chain.reverse();
+    Ok((check.found, Some(Proven { head, bags: chain })))
 }
+
+/// Largest object that is read whole and is no blob, in bytes: bundles are read in parts.
+const SMALL: u64 = 64 << 20;
+/// Largest object that can be a blob, with room for what encryption adds.
+const LARGEST: u64 = MAX_BLOB_LEN as u64 + (1 << 20);
 
 impl<'a> Check<'a> {
     fn new(carrier: &'a Carrier<'a>, folder: String, opener: &'a Opener) -> Self {
@@ -251,8 +282,14 @@ impl<'a> Check<'a> {
 
     /// Reads an object; one that is missing is a finding.
     async fn get(&mut self, path: &str) -> Result<Option<Bytes>, ExportError> {
-        let found = self.carrier.find(&self.carrier.key(path)).await?;
-        let Some((bytes, _)) = found else {
+        let found = match self.carrier.find_within(&self.carrier.key(path), SMALL).await {
+            Err(error) if error.code() == TOO_LARGE => {
+                self.found.wrong(path, format!("has more than {SMALL} bytes"));
+                return Ok(None);
+            }
+            found => found?,
+        };
+        let Some(bytes) = found else {
             self.found.wrong(path, "is not there");
             return Ok(None);
         };
@@ -367,13 +404,19 @@ impl<'a> Check<'a> {
         let total = Some(wanted.len() as u64);
         let reads = wanted.into_iter().map(|(sha256, named)| async move {
             let path = layout::blob(&sha256);
-            (carrier.find(&carrier.key(&path)).await, path, sha256, named)
+            // No more is read than it may have: a size that lies costs nothing.
+            let most = named.size.min(LARGEST);
+            (carrier.find_within(&carrier.key(&path), most).await, path, sha256, named)
         });
         let mut reads = futures_util::stream::iter(reads).buffer_unordered(options.concurrency);
         while let Some((read, path, sha256, named)) = reads.next().await {
             self.found.blobs_read += 1;
             report(Progress { stage: "reading blobs", done: self.found.blobs_read, total });
-            let Some((bytes, _)) = read? else {
+            let read = match read {
+                Err(error) if error.code() == TOO_LARGE => Some(Bytes::new()),
+                read => read?,
+            };
+            let Some(bytes) = read else {
                 self.found.findings.push(Finding { at: path, problem: "is not there".to_owned() });
                 continue;
             };

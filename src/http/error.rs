@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::edge;
 use crate::bundles::FilesError;
-use crate::export::ExportError;
+use crate::export::{ExportError, RestoreError};
 use crate::feed::FeedError;
 use crate::maintenance::{JobError, OutError};
 use crate::mirror::MirrorError;
@@ -468,6 +468,7 @@ impl From<JobError> for ApiError {
             JobError::Rebuild(cause) => return Self::rebuild(cause),
             JobError::Out(cause) => return Self::out(cause),
             JobError::Export(cause) => return Self::export(cause),
+            JobError::Import(cause) => return Self::import(cause),
             JobError::Rotate(cause) => return edge::refused_key(cause),
             JobError::Pool(cause) => return edge::refused_root(cause),
             JobError::Unknown(_) => {
@@ -513,6 +514,28 @@ impl ApiError {
             ExportError::Place(trouble) if trouble.passing => StatusCode::SERVICE_UNAVAILABLE,
             ExportError::Place(_) => StatusCode::BAD_GATEWAY,
             _ => StatusCode::CONFLICT,
+        };
+        let refused = Self::new(status, error.code(), chain(error));
+        match error.hint() {
+            Some(hint) => refused.hint(hint),
+            None => refused,
+        }
+    }
+
+    fn import(error: &RestoreError) -> Self {
+        let status = match error {
+            RestoreError::Place(cause) => return Self::export(cause),
+            RestoreError::Store(cause) => return Self::store(cause),
+            RestoreError::Feed(_) | RestoreError::Aside(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            RestoreError::Exists(_) | RestoreError::Erased(_) | RestoreError::OtherKey(_) => {
+                StatusCode::CONFLICT
+            }
+            RestoreError::Git(_)
+            | RestoreError::NotGood { .. }
+            | RestoreError::UntrustedKey { .. }
+            | RestoreError::Content { .. }
+            | RestoreError::Identity(_)
+            | RestoreError::Sealed { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let refused = Self::new(status, error.code(), chain(error));
         match error.hint() {

@@ -17,8 +17,9 @@ use super::{
 };
 use crate::app::SharedApp;
 use crate::maintenance::{
-    Archive, AuditCheckpoint, AuditVerify, Backup, Export, ExportIdentity, Fsck, Gc, GitBundle,
-    GitExport, GitRebuild, ImportRoots, Purge, Recompile, RequestRoots, Resign, Rollback, Rotate,
+    Archive, AuditCheckpoint, AuditVerify, Backup, Drill, Export, ExportIdentity, Fsck, Gc,
+    GitBundle, GitExport, GitRebuild, Import, ImportRoots, Purge, Recompile, RequestRoots, Resign,
+    Rollback, Rotate,
 };
 
 routes! {
@@ -53,6 +54,8 @@ routes! {
     post "/v1/maintenance/purge" => maintenance::run::<Purge>;
     post "/v1/maintenance/backup" => maintenance::run::<Backup>;
     post "/v1/maintenance/export" => maintenance::run::<Export>;
+    post "/v1/maintenance/export/drill" => maintenance::run::<Drill>;
+    post "/v1/maintenance/import" => maintenance::run::<Import>;
     post "/v1/maintenance/export/identity" => maintenance::run::<ExportIdentity>;
     post "/v1/maintenance/rebuild" => maintenance::run::<Recompile>;
     post "/v1/maintenance/edge/resign" => maintenance::run::<Resign>;

@@ -19,7 +19,7 @@ use crate::gc::{self, Compaction, GcReport};
 use crate::progress::{Progress, Report};
 use crate::row::{Row, key_bytes, mark_row};
 use crate::rows::json_row;
-use crate::rows::{AuditHead, HookRow, SlugOf, TenantHead, TenantRow, TokenRow};
+use crate::rows::{AuditHead, HookRow, ImportRow, SlugOf, TenantHead, TenantRow, TokenRow};
 use crate::{Change, CommitError, Error, KeyRange, Order, Pace, Store, Table, View, audit};
 
 /// Tables whose keys begin with a tenant's uid.
@@ -55,6 +55,8 @@ const TENANT_TABLES: &[Table] = &[
     Table::ExportBlob,
     Table::Artifact,
     Table::Upload,
+    Table::Import,
+    Table::FormerKey,
     Table::ExportKey,
     Table::ExportState,
     Table::AuditLine,
@@ -144,6 +146,33 @@ impl Store {
         self.finish_erasure(number, erasure, report).map(Some)
     }
 
+    /// Takes away what an import that was not finished has left of `tenant`, as an erasure does; the name may be
+    /// given again. `None` when there is no such import.
+    ///
+    /// # Errors
+    /// As [`Self::erase`].
+    pub fn discard_import(
+        &self,
+        tenant: TenantUid,
+        now: UnixMillis,
+        report: Report<'_>,
+    ) -> Result<Option<Erased>, Error> {
+        let _turn = self.maintenance()?;
+        let view = self.view()?;
+        let Some(row) = view.get::<ImportRow>(&tenant)? else { return Ok(None) };
+        let number = next_erasure(&view)?;
+        // A view is a reader, which the end of an erasure waits for.
+        drop(view);
+        let erasure = Erasure { tenant: Some(tenant), started: now };
+        let mut change = Change::new();
+        change.use_reserve();
+        change.expect::<SlugOf>(&tenant, None).expect::<TenantHead>(&tenant, None);
+        change.expect(&tenant, Some(&row)).delete::<ImportRow>(&tenant);
+        change.expect(&number, None::<&Erasure>).put(&number, &erasure);
+        self.commit(change)?;
+        self.finish_erasure(number, erasure, report).map(Some)
+    }
+
     /// Finishes erasures that were interrupted; returns how many.
     pub fn resume_erasures(&self, report: Report<'_>) -> Result<usize, Error> {
         let _turn = self.maintenance()?;
@@ -176,10 +205,7 @@ impl Store {
             if tenant.held.is_some() {
                 return Err(Error::Held);
             }
-            let number = match view.scan::<Erasure>(&()).descending().next().transpose()? {
-                Some((last, _)) => last + 1,
-                None => 1,
-            };
+            let number = next_erasure(&view)?;
             let erasure = Erasure { tenant: Some(tenant.uid), started: now };
             let mut change = Change::new();
             change.use_reserve();
@@ -326,6 +352,12 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// A number for an erasure that no other has.
+fn next_erasure(view: &View) -> Result<u64, Error> {
+    let last = view.scan::<Erasure>(&()).descending().next().transpose()?;
+    Ok(last.map_or(1, |(last, _)| last + 1))
 }
 
 /// Deletes the tenant's tokens and hooks, which are found by what they are named.

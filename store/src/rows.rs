@@ -21,6 +21,7 @@ mod flow;
 mod git;
 mod hex_name;
 mod hook;
+mod import;
 mod intake;
 mod mirror;
 mod outbound;
@@ -38,6 +39,7 @@ pub use flow::{
 pub use git::{GitOid, RefRow};
 pub(crate) use git::{RefChanges, blob_of_log_entry};
 pub use hook::{HookId, HookRow, InvalidHookId, PullFrom, PullRow};
+pub use import::{FormerKey, ImportRow};
 pub use intake::{DeliveryClaim, WebhookRow, WebhookSecret};
 pub use mirror::{Effect, Halt, MirrorRow, MirrorState, MirrorTag, OutboxRow};
 pub use outbound::{
@@ -119,6 +121,8 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::ExportBlob => row::<ExportBlob>(key, value),
         Table::Artifact => row::<ArtifactRow>(key, value),
         Table::Upload => row::<UploadRow>(key, value),
+        Table::Import => row::<ImportRow>(key, value),
+        Table::FormerKey => row::<FormerKey>(key, value),
         Table::ExportKey => row::<ExportKey>(key, value),
         Table::ExportState => row::<ExportState>(key, value),
         Table::AuditLine => row::<AuditLine>(key, value),

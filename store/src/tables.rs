@@ -136,6 +136,10 @@ tables! {
     ExportKey = "export-key-1",
     /// (uid, digest of a place) → exports of the schedule to that place that failed.
     ExportState = "export-state-1",
+    /// Tenant uid → an import that is not finished: there is no such tenant yet.
+    Import = "import-1",
+    /// (uid, path) → a public key of the server that the tenant was exported by, before it was imported here.
+    FormerKey = "former-key-1",
     /// (uid, delivery) → a flow that is to be read from its builder.
     Pull = "pull-1",
     /// (uid, endpoint) → where events are sent.

@@ -96,6 +96,7 @@ fn an_auditor_needs_stock_tools_only_and_sees_every_changed_byte() {
         "blobs.txt",
         "builds.jsonl",
         "checkpoint",
+        "edge.json",
         "key",
         "manifest-sha256.txt",
         "minisig",

@@ -42,6 +42,8 @@ mod git_files;
 mod git_http;
 mod git_rebuild;
 mod git_refs;
+mod import;
+mod import_hostile;
 mod intake_answers;
 mod intake_cli;
 mod intake_hooks;

@@ -70,6 +70,18 @@ const CASES: &[Case] = &[
         Operator,
         r#"{"to": "memory://guard", "tenants": ["{slug}"]}"#,
     ),
+    case(
+        "post",
+        "/v1/maintenance/export/drill",
+        Operator,
+        r#"{"from": "memory://guard", "tenants": ["{slug}"]}"#,
+    ),
+    case(
+        "post",
+        "/v1/maintenance/import",
+        Operator,
+        r#"{"from": "memory://guard", "tenants": ["{slug}"]}"#,
+    ),
     case("post", "/v1/maintenance/export/identity", Operator, r#"{"tenant": "{slug}"}"#),
     case("post", "/v1/maintenance/rebuild", Operator, r#"{"tenant": "{slug}"}"#),
     case("post", "/v1/maintenance/edge/resign", Operator, r#"{"tenants": ["{slug}"]}"#),

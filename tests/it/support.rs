@@ -7,6 +7,7 @@ pub(crate) mod collector;
 pub(crate) mod events;
 pub(crate) mod export;
 pub(crate) mod gates;
+pub(crate) mod import;
 pub(crate) mod numbers;
 pub(crate) mod process;
 pub(crate) mod programs;
@@ -138,6 +139,11 @@ impl TestServer {
         let url = format!("http://{address}");
         let admin = admin.map_or_else(String::new, |address| format!("http://{address}"));
         Self { app, clock, url, admin, dir, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// The time there, in milliseconds.
+    pub(crate) fn clock_millis(&self) -> u64 {
+        self.clock.now().get()
     }
 
     pub(crate) fn tenant(&self, slug: &str) -> TestTenant {

@@ -94,18 +94,32 @@ impl Taken {
         Ok(object.oid)
     }
 
+    /// Reads the beginning of a pack up to its first commit, and returns that one's id. Every object before it that it
+    /// needs is there then, if the pack has its objects in the order in which they were made and rests on nothing
+    /// outside. What follows need not be there, and is not looked at.
+    ///
+    /// # Errors
+    /// When there is no commit within the limits, or the pack is malformed before it.
+    pub fn read_first_commit(
+        &mut self,
+        pack: &[u8],
+        limits: &TakenLimits,
+    ) -> Result<Oid, TakeError> {
+        let count = head(pack)?.min(limits.objects);
+        let mut reader = Reader::new(self, pack, limits);
+        for _ in 0..count {
+            let at = reader.at;
+            if reader.entry()? == Some(GitKind::Commit) {
+                return reader.places.get(&at).copied().ok_or(CUT);
+            }
+        }
+        Err(TakeError::TooMuch { what: "objects before a commit", most: count.into() })
+    }
+
     pub(super) fn read_pack(&mut self, pack: &[u8], limits: &TakenLimits) -> Result<(), TakeError> {
         let count = count(pack, limits)?;
         let body = &pack[..pack.len() - TRAILER];
-        let mut reader = Reader {
-            pack: body,
-            at: HEADER,
-            left: limits.total,
-            limits,
-            taken: self,
-            places: BTreeMap::new(),
-            pending: BTreeMap::new(),
-        };
+        let mut reader = Reader::new(self, body, limits);
         for _ in 0..count {
             reader.entry()?;
         }
@@ -122,23 +136,36 @@ impl Taken {
 
 /// How many entries follow, when the checksum says that the pack is whole.
 fn count(pack: &[u8], limits: &TakenLimits) -> Result<u32, TakeError> {
-    let no_pack = TakeError::Malformed("it is no pack of version 2");
-    if pack.len() < HEADER + TRAILER || !pack.starts_with(b"PACK\0\0\0\x02") {
-        return Err(no_pack);
+    if pack.len() < HEADER + TRAILER {
+        return Err(NO_PACK);
     }
+    let count = head(pack)?;
     let (body, checksum) = pack.split_at(pack.len() - TRAILER);
     if Sha1::digest(body).as_slice() != checksum {
         return Err(TakeError::Malformed("the pack has another checksum than it says"));
     }
-    let count = body[8..HEADER].try_into().map(u32::from_be_bytes).map_err(|_| no_pack)?;
     if count > limits.objects {
         return Err(TakeError::TooMuch { what: "objects", most: limits.objects.into() });
     }
     Ok(count)
 }
 
-impl Reader<'_> {
-    fn entry(&mut self) -> Result<(), TakeError> {
+const NO_PACK: TakeError = TakeError::Malformed("it is no pack of version 2");
+
+/// How many entries the header says that there are.
+fn head(pack: &[u8]) -> Result<u32, TakeError> {
+    let count = pack.strip_prefix(b"PACK\0\0\0\x02").and_then(|rest| rest.first_chunk::<4>());
+    count.map(|count| u32::from_be_bytes(*count)).ok_or(NO_PACK)
+}
+
+impl<'a> Reader<'a> {
+    fn new(taken: &'a mut Taken, pack: &'a [u8], limits: &'a TakenLimits) -> Self {
+        let (places, pending) = (BTreeMap::new(), BTreeMap::new());
+        Self { pack, at: HEADER, left: limits.total, limits, taken, places, pending }
+    }
+
+    /// Reads one entry; returns its kind, unless it is a delta.
+    fn entry(&mut self) -> Result<Option<GitKind>, TakeError> {
         let at = self.at;
         let (kind, size) = self.head()?;
         match kind {
@@ -147,20 +174,21 @@ impl Reader<'_> {
                 let base = at.checked_sub(back).filter(|_| back > 0);
                 let base = base.ok_or(TakeError::Malformed("a delta rests on nothing"))?;
                 let delta = self.inflate(size)?;
-                self.delta(at, Base::At(base), delta)
+                self.delta(at, Base::At(base), delta).map(|()| None)
             }
             REF_DELTA => {
                 let named = self.pack.get(self.at..self.at + Oid::LEN).and_then(Oid::from_slice);
                 let named = named.ok_or(CUT)?;
                 self.at += Oid::LEN;
                 let delta = self.inflate(size)?;
-                self.delta(at, Base::Named(named), delta)
+                self.delta(at, Base::Named(named), delta).map(|()| None)
             }
             kind => {
                 let unknown = TakeError::Malformed("an entry of an unknown kind");
                 let kind = GitKind::from_pack_type(kind).ok_or(unknown)?;
                 let bytes = self.inflate(size)?;
-                self.settle(at, kind, bytes)
+                self.settle(at, kind, bytes)?;
+                Ok(Some(kind))
             }
         }
     }

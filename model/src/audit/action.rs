@@ -62,6 +62,10 @@ actions! {
     TenantErase = "tenant.erase",
     /// What a tenant built was exported for its auditors.
     TenantExport = "tenant.export",
+    /// A tenant was made from what was exported of it.
+    TenantImport = "tenant.import",
+    /// What was exported of a tenant was restored aside, for trial.
+    ExportDrill = "export.drill",
     /// A tenant was put under legal hold: it may not be erased.
     TenantHold = "tenant.hold",
     /// A legal hold was lifted.

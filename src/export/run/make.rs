@@ -108,6 +108,9 @@ impl Run<'_> {
         if !content.lines.is_empty() {
             put(&layout::audit(content.since.audit.seq + 1), content.lines.clone());
         }
+        if let Some(edge) = &content.edge {
+            put(layout::EDGE, json(edge) + "\n");
+        }
         let chain = Chain::Tenant(self.tenant.uid);
         let end = &content.after.audit;
         let signed = Checkpoint {

@@ -296,7 +296,7 @@ fn is_closed(tags: &Tags, files: &BTreeMap<String, String>, path: &str) -> bool 
 }
 
 /// A line of `blobs.txt`.
-fn parse(line: &str) -> Option<(Sha256, Named)> {
+pub(in crate::export) fn parse(line: &str) -> Option<(Sha256, Named)> {
     let mut parts = line.splitn(5, ' ');
     let sha256 = parts.next()?.parse().ok()?;
     let size = parts.next()?.parse().ok()?;

@@ -10,15 +10,15 @@ use crate::export::error::ExportError;
 use crate::export::layout::{self, BagName};
 
 /// What a bag says of itself, signed and checked.
-pub(super) struct Tags {
-    pub(super) name: BagName,
-    pub(super) info: Labels,
+pub(in crate::export) struct Tags {
+    pub(in crate::export) name: BagName,
+    pub(in crate::export) info: Labels,
     /// Checksums of the payload, by path.
-    pub(super) manifest: BTreeMap<String, Sha256>,
+    pub(in crate::export) manifest: BTreeMap<String, Sha256>,
 }
 
 /// Lines of `bag-info.txt`.
-pub(super) struct Labels(Vec<(String, String)>);
+pub(in crate::export) struct Labels(Vec<(String, String)>);
 
 impl Labels {
     fn parse(text: &str) -> Self {
@@ -27,12 +27,12 @@ impl Labels {
     }
 
     /// The value of a label; `-` stands for none.
-    pub(super) fn value(&self, label: &str) -> Option<&str> {
+    pub(in crate::export) fn value(&self, label: &str) -> Option<&str> {
         let found = self.0.iter().find(|(name, _)| name == label).map(|(_, value)| value.as_str());
         found.filter(|value| *value != "-")
     }
 
-    pub(super) fn values<'a>(&'a self, label: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(in crate::export) fn values<'a>(&'a self, label: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(name, _)| name == label).map(|(_, value)| value.as_str())
     }
 

@@ -128,6 +128,16 @@ pub(super) fn maintenance() -> Vec<Op> {
             json!({"to": "s3://evidence/colophon", "tenants": ["acme-inc"]}),
         ),
         job(
+            "/v1/maintenance/export/drill",
+            "Restore an export for trial",
+            json!({"from": "s3://evidence/colophon", "tenants": ["acme-inc"]}),
+        ),
+        job(
+            "/v1/maintenance/import",
+            "Make tenants again from an export",
+            json!({"from": "s3://evidence/colophon", "tenants": ["acme-inc"], "verify": true}),
+        ),
+        job(
             "/v1/maintenance/export/identity",
             "Hand out the key of a tenant's sealed exports",
             json!({"tenant": "acme-inc"}),

@@ -12,10 +12,10 @@ use colophon_model::{
 use colophon_store::rows::{
     ArtifactRow, BuildNumber, BundleAlias, BundleTree, DeliveryBody, DeliveryClaim, DeliveryKey,
     Document, EdgeHead, Effect, EnvHead, ExportBlob, ExportPlace, ExportState, FirstCommit,
-    FlowClaim, FlowGone, FlowHead, FlowOwner, GitOid, Halt, HookId, HookRow, MirrorRow,
-    MirrorState, MirrorTag, OutboxRow, PlannedExport, PullFrom, PullRow, QuotaStamp, RefRow,
-    RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TokenUsed, TufFile, UploadRow,
-    WebhookRow, WebhookSecret,
+    FlowClaim, FlowGone, FlowHead, FlowOwner, FormerKey, GitOid, Halt, HookId, HookRow, ImportRow,
+    MirrorRow, MirrorState, MirrorTag, OutboxRow, PlannedExport, PullFrom, PullRow, QuotaStamp,
+    RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TokenUsed, TufFile,
+    UploadRow, WebhookRow, WebhookSecret,
 };
 use colophon_store::{Row, Table};
 use proptest::prelude::*;
@@ -373,6 +373,9 @@ fn rows_of_exports_round_trip() {
     strict(&(uid(1), digest(1), digest(2)), &exported);
     let key = Some("k1".to_owned());
     strict(&(uid(1), digest(1), digest(2)), &ExportBlob { key, ..exported });
+    let (slug, url) = ("acme-inc".parse().unwrap(), "s3://evidence/x".to_owned());
+    strict(&uid(1), &ImportRow { slug, url, tagmanifest: sha(2), begun: TIME });
+    strict(&(uid(1), "keys/pub/x.pem".to_owned()), &FormerKey { text: "-----BEGIN".to_owned() });
 }
 
 #[test]
