@@ -66,7 +66,7 @@ use crate::keys::MasterKey;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::progress::{Progress, Stage};
-use crate::projection::KeySigner;
+use crate::projection::{KeySigner, Recent};
 use crate::recall::Recall;
 use crate::secrets::Secrets;
 
@@ -92,6 +92,8 @@ pub struct Press {
     pub gates: Gates,
     /// Git objects that were asked for before, of all tenants.
     pub objects: Cache,
+    /// Git objects that the next commits rest on, of all tenants.
+    pub recent: Recent,
     /// What was made of bundles before, of all tenants.
     pub bundles: Bundles,
     /// What was read of the store before and still stands, of all tenants.
@@ -264,6 +266,7 @@ impl Press {
             limits,
             gates,
             objects,
+            recent: Recent::default(),
             bundles,
             recall: Recall::new(&config::Edge::default()),
             memo,
@@ -289,6 +292,7 @@ impl Press {
     pub fn forget(&self, tenant: TenantUid) {
         self.memo.forget(tenant);
         self.objects.forget(*tenant.as_bytes());
+        self.recent.forget(tenant);
         self.bundles.forget(tenant);
         self.recall.forget(tenant);
         self.progress.forget(tenant);
@@ -414,6 +418,7 @@ impl Press {
         let plan = self.compiler.parse(&delivery.body, policy, &self.limits)?;
         delivery.check(plan.targets().iter().copied())?;
         let key = self.compiler.key(&plan);
+        fair::breathe();
         Ok(Job { delivery, body, plan, key })
     }
 
@@ -491,7 +496,9 @@ impl Press {
         cicd.pipeline.task.name = "render",
     ))]
     fn compile(&self, job: &Job, flow: &FlowId) -> Result<Compiled, BuildError> {
-        Ok(self.compiler.compile(&job.plan, &job.delivery.tenant.slug, flow)?)
+        let compiled = self.compiler.compile(&job.plan, &job.delivery.tenant.slug, flow);
+        fair::breathe();
+        Ok(compiled?)
     }
 
     /// One try in the lane. `None`: the tenant changed in between; try again.
