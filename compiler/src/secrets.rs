@@ -136,8 +136,7 @@ const fn may_begin(rest: &[u8]) -> bool {
     matches!(
         rest,
         [b'e', b'y', ..]
-            | [b'B', b'E' | b'e', ..]
-            | [b'b', b'E' | b'e', ..]
+            | [b'B' | b'b', b'E' | b'e', ..]
             | [b's' | b'r', b'k', ..]
             | [b'g', b's' | b'h' | b'i' | b'l', ..]
             | [b'x', b'o', ..]
