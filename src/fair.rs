@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-pub use held::{aside, holding, share};
+pub use held::{aside, breathe, holding, share};
 pub use party::{Party, Share};
 
 use queue::{Begun, Queue, Ticket};

@@ -59,6 +59,11 @@ impl<K: Eq + Hash + Clone, V: Weigh + Clone> Made<K, V> {
         Self(empty(bytes, Weight))
     }
 
+    /// Keeps about `bytes` of what is asked for once or twice, soon after it came to be kept, and hardly ever again.
+    pub fn passing(bytes: u64) -> Self {
+        Self(with_hot(bytes, Weight, PASSING))
+    }
+
     /// What `make` gives, or gave before. Whoever asks for one that is being made waits for it, without a
     /// thread.
     ///
@@ -91,6 +96,15 @@ impl<K: Eq + Hash + Clone, V: Weigh + Clone> Made<K, V> {
         self.0.get(&(tenant, key))
     }
 
+    /// Keeps what was made elsewhere, unless it does not stand any more by the time that it is kept.
+    pub fn keep_while(&self, tenant: TenantUid, key: K, made: V, stands: impl FnOnce() -> bool) {
+        let key = (tenant, key);
+        self.0.insert(key.clone(), made);
+        if !stands() {
+            self.0.remove(&key);
+        }
+    }
+
     /// Forgets what is kept of a tenant that was erased.
     pub fn forget(&self, tenant: TenantUid) {
         self.0.retain(|(uid, _), _| *uid != tenant);
@@ -102,10 +116,24 @@ pub(crate) fn empty<K: Eq + Hash, V: Clone, W: Weighter<K, V> + Clone>(
     bytes: u64,
     weight: W,
 ) -> Cache<K, V, W> {
+    with_hot(bytes, weight, LASTING)
+}
+
+/// What part of the room is for what was asked for again.
+const LASTING: f64 = 0.97;
+/// The same where most is asked for only once.
+const PASSING: f64 = 0.1;
+
+fn with_hot<K: Eq + Hash, V: Clone, W: Weighter<K, V> + Clone>(
+    bytes: u64,
+    weight: W,
+    hot: f64,
+) -> Cache<K, V, W> {
     let options = OptionsBuilder::new()
         .shards(1)
         .estimated_items_capacity(EXPECTED)
         .weight_capacity(bytes)
+        .hot_allocation(hot)
         .build()
         .expect("both capacities are given");
     let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());

@@ -70,7 +70,7 @@ use crate::keys::MasterKey;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::progress::{Progress, Stage};
-use crate::projection::KeySigner;
+use crate::projection::{KeySigner, Recent};
 use crate::recall::Recall;
 use crate::secrets::Secrets;
 
@@ -96,6 +96,8 @@ pub struct Press {
     pub gates: Gates,
     /// Git objects that were asked for before, of all tenants.
     pub objects: Cache,
+    /// Git objects that the next commits rest on, of all tenants.
+    pub recent: Recent,
     /// What was made of bundles before, of all tenants.
     pub bundles: Bundles,
     /// What was read of the store before and still stands, of all tenants.
@@ -273,6 +275,7 @@ impl Press {
             limits,
             gates,
             objects,
+            recent: Recent::default(),
             bundles,
             recall: Recall::new(&config::Edge::default()),
             memo,
@@ -302,6 +305,7 @@ impl Press {
         self.memo.forget(tenant);
         self.dry_runs.forget(tenant);
         self.objects.forget(*tenant.as_bytes());
+        self.recent.forget(tenant);
         self.bundles.forget(tenant);
         self.recall.forget(tenant);
         self.progress.forget(tenant);
@@ -427,6 +431,7 @@ impl Press {
         let plan = self.compiler.parse(&delivery.body, policy, &self.limits)?;
         delivery.check(plan.targets().iter().copied())?;
         let key = self.compiler.key(&plan);
+        fair::breathe();
         Ok(Job { delivery, body, plan, key })
     }
 
@@ -504,7 +509,9 @@ impl Press {
         cicd.pipeline.task.name = "render",
     ))]
     fn compile(&self, job: &Job, flow: &FlowId) -> Result<Compiled, BuildError> {
-        Ok(self.compiler.compile(&job.plan, &job.delivery.tenant.slug, flow)?)
+        let compiled = self.compiler.compile(&job.plan, &job.delivery.tenant.slug, flow);
+        fair::breathe();
+        Ok(compiled?)
     }
 
     /// One try in the lane. `None`: the tenant changed in between; try again.

@@ -3,16 +3,21 @@
 pub mod commits;
 mod draft;
 mod rebuild;
+mod recent;
 mod replay;
 mod restore;
 
+use std::sync::Arc;
+
 use colophon_gitbridge::{Appended, Ident, ObjectLog, ReadError, Ref, Signer};
-use colophon_model::{LogEntry, Oid, Ordinal, SshSignature, TagObject, TenantUid};
+use colophon_model::{Digest, GitKind, LogEntry, Oid, Ordinal, SshSignature, TagObject, TenantUid};
 use colophon_store::rows::{GitOid, RefRow, TenantHead};
 use colophon_store::{Change, View};
 use colophon_trust::sshsig::SshKey;
 
 pub use rebuild::{Rebuild, RebuildError, Rebuilt};
+pub use recent::Recent;
+pub(crate) use recent::Remembered;
 pub use restore::{Restore, Restored};
 
 /// One tenant's object log, tags and refs, as one snapshot shows them. Everything is keyed by the
@@ -20,12 +25,18 @@ pub use restore::{Restore, Restored};
 pub struct TenantLog<'a> {
     view: &'a View,
     uid: TenantUid,
+    remembered: Option<Remembered<'a>>,
 }
 
 impl<'a> TenantLog<'a> {
     /// The log of tenant `uid` in `view`.
     pub const fn new(view: &'a View, uid: TenantUid) -> Self {
-        Self { view, uid }
+        Self { view, uid, remembered: None }
+    }
+
+    /// The same for the next commit, with what the last ones left in memory.
+    pub(crate) const fn with(view: &'a View, uid: TenantUid, remembered: Remembered<'a>) -> Self {
+        Self { view, uid, remembered: Some(remembered) }
     }
 }
 
@@ -57,6 +68,26 @@ impl ObjectLog for TenantLog<'_> {
 
     fn entry(&self, at: Ordinal) -> Result<Option<LogEntry>, ReadError> {
         Ok(self.view.get::<LogEntry>(&(self.uid, at))?)
+    }
+
+    fn recent(&self, oid: &Oid) -> Option<(GitKind, Arc<[u8]>)> {
+        self.remembered.as_ref()?.object(self.uid, oid)
+    }
+
+    fn keep_recent(&self, oid: Oid, kind: GitKind, bytes: &[u8]) {
+        if let Some(remembered) = &self.remembered {
+            remembered.keep_object(self.view, (self.uid, oid), (kind, bytes));
+        }
+    }
+
+    fn recent_blob(&self, content: &Digest) -> Option<Oid> {
+        self.remembered.as_ref()?.blob(self.uid, content)
+    }
+
+    fn keep_recent_blob(&self, content: Digest, oid: Oid) {
+        if let Some(remembered) = &self.remembered {
+            remembered.keep_blob(self.view, (self.uid, content), oid);
+        }
     }
 
     fn tag(&self, oid: &Oid) -> Result<Option<TagObject>, ReadError> {

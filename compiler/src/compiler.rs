@@ -23,6 +23,9 @@ use crate::{
     secrets,
 };
 
+/// So many generated modules are rendered on the thread at hand.
+const FEW: usize = 4;
+
 /// Compiles flows. Holds the parsed templates and the wheels of an operator, and nothing else; share one between threads.
 pub struct Compiler {
     templates: Templates,
@@ -194,9 +197,15 @@ impl Compiler {
         })
     }
 
-    /// Renders in parallel; the result does not depend on the order of the threads.
+    /// Renders many in parallel; the result does not depend on the order of the threads. Of a few, one has most of
+    /// the text, and other threads would be woken for nothing.
     fn render_all(&self, modules: Vec<Module>) -> Result<FileSet, Problems> {
-        let rendered: Vec<_> = modules.into_par_iter().map(|module| self.render(module)).collect();
+        let generated = modules.iter().filter(|module| module.is_generated()).count();
+        let rendered: Vec<_> = if generated > FEW {
+            modules.into_par_iter().map(|module| self.render(module)).collect()
+        } else {
+            modules.into_iter().map(|module| self.render(module)).collect()
+        };
         let mut findings = Findings::default();
         let mut files = BTreeMap::new();
         for result in rendered {

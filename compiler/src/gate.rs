@@ -1,7 +1,10 @@
 //! The gates that every generated Python module passes before it becomes an artifact.
 
 use colophon_model::GateResult;
-use ruff_python_formatter::{PyFormatOptions, format_module_source};
+use ruff_python_ast::Mod;
+use ruff_python_formatter::{PyFormatOptions, format_module_ast};
+use ruff_python_parser::{ParseOptions, parse};
+use ruff_python_trivia::TriviaRanges;
 
 use crate::shape::Shape;
 use crate::texts::Rendered;
@@ -20,14 +23,20 @@ pub(crate) struct Refusal {
 /// default).
 pub(crate) fn python(rendered: &Rendered<'_>, shape: &Shape) -> Result<String, Refusal> {
     let refuse = |code, detail| Refusal { code, detail };
-    let module = ruff_python_parser::parse_module(&rendered.source)
-        .map_err(|e| refuse("E_GATE_PARSE", e.to_string()))?;
-    shape.check(module.syntax()).map_err(|detail| refuse("E_GATE_SHAPE", detail))?;
-    rendered.check(module.syntax()).map_err(|detail| refuse("E_GATE_SHAPE", detail))?;
-    match format_module_source(&rendered.source, PyFormatOptions::default()) {
-        Ok(formatted) => Ok(formatted.into_code()),
-        Err(error) => Err(refuse("E_GATE_FORMAT", error.to_string())),
-    }
+    let (source, options) = (&rendered.source, PyFormatOptions::default());
+    let parsed = parse(source, ParseOptions::from(options.source_type()));
+    let parsed = parsed.map_err(|e| refuse("E_GATE_PARSE", e.to_string()))?;
+    let Mod::Module(module) = parsed.syntax() else {
+        return Err(refuse("E_GATE_PARSE", "not a module".to_owned()));
+    };
+    shape.check(module).map_err(|detail| refuse("E_GATE_SHAPE", detail))?;
+    rendered.check(module).map_err(|detail| refuse("E_GATE_SHAPE", detail))?;
+    // What `format_module_source` does, but for parsing it once more.
+    let trivia = TriviaRanges::from(parsed.tokens());
+    let formatted = format_module_ast(&parsed, &trivia, source, options)
+        .map_err(|e| refuse("E_GATE_FORMAT", e.to_string()))?;
+    let printed = formatted.print().map_err(|e| refuse("E_GATE_FORMAT", e.to_string()))?;
+    Ok(printed.into_code())
 }
 
 /// What the record of a build says of the gates in this file.

@@ -8,6 +8,7 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use crate::policy::Limits;
@@ -183,12 +184,14 @@ impl<'de> Visitor<'de> for Strict {
         let inner = self.deeper()?;
         let mut map = Map::new();
         while let Some(key) = members.next_key::<String>()? {
-            if map.contains_key(&key) {
-                let key: String = key.chars().take(80).collect();
-                return Err(A::Error::custom(format!("the member `{key}` stands twice")));
+            let seed = self.member(inner, &key);
+            match map.entry(key) {
+                Entry::Occupied(member) => {
+                    let key: String = member.key().chars().take(80).collect();
+                    return Err(A::Error::custom(format!("the member `{key}` stands twice")));
+                }
+                Entry::Vacant(place) => drop(place.insert(members.next_value_seed(seed?)?)),
             }
-            let seed = self.member(inner, &key)?;
-            map.insert(key, members.next_value_seed(seed)?);
         }
         Ok(Value::Object(map))
     }

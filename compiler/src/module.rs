@@ -63,6 +63,11 @@ impl Module {
     pub(crate) fn verbatim(path: ArtifactPath, bytes: impl Into<Vec<u8>>) -> Self {
         Self { path, content: Content::Verbatim(bytes.into()) }
     }
+
+    /// Whether a template is rendered for it.
+    pub(crate) const fn is_generated(&self) -> bool {
+        !matches!(self.content, Content::Verbatim(_))
+    }
 }
 
 /// Names of a flow's files. Every part is of a closed grammar, so every path is valid.

@@ -14,6 +14,10 @@ use crate::worktree::{Dir, check_distinct};
 use crate::zlib::Deflater;
 use crate::{Error, Ident, Message, ObjectLog, Signer, TagName, delta, read};
 
+/// So many times smaller than the object a delta is, before either is compressed, when the object is not
+/// compressed to be compared: text rarely packs better.
+const FAR_SMALLER: u64 = 16;
+
 /// A commit to be.
 #[derive(Debug)]
 pub struct NewCommit<'a> {
@@ -101,7 +105,7 @@ pub fn append(log: &dyn ObjectLog, new: &NewCommit<'_>) -> Result<Appended, Erro
     let (commit, signature) =
         Object::commit(tree, new.parent, new.author, new.time, new.message, new.signer)?;
     let oid = commit.oid;
-    writer.put(commit, None, None)?;
+    writer.put(commit.parts(), None, None)?;
     let tags = new.tags.iter().map(|tag| annotate(oid, tag, new.author, new.time, new.signer));
     let (tags, signed): (Vec<_>, Vec<_>) = tags.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     let tag_signatures = signed.into_iter().flatten().collect();
@@ -165,48 +169,73 @@ impl<'a> Writer<'a> {
             match *change {
                 Change::Remove { path } => root.remove(self.log, path)?,
                 Change::Put { path, mode, bytes, digest } => {
-                    let blob = Object::new(GitKind::Blob, bytes.to_vec())?;
-                    let like = root.put(self.log, path, mode, blob.oid)?;
-                    self.put(blob, like, Some(digest))?;
+                    let oid = self.blob_id(bytes, digest)?;
+                    let like = root.put(self.log, path, mode, oid)?;
+                    self.put((oid, GitKind::Blob, bytes), like, Some(digest))?;
                 }
             }
         }
         Ok(())
     }
 
+    /// Most files of a build are as they were, and hashing them is most of what they would cost.
+    fn blob_id(&self, bytes: &[u8], digest: Digest) -> Result<Oid, Error> {
+        if let Some(known) = self.log.recent_blob(&digest) {
+            return Ok(known);
+        }
+        let oid = Object::id(GitKind::Blob, bytes)?;
+        self.log.keep_recent_blob(digest, oid);
+        Ok(oid)
+    }
+
     fn close(&mut self, root: Dir) -> Result<Oid, Error> {
         let mut trees = Vec::new();
         let oid = root.close(&mut trees)?;
         for tree in trees {
-            self.put(tree.object, tree.old, None)?;
+            self.put(tree.object.parts(), tree.old, None)?;
         }
         Ok(oid)
     }
 
-    /// Adds `object` unless it is there; as a delta against `old`, the object at the same path in
+    /// Adds an object unless it is there; as a delta against `old`, the object at the same path in
     /// the parent or one that it resembles, when that is smaller.
-    fn put(&mut self, object: Object, old: Option<Oid>, blob: Option<Digest>) -> Result<(), Error> {
-        let Object { oid, kind, bytes } = object;
+    fn put(
+        &mut self,
+        (oid, kind, bytes): (Oid, GitKind, &[u8]),
+        old: Option<Oid>,
+        blob: Option<Digest>,
+    ) -> Result<(), Error> {
         if self.fresh.contains(&oid) || self.log.ordinal(&oid).map_err(Error::Read)?.is_some() {
             return Ok(());
         }
         let size = bytes.len() as u64;
-        let whole = Payload {
-            base: None,
-            depth: 0,
-            inflated: size,
-            deflated: self.deflater.deflate(&bytes),
-        };
-        let chosen = match self.delta(old, &bytes)? {
-            Some(delta) if delta.deflated.len() < whole.deflated.len() => delta,
-            _ => whole,
-        };
-        let Payload { base, depth, inflated, deflated } = chosen;
+        let Payload { base, depth, inflated, deflated } = self.payload(old, bytes)?;
         let at = self.next()?;
+        if kind != GitKind::Commit {
+            // The next version of the file, or of the folder, is a delta against it.
+            self.log.keep_recent(oid, kind, bytes);
+        }
         self.fresh.insert(oid);
         self.entries
             .push((at, LogEntry { oid, kind, size, base, depth, inflated, deflated, blob }));
         Ok(())
+    }
+
+    /// The smaller form. What is far smaller as a delta already is not compressed whole to be compared.
+    fn payload(&mut self, old: Option<Oid>, bytes: &[u8]) -> Result<Payload, Error> {
+        let delta = self.delta(old, bytes)?;
+        let is_small = |delta: &Payload| delta.inflated <= bytes.len() as u64 / FAR_SMALLER;
+        let delta = match delta {
+            Some(delta) if is_small(&delta) => return Ok(delta),
+            other => other,
+        };
+        let whole = Payload {
+            base: None,
+            depth: 0,
+            inflated: bytes.len() as u64,
+            deflated: self.deflater.deflate(bytes),
+        };
+        Ok(delta.filter(|delta| delta.deflated.len() < whole.deflated.len()).unwrap_or(whole))
     }
 
     /// The delta against an object of the log, unless its chain is as long as chains get.
@@ -218,7 +247,7 @@ impl<'a> Writer<'a> {
         if depth >= MAX_DEPTH {
             return Ok(None);
         }
-        let (_, old) = read::object(self.log, base)?;
+        let (_, old) = read::base(self.log, (old, base))?;
         Ok(delta::encode(&old, bytes).map(|delta| Payload {
             base: Some(base),
             depth: depth + 1,

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use colophon_model::{GitKind, LogEntry, Oid, Ordinal, TagObject};
+use colophon_model::{Digest, GitKind, LogEntry, Oid, Ordinal, TagObject};
 
 use crate::cache::{Made, PackedTag};
 use crate::{Error, ReadError, RefForm, RefList, SentPage, TagList, Tags};
@@ -110,6 +110,24 @@ pub trait ObjectLog {
         }
         Ok(entries)
     }
+
+    /// The object `oid` whole, from a log that remembers what was appended lately: the next commit rests on
+    /// it. Its bytes are those of its id. What is remembered need not be in the log, so it says nothing of that.
+    fn recent(&self, _oid: &Oid) -> Option<(GitKind, Arc<[u8]>)> {
+        None
+    }
+
+    /// Says that `oid`, which has this kind and these bytes, is what the next commit may rest on.
+    fn keep_recent(&self, _oid: Oid, _kind: GitKind, _bytes: &[u8]) {}
+
+    /// The blob with this content, from a log that remembers which ids were computed lately. It need not be
+    /// in the log either.
+    fn recent_blob(&self, _content: &Digest) -> Option<Oid> {
+        None
+    }
+
+    /// Says that the blob with this content is `oid`.
+    fn keep_recent_blob(&self, _content: Digest, _oid: Oid) {}
 
     /// The form of the object at `at` that rests on `mate`, or on nothing: `form` makes it, for a log
     /// that does not remember what was made before.

@@ -14,14 +14,24 @@ pub(crate) struct Object {
 }
 
 impl Object {
+    /// An object with the id of its bytes.
+    pub(crate) fn new(kind: GitKind, bytes: Vec<u8>) -> Result<Self, Error> {
+        Ok(Self { oid: Self::id(kind, &bytes)?, kind, bytes })
+    }
+
+    /// Its id, kind and bytes.
+    pub(crate) fn parts(&self) -> (Oid, GitKind, &[u8]) {
+        (self.oid, self.kind, &self.bytes)
+    }
+
     /// Hashes `<kind> <size>\0<bytes>`. Tenants choose the bytes, so the hash detects collision
     /// attacks.
-    pub(crate) fn new(kind: GitKind, bytes: Vec<u8>) -> Result<Self, Error> {
+    pub(crate) fn id(kind: GitKind, bytes: &[u8]) -> Result<Oid, Error> {
         let mut hasher = sha1dc::Hasher::new();
         hasher.update(format!("{} {}\0", kind.as_str(), bytes.len()).as_bytes());
-        hasher.update(&bytes);
+        hasher.update(bytes);
         let digest = hasher.finalize().map_err(|_| Error::Collision)?;
-        Ok(Self { oid: Oid::from_bytes(digest.to_bytes()), kind, bytes })
+        Ok(Oid::from_bytes(digest.to_bytes()))
     }
 
     pub(crate) fn tree(mut entries: Vec<gix_object::tree::Entry>) -> Result<Self, Error> {

@@ -1,7 +1,10 @@
 //! Whole objects out of the log: delta chains resolved.
 
+use std::sync::Arc;
+
 use colophon_model::{GitKind, LogEntry, Oid, Ordinal};
 
+use crate::object::Object;
 use crate::{Error, Held, ObjectLog, Shape, delta, zlib};
 
 /// Longest delta chain: what a reader of the newest version of a file pays at most. Longer than Git's
@@ -42,6 +45,31 @@ pub fn object(log: &dyn ObjectLog, at: Ordinal) -> Result<(GitKind, Vec<u8>), Er
             .ok_or(Error::damaged(*here, "its delta does not fit its base"))?;
     }
     Ok((kind, bytes))
+}
+
+/// The object `oid` at `at` for a commit that rests on it: from memory where the log has it there, and for the
+/// next one kept there. What is kept is compared with its id before, since damage would stay otherwise.
+pub(crate) fn base(
+    log: &dyn ObjectLog,
+    (oid, at): (Oid, Ordinal),
+) -> Result<(GitKind, Arc<[u8]>), Error> {
+    if let Some(recent) = log.recent(&oid) {
+        return Ok(recent);
+    }
+    let (kind, bytes) = object(log, at)?;
+    if Object::id(kind, &bytes)? != oid {
+        return Err(Error::damaged(at, "its bytes are not those of its id"));
+    }
+    log.keep_recent(oid, kind, &bytes);
+    Ok((kind, bytes.into()))
+}
+
+/// The bytes of an object that must be a tree, for a commit that rests on it.
+pub(crate) fn base_tree(log: &dyn ObjectLog, at: (Oid, Ordinal)) -> Result<Arc<[u8]>, Error> {
+    match base(log, at)? {
+        (GitKind::Tree, bytes) => Ok(bytes),
+        _ => Err(Error::damaged(at.1, "it is not a tree")),
+    }
 }
 
 /// The bytes of an object that must be a tree.

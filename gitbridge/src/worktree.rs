@@ -48,9 +48,9 @@ pub(crate) struct NewTree {
 impl Dir {
     /// Opens the tree `oid`.
     pub(crate) fn open(log: &dyn ObjectLog, oid: Oid) -> Result<Self, Error> {
-        let bytes = read::tree(log, oid)?;
-        let tree = gix_object::TreeRef::from_bytes(&bytes, gix_hash::Kind::Sha1);
         let at = read::locate(log, oid)?;
+        let bytes = read::base_tree(log, (oid, at))?;
+        let tree = gix_object::TreeRef::from_bytes(&bytes, gix_hash::Kind::Sha1);
         let damaged = || Error::damaged(at, "it is not a well-formed tree");
         let entries = tree.map_err(|_| damaged())?.entries;
         let children = entries.into_iter().map(|entry| {

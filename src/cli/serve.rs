@@ -16,6 +16,10 @@ use crate::telemetry;
 /// How long blocking work may go on after the last connection is closed.
 const LAST_WORK: Duration = Duration::from_secs(10);
 
+/// So many steps of requests are taken before a busy thread looks which others have come: a step may be a whole
+/// no-op, and tokio's own 61 of them are some milliseconds.
+const EVENT_INTERVAL: u32 = 16;
+
 #[derive(Serialize)]
 struct Ready {
     listening: String,
@@ -29,7 +33,8 @@ pub(super) fn run(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
     let config = Config::load(overrides)?;
     let secrets = Secrets::new(&config.secrets, Arc::new(SystemClock));
     let _telemetry = telemetry::start(&config.telemetry, &secrets)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.event_interval(EVENT_INTERVAL).enable_all().build()?;
     let result = runtime.block_on(async {
         let data = config.data.display().to_string();
         let server = Server::start(config, Arc::new(SystemClock)).await?;

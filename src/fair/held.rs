@@ -1,12 +1,20 @@
 //! The turn that a thread works in. While it waits for something that is no work of its own (a lane, a
 //! sync, a tool's process) it puts the turn aside.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
 
 use super::{Party, Share, Turn};
 
+/// How long a thread works before it lets those go first who wait for its processor. The system takes a processor
+/// away from a thread after some milliseconds only, and whoever wakes up meanwhile to answer something short
+/// waits for that.
+const BREATH: Duration = Duration::from_micros(400);
+
 thread_local! {
     static HELD: RefCell<Option<Turn>> = const { RefCell::new(None) };
+    /// Since when the thread works without a pause, as far as is known.
+    static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// Ends the turn with the work, also when that panics.
@@ -43,7 +51,23 @@ pub fn aside<T>(wait: impl FnOnce() -> T) -> T {
     done
 }
 
+/// Between two pieces of work: lets other threads go first when this one has worked for a while. It keeps its
+/// turn, and where nobody waits for the processor it costs next to nothing.
+pub fn breathe() {
+    let now = Instant::now();
+    match SINCE.get() {
+        Some(since) if now.duration_since(since) < BREATH => {}
+        Some(_) => {
+            std::thread::yield_now();
+            SINCE.set(Some(Instant::now()));
+        }
+        None => SINCE.set(Some(now)),
+    }
+}
+
 fn put(turn: Turn) {
+    // It has waited just now.
+    SINCE.set(Some(Instant::now()));
     HELD.set(Some(turn));
 }
 

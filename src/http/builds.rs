@@ -23,6 +23,7 @@ use super::remembered::{self, Known};
 use super::sender::Sender;
 use super::{ApiError, auth, prefer, sender};
 use crate::app::{App, SharedApp};
+use crate::fair;
 use crate::pipeline::{Delivery, Finished, Outcome};
 use crate::tasks::TaskError;
 use crate::telemetry::request;
@@ -67,6 +68,7 @@ pub(super) async fn create(
     let turn = turn.map_err(TaskError::from)?;
     let known = request::within(request::About::current(), look);
     drop(turn);
+    fair::breathe();
     let known = match known {
         Known::Noop(noop) => {
             let (tenant, told) = *noop;

@@ -22,6 +22,7 @@ use super::versions::{NewFile, Versions};
 use super::{BuildError, Job, Press};
 use crate::audit::builds_made;
 use crate::evidence::{Evidence, Made};
+use crate::fair;
 use crate::feed;
 use crate::projection::commits::{self, BuildCommit};
 
@@ -83,7 +84,9 @@ pub(super) fn assemble(
     }
     let mut change = Change::new();
     let records = commit(press, view, &mut change, &branch, &members)?;
+    fair::breathe();
     put_blobs(view, &mut change, &members)?;
+    fair::breathe();
     let signed = if members.iter().any(|member| member.moves_edge(&branch)) {
         branch.publish(press, view, &mut change, now)?
     } else {

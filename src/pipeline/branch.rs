@@ -14,7 +14,7 @@ use super::files::{manifest_path, put};
 use super::{BuildError, Press, writable};
 use crate::feed::repo::Repo;
 use crate::projection::commits::{self, BuildCommit};
-use crate::projection::{TenantLog, record_objects};
+use crate::projection::{Remembered, TenantLog, record_objects};
 
 /// Files of a commit, by path. Flows of a rebuild share some.
 pub(super) type Files<'a> = BTreeMap<&'a ArtifactPath, &'a Artifact>;
@@ -105,7 +105,8 @@ impl<'a> Branch<'a> {
         let mut changes: Vec<_> = files.iter().map(|(path, file)| put((path, file))).collect();
         changes.push(put((&path, manifest)));
         changes.extend(orphans.iter().map(|path| GitChange::Remove { path }));
-        let log = TenantLog::new(view, uid);
+        let remembered = Remembered { recent: &press.recent, store: &press.store };
+        let log = TenantLog::with(view, uid, remembered);
         let (parent, signer) = (self.before.tip, Some(&press.signer as &dyn Signer));
         let appended = commit.append(&log, parent, &changes, &commit.tags()?, signer)?;
         record_objects(change, uid, &appended);

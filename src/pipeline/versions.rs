@@ -13,6 +13,9 @@ use rayon::prelude::*;
 
 use super::BuildError;
 
+/// Files of so many bytes together are packed on one core: a fraction of a millisecond.
+const LITTLE: usize = 128 * 1024;
+
 /// What the flow's build before stored. It is read when it is first asked for.
 pub(super) struct Versions<'a> {
     view: &'a View,
@@ -97,8 +100,12 @@ impl<'a> Versions<'a> {
 }
 
 impl NewFile<'_> {
-    /// The files on all cores, in their order.
+    /// The files in their order: many on all cores, a few on this one, since to wake the others takes longer.
     pub(super) fn pack_all(files: &[Self]) -> Result<Vec<PreparedBlob>, BuildError> {
+        let bytes: usize = files.iter().map(|file| file.file.bytes().len()).sum();
+        if bytes <= LITTLE {
+            return files.iter().map(Self::pack).collect();
+        }
         files.par_iter().map(Self::pack).collect()
     }
 

@@ -52,6 +52,12 @@ impl View {
         self.snapshot.above.is_empty().then_some(self.era)
     }
 
+    /// The era in which it was taken, whatever is on its way: while it lasts, the tenants that the view shows
+    /// are there.
+    pub const fn taken_in(&self) -> u64 {
+        self.era
+    }
+
     /// Keeps the bytes of every blob that this view shows and some row names, also for views that
     /// are taken later. For a slow reader: it drops this view, holds the lease, and reads by short
     /// views.

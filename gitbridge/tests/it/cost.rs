@@ -1,9 +1,12 @@
 //! What a request may cost the server: no more reads for saying the same thing many times.
 
+use std::cell::RefCell;
+
 use colophon_gitbridge::{Cache, Error, ObjectLog, Protocol, Response};
 use colophon_model::GitKind;
 use proptest::prelude::*;
 
+use crate::support::tenant::put;
 use crate::support::{CountingLog, Tenant, body, upload_pack, whole_head};
 
 const PROTOCOLS: [Protocol; 2] = [Protocol::V0, Protocol::V2];
@@ -36,6 +39,54 @@ fn fetch(
     };
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     upload_pack().answer(log, protocol, &body(&lines))
+}
+
+/// A file that is edited again and again lies at the end of a chain, and so does its folder. A log that remembers
+/// what was appended last is spared the chains, and gets the same commit.
+#[test]
+fn a_commit_on_a_log_that_remembers_reads_no_chains() {
+    let edit = |n: usize| [put("app/flows/acme/flow.py", &format!("{n}\n{}", "step\n".repeat(99)))];
+    let (mut tenant, recent) = (Tenant::default(), RefCell::default());
+    for n in 0..60 {
+        let appended =
+            tenant.prepare_on(&CountingLog::with(&tenant.log, &recent), &edit(n)).unwrap();
+        assert_eq!(tenant.commit(&edit(n)).unwrap().entries, appended.entries);
+    }
+    let (forgets, remembers) =
+        (CountingLog::new(&tenant.log), CountingLog::with(&tenant.log, &recent));
+    let slow = tenant.prepare_on(&forgets, &edit(60)).unwrap();
+    let quick = tenant.prepare_on(&remembers, &edit(60)).unwrap();
+    assert_eq!((slow.commit, slow.entries), (quick.commit, quick.entries));
+    assert!(forgets.entries.get() > 60, "{}", forgets.entries.get());
+    assert!(remembers.entries.get() < 10, "{}", remembers.entries.get());
+}
+
+/// What is remembered and was never committed is not there.
+#[test]
+fn a_log_that_remembers_has_no_more_objects_than_it_holds() {
+    let (tenant, recent) = (Tenant::with_builds(3), RefCell::default());
+    let log = CountingLog::with(&tenant.log, &recent);
+    let lost = tenant.prepare_on(&log, &[put("lost", "a file that is never committed\n")]).unwrap();
+    let again =
+        tenant.prepare_on(&log, &[put("lost", "a file that is never committed\n")]).unwrap();
+    assert_eq!(lost.entries, again.entries, "its objects are added, not taken for known");
+}
+
+/// An object that lies damaged in the log is not kept in memory, where the next commits would rest on it.
+#[test]
+fn a_base_that_is_not_what_its_id_says_is_refused() {
+    let edit = |n: usize| [put("a.txt", &format!("{n}\n{}", "a line that stays\n".repeat(20)))];
+    let (mut tenant, recent) = (Tenant::default(), RefCell::default());
+    tenant.commit(&edit(0)).unwrap();
+    let mut other = Tenant::default();
+    other.commit(&edit(1)).unwrap();
+    // The first file of another log, whole and sound, under the id of ours.
+    let (oid, blob) = (tenant.log.entries[0].oid, other.log.entries[0].clone());
+    tenant.log.entries[0] = colophon_model::LogEntry { oid, ..blob };
+    let log = CountingLog::with(&tenant.log, &recent);
+    let Err(Error::Damaged { .. }) = tenant.prepare_on(&log, &edit(2)) else {
+        panic!("the damage was taken for a base");
+    };
 }
 
 /// As many prefixes as are honoured, all of them saying the same, cost one scan.

@@ -6,12 +6,13 @@ use std::io;
 use std::ops::Bound;
 
 use ::redb::{
-    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    StorageBackend, StorageError, TableDefinition, TableHandle, WriteTransaction,
+    Builder, Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable,
+    ReadableTableMetadata, StorageBackend, StorageError, TableDefinition, TableHandle,
+    WriteTransaction,
 };
 
 use super::{Batch, Check, Conflict, Entry, KeyRange, Order, Snapshot, Visit};
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex, PoisonError};
 use crate::{DiskFile, Table};
 
 /// How much is paid per commit for a quick start after a crash. Either way a commit is durable when
@@ -115,7 +116,8 @@ impl RedbFile {
 
 impl RedbFile {
     pub(crate) fn snapshot(self: &Arc<Self>) -> io::Result<RedbSnapshot> {
-        Ok(RedbSnapshot { txn: self.db.begin_read().map_err(to_io)?, _file: Arc::clone(self) })
+        let (txn, opened) = (self.db.begin_read().map_err(to_io)?, Mutex::default());
+        Ok(RedbSnapshot { txn, opened, _file: Arc::clone(self) })
     }
 
     /// Bytes that rows and the pages above them need.
@@ -216,13 +218,30 @@ impl<'txn> Tables<'txn> {
 /// One state of a database, which it keeps open: a rewrite may have put another in its place.
 pub(crate) struct RedbSnapshot {
     txn: ReadTransaction,
+    /// Tables that were read before. To open one takes about as long as to read a row of it.
+    opened: Mutex<Vec<(Table, Arc<Rows>)>>,
     _file: Arc<RedbFile>,
+}
+
+/// A table as a snapshot shows it.
+type Rows = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+impl RedbSnapshot {
+    fn rows(&self, table: Table) -> io::Result<Arc<Rows>> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, rows)) = opened.iter().find(|(known, _)| *known == table) {
+            return Ok(Arc::clone(rows));
+        }
+        let rows = Arc::new(self.txn.open_table(definition(table)).map_err(to_io)?);
+        opened.push((table, Arc::clone(&rows)));
+        Ok(rows)
+    }
 }
 
 impl Snapshot for RedbSnapshot {
     fn get(&self, table: Table, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        let rows = self.txn.open_table(definition(table)).map_err(to_io)?;
-        let row = ReadableTable::get(&rows, key).map_err(to_io)?;
+        let rows = self.rows(table)?;
+        let row = ReadableTable::get(&*rows, key).map_err(to_io)?;
         Ok(row.map(|value| value.value().to_vec()))
     }
 
@@ -233,8 +252,8 @@ impl Snapshot for RedbSnapshot {
         order: Order,
         limit: usize,
     ) -> io::Result<Vec<Entry>> {
-        let rows = self.txn.open_table(definition(table)).map_err(to_io)?;
-        let rows = ReadableTable::range::<&[u8]>(&rows, bounds(range)).map_err(to_io)?;
+        let rows = self.rows(table)?;
+        let rows = ReadableTable::range::<&[u8]>(&*rows, bounds(range)).map_err(to_io)?;
         match order {
             Order::Ascending => rows.take(limit).map(entry).collect(),
             Order::Descending => rows.rev().take(limit).map(entry).collect(),
@@ -243,13 +262,13 @@ impl Snapshot for RedbSnapshot {
 
     /// Known without a look at the rows.
     fn count(&self, table: Table) -> io::Result<u64> {
-        let rows = self.txn.open_table(definition(table)).map_err(to_io)?;
+        let rows = self.rows(table)?;
         rows.len().map_err(to_io)
     }
 
     fn visit(&self, table: Table, range: &KeyRange, visit: Visit<'_>) -> io::Result<()> {
-        let rows = self.txn.open_table(definition(table)).map_err(to_io)?;
-        for row in ReadableTable::range::<&[u8]>(&rows, bounds(range)).map_err(to_io)? {
+        let rows = self.rows(table)?;
+        for row in ReadableTable::range::<&[u8]>(&*rows, bounds(range)).map_err(to_io)? {
             let (key, value) = row.map_err(to_io)?;
             if !visit(key.value(), value.value()) {
                 break;

@@ -1,9 +1,11 @@
 //! A log that counts what is read from it: what a request costs, whatever the machine.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use colophon_gitbridge::{ObjectLog, ReadError, Ref};
-use colophon_model::{LogEntry, Oid, Ordinal, TagObject};
+use colophon_model::{Digest, GitKind, LogEntry, Oid, Ordinal, TagObject};
 
 use super::MemoryLog;
 
@@ -19,6 +21,15 @@ pub(crate) struct CountingLog<'a> {
     pub(crate) refs: Cell<usize>,
     /// What the log says of its refs.
     pub(crate) changes: Cell<Option<u64>>,
+    /// What was appended lately, for a log that remembers.
+    recent: Option<&'a RefCell<Recent>>,
+}
+
+/// What a log remembers of its last commits.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    objects: HashMap<Oid, (GitKind, Arc<[u8]>)>,
+    blobs: HashMap<Digest, Oid>,
 }
 
 impl<'a> CountingLog<'a> {
@@ -31,7 +42,13 @@ impl<'a> CountingLog<'a> {
             scans: zero(),
             refs: zero(),
             changes: Cell::default(),
+            recent: None,
         }
+    }
+
+    /// A log that remembers, in `recent`.
+    pub(crate) fn with(log: &'a MemoryLog, recent: &'a RefCell<Recent>) -> Self {
+        Self { recent: Some(recent), ..Self::new(log) }
     }
 }
 
@@ -51,6 +68,26 @@ impl ObjectLog for CountingLog<'_> {
     fn entry(&self, at: Ordinal) -> Result<Option<LogEntry>, ReadError> {
         count(&self.entries, 1);
         self.log.entry(at)
+    }
+
+    fn recent(&self, oid: &Oid) -> Option<(GitKind, Arc<[u8]>)> {
+        self.recent?.borrow().objects.get(oid).cloned()
+    }
+
+    fn keep_recent(&self, oid: Oid, kind: GitKind, bytes: &[u8]) {
+        if let Some(recent) = self.recent {
+            recent.borrow_mut().objects.insert(oid, (kind, bytes.into()));
+        }
+    }
+
+    fn recent_blob(&self, content: &Digest) -> Option<Oid> {
+        self.recent?.borrow().blobs.get(content).copied()
+    }
+
+    fn keep_recent_blob(&self, content: Digest, oid: Oid) {
+        if let Some(recent) = self.recent {
+            recent.borrow_mut().blobs.insert(content, oid);
+        }
     }
 
     fn ref_changes(&self) -> Result<Option<u64>, ReadError> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use colophon_gitbridge::{
-    Appended, Change, Error, Ident, Message, NewCommit, NewTag, TagName, append,
+    Appended, Change, Error, Ident, Message, NewCommit, NewTag, ObjectLog, TagName, append,
 };
 use colophon_model::{ArtifactPath, Digest, FileMode, Oid, UnixMillis};
 
@@ -79,6 +79,15 @@ impl Tenant {
 
     /// What a commit of `edits` would add.
     pub(crate) fn prepare(&self, edits: &[Edit]) -> Result<Appended, Error> {
+        self.prepare_on(&self.log, edits)
+    }
+
+    /// The same with its log seen through another.
+    pub(crate) fn prepare_on(
+        &self,
+        log: &dyn ObjectLog,
+        edits: &[Edit],
+    ) -> Result<Appended, Error> {
         let paths: Vec<_> = edits.iter().map(|(p, _)| ArtifactPath::new(p).unwrap()).collect();
         let changes: Vec<_> = edits
             .iter()
@@ -94,7 +103,7 @@ impl Tenant {
         let trailers = vec![("Build-Id", n.to_string()), ("Target", "cloud".to_owned())];
         let message = Message::new(format!("feat(flow): build {n}"), trailers)?;
         append(
-            &self.log,
+            log,
             &NewCommit {
                 parent: self.commits.last().copied(),
                 changes: &changes,
