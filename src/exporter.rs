@@ -7,6 +7,7 @@
 //! Exports run in places of their own, beside builds and maintenance. Nothing is lost when they are cut: what lies at a
 //! place tells where to go on.
 
+mod drills;
 mod due;
 mod lacks;
 mod ledger;
@@ -14,6 +15,7 @@ mod rest;
 mod status;
 mod worker;
 
+pub use drills::drill_turn;
 pub use lacks::{Lacks, lacks};
 pub use status::{Count, ExportStatus, Phase, counts, list, status};
 pub use worker::Exporter;

@@ -11,8 +11,12 @@ use tokio::time::{Instant, sleep};
 
 use crate::app::SharedApp;
 use crate::audit::as_job;
+use crate::export::Options;
+use crate::exporter::drill_turn;
 use crate::http::chain;
-use crate::maintenance::{Gc, Job, JobError, Purge, Resign, Site, perform};
+use crate::maintenance::{
+    Drill, DrillReport, Drilled, Gc, Job, JobError, Purge, Resign, Site, perform,
+};
 use crate::tasks::TaskError;
 use crate::units::{Size, Span};
 
@@ -45,6 +49,7 @@ impl Upkeep {
             jobs.spawn(repeat(app.clone(), config.gc_every, collect));
             jobs.spawn(repeat(app.clone(), config.resign_every, resign));
             jobs.spawn(scrub(app.clone(), config.scrub_per_second));
+            jobs.spawn(repeat(app.clone(), app.config.export.drill_every, drill));
         }
         Self { jobs, app: app.clone() }
     }
@@ -160,8 +165,52 @@ async fn collect(app: SharedApp) -> bool {
     true
 }
 
+/// Restores the export whose turn it is, for trial. Whether it ran.
+async fn drill(app: SharedApp) -> bool {
+    const NAME: &str = "export drill";
+    let worker = app.clone();
+    let look = move || -> Result<_, colophon_store::Error> {
+        let (press, config) = (&worker.press, &worker.config.export);
+        drill_turn(&press.store.view()?, config, press.clock.now())
+    };
+    let (slug, from) = match app.reads.resume(look).await {
+        Ok(Ok(Some(turn))) => turn,
+        Ok(Ok(None)) | Err(_) => return true, // nothing is exported yet, or the program is stopping
+        Ok(Err(error)) => {
+            tracing::error!(error = %chain(&error), "whose export is to be restored for trial could not be read");
+            return false;
+        }
+    };
+    let job = Drill { from, tenants: vec![slug], options: Options::default() };
+    let is_good = |report: &DrillReport| report.tenants.iter().all(Drilled::is_good);
+    let Some(report) = run_well(&app, NAME, job, is_good).await else { return false };
+    for done in report.tenants {
+        let (tenant, builds, bytes) = (&done.tenant, done.builds, done.bytes);
+        match (done.code, done.problems.first()) {
+            (None, _) => {
+                tracing::info!(%tenant, builds, bytes, "an export was restored for trial, and is good")
+            }
+            (Some(code), problem) => {
+                let problem = problem.map_or("", String::as_str);
+                tracing::error!(%tenant, code, problem, "an export cannot be restored as it should be");
+            }
+        }
+    }
+    true
+}
+
 /// Runs a job in the one place there is, if it is free.
 async fn run<J: Job>(app: &SharedApp, name: &'static str, job: J) -> Option<J::Outcome> {
+    run_well(app, name, job, |_| true).await
+}
+
+/// The same for a job that may end without having gone well.
+async fn run_well<J: Job>(
+    app: &SharedApp,
+    name: &'static str,
+    job: J,
+    is_good: impl Fn(&J::Outcome) -> bool,
+) -> Option<J::Outcome> {
     let worker = app.clone();
     let work = move || {
         let site = Site { press: &worker.press, config: &worker.config };
@@ -170,7 +219,7 @@ async fn run<J: Job>(app: &SharedApp, name: &'static str, job: J) -> Option<J::O
     let ran = app.maintenance.run(work).await;
     // One that found another at work comes again soon, and is counted then.
     if !is_busy(&ran) {
-        app.press.metrics.job(name, matches!(ran, Ok(Ok(_))));
+        app.press.metrics.job(name, matches!(&ran, Ok(Ok(outcome)) if is_good(outcome)));
     }
     settle(name, ran)
 }

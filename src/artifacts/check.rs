@@ -95,6 +95,7 @@ mod tests {
             roots: RootsOrigin::Server,
             suspended: None,
             archived: None,
+            held: None,
         }
     }
 

@@ -19,6 +19,8 @@ pub struct ExportConfig {
     pub after_builds: bool,
     /// How long it waits for further builds after one, so that many come into one bag.
     pub settle: Span,
+    /// How often an export is restored for trial, each in its turn. 0: never.
+    pub drill_every: Span,
     /// Exports at a time.
     pub workers: usize,
     /// URL of the store, for one that is not Amazon's. None: `AWS_ENDPOINT_URL`, else Amazon's.
@@ -78,6 +80,7 @@ impl Default for ExportConfig {
             every: Span::hours(1),
             after_builds: false,
             settle: Span::seconds(10),
+            drill_every: Span::seconds(0),
             workers: 2,
             endpoint: None,
             region: None,
@@ -122,6 +125,15 @@ impl ExportConfig {
         };
         let every = self.every.millis();
         check((1..60_000).contains(&every), "`export.every` must be 0s, or at least 1 min".into());
+        let drills = self.drill_every.millis();
+        check(
+            (1..60_000).contains(&drills),
+            "`export.drill_every` must be 0s, or at least 1 min".into(),
+        );
+        check(
+            drills > 0 && self.to.is_empty(),
+            "`export.drill_every` is set, and `export.to` says nowhere".into(),
+        );
         check(self.settle > Span::hours(1), "`export.settle` must be no more than 1 h".into());
         check(!(1..=16).contains(&self.workers), "`export.workers` must be 1 to 16".into());
         check(
@@ -217,6 +229,11 @@ mod tests {
             (ExportConfig { every: Span::seconds(1), ..good.clone() }, "`export.every`"),
             (ExportConfig { workers: 0, ..good.clone() }, "`export.workers`"),
             (ExportConfig { settle: Span::hours(2), ..good.clone() }, "`export.settle`"),
+            (
+                ExportConfig { drill_every: Span::seconds(1), ..good.clone() },
+                "`export.drill_every`",
+            ),
+            (ExportConfig { drill_every: Span::days(1), ..ExportConfig::default() }, "nowhere"),
             (ExportConfig { to: to(&["memory://x"]), ..good.clone() }, "gone with the process"),
             (ExportConfig { to: to(&["s3://abc", "s3://abc/"]), ..good.clone() }, "twice"),
             (

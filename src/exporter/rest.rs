@@ -99,6 +99,7 @@ mod tests {
             roots: RootsOrigin::Server,
             suspended: None,
             archived: None,
+            held: None,
         };
         let to = "s3://evidence".parse().unwrap();
         Due { tenant, to, place: Digest::from_bytes([place; 32]), since: 0 }

@@ -543,7 +543,13 @@ fn an_erasure_clears_the_bucket(store: &Store) {
     }
     assert_eq!(scene.names(store).len(), 3);
     let erase = |slug: &str| {
-        let job = Erase { slug: slug.parse().unwrap(), confirm: slug.to_owned() };
+        let (approved_by, leave_keys) = (None, false);
+        let job = Erase {
+            slug: slug.parse().unwrap(),
+            confirm: slug.to_owned(),
+            approved_by,
+            leave_keys,
+        };
         let site = Site { press: &scene.server.app.press, config: &scene.server.app.config };
         serde_json::to_value(perform(&job, site, &|_| {}).unwrap().statement).unwrap()
     };

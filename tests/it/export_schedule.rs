@@ -10,7 +10,7 @@ use colophon::config::Config;
 use colophon::exporter::{ExportStatus, Phase, status};
 use colophon::intake::legacy_signature as webhook_signature;
 use colophon::units::Span;
-use colophon_store::rows::{Effect, OutboxRow, TenantRow};
+use colophon_store::rows::{AuditLine, Effect, OutboxRow, TenantRow};
 use serde_json::Value;
 
 use crate::support::export::{check, export};
@@ -167,6 +167,39 @@ fn a_place_that_fails_is_told_and_tried_again() {
     server.clock.advance(HOUR);
     until("the schedule goes on", || is_current("bad") && is_current("good"));
     assert_eq!(bad().sequence, 2);
+}
+
+/// Each tenant's export is restored for trial in its turn, and what came of it is in that tenant's audit log: that it is
+/// good, and that it is not when a file of it was changed.
+#[test]
+fn exports_are_restored_for_trial_in_turn() {
+    let server = server(&["evidence"], |config| {
+        after_builds(config);
+        config.export.settle = Span::seconds(0);
+        config.export.drill_every = Span::seconds(1);
+    });
+    for slug in ["acme-inc", "globex"] {
+        let tenant = server.tenant(slug);
+        assert_eq!(server.build(&tenant, &small_flow("one", Some(1), slug)).status, 201);
+        until("it is exported", || fares(&server, slug, "evidence").phase == Phase::Current);
+    }
+    let drilled = |slug: &str, word: &str| {
+        // Whose turn it is goes by the clock.
+        server.clock.advance(1_000);
+        let view = server.app.press.store.view().unwrap();
+        let uid = view.get::<TenantRow>(&slug.parse().unwrap()).unwrap().unwrap().uid;
+        let lines = view.scan::<AuditLine>(&uid).map(|row| row.unwrap().1.0);
+        let is_drill = |line: &String| line.contains("\"action\":\"export.drill\"");
+        lines.filter(is_drill).any(|line| line.contains(word))
+    };
+    for slug in ["acme-inc", "globex"] {
+        until("its export is restored", || drilled(slug, "\"outcome\":\"success\""));
+    }
+    let bag = folder(&server, "evidence").join("v1/globex/HEAD.json");
+    let head = fs::read_to_string(&bag).unwrap();
+    fs::write(&bag, head.replacen("\"builds\":1", "\"builds\":2", 1)).unwrap();
+    until("that it was changed is found", || drilled("globex", "\"code\":\""));
+    assert!(!drilled("acme-inc", "\"code\":\""), "the other one is as it was");
 }
 
 /// An export that hangs keeps neither maintenance nor the tenant's builds waiting, nor the end of the server; one that was

@@ -17,8 +17,10 @@ pub struct ExportPlace {
     /// The number of the newest export that this server has seen there.
     pub sequence: u64,
     /// The number of the last build there, as far as this server has seen.
+    #[serde(default)]
     pub builds: u64,
     /// The number of the last line of the audit log there, as far as this server has seen.
+    #[serde(default)]
     pub lines: u64,
     /// When an export was last complete there.
     pub succeeded: Option<UnixMillis>,

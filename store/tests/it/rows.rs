@@ -347,7 +347,8 @@ fn every_row_round_trips_and_refuses_junk() {
 /// The rows of deliveries, of hooks and of what deliveries are checked with.
 #[test]
 fn rows_of_exports_round_trip() {
-    let planned = PlannedExport { sequence: 2, previous: Some(sha(1)), builds: 3, lines: 4 };
+    let planned =
+        PlannedExport { sequence: 2, previous: Some(sha(1)), builds: 3, lines: 4, sealed: true };
     let place = ExportPlace {
         url: "s3://evidence/x".to_owned(),
         sequence: 1,
@@ -357,9 +358,16 @@ fn rows_of_exports_round_trip() {
         probed: None,
         keys: Some(sha(2)),
         planned: Some(planned),
+        sealed: 1,
+        endpoint: Some("https://s3.example.com".to_owned()),
+        region: None,
     };
     strict(&(uid(1), digest(1)), &place);
     strict(&(uid(1), digest(1)), &ExportPlace::default());
+    // Rows of servers that did not know of builds, lines and seals.
+    let old =
+        br#"{"url":"u","sequence":1,"succeeded":null,"probed":null,"keys":null,"planned":null}"#;
+    assert_eq!(ExportPlace::decode(old).unwrap().sequence, 1);
     let state = ExportState {
         failures: 2,
         failed: TIME,
