@@ -7,6 +7,7 @@ use colophon_store::rows::{EdgeRepo, TenantRow, TufFile};
 
 use super::error::ExportError;
 use super::increment::Reference;
+use super::layout;
 
 /// The roots, as blobs that the bag names.
 pub(super) fn roots(
@@ -17,7 +18,7 @@ pub(super) fn roots(
     let mut found = Vec::new();
     for name in (1..=repo.root.version.get()).map(|version| format!("{version}.root.json")) {
         if let Some(TufFile { digest }) = view.get::<TufFile>(&(tenant.uid, name.clone()))? {
-            found.push(Reference { digest, path: format!("tuf/{name}") });
+            found.push(Reference { digest, path: layout::root(&name) });
         }
     }
     Ok(found)

@@ -197,6 +197,18 @@ impl From<BagName> for String {
     }
 }
 
+/// What a root of the tenant's TUF repository is called in [`BLOB_LIST`].
+pub(super) fn root(name: &str) -> String {
+    format!("{ROOTS}{name}")
+}
+
+/// Whether that is the name of a root.
+pub(super) fn is_root(name: &str) -> bool {
+    name.starts_with(ROOTS)
+}
+
+const ROOTS: &str = "tuf/";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -127,7 +127,7 @@ fn fuzz(program: &Path, server: &TestServer, token: &str) {
         .args(["--seed", "1", "--generation-deterministic", "--no-shrink", "--warnings", "off"])
         .args(["--phases", "examples,fuzzing", "--max-examples", &examples(), "--checks", checks])
         .args(["--continue-on-failure", "--suppress-health-check", "all"])
-        .args(["--exclude-path-regex", "/maintenance/(backup|export|git/export|git/bundle)"])
+        .args(["--exclude-path-regex", "/maintenance/(backup|export|import|git/export|git/bundle)"])
         .args(["--header", &format!("Authorization: Bearer {token}")])
         .arg(format!("{}/v1/openapi.json", server.url))
         .output()
