@@ -188,7 +188,7 @@ async fn drill(app: SharedApp) -> bool {
         let (tenant, builds, bytes) = (&done.tenant, done.builds, done.bytes);
         match (done.code, done.problems.first()) {
             (None, _) => {
-                tracing::info!(%tenant, builds, bytes, "an export was restored for trial, and is good")
+                tracing::info!(%tenant, builds, bytes, "an export was restored for trial, and is good");
             }
             (Some(code), problem) => {
                 let problem = problem.map_or("", String::as_str);

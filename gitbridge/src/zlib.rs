@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn a_long_stream_round_trips() {
         for length in [AT_FIRST - 1, AT_FIRST, AT_FIRST + 1, 5 * AT_FIRST + 7] {
-            let bytes: Vec<u8> = (0..length).map(|n| (n * n >> 3) as u8).collect();
+            let bytes: Vec<u8> = (0..length).map(|n| ((n * n) >> 3) as u8).collect();
             let deflated = Deflater::new().deflate(&bytes);
             assert_eq!(inflate(&deflated, length as u64 - 1), None);
             assert_eq!(inflate(&deflated, length as u64), Some(bytes));

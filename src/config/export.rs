@@ -10,6 +10,7 @@ use crate::units::{Size, Span};
 /// How what tenants built is exported for auditors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct ExportConfig {
     /// Where the server exports to by itself. None: nowhere.
     pub to: Vec<PlaceUrl>,

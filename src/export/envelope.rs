@@ -39,10 +39,10 @@ mod tests {
         let sealer = Sealer::new(&identity(1));
         for length in LENGTHS {
             let plain: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
-            let sealed = sealer.seal(&plain);
-            assert_eq!(sealed.len() as u64, Sealer::sealed_len(length as u64), "{length}");
-            assert_eq!(opener(1).open(&sealed).unwrap(), plain, "{length}");
-            assert_eq!(sealer.seal(&plain), sealed, "{length}");
+            let closed = sealer.seal(&plain);
+            assert_eq!(closed.len() as u64, Sealer::sealed_len(length as u64), "{length}");
+            assert_eq!(opener(1).open(&closed).unwrap(), plain, "{length}");
+            assert_eq!(sealer.seal(&plain), closed, "{length}");
             let (mut from, mut into) =
                 (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
             from.write_all(&plain).unwrap();
@@ -50,7 +50,7 @@ mod tests {
             into.rewind().unwrap();
             let mut again = Vec::new();
             std::io::Read::read_to_end(&mut into, &mut again).unwrap();
-            assert_eq!(again, sealed, "{length}");
+            assert_eq!(again, closed, "{length}");
         }
     }
 

@@ -172,7 +172,9 @@ impl Record {
         let (Some(node), Some(place)) = (self.find(path), self.place(path)) else { return };
         if path.is_dir() {
             let names: Vec<_> = self.live(node).keys().cloned().collect();
-            names.iter().for_each(|name| self.removing(&path.join(name)));
+            for name in &names {
+                self.removing(&path.join(name));
+            }
         }
         self.capture(node, path);
         self.live(place.0).remove(&place.1);

@@ -365,7 +365,9 @@ mod tests {
             })
             .collect();
         let mut walk = Walk::new(chain());
-        hashes.iter().for_each(|one| walk.step_hashed(one).unwrap());
+        for one in &hashes {
+            walk.step_hashed(one).unwrap();
+        }
         assert!(walk.ends_at(&head));
         let mut short = Walk::new(chain());
         assert!(short.step_hashed(&hashes[1]).is_err());
@@ -373,7 +375,9 @@ mod tests {
         assert!(short.step_hashed(&Hashes { seq: 2, ..hashes[0] }).is_err());
         let mut other = Walk::new(chain());
         let changed = |one: &Hashes| Hashes { leaf: Sha256::of(b"x"), ..*one };
-        hashes.iter().for_each(|one| other.step_hashed(&changed(one)).unwrap());
+        for one in &hashes {
+            other.step_hashed(&changed(one)).unwrap();
+        }
         assert!(!other.ends_at(&head), "another root");
     }
 
