@@ -53,7 +53,8 @@ soak: test-setup ## Mixed load by 20 tenants while the server is killed, then ev
 test-interleavings: ## Run builds, readers and collection in thousands of orders (shuttle)
 	RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle $(CARGO) test --locked -p colophon-store --test interleavings
 
-test-long: test-interleavings ## An hour or two: 150,000 cases of the store's state machine [CASES=], and the interleavings
+test-long: test-interleavings ## An hour or two: 150,000 cases of the store's state machine [CASES=], power cuts of the agent, and the interleavings
+	COLOPHON_POWER_LOSSES=32 $(CARGO) test --locked --release -p colophon-edge-fetch --lib -- faults
 	COLOPHON_MACHINE_CASES=$(or $(CASES),150000) $(CARGO) test --locked --release -p colophon-store --test it -- machine --nocapture
 
 fuzz: ## Fuzz what strangers send, ten minutes a target [SECONDS_EACH=600]
