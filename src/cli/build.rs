@@ -107,7 +107,8 @@ pub(super) fn explain_problems(problems: &[Problem], file: &std::path::Path) -> 
 
 /// A refusal as the server tells it, with all that is wrong.
 fn explain_told(told: &Value, file: &std::path::Path) -> anyhow::Error {
-    let lines: Vec<String> = list(told, "errors").map(problem_line).collect();
+    let indented = |told: &Value| format!("  {}", problem_line(told));
+    let lines: Vec<String> = list(told, "errors").map(indented).collect();
     if lines.is_empty() {
         return admin::problem(told);
     }
@@ -118,7 +119,7 @@ fn explain_told(told: &Value, file: &std::path::Path) -> anyhow::Error {
 fn problem_line(told: &Value) -> String {
     let word = |name: &str| told[name].as_str().unwrap_or_default();
     let node = told["node"].as_str().map_or_else(String::new, |node| format!(" (node `{node}`)"));
-    format!("  {} at `{}`{node}: {}", word("code"), word("pointer"), word("detail"))
+    format!("{} at `{}`{node}: {}", word("code"), word("pointer"), word("detail"))
 }
 
 fn list<'a>(told: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
