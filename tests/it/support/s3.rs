@@ -4,6 +4,8 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
 
 use colophon::config::Config;
 
@@ -39,11 +41,16 @@ pub(crate) const WRITER: (&str, &str) = ("writekey", "writesecret");
 /// The bucket that those two may use.
 pub(crate) const BUCKET: &str = "evidence";
 
+/// What SeaweedFS writes its log to.
+const LOG: &str = "log";
+/// How long SeaweedFS may take for each step of its start.
+const PATIENCE: Duration = Duration::from_mins(3);
+
 /// A store; killed when dropped.
 pub(crate) struct Store {
     child: Child,
     pub(crate) port: u16,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Drop for Store {
@@ -55,16 +62,22 @@ impl Drop for Store {
 }
 
 impl Store {
-    /// SeaweedFS, with the buckets `evidence` and, with object lock, `locked`.
+    /// SeaweedFS, with the bucket `evidence`.
     pub(crate) fn seaweedfs() -> Option<Self> {
         let weed = peer("weed")?;
+        // It ends by itself when somebody took one of its eight ports while it started.
+        let store = (0..3).find_map(|_| Self::start(&weed).running());
+        Some(store.expect("SeaweedFS ends when it is started, three times in a row"))
+    }
+
+    fn start(weed: &Path) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("data")).unwrap();
         fs::write(dir.path().join("s3.json"), identities()).unwrap();
         let base = free_ports();
         let [master, volume, filer, s3] = [0, 1, 2, 3].map(|n| base + n);
         let path = |name: &str| dir.path().join(name).display().to_string();
-        let log = fs::File::create(dir.path().join("log")).unwrap();
+        let log = fs::File::create(dir.path().join(LOG)).unwrap();
         let child = Command::new(weed)
             .args(["-logtostderr=true", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"])
             .arg(format!("-dir={}", path("data")))
@@ -93,22 +106,35 @@ impl Store {
             .stderr(log)
             .spawn()
             .unwrap();
-        let store = Self { child, port: s3, _dir: dir };
-        until("SeaweedFS answers", || {
-            agent()
-                .get(format!("{}/status", store.url()))
-                .call()
-                .is_ok_and(|answer| answer.status() == 200)
-        });
+        Self { child, port: s3, dir }
+    }
+
+    /// The store when it takes objects; `None` when it has ended.
+    fn running(mut self) -> Option<Self> {
+        let status = format!("{}/status", self.url());
+        let answers = || agent().get(&status).call().is_ok_and(|answer| answer.status() == 200);
+        self.wait("answers", |_| answers())?;
         // It answers before its volumes are there.
-        until("SeaweedFS makes a bucket", || {
-            store.aws(&["s3api", "create-bucket", "--bucket", BUCKET]).status.success()
-        });
-        until("SeaweedFS writes", || {
-            let put = ["s3api", "put-object", "--bucket", BUCKET, "--key", "warm"];
-            store.aws(&put).status.success()
-        });
-        Some(store)
+        let bucket = ["s3api", "create-bucket", "--bucket", BUCKET];
+        self.wait("makes a bucket", |store| store.aws(&bucket).status.success())?;
+        let put = ["s3api", "put-object", "--bucket", BUCKET, "--key", "warm"];
+        self.wait("writes", |store| store.aws(&put).status.success())?;
+        Some(self)
+    }
+
+    /// Waits until `ready`; `None` when the store ended meanwhile. On two busy processors a start was seen to take a minute.
+    fn wait(&mut self, what: &str, ready: impl Fn(&Self) -> bool) -> Option<()> {
+        let start = Instant::now();
+        while !ready(self) {
+            let log = || fs::read_to_string(self.dir.path().join(LOG)).unwrap_or_default();
+            if let Some(status) = self.child.try_wait().unwrap() {
+                eprintln!("SeaweedFS ended with {status}:\n{}", log());
+                return None;
+            }
+            assert!(start.elapsed() < PATIENCE, "SeaweedFS {what}; its log:\n{}", log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Some(())
     }
 
     /// moto's server: no signature is checked, and the clock is the machine's.
@@ -123,7 +149,7 @@ impl Store {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let store = Self { child, port, _dir: dir };
+        let store = Self { child, port, dir };
         until("moto answers", || agent().get(store.url()).call().is_ok());
         assert!(store.aws(&["s3api", "create-bucket", "--bucket", BUCKET]).status.success());
         Some(store)
@@ -197,12 +223,16 @@ fn identities() -> String {
     .to_string()
 }
 
-/// The first of four ports that nobody listens at, nor at those 10,000 above, where SeaweedFS puts gRPC.
+/// The first of four ports that nobody listens at, nor at those 10,000 above, where SeaweedFS puts gRPC. All are below those
+/// that Linux gives to outgoing connections (32768 and up): SeaweedFS takes seconds until it listens, and another test's
+/// connection could have such a port by then.
 fn free_ports() -> u16 {
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let first = (std::process::id() % 600) as u16;
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     loop {
-        let base = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port() % 20_000
-            + 30_000;
+        let turn = GIVEN.fetch_add(1, Ordering::Relaxed);
+        let base = 20_000 + (first + turn) % 600 * 4;
         if (0..4).all(|n| free(base + n) && free(base + 10_000 + n)) {
             return base;
         }
