@@ -16,7 +16,8 @@ pub struct Server {
     /// Connections at a time from one address (of IPv6: one network of 64 bits), on the public listener; one more is
     /// answered with 503 and closed. 0: no bound. Trusted proxies have none.
     pub max_connections_per_address: usize,
-    /// How long a client may take to send a request's head, and to be idle between two.
+    /// How long a client may take from its connection to its first request, to send a request's head, and to be idle
+    /// between two.
     pub header_timeout: Span,
     /// How long a client may take to send a request's body.
     pub body_timeout: Span,

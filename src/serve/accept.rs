@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -121,16 +122,33 @@ impl Connection {
 
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let (router, peer) = (self.router, Peer(self.peer));
+        let asked = Arc::new(AtomicBool::new(false));
+        let silent = silence(asked.clone(), self.header_timeout);
         let service = service_fn(move |request: Request<Incoming>| {
+            asked.store(true, Ordering::Relaxed);
             let (mut request, router) = (request.map(Body::new), router.clone());
             request.extensions_mut().insert(peer);
             async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(never)) }
         });
         let builder = builder(self.header_timeout);
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        if let Err(error) = self.watcher.watch(connection.into_owned()).await {
-            tracing::trace!(error, "a connection ended early");
+        tokio::select! {
+            ended = self.watcher.watch(connection.into_owned()) => {
+                if let Err(error) = ended {
+                    tracing::trace!(error, "a connection ended early");
+                }
+            }
+            () = silent => tracing::trace!("a connection asked for nothing"),
         }
+    }
+}
+
+/// Ends when nothing was `asked` for in the time that a head may take. hyper counts that time from the first byte that
+/// tells which version of HTTP it is, so without this a client that sends nothing would keep its place for ever.
+async fn silence(asked: Arc<AtomicBool>, longest: Duration) {
+    tokio::time::sleep(longest).await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
     }
 }
 

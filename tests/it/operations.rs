@@ -165,18 +165,21 @@ fn the_service_manager_is_told() {
     assert_eq!(rest.as_deref(), Some("STOPPING=1"));
 }
 
-/// Slow clients are let go: with half a head, and with half a body.
+/// Slow clients are let go: with half a head, with half a body, with nothing at all, and with a part of what HTTP/2
+/// begins with.
 #[test]
 fn a_client_that_sends_nothing_more_is_let_go() {
     let place = Place::new();
     let config = "[server]\nheader_timeout = \"1s\"\nbody_timeout = \"1s\"\n";
     let server = place.serve(config, &[], Stdio::inherit());
     let (mut building, _) = place.begin_build(&server);
-    let mut stream = connect(&server.url);
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n").unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    assert!(!answer.starts_with(b"HTTP/1.1 200"));
+    for begin in ["", "PRI * HT", "GET /healthz HTTP/1.1\r\nHost: x\r\n"] {
+        let mut stream = connect(&server.url);
+        stream.write_all(begin.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(!answer.starts_with(b"HTTP/1.1 200"), "{begin}");
+    }
     let mut answer = Vec::new();
     building.read_to_end(&mut answer).unwrap();
     assert_eq!(parse(&answer).status, 408);
