@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
-use colophon_store::rows::{DeliveryKey, DeliveryRow};
+use colophon_store::rows::{DeliveryKey, DeliveryRow, TenantRow};
 use tokio::sync::oneshot;
 
 use super::ApiError;
@@ -111,6 +111,14 @@ pub(super) fn remembered(
     let row = draft.unchanged(outcome.word(), outcome.record());
     press.deliveries.push(Entry { tenant: delivery.tenant.clone(), key, row, body: None });
     Some(Told { key, result: Ok(finished), left: None })
+}
+
+/// The answer to a delivery that was refused for what it is, before there was a flow to look at. It is logged as any
+/// other, without its body: that is no flow, and cannot be run again.
+pub(super) fn refused(press: &Press, tenant: &TenantRow, draft: &Draft, refused: ApiError) -> Told {
+    let row = draft.refused(refused.status(), refused.code());
+    press.deliveries.push(Entry { tenant: tenant.clone(), key: draft.key, row, body: None });
+    Told { key: draft.key, result: Err(refused), left: None }
 }
 
 /// The delivery's row, to be written when it is known what became of it.

@@ -32,7 +32,7 @@ const BODY_LIMIT: usize = 16 * 1024;
 
 /// What came in at a hook.
 enum Taken {
-    /// A flow, and what became of it.
+    /// A flow, or an event that was refused, and what became of it.
     Flow(Box<TenantRow>, Told),
     /// An event, and what is done about it.
     Event(Box<TenantRow>, DeliveryKey, &'static str),
@@ -124,12 +124,18 @@ fn deliver(
             delivering::run(&app.press, delivery, about, (start, app.config.gates.status), None)?;
         return Ok(Taken::Flow(Box::new(tenant), told));
     };
-    let event = Event::parse(body);
-    let event = event.map_err(|e| ApiError::bad_request("invalid-event", e.to_string()))?;
     let draft = delivering::draft(&delivery, about, (start, app.config.gates.status))?;
     let key = draft.key;
-    let outcome = pulls::take(&app.press, &tenant, hook, event, draft)?;
-    Ok(Taken::Event(Box::new(tenant), key, outcome))
+    let event = Event::parse(body)
+        .map_err(|error| ApiError::bad_request("invalid-event", error.to_string()));
+    let taken = event.and_then(|event| pulls::take(&app.press, &tenant, hook, event, &draft));
+    Ok(match taken {
+        Ok(outcome) => Taken::Event(Box::new(tenant), key, outcome),
+        Err(refused) => {
+            let told = delivering::refused(&app.press, &tenant, &draft, refused);
+            Taken::Flow(Box::new(tenant), told)
+        }
+    })
 }
 
 fn find(view: &View, id: &str) -> Result<(Option<HookRow>, Option<TenantRow>), ApiError> {

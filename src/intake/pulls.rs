@@ -32,11 +32,11 @@ pub fn take(
     tenant: &TenantRow,
     hook: HookId,
     event: Event,
-    draft: Draft,
+    draft: &Draft,
 ) -> Result<&'static str, ApiError> {
     let (uid, key) = (tenant.uid, draft.key);
     let Event::Published { flow, version } = event else {
-        let row = DeliveryRow { outcome: "ignored".to_owned(), status: 200, ..draft.row };
+        let row = DeliveryRow { outcome: "ignored".to_owned(), status: 200, ..draft.row.clone() };
         press.deliveries.push(Entry { tenant: tenant.clone(), key, row, body: None });
         return Ok("ignored");
     };
@@ -45,7 +45,7 @@ pub fn take(
         return Err(ApiError::many_pulls());
     }
     let at = draft.row.at;
-    let row = DeliveryRow { outcome: "accepted".to_owned(), status: 202, ..draft.row };
+    let row = DeliveryRow { outcome: "accepted".to_owned(), status: 202, ..draft.row.clone() };
     let mut change = Change::new();
     change.expect(&uid, Some(&SlugOf { slug: tenant.slug.clone() }));
     change.put(&(uid, key), &row);

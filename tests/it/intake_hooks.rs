@@ -244,7 +244,8 @@ fn a_flow_that_was_read_is_the_servers_act() {
     assert_eq!((&actor["kind"], &actor["id"]), (&"system".into(), &"pull".into()), "{log:#}");
 }
 
-/// What is not about a published flow is taken and does nothing; what is no event is refused.
+/// What is not about a published flow is taken and does nothing; what is no event is refused, and whoever looks for it
+/// finds that in the log.
 #[test]
 fn other_events_are_acknowledged_and_ignored() {
     let thin = Thin::start();
@@ -254,7 +255,12 @@ fn other_events_are_acknowledged_and_ignored() {
         assert_eq!(thin.delivery(&taken)["outcome"], "ignored");
     }
     for bad in [&b"{}"[..], b"[", &event("flow.published", "../secrets", "v1")] {
-        assert_eq!(thin.send(bad).code(), "invalid-event");
+        let refused = thin.send(bad);
+        assert_eq!((refused.status, refused.code().as_str()), (400, "invalid-event"));
+        let path = format!("/v1/t/acme-inc/deliveries/{}", refused.header("colophon-delivery"));
+        let row = thin.server.operator("GET", &path, "").json();
+        let told = (&row["outcome"], &row["code"], &row["replayable"]);
+        assert_eq!(told, (&"refused".into(), &"invalid-event".into(), &false.into()));
     }
     assert_eq!(thin.builder.asked().len(), 0);
 }
