@@ -14,6 +14,8 @@ use crate::caller::{Caller, Who};
 use crate::telemetry::request::asked_by;
 use crate::tokens::{Grant, Scope, Token};
 
+/// What a 401 asks for (RFC 6750 §3).
+pub(super) const BEARER: &str = "Bearer realm=\"colophon\"";
 /// Stands in for an unknown tenant, so that the same work is done.
 pub(super) const NOBODY: TenantUid = TenantUid::from_bytes([0; 16]);
 

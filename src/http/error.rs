@@ -16,7 +16,7 @@ use colophon_store::{CommitError, Error as StoreError};
 use colophon_trust::Error as TrustError;
 use serde::Serialize;
 
-use super::edge;
+use super::{auth, edge};
 use crate::bundles::FilesError;
 use crate::export::{ExportError, RestoreError};
 use crate::feed::FeedError;
@@ -151,7 +151,7 @@ impl ApiError {
     /// 401 for a missing, unknown or expired token.
     pub fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid token is required")
-            .challenge("Bearer realm=\"colophon\"")
+            .challenge(auth::BEARER)
     }
 
     /// 403 for a credential that is good for something else.

@@ -170,10 +170,11 @@ fn sent(
     Ok(Sender { tenant, by: By::Secret { scheme, generation }, id, origin })
 }
 
-/// 401, whatever is wrong.
+/// 401, whatever is wrong. Signatures have no scheme of their own among challenges (RFC 9110 §11.6.1 wants one with every
+/// 401), and a token would do as well.
 fn unproven() -> ApiError {
     let text = "the delivery is not signed by the tenant it names";
-    ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", text)
+    ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", text).challenge(auth::BEARER)
 }
 
 fn key_of(headers: &HeaderMap) -> Result<Option<DeliveryId>, ApiError> {

@@ -571,6 +571,29 @@ fn what_is_open_is_the_same_for_all() {
     }
 }
 
+/// Whoever is not let in is told how to ask: RFC 9110 §15.5.2 wants a challenge with every 401, and clients of theirs fail
+/// without one.
+#[test]
+fn every_401_has_a_challenge() {
+    let world = World::make();
+    let mut seen = 0;
+    for case in cases(Operator).chain(cases(Tenant)) {
+        for method in methods(case) {
+            let told = world.ask(case, &method, &world.victim, "victim", None);
+            if told.status == 401 {
+                seen += 1;
+                let challenge = told.header("www-authenticate");
+                let of_git = case.route.starts_with("/git/");
+                let expected = if of_git { "Basic realm=" } else { "Bearer realm=" };
+                assert!(challenge.starts_with(expected), "{method} {}: {challenge}", case.route);
+            }
+        }
+    }
+    assert!(seen > 50, "{seen}");
+    let news = exchange(&world.server.url, "GET /console/t/victim/timeline HTTP/1.1", b"");
+    assert_eq!((news.status, news.header("www-authenticate").is_empty()), (401, false));
+}
+
 /// How the router is asked for a route: a page is there for HEAD too.
 fn methods(case: &Case) -> Vec<String> {
     let methods = if case.method == "get" { vec!["GET", "HEAD"] } else { vec![case.method] };
