@@ -63,7 +63,8 @@ impl Seen {
         press.metrics.requests_in_flight.inc();
         let method = known(request.method());
         let route = request.extensions().get::<MatchedPath>().cloned();
-        let span = span(method, route.as_ref().map(MatchedPath::as_str), request);
+        let scheme = if app.tls.get().is_some() { "https" } else { "http" };
+        let span = span(method, route.as_ref().map(MatchedPath::as_str), (request, scheme));
         let about = About::new(&span, request.headers(), remote);
         about.comes_as(party(app, request, remote));
         let (start, version) = (Instant::now(), request.version());
@@ -122,7 +123,11 @@ fn is_stream(head: &Parts) -> bool {
     media.is_some_and(|media| media == "text/event-stream")
 }
 
-fn span(method: &'static str, route: Option<&str>, request: &Request) -> Span {
+fn span(
+    method: &'static str,
+    route: Option<&str>,
+    (request, scheme): (&Request, &'static str),
+) -> Span {
     // The path alone: a query may hold a signature, which is as good as a password.
     tracing::info_span!(
         target: "trace",
@@ -135,6 +140,8 @@ fn span(method: &'static str, route: Option<&str>, request: &Request) -> Span {
         http.response.status_code = Empty,
         http.response.body.size = Empty,
         url.path = shown(request.uri().path()),
+        url.scheme = scheme,
+        network.protocol.version = protocol(request.version()),
         user_agent.original = agent(request.headers()),
         error.type = Empty,
         client.address = Empty,
@@ -150,6 +157,15 @@ fn shown(path: &str) -> &str {
 fn agent(headers: &HeaderMap) -> Option<&str> {
     let agent = headers.get(axum::http::header::USER_AGENT)?.to_str().ok()?;
     Some(&agent[..agent.len().min(200)])
+}
+
+/// The version of HTTP, as the conventions write it.
+const fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "2",
+        Version::HTTP_10 => "1.0",
+        _ => "1.1",
+    }
 }
 
 /// Methods that somebody makes up are one, as the conventions say.

@@ -259,6 +259,9 @@ impl Sender<'_> {
     fn span(&self, turn: &Turn) -> tracing::Span {
         let uri: Option<ureq::http::Uri> = turn.endpoint.url.parse().ok();
         let host = uri.as_ref().and_then(|uri| uri.host()).unwrap_or_default();
+        // Its path is not told: to some receivers it is as good as a password.
+        let usual = if turn.endpoint.url.starts_with("https:") { 443 } else { 80 };
+        let port = uri.as_ref().and_then(|uri| uri.port_u16()).unwrap_or(usual);
         tracing::info_span!(
             target: "trace",
             parent: None,
@@ -272,6 +275,7 @@ impl Sender<'_> {
             http.request.resend_count = turn.row.failures,
             http.response.status_code = Empty,
             server.address = host,
+            server.port = port,
             error.type = Empty,
             colophon.tenant = %self.due.tenant.slug,
             colophon.endpoint.id = %self.due.place.endpoint,

@@ -149,6 +149,21 @@ fn dashboard_and_alerts_ask_for_metrics_that_there_are() {
     }
 }
 
+/// Whoever reads docs/telemetry.md finds every metric there is, and none that is not.
+#[test]
+fn the_document_names_every_metric() {
+    let (_server, text) = busy();
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let mut there: BTreeSet<String> = types
+        .map(|(name, kind)| format!("{name}{}", if kind == "counter" { "_total" } else { "" }))
+        .collect();
+    there.insert("colophon_tls_certificate_ends_seconds".to_owned()); // of a server with TLS
+    let document = include_str!("../../docs/telemetry.md");
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| `colophon_"));
+    let told = rows.flat_map(|row| names(&format!("colophon_{}", row.split('|').next().unwrap())));
+    assert_eq!(there, told.collect());
+}
+
 /// The line that says where the server listens names the admin listener too.
 #[test]
 fn the_admin_listener_is_announced() {

@@ -88,6 +88,8 @@ fn a_build_is_a_span_below_its_request_and_above_its_stages() {
         ("http.route", "/build"),
         ("http.response.status_code", "201"),
         ("url.path", "/build"),
+        ("url.scheme", "http"),
+        ("network.protocol.version", "1.1"),
         ("colophon.tenant", "acme-inc"),
     ] {
         assert_eq!(http.attribute(key), value, "{key} in {http:?}");
