@@ -7,18 +7,23 @@ use super::{By, Window};
 use crate::pipeline::Press;
 use crate::telemetry::request::About;
 
-/// Routes that give a tenant's content away: blobs, bundles and what is told of them, the repository, a build's
-/// files, and the log itself.
-const CONTENT: [&str; 10] = [
+/// Routes that give a tenant's content away: blobs, bundles and what is told of them, the repository, builds and their
+/// files, deliveries, and what was told of builds.
+const CONTENT: [&str; 15] = [
     "/v1/t/{slug}/blob/",
     "/v1/t/{slug}/tree/",
     "/v1/t/{slug}/pack/",
     "/v1/t/{slug}/delta/",
     "/v1/t/{slug}/targets/",
     "/v1/t/{slug}/bundles/",
+    "/v1/t/{slug}/edge/sync",
+    "/v1/t/{slug}/edge/{flow}/{document}",
     "/v1/t/{slug}/builds",
     "/v1/t/{slug}/deliveries",
+    "/v1/t/{slug}/events",
+    "/v1/builds/{id}",
     "/console/t/{slug}/builds",
+    "/console/t/{slug}/deliveries",
     "/git/{repo}/git-upload-pack",
 ];
 
@@ -35,7 +40,8 @@ impl Press {
                 );
                 (Chain::System, act)
             }
-            _ if !status.is_success() => return,
+            // What is answered with nothing (204: there is no news) was not read.
+            _ if !status.is_success() || status == StatusCode::NO_CONTENT => return,
             _ => {
                 let reads = method == "GET" || route.ends_with("/git-upload-pack");
                 let is_log = route.contains("/audit");

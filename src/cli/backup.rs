@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use colophon_store::{BackupReport, RestoreReport};
+use colophon_model::audit::{Action, Chain, Subject};
+use colophon_store::{BackupReport, Change, Options, RestoreReport, Store, audit};
 
 use super::job::{self, Bar, Request, count, row};
 use super::{fsck, out::Out};
+use crate::audit::By;
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, Overrides};
 use crate::keys::MasterKey;
 use crate::maintenance::{self, BackedUp};
@@ -75,8 +78,21 @@ impl Restore {
         if !report.check.is_clean() {
             bail!("the backup is damaged; `{}` holds what it held", data.display());
         }
+        if let Err(error) = write_down(&data) {
+            eprintln!("warning: the audit log does not say that the store was restored: {error:#}");
+        }
         Ok(())
     }
+}
+
+/// Says in the audit log of the store in `data` that it was made from a backup: whoever has a checkpoint of what came after
+/// that finds out why it is not there.
+fn write_down(data: &Path) -> anyhow::Result<()> {
+    let store = Store::open(data, &Options { owner: "restore".to_owned(), ..Options::default() })?;
+    let act = By::here().did(Action::StoreRestore, Subject::new("store", ""));
+    let mut change = Change::new();
+    change.use_reserve();
+    Ok(audit::commit(&store, Chain::System, &change, &[act], SystemClock.now())?)
 }
 
 fn text(report: &RestoreReport, data: &Path, keyed: bool) -> String {

@@ -10,6 +10,7 @@ use colophon_store::Change;
 use colophon_store::rows::{AuditHead, AuditLine, AuditOrigin, TenantRow};
 use serde_json::Value;
 
+use crate::console::Visitor;
 use crate::support::process::{refused, run, told};
 use crate::support::{TestServer, TestTenant, small_flow};
 
@@ -143,6 +144,55 @@ fn reads_and_refusals_are_counted() {
     assert_eq!(refused.len(), 2, "{system:#?}");
     assert!(refused.iter().all(|e| e["actor"]["kind"] == "unknown" && e["code"] == "401"));
     assert!(!format!("{system:?}").contains("clp_"));
+}
+
+/// What an operator reads of a tenant at the console is in that tenant's log, as what is read by the API is; and who has
+/// logged in is in the log of what they see.
+#[test]
+fn the_console_leaves_the_same_traces_as_the_api() {
+    let server = TestServer::start();
+    let tenant = server.tenant("acme-inc");
+    let built = server.build(&tenant, &small_flow("one", None, "a")).json();
+    let operator = Visitor::operator(&server);
+    operator.page(&format!("/console/t/acme-inc/builds/{}", built["id"].as_str().unwrap()));
+    operator.page("/console/t/acme-inc/audit");
+    operator.page("/console/tenants");
+    let made = server.operator("POST", "/v1/tenants/acme-inc/tokens", r#"{"kind":"auditor"}"#);
+    Visitor::enter(&server, made.json()["token"].as_str().unwrap());
+    settle(&server);
+    let all = of_tenant(&server, &tenant);
+    let own = told_of(&all);
+    for told in
+        [("content.read", "operator"), ("audit.read", "operator"), ("console.login", "token")]
+    {
+        assert!(own.contains(&(told.0, "success", told.1)), "{told:?}: {own:?}");
+    }
+    let system = entries(&server, "/v1/audit");
+    let system = told_of(&system);
+    let of =
+        |action| system.iter().filter(|told| **told == (action, "success", "operator")).count();
+    assert_eq!((of("console.login"), of("content.read")), (1, 0), "{system:?}");
+}
+
+/// An agent that gets a bundle in its one answer has read it, as one that asks for it by name; one that is told that there
+/// is nothing new has read nothing.
+#[test]
+fn a_bundle_that_comes_with_a_sync_was_read() {
+    let server = TestServer::start();
+    let tenant = server.tenant("acme-inc");
+    assert_eq!(server.build(&tenant, crate::support::ORDER_INTAKE).status, 201);
+    let reads = || {
+        settle(&server);
+        let all = of_tenant(&server, &tenant);
+        all.iter().filter(|entry| entry["action"] == "content.read").count()
+    };
+    let first = server.get_with("/v1/t/acme-inc/edge/sync", &tenant.edge);
+    assert_eq!((first.status, reads()), (200, 1));
+    let newest = server.get_with("/v1/t/acme-inc/tuf/timestamp.json", &tenant.edge).json();
+    let newest = newest["signed"]["version"].as_u64().unwrap();
+    let path = format!("/v1/t/acme-inc/edge/sync?root=1&timestamp={newest}");
+    let nothing = server.get_with(&path, &tenant.edge);
+    assert_eq!((nothing.status, reads()), (204, 1));
 }
 
 /// A tenant's log is for its auditors and for the operator; others find nothing there.

@@ -136,10 +136,14 @@ actions! {
     StoreCheck = "store.check",
     /// A backup was made.
     StoreBackup = "store.backup",
+    /// The store was made from a backup: what came after that is not in it.
+    StoreRestore = "store.restore",
     /// Git objects were made anew.
     GitRebuild = "git.rebuild",
     /// A repository was exported.
     GitExport = "git.export",
+    /// Somebody logged in at the console.
+    ConsoleLogin = "console.login",
     /// A request had no good credential.
     AccessRefuse = "access.refuse",
     /// The server began to serve.

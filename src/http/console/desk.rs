@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
+use colophon_model::audit::Chain;
 use colophon_model::{BuildRecord, TenantSlug};
 use colophon_store::View;
 use colophon_store::rows::TenantRow;
@@ -9,7 +10,7 @@ use serde::Serialize;
 
 use super::super::{ApiError, auth};
 use crate::app::{App, SharedApp};
-use crate::caller::Caller;
+use crate::caller::{Caller, Who};
 use crate::console::build::Place;
 use crate::console::pages::{Frame, Link};
 use crate::console::session::{Holder, LONGEST, Session, Use};
@@ -70,7 +71,13 @@ pub(super) async fn run(
 ) -> Response {
     let at = app.clone();
     let answer = move || {
-        let told = Desk::open(at.clone(), &headers, by).and_then(|desk| work(&desk));
+        let told = Desk::open(at.clone(), &headers, by).and_then(|desk| {
+            let told = work(&desk);
+            if desk.is_operator() {
+                asked_by(&Caller::OPERATOR, None); // about no tenant, unless that was said before
+            }
+            told
+        });
         told.unwrap_or_else(|stop| stop.answer(&at))
     };
     let told = tasks(&app).run(answer).await;
@@ -85,10 +92,7 @@ impl Desk {
         let session = app.console.sessions.find(cookie, now, by).ok_or(Stop::Login)?;
         let view = app.press.store.view()?;
         let auditor = match session.holder {
-            Holder::Operator => {
-                asked_by(&Caller::OPERATOR, None);
-                None
-            }
+            Holder::Operator => None,
             Holder::Token { .. } => {
                 let auditor = Auditor::known(&app, &view, session.holder)?;
                 if auditor.is_none() {
@@ -114,14 +118,17 @@ impl Desk {
         self.auditor.as_ref().map(|auditor| &auditor.tenant.slug)
     }
 
-    /// The tenant with this name, if the viewer may see it. Foreign and absent are the same.
+    /// The tenant with this name, if the viewer may see it. Foreign and absent are the same. What an operator reads
+    /// of a tenant is for that tenant's log.
     pub(super) fn tenant(&self, slug: &str) -> Result<TenantRow, Stop> {
         match &self.auditor {
             Some(auditor) if auditor.tenant.slug.as_str() == slug => Ok(auditor.tenant.clone()),
             Some(_) => Err(ApiError::not_found().into()),
             None => {
                 let slug: TenantSlug = slug.parse().map_err(|_| ApiError::not_found())?;
-                Ok(self.view.get::<TenantRow>(&slug)?.ok_or_else(ApiError::not_found)?)
+                let tenant = self.view.get::<TenantRow>(&slug)?.ok_or_else(ApiError::not_found)?;
+                asked_by(&Caller::of(Who::Operator, tenant.uid), Some(&tenant.slug));
+                Ok(tenant)
             }
         }
     }
@@ -199,12 +206,16 @@ impl Auditor {
     }
 }
 
-/// Whether whoever holds a token like this may log in.
-pub(super) fn may_enter(app: &App, holder: Holder) -> Result<bool, Stop> {
+/// Whose log says that whoever holds a token like this has logged in; none: they may not.
+pub(super) fn may_enter(app: &App, holder: Holder) -> Result<Option<Chain>, Stop> {
     match holder {
-        Holder::Operator => Ok(true),
+        Holder::Operator => {
+            asked_by(&Caller::OPERATOR, None);
+            Ok(Some(Chain::System))
+        }
         Holder::Token { .. } => {
-            Ok(Auditor::known(app, &app.press.store.view()?, holder)?.is_some())
+            let auditor = Auditor::known(app, &app.press.store.view()?, holder)?;
+            Ok(auditor.map(|auditor| Chain::Tenant(auditor.tenant.uid)))
         }
     }
 }

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse as _, Redirect, Response};
+use colophon_model::audit::{Action, Subject};
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 
@@ -11,6 +12,7 @@ use super::super::ApiError;
 use super::desk::{self, LIFE, Stop, cookie, is_secure, session_cookie, set_cookie};
 use super::form::Fields;
 use crate::app::{App, SharedApp};
+use crate::audit::By;
 use crate::console::pages::Frame;
 use crate::console::session::{Holder, Use, secret};
 use crate::telemetry::request;
@@ -63,7 +65,10 @@ pub(super) async fn login(
     let at = app.clone();
     let enter = move || -> Result<Option<Holder>, Stop> {
         let Some(holder) = holder(&at, fields.text("token").trim()) else { return Ok(None) };
-        Ok(desk::may_enter(&at, holder)?.then_some(holder))
+        let Some(chain) = desk::may_enter(&at, holder)? else { return Ok(None) };
+        let act = By::here().did(Action::ConsoleLogin, Subject::new("console", ""));
+        at.press.write_down_or_keep(chain, act);
+        Ok(Some(holder))
     };
     match app.reads.run(enter).await {
         Ok(Ok(Some(holder))) => begin(&app, &headers, holder),

@@ -56,7 +56,8 @@ pub(super) async fn show(
     shown(app, headers, move |desk| {
         let tenant = desk.tenant(&slug)?;
         let before = Fields::of_query(&uri)?.value("before")?;
-        let page = console::tenant::page(&desk.app, &desk.view, &tenant, before)?;
+        let asked = (before, desk.is_operator());
+        let page = console::tenant::page(&desk.app, &desk.view, &tenant, asked)?;
         let mut frame = desk.frame(&format!("Builds of {slug}"), "builds", Some(&tenant));
         frame.crumbs.clear();
         desk.page("tenant.html", &frame, &page)
@@ -90,7 +91,7 @@ pub(super) async fn timeline(
     let told = told.await;
     // A script wants to know that it has to log in, not the page where that is done.
     if told.status() == StatusCode::SEE_OTHER {
-        StatusCode::UNAUTHORIZED.into_response()
+        ApiError::unauthorized().into_response()
     } else {
         told
     }
