@@ -137,7 +137,7 @@ fn exports(look: &metrics::Look) -> Vec<Export> {
         to: count.to.clone(),
         state: match (count.failing, count.waiting) {
             (0, 0) => Badge::good("current"),
-            (0, _) => Badge::warn("exporting"),
+            (0, _) => Badge::plain("waiting"),
             (_, _) => Badge::bad("failing"),
         },
         tenants: format!(

@@ -6,8 +6,9 @@ use colophon_store::rows::{BuildNumber, TenantHead, TenantRow};
 use serde::Serialize;
 
 use super::tenants::{Quota, details, phase, quota, state, when};
-use super::words::{Badge, count, short, time};
+use super::words::{Badge, ago, count, people, short, time};
 use crate::app::App;
+use crate::exporter::{self, ExportStatus, Phase};
 use crate::mirror::{self, MirrorError};
 
 /// Builds of one page.
@@ -19,6 +20,8 @@ pub struct TenantPage {
     slug: String,
     state: Badge,
     since: Option<String>,
+    /// Since when it is under legal hold.
+    held: Option<String>,
     created: String,
     edge: Badge,
     components: String,
@@ -30,7 +33,22 @@ pub struct TenantPage {
     tokens: u64,
     quota: Vec<Quota>,
     mirror: Option<Mirror>,
+    /// Where it is exported to, for the operator.
+    exports: Vec<Export>,
     timeline: Timeline,
+}
+
+/// A place where the tenant is exported to for its auditors.
+#[derive(Debug, Serialize)]
+struct Export {
+    to: String,
+    state: Badge,
+    scheduled: bool,
+    there: String,
+    waits: Option<String>,
+    succeeded: Option<String>,
+    next: Option<String>,
+    trouble: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -79,7 +97,7 @@ struct Line {
     commit: String,
 }
 
-/// The page of `tenant`, with builds before number `before`.
+/// The page of `tenant`, with builds before number `before`. The `operator` sees where it is exported to.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -87,13 +105,19 @@ pub fn page(
     app: &App,
     view: &View,
     tenant: &TenantRow,
-    before: Option<u64>,
+    (before, operator): (Option<u64>, bool),
 ) -> Result<TenantPage, MirrorError> {
     let about = details(app, view, tenant)?;
+    let exports = if operator {
+        exporter::status(view, &app.config.export, &tenant.slug, app.press.clock.now())?
+    } else {
+        Vec::new()
+    };
     Ok(TenantPage {
         slug: tenant.slug.to_string(),
         state: state(tenant),
         since: when(tenant.suspended.or(tenant.archived)),
+        held: when(tenant.held),
         created: time(tenant.created),
         edge: if about.edge_archived { Badge::warn("archived") } else { Badge::good("active") },
         components: word(&about.components),
@@ -105,8 +129,39 @@ pub fn page(
         tokens: about.tokens,
         quota: quota(&about),
         mirror: mirror(view, tenant)?,
+        exports: exports.into_iter().map(Export::new).collect(),
         timeline: timeline(view, tenant, before)?,
     })
+}
+
+impl Export {
+    fn new(status: ExportStatus) -> Self {
+        let builds = |number: u64| count(usize::try_from(number).unwrap_or(usize::MAX), "build");
+        let (bags, lag) = (status.sequence, ago(status.lag));
+        let waits = match (status.phase, status.waiting) {
+            (Phase::Current, 0) => None,
+            (_, 0) => Some(format!("acts, since {lag}")),
+            (_, waiting) => Some(format!("{}, since {lag}", builds(waiting))),
+        };
+        Self {
+            state: match status.phase {
+                Phase::Current => Badge::good("current"),
+                Phase::Waiting => Badge::plain("waiting"),
+                Phase::Failing => Badge::bad("failing"),
+            },
+            scheduled: status.scheduled,
+            there: match bags {
+                0 => "nothing yet".to_owned(),
+                1 => format!("{}, in 1 bag", builds(status.builds)),
+                _ => format!("{}, in {bags} bags", builds(status.builds)),
+            },
+            waits,
+            succeeded: status.succeeded.as_deref().map(people),
+            next: status.next.as_deref().map(people),
+            trouble: status.trouble,
+            to: status.to,
+        }
+    }
 }
 
 /// The word that a value is written with in JSON.

@@ -19,10 +19,16 @@ function check(right, what) {
   if (!right) throw new Error(what);
 }
 
+// How long to wait for what has to come: other tests run beside this one.
+const PATIENCE = 180_000;
+
 async function browser(name, options) {
-  return chromium.launchPersistentContext(path.join(profile, name), {
-    executablePath: "/usr/bin/chromium", headless: true, chromiumSandbox: false, args: flags, ...options,
+  const context = await chromium.launchPersistentContext(path.join(profile, name), {
+    executablePath: "/usr/bin/chromium", headless: true, chromiumSandbox: false, args: flags, timeout: PATIENCE, ...options,
   });
+  context.setDefaultTimeout(PATIENCE);
+  context.setDefaultNavigationTimeout(PATIENCE);
+  return context;
 }
 
 function listen(page) {
@@ -135,9 +141,9 @@ async function accessible(page, name) {
     // What is cut off at the right of a desk's screen, a button above all, is not found.
     const cut = await page.locator(".scroll").evaluateAll((all) => all.filter((one) => one.scrollWidth > one.clientWidth).length);
     if (cut > 0) problems.push(`${name}: ${cut} tables are cut at 1280 px`);
-    for (const width of shots ? [1280, 390] : []) {
+    for (const width of shots ? [1280, 420] : []) {
       await page.setViewportSize({ width, height: 900 });
-      await page.screenshot({ path: path.join(shots, `${name}-${width}-${colorScheme}.png`) });
+      await page.screenshot({ path: path.join(shots, `${name}-${width}-${colorScheme}.png`), fullPage: true });
     }
     // A page that is wider than a phone makes people scroll in two directions.
     await page.setViewportSize({ width: 390, height: 900 });
