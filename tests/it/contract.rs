@@ -126,6 +126,8 @@ fn fuzz(program: &Path, server: &TestServer, token: &str) {
         .args(["--config-file", "schemathesis.toml", "run", "--no-color", "--workers", "2"])
         .args(["--seed", "1", "--generation-deterministic", "--no-shrink", "--warnings", "off"])
         .args(["--phases", "examples,fuzzing", "--max-examples", &examples(), "--checks", checks])
+        // Its own patience of 10 s is for machines that do nothing else.
+        .args(["--request-timeout", "180"])
         .args(["--continue-on-failure", "--suppress-health-check", "all"])
         .args(["--exclude-path-regex", "/maintenance/(backup|export|import|git/export|git/bundle)"])
         .args(["--header", &format!("Authorization: Bearer {token}")])

@@ -349,7 +349,8 @@ fn there_are_only_so_many() {
 /// A server that stops does not wait for those who would read for ever.
 #[test]
 fn a_shutdown_ends_streams_at_once() {
-    let server = TestServer::start();
+    let patience = Duration::from_mins(2);
+    let server = TestServer::with(|config| config.server.drain = Span::seconds(10 * 60));
     let tenant = server.tenant("acme-inc");
     let (uid, now) = (uid(&server, &tenant), server.app.press.clock.now());
     let key = DeliveryKey::new(now, [7; 10]);
@@ -358,10 +359,9 @@ fn a_shutdown_ends_streams_at_once() {
     let mut one = open(&server, &format!("/v1/builds/{key}/events"), &tenant.api, None);
     assert_eq!(list.until("running").data["running"][0]["stage"], "accepted");
     assert_eq!(one.event().unwrap().kind, "accepted");
-    assert_eq!(server.app.config.server.drain, Span::seconds(30));
     let start = Instant::now();
     drop(server);
-    assert!(start.elapsed() < Duration::from_secs(20), "it was not waited for");
+    assert!(start.elapsed() < patience, "it was not waited for");
     assert!(list.rest().is_empty() && one.rest().is_empty(), "ended as they should");
 }
 

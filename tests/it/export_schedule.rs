@@ -245,7 +245,7 @@ fn an_export_that_hangs_holds_nothing_up_and_survives_a_kill() {
     build(&server, "b");
     let began = Instant::now();
     assert!(server.terminate().success());
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
 
     let mut server = serve();
     until("it goes on after a start", || tries() > 0);

@@ -17,7 +17,7 @@ use crate::support::{Answer, TestServer, TestTenant, small_flow};
 fn until(what: &str, is: impl Fn() -> bool) {
     let start = Instant::now();
     while !is() {
-        assert!(start.elapsed() < Duration::from_mins(1), "{what} did not come");
+        assert!(start.elapsed() < Duration::from_mins(3), "{what} did not come");
         sleep(Duration::from_millis(5));
     }
 }

@@ -1,7 +1,7 @@
 //! Where the server's secrets are found: a real OpenBao, real SOPS with age, systemd's folder, files.
 
 use std::fmt::Write as _;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::process::ServerProcess;
 use crate::support::programs::{cache, must_be_marked_unavailable, need, program};
+use crate::support::upstream::free_port;
 use crate::support::{TestClock, agent, read};
 
 const ROOT_TOKEN: &str = "root-token-of-the-test";
@@ -35,7 +36,7 @@ struct Bao {
 impl Bao {
     fn start(dir: &Path) -> Option<Self> {
         let bao = peer("bao")?;
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let free = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let child = Command::new(bao)
             .args(["server", "-dev", "-dev-no-store-token"])
             .arg(format!("-dev-root-token-id={ROOT_TOKEN}"))

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::programs::{git_in, program};
 
 /// How long anything may take that has to happen.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A server's address, a tenant, its token, and the folder.
 #[derive(Debug, Clone)]

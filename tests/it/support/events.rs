@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::raw::connect;
 
 /// Nothing that a test waits for takes longer.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// An event.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,6 +9,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -44,13 +45,24 @@ fn program(name: &str) -> Option<PathBuf> {
 pub(crate) fn until(what: &str, mut ready: impl FnMut() -> bool) {
     let start = Instant::now();
     while !ready() {
-        assert!(start.elapsed() < Duration::from_mins(1), "{what}");
+        assert!(start.elapsed() < Duration::from_mins(3), "{what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
+/// A port that nobody listens at. It is below those that Linux gives to outgoing connections (32768 and up), so that no
+/// other test's connection takes it before a program listens there, and apart from those of `s3.rs`.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let first = (std::process::id() % 2_500) as u16;
+    loop {
+        let turn = GIVEN.fetch_add(1, Ordering::Relaxed);
+        // Some programs want the next one too.
+        let port = 23_000 + first.wrapping_add(turn) % 2_500 * 2;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 impl Upstream {
