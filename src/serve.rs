@@ -45,6 +45,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     admin: Option<TcpListener>,
+    hangups: Hangups,
 }
 
 impl Server {
@@ -64,7 +65,7 @@ impl Server {
             tls.admit_commands(&app.press.keys)?;
             let _ = app.tls.set(tls); // it is new
         }
-        Ok(Self { app, listener, address, admin })
+        Ok(Self { app, listener, address, admin, hangups: Hangups::new() })
     }
 
     /// The address it listens on.
@@ -113,9 +114,7 @@ impl Server {
             // Until the very end: what watches the server sees how it stops.
             beside.spawn(door.serve(std::future::pending(), Duration::ZERO));
         }
-        if let Some(tls) = app.tls.get() {
-            beside.spawn(renew(tls.clone()));
-        }
+        beside.spawn(renew(app.tls.get().cloned(), self.hangups));
         beside.spawn(live(app.clone()));
         let tls = app.tls.get().cloned();
         let door = door(self.listener, http::router(app.clone()), tls, &settings, Crowd::new(&app));
@@ -154,9 +153,15 @@ fn door(
     Door { listener, router, tls, most: settings.max_connections, header_timeout, crowd }
 }
 
-/// Takes a new certificate when its files change: looks from time to time, and at once on SIGHUP.
-async fn renew(tls: Arc<Tls>) {
-    let mut hangups = Hangups::new();
+/// Takes a new certificate when its files change: looks from time to time, and at once on SIGHUP. Without a certificate it
+/// hears of SIGHUP all the same, which would end the process.
+async fn renew(tls: Option<Arc<Tls>>, mut hangups: Hangups) {
+    let Some(tls) = tls else {
+        loop {
+            hangups.next().await;
+            tracing::info!("nothing is read anew on SIGHUP: there is no certificate");
+        }
+    };
     loop {
         tokio::select! {
             () = hangups.next() => {}
@@ -184,7 +189,7 @@ async fn live(app: Arc<App>) {
     }
 }
 
-/// SIGHUP, where there is such a thing.
+/// SIGHUP, where there is such a thing. It is heard of from the first moment on.
 struct Hangups(#[cfg(unix)] Option<tokio::signal::unix::Signal>);
 
 impl Hangups {
@@ -218,7 +223,8 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 pub struct Signals(watch::Receiver<u32>);
 
 impl Signals {
-    /// Counts from now on. Call it within a runtime.
+    /// Counts from now on: whoever is told afterwards that the program is ready may send one at once. Call it within a
+    /// runtime.
     pub fn new() -> Self {
         let (tell, told) = watch::channel(0);
         tokio::spawn(count_signals(tell));
@@ -243,21 +249,21 @@ impl Default for Signals {
     }
 }
 
-/// The streams are made once: a signal between two of them would be lost.
+/// The streams are made once, and before this returns: a signal between two of them would be lost, and one before them
+/// would end the process.
 #[cfg(unix)]
-async fn count_signals(tell: watch::Sender<u32>) {
+fn count_signals(tell: watch::Sender<u32>) -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return;
-    };
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+    let both = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = both else { return };
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            tell.send_modify(|count| *count += 1);
         }
-        tell.send_modify(|count| *count += 1);
     }
 }
 

@@ -38,10 +38,10 @@ pub(super) fn run(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
     let result = runtime.block_on(async {
         let data = config.data.display().to_string();
         let server = Server::start(config, Arc::new(SystemClock)).await?;
+        let signals = Signals::new();
         let admin = server.admin_address().map(|address| format!("http://{address}"));
         let ready = Ready { listening: server.url(), admin, data };
         out.data(&ready, |r| format!("listening on {} with data in {}", r.listening, r.data))?;
-        let signals = Signals::new();
         tokio::select! {
             ended = server.run(signals.nth(1)) => ended,
             () = signals.nth(2) => Err(anyhow!("ended at once, as a second signal asked for")),

@@ -259,6 +259,19 @@ fn tls_is_spoken_and_a_new_certificate_is_taken_on_sighup() {
     assert!(server.terminate().success());
 }
 
+/// `systemctl reload` sends SIGHUP, whether or not there is a certificate to read anew. A process that does not listen for
+/// it is ended by it, which systemd takes for a clean end: nobody would start the server again.
+#[test]
+fn a_reload_ends_no_server() {
+    let place = Place::new();
+    let mut server = place.serve("", &[("COLOPHON_LOG", "info,access=off")], Stdio::piped());
+    server.signal("-HUP");
+    let heard = server.log().lines().any(|line| line.unwrap().contains("on SIGHUP"));
+    assert!(heard, "it goes on");
+    assert_eq!(read(agent().get(format!("{}/healthz", server.url)).call().unwrap()).status, 200);
+    assert!(server.terminate().success());
+}
+
 /// Where clients need a certificate, one from this machine needs it too: a proxy or a neighbour in the same pod
 /// comes over loopback. Commands beside the server have the master key, and get in by that.
 #[test]
