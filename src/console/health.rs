@@ -144,7 +144,7 @@ fn exports(look: &metrics::Look) -> Vec<Export> {
             "{} current, {} waiting, {} failing",
             count.current, count.waiting, count.failing
         ),
-        lag: if count.lag == 0 { "none".to_owned() } else { ago(count.lag) },
+        lag: if count.waiting + count.failing == 0 { "none".to_owned() } else { ago(count.lag) },
     };
     look.exports.iter().map(one).collect()
 }

@@ -6,7 +6,7 @@ use colophon_store::rows::{BuildNumber, TenantHead, TenantRow};
 use serde::Serialize;
 
 use super::tenants::{Quota, details, phase, quota, state, when};
-use super::words::{Badge, ago, count, people, short, time};
+use super::words::{Badge, ago, count, short, time, to_the_second};
 use crate::app::App;
 use crate::exporter::{self, ExportStatus, Phase};
 use crate::mirror::{self, MirrorError};
@@ -140,8 +140,8 @@ impl Export {
         let (bags, lag) = (status.sequence, ago(status.lag));
         let waits = match (status.phase, status.waiting) {
             (Phase::Current, 0) => None,
-            (_, 0) => Some(format!("acts, since {lag}")),
-            (_, waiting) => Some(format!("{}, since {lag}", builds(waiting))),
+            (_, 0) => Some(format!("acts, for {lag}")),
+            (_, waiting) => Some(format!("{}, for {lag}", builds(waiting))),
         };
         Self {
             state: match status.phase {
@@ -156,8 +156,8 @@ impl Export {
                 _ => format!("{}, in {bags} bags", builds(status.builds)),
             },
             waits,
-            succeeded: status.succeeded.as_deref().map(people),
-            next: status.next.as_deref().map(people),
+            succeeded: status.succeeded.as_deref().map(to_the_second),
+            next: status.next.as_deref().map(to_the_second),
             trouble: status.trouble,
             to: status.to,
         }

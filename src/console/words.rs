@@ -65,6 +65,12 @@ pub(super) fn people(at: &str) -> String {
     at.replace('T', " ").replace('Z', " UTC")
 }
 
+/// The same to the second.
+pub(super) fn to_the_second(at: &str) -> String {
+    let whole = at.split_once('.').map_or_else(|| at.to_owned(), |(whole, _)| format!("{whole}Z"));
+    people(&whole)
+}
+
 /// The beginning of a hash.
 pub(super) fn short(hash: impl std::fmt::Display) -> String {
     hash.to_string().chars().take(12).collect()
@@ -95,6 +101,9 @@ mod tests {
         assert_eq!(ago(2 * 86_400), "2 days");
         assert_eq!(count(1, "flow"), "1 flow");
         assert_eq!(time(colophon_model::UnixMillis::new(0)), "1970-01-01 00:00:00 UTC");
+        for at in ["2026-11-30T08:00:00.976Z", "2026-11-30T08:00:00Z"] {
+            assert_eq!(to_the_second(at), "2026-11-30 08:00:00 UTC");
+        }
         assert_eq!(segment("a b/ü\"<"), "a%20b%2F%C3%BC%22%3C");
     }
 }
