@@ -261,7 +261,7 @@ impl Sender<'_> {
         let host = uri.as_ref().and_then(|uri| uri.host()).unwrap_or_default();
         // Its path is not told: to some receivers it is as good as a password.
         let usual = if turn.endpoint.url.starts_with("https:") { 443 } else { 80 };
-        let port = uri.as_ref().and_then(|uri| uri.port_u16()).unwrap_or(usual);
+        let port = uri.as_ref().and_then(hyper::Uri::port_u16).unwrap_or(usual);
         tracing::info_span!(
             target: "trace",
             parent: None,

@@ -180,9 +180,14 @@ fn what_follows_a_switch_is_done_for_each_version() {
     assert_eq!(lines.lines().last(), Some(&*expected[1]), "{lines}");
 
     // A signal, to a process that writes down that it got it.
-    let got = server.path("got");
-    let trap = format!("trap 'echo x > {}; exit' HUP; while :; do sleep 0.05; done", got.display());
+    let (got, listens) = (server.path("got"), server.path("listens"));
+    let trap = format!(
+        "trap 'echo x > {}; exit' HUP; echo x > {}; while :; do sleep 0.05; done",
+        got.display(),
+        listens.display()
+    );
     let mut process = std::process::Command::new("sh").args(["-c", &trap]).spawn().unwrap();
+    until("it listens for it", || listens.exists()); // before that a signal would end it
     let pid = server.path("pid");
     fs::write(&pid, process.id().to_string()).unwrap();
     build(&server, &tenant, "orders", "three");

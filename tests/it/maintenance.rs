@@ -294,7 +294,8 @@ fn a_backup_made_during_builds_is_restored_elsewhere() {
         let restored = TestServer::with(|config| config.data = to.clone());
         let log = restored.operator("GET", "/v1/audit", "").json();
         let is_restore = |entry: &Value| {
-            (&entry["action"], &entry["actor"]["kind"]) == (&"store.restore".into(), &"local".into())
+            (&entry["action"], &entry["actor"]["kind"])
+                == (&"store.restore".into(), &"local".into())
         };
         assert_eq!(log["entries"].as_array().unwrap().iter().filter(|e| is_restore(e)).count(), 1);
         assert_eq!(colophon(&to, &["fsck"])["total_problems"], 0);
