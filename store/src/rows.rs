@@ -32,7 +32,9 @@ pub use artifact::{ArtifactRow, UploadRow};
 pub use audit::{AuditCheckpoint, AuditHead, AuditLine, AuditOrigin};
 pub use delivery::{DeliveryBody, DeliveryKey, DeliveryRow, InvalidDeliveryKey};
 pub use edge::{BundleAlias, BundleTree, Document, EdgeRepo, PoolRoot, SignedFile, TufFile};
-pub use export::{ExportBlob, ExportKey, ExportPlace, ExportState, KeyCopy, PlannedExport};
+pub use export::{
+    ExportBlob, ExportKey, ExportPlace, ExportState, KeyCopy, KnownHead, PlannedExport,
+};
 pub use flow::{
     BuildNumber, EdgeHead, EnvHead, FlowClaim, FlowGone, FlowHead, FlowOwner, SeenPlan,
 };

@@ -30,6 +30,7 @@ mod erase;
 mod events;
 mod export;
 mod export_faults;
+mod export_requests;
 mod export_s3;
 mod export_schedule;
 mod export_sealed;
