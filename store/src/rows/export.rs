@@ -83,6 +83,19 @@ pub struct ExportState {
 
 json_row!(ExportState, ExportState, (TenantUid, Digest));
 
+/// When a tenant's export at a place was last restored for trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportDrill {
+    /// The last time, whatever came of it.
+    pub tried: UnixMillis,
+    /// The last time that it was good.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub good: Option<UnixMillis>,
+}
+
+json_row!(ExportDrill, ExportDrill, (TenantUid, Digest));
+
 /// An export that was begun: it is made again with the same bytes, and so goes on where it was cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -11,7 +11,7 @@ use colophon_model::{
 };
 use colophon_store::rows::{
     ArtifactRow, BuildNumber, BundleAlias, BundleTree, DeliveryBody, DeliveryClaim, DeliveryKey,
-    Document, EdgeHead, Effect, EnvHead, ExportBlob, ExportPlace, ExportState,
+    Document, EdgeHead, Effect, EnvHead, ExportBlob, ExportDrill, ExportPlace, ExportState,
     FirstCommit, FlowClaim, FlowGone, FlowHead, FlowOwner, FormerKey, GitOid, Halt, HookId,
     HookRow, ImportRow, KnownHead, MirrorRow, MirrorState, MirrorTag, OutboxRow, PlannedExport,
     PullFrom, PullRow, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow,
@@ -381,6 +381,7 @@ fn rows_of_exports_round_trip() {
         trouble: "no".to_owned(),
     };
     strict(&(uid(1), digest(1)), &state);
+    strict(&(uid(1), digest(1)), &ExportDrill { tried: TIME, good: Some(TIME) });
     strict(&(uid(1), Effect::Export), &OutboxRow { since: TIME, changes: 1 });
     let exported = ExportBlob { sha256: sha(1), size: 7, key: None };
     strict(&(uid(1), digest(1), digest(2)), &exported);
