@@ -38,6 +38,7 @@ mod fair;
 mod flows;
 mod gates;
 mod gates_hostile;
+mod gates_neighbours;
 mod git_bounds;
 mod git_files;
 mod git_http;
