@@ -444,8 +444,8 @@ fn removals(chain: Chain, place: &str, cleared: &Cleared) -> Vec<Act> {
         Chain::Tenant(_) => {
             let act = |zip: &Sha256| {
                 let act = By::here().did(Action::ArtifactRemove, Subject::new("bundle", zip));
-                let of_it = |text: &&String| text.contains(&zip.to_string());
-                let is_left = cleared.left.iter().any(|text| of_it(&text));
+                let name = zip.to_string();
+                let is_left = cleared.left.iter().any(|text| text.contains(&name));
                 let act = act.with("place", place);
                 if is_left { told(act) } else { act }
             };

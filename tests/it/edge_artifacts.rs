@@ -601,7 +601,9 @@ fn old_versions_go_too(store: &Store) {
 
     // Purged before somebody looked for versions: nothing of it lies there any more, but two versions and a mark.
     let old = format!("press/acme-inc/{}.zip", Sha256::of(b"old"));
-    (put(&old), put(&old), delete(&old));
+    put(&old);
+    put(&old);
+    delete(&old);
     assert_eq!(versions(&old), 3);
     scene.server.clock.advance(DAY);
     until("the old versions are gone", || {

@@ -210,7 +210,7 @@ fn exports_are_restored_for_trial_in_turn() {
             "colophon_export_drill_last_success_timestamp_seconds{{place=\"{place}\"}}"
         ))
     };
-    let now = || server.clock_millis() as f64 / 1e3;
+    let now = || Duration::from_millis(server.clock_millis()).as_secs_f64();
     assert!(counted("success") >= 2.0 && counted("failure") < 0.5);
     assert!(last() > now() - 600.0 && last() <= now(), "{} at {}", last(), now());
     assert!(metric("colophon_export_drill_every_seconds") > 0.9);

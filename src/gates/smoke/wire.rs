@@ -5,6 +5,7 @@
 //! only passes on, as integers, big-endian.
 
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
@@ -79,7 +80,7 @@ impl Answer {
     fn ended(&self, limit: u64) -> String {
         let (signal, exit) = (self.status & 0x7f, (self.status >> 8) & 0xff);
         if self.late {
-            let seconds = limit as f64 / 1000.0;
+            let seconds = Duration::from_millis(limit).as_secs_f64();
             return format!("it ran longer than {seconds} s and was stopped");
         }
         if signal != 0 {
