@@ -24,7 +24,7 @@ use crate::http::chain;
 use crate::place::{Options, Place, PlaceUrl};
 
 pub use ledger::{Waiting, places, waiting};
-pub use shelf::Shelf;
+pub use shelf::{Cleared, Shelf};
 pub use worker::Uploader;
 
 /// The bucket of this server, if it has one. Cheap to clone.
@@ -35,6 +35,8 @@ pub struct Artifacts(Option<Arc<Bucket>>);
 struct Bucket {
     /// Which bucket of which store, as rows name it.
     name: String,
+    /// Whether there are URLs into it that are good without a token.
+    has_urls: bool,
     /// Open, once it could be opened.
     shelf: OnceLock<Shelf>,
 }
@@ -63,12 +65,18 @@ impl Artifacts {
         let writer = config.edge.artifact_writer(&config.export);
         let name = Place::name_of(url, &writer, &Options::default());
         let name = name.with_context(|| format!("`edge.artifacts`: {url}"))?;
-        Ok(Self(Some(Arc::new(Bucket { name, shelf: OnceLock::new() }))))
+        let has_urls = matches!(url, PlaceUrl::S3 { .. });
+        Ok(Self(Some(Arc::new(Bucket { name, has_urls, shelf: OnceLock::new() }))))
     }
 
     /// Whether there is one.
     pub const fn is_on(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// Whether it is worth asking for a URL of a bundle in it: there can be one, though not of each bundle at each time.
+    pub fn has_urls(&self) -> bool {
+        self.0.as_ref().is_some_and(|bucket| bucket.has_urls)
     }
 
     /// Which bucket of which store.

@@ -54,7 +54,17 @@ impl Press {
         self.write(Change::new(), chain, acts)
     }
 
-    fn write(&self, mut change: Change, chain: Chain, acts: &[Act]) -> Result<(), CommitError> {
+    /// Does `change`, and writes `acts` down in the same transaction. A tenant that was erased meanwhile has no chain
+    /// any more, and then nothing is done.
+    ///
+    /// # Errors
+    /// As [`Self::write_down`]; a conflict is one of the change's own.
+    pub(crate) fn write(
+        &self,
+        mut change: Change,
+        chain: Chain,
+        acts: &[Act],
+    ) -> Result<(), CommitError> {
         if let Chain::Tenant(uid) = chain {
             let slug = self.store.view().and_then(|view| view.get::<SlugOf>(&uid));
             let Some(slug) = slug.map_err(audit::unreadable)? else { return Ok(()) };

@@ -131,7 +131,7 @@ enum Command {
     ///
     /// Each run adds one bag (BagIt) with what is new: flows, outputs, records, attestations, bills of
     /// materials, Git history and audit log, signed and chained to the bag before. Nothing is
-    /// written over. VERIFY.md in each bag says how to check all of it with stock tools.
+    /// written over. VERIFY-….md beside the bags says how to check all of it with stock tools.
     Export(export::Export),
     /// Make tenants again from an export, in a store that does not have them
     ///

@@ -53,6 +53,7 @@ pub struct Metrics {
     export_objects: Counter,
     export_requests: Counter,
     export_bytes: Counter,
+    export_drills: Counts<1>,
     artifact_uploads: Counts<1>,
     artifact_bytes: Counter,
 }
@@ -114,6 +115,7 @@ impl Default for Metrics {
             export_objects: Counter::default(),
             export_requests: Counter::default(),
             export_bytes: Counter::default(),
+            export_drills: Family::default(),
             artifact_uploads: Family::default(),
             artifact_bytes: Counter::default(),
         };
@@ -167,6 +169,8 @@ impl Metrics {
         let (requests, sent) = (self.export_requests.clone(), self.export_bytes.clone());
         registry.register("colophon_export_requests", "Requests of exports", requests);
         registry.register("colophon_export_sent_bytes", "Sent by exports", sent);
+        let drills = self.export_drills.clone();
+        registry.register("colophon_export_drills", "Exports restored for trial", drills);
         let (uploads, sent) = (self.artifact_uploads.clone(), self.artifact_bytes.clone());
         registry.register("colophon_artifact_uploads", "Attempts by result", uploads);
         registry.register("colophon_artifact_sent_bytes", "Sent to the bucket", sent);
@@ -264,6 +268,12 @@ impl Metrics {
     pub fn export_traffic(&self, requests: u64, sent: u64) {
         self.export_requests.inc_by(requests);
         self.export_bytes.inc_by(sent);
+    }
+
+    /// Counts an export that was restored for trial, by the schedule or by hand.
+    pub fn drilled(&self, well: bool) {
+        let result = if well { "success" } else { "failure" };
+        self.export_drills.get_or_create(&[("result", result.to_owned())]).inc();
     }
 
     /// Counts an attempt to bring a bundle to the bucket.

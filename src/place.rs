@@ -145,6 +145,16 @@ impl Version {
     pub(crate) const fn bytes(&self) -> &Bytes {
         &self.1
     }
+
+    /// The version of an object with this text that is named so.
+    pub(crate) fn named(text: &str, e_tag: Option<String>, version: Option<String>) -> Self {
+        Self(UpdateVersion { e_tag, version }, Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    /// What it is named by: tag and version.
+    pub(crate) const fn names(&self) -> (&Option<String>, &Option<String>) {
+        (&self.0.e_tag, &self.0.version)
+    }
 }
 
 /// The code of an object that is larger than it may be.
@@ -415,15 +425,16 @@ impl Place {
             if self.is_conditional() { PutMode::Create } else { PutMode::Overwrite },
         )
         .await
+        .map(drop)
     }
 
-    /// Writes an object over the version that is meant, or where nothing is.
+    /// Writes an object over the version that is meant, or where nothing is. Returns the version that it is then.
     pub(crate) async fn replace(
         &self,
         key: &str,
         bytes: Bytes,
         over: Option<&Version>,
-    ) -> Answered<()> {
+    ) -> Answered<Version> {
         let path = self.path(key)?;
         let Some(Version(version, before)) = over else {
             return self.unlocked(key, &path, bytes).await;
@@ -457,7 +468,7 @@ impl Place {
 
     /// Writes an object where nothing is, without a lock; for probes.
     pub(crate) async fn put_unlocked(&self, key: &str, bytes: Bytes) -> Answered<()> {
-        self.put(key, &self.path(key)?, bytes, PutMode::Create).await
+        self.put(key, &self.path(key)?, bytes, PutMode::Create).await.map(drop)
     }
 
     /// Whether a write can name the version that it goes over.
@@ -466,7 +477,7 @@ impl Place {
     }
 
     /// As [`Self::put_new`] for what is replaced later, and so cannot be locked.
-    async fn unlocked(&self, key: &str, path: &Path, bytes: Bytes) -> Answered<()> {
+    async fn unlocked(&self, key: &str, path: &Path, bytes: Bytes) -> Answered<Version> {
         if self.is_conditional() {
             return self.put(key, path, bytes, PutMode::Create).await;
         }
@@ -477,9 +488,11 @@ impl Place {
         }
     }
 
-    async fn put(&self, key: &str, path: &Path, bytes: Bytes, mode: PutMode) -> Answered<()> {
-        let done = self.store.put_opts(path, PutPayload::from_bytes(bytes), mode.into()).await;
-        done.map(drop).map_err(|error| Failure::of(key, &error))
+    async fn put(&self, key: &str, path: &Path, bytes: Bytes, mode: PutMode) -> Answered<Version> {
+        let payload = PutPayload::from_bytes(bytes.clone());
+        let done = self.store.put_opts(path, payload, mode.into()).await;
+        let done = done.map_err(|error| Failure::of(key, &error))?;
+        Ok(Version(done.into(), bytes))
     }
 
     /// Begins an object in parts, for what is too large for one request. Whether something is there is for the
@@ -531,7 +544,7 @@ impl Place {
 
     /// Writes an object over whatever is there; for what is not evidence.
     pub(crate) async fn write(&self, key: &str, bytes: Bytes) -> Answered<()> {
-        self.put(key, &self.path(key)?, bytes, PutMode::Overwrite).await
+        self.put(key, &self.path(key)?, bytes, PutMode::Overwrite).await.map(drop)
     }
 
     /// Deletes an object, as far as the credentials allow.
@@ -545,7 +558,7 @@ impl Place {
     /// Writes over an object if that is the version that is meant; for probes.
     pub(crate) async fn put_over(&self, key: &str, bytes: Bytes, tag: &str) -> Answered<()> {
         let version = UpdateVersion { e_tag: Some(tag.to_owned()), version: None };
-        self.put(key, &self.path(key)?, bytes, PutMode::Update(version)).await
+        self.put(key, &self.path(key)?, bytes, PutMode::Update(version)).await.map(drop)
     }
 
     fn lock_of(&self, key: &str) -> Option<Lock> {

@@ -46,6 +46,7 @@ impl Transport for FolderTransport {
             content_length: Some(bytes.len() as u64),
             retry_after: None,
             range_start: None,
+            bucket: None,
             body: Box::new(Cursor::new(bytes)),
         })
     }

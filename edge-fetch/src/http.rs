@@ -205,6 +205,7 @@ fn answered(response: ureq::http::Response<ureq::Body>) -> Result<Response, Netw
         retry_after: text(header::RETRY_AFTER)
             .and_then(|after| retry_after(&after, text(header::DATE))),
         range_start: text(header::CONTENT_RANGE).as_deref().and_then(range_start),
+        bucket: text(BUCKET).as_deref().and_then(boolean),
         body: Box::new(body.into_reader()),
     })
 }
@@ -234,6 +235,18 @@ fn text_header(headers: &HeaderMap, name: &header::HeaderName) -> Option<String>
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
+/// What the tenant's server says of a bucket.
+const BUCKET: header::HeaderName = header::HeaderName::from_static("colophon-bucket");
+
+/// A boolean (RFC 9651 §3.3.6).
+fn boolean(text: &str) -> Option<bool> {
+    match text.trim() {
+        "?1" => Some(true),
+        "?0" => Some(false),
+        _ => None,
+    }
+}
+
 /// The `n` of `bytes n-m/size` (RFC 9110 §14.4).
 fn range_start(content_range: &str) -> Option<u64> {
     content_range.strip_prefix("bytes ")?.split('-').next()?.parse().ok()
@@ -248,6 +261,14 @@ mod tests {
         assert_eq!(range_start("bytes 17-99/100"), Some(17));
         for bad in ["", "bytes */100", "items 1-2/3", "bytes x-2/3", "17-99/100"] {
             assert_eq!(range_start(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn booleans_are_read_and_nothing_else() {
+        assert_eq!([boolean("?1"), boolean(" ?0 ")], [Some(true), Some(false)]);
+        for bad in ["", "0", "false", "?2", "?0;a", "?"] {
+            assert_eq!(boolean(bad), None, "{bad}");
         }
     }
 

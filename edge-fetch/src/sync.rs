@@ -3,7 +3,7 @@
 //! What comes is kept as answers to the requests that follow, which are then made as ever: nothing is
 //! believed here, and whatever goes wrong, the network is asked instead.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::error::Error as _;
 use std::io::Cursor;
 
@@ -20,6 +20,8 @@ pub(crate) struct Ahead<T> {
     network: T,
     answers: RefCell<Answers>,
     problem: RefCell<Option<String>>,
+    /// What the last answer said of a bucket. It is believed only in that nobody is asked in vain.
+    bucket: Cell<Option<bool>>,
 }
 
 impl<T: Transport> Transport for Ahead<T> {
@@ -34,7 +36,7 @@ impl<T: Transport> Transport for Ahead<T> {
     }
 
     fn goes_elsewhere(&self) -> bool {
-        self.network.goes_elsewhere()
+        self.network.goes_elsewhere() && self.bucket.get() != Some(false)
     }
 
     fn elsewhere(&self, url: &str) -> Result<BucketUrl, BucketFlaw> {
@@ -62,13 +64,19 @@ fn response(answer: Answer) -> Response {
         content_length: Some(bytes.len() as u64),
         retry_after: None,
         range_start: None,
+        bucket: None,
         body: Box::new(Cursor::new(bytes)),
     }
 }
 
 impl<T: Transport> Ahead<T> {
     pub(crate) fn of(network: T) -> Self {
-        Self { network, answers: RefCell::default(), problem: RefCell::default() }
+        Self {
+            network,
+            answers: RefCell::default(),
+            problem: RefCell::default(),
+            bucket: Cell::default(),
+        }
     }
 
     pub(crate) fn into_network(self) -> T {
@@ -78,6 +86,7 @@ impl<T: Transport> Ahead<T> {
     /// Asks for all at once, with the trees that bundles may be told from; with `attested`, for what is
     /// attested about these too. Without a usable answer there is none for the requests that follow.
     pub(crate) fn ask(&self, cache: &Cache, trees: &[Digest], attested: bool) {
+        self.bucket.set(None);
         let (answers, problem) = match self.answers(cache, trees, attested) {
             Ok(answers) => (answers, None),
             Err(problem) => (Answers::default(), Some(problem)),
@@ -95,6 +104,9 @@ impl<T: Transport> Ahead<T> {
         let held = Held::of(cache).map_err(|error| error.to_string())?;
         let path = held.question(trees, attested);
         let answer = self.network.get(&path, None).map_err(|error| error.to_string())?;
+        if matches!(answer.status, 200 | 204) {
+            self.bucket.set(answer.bucket);
+        }
         if answer.status == 204 {
             return held.newest().ok_or_else(|| "204 for who holds nothing".to_owned());
         }

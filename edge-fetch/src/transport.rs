@@ -94,6 +94,8 @@ pub struct Response {
     pub retry_after: Option<Duration>,
     /// The first byte's position from `Content-Range`.
     pub range_start: Option<u64>,
+    /// What the tenant's server says of a bucket in `Colophon-Bucket`: that there is none, or may be one. `None`: nothing.
+    pub bucket: Option<bool>,
     /// The body. A connection that breaks gives an error, never an early end.
     pub body: Box<dyn Read>,
 }

@@ -1,11 +1,11 @@
 //! Whether what lies in the bucket is what should: bundles that are missing are brought again, bundles of current
 //! heads that were never asked for are, and those that were purged are taken away.
 
-use std::collections::BTreeSet;
-
 use colophon_model::{Sha256, UnixMillis};
 use colophon_store::rows::{ArtifactRow, BundleAlias, FlowHead, SlugOf, TenantRow, UploadRow};
 use colophon_store::{Change, CommitError, Error, Store, View};
+
+use super::shelf::Seen;
 
 /// What follows from a look.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -16,11 +16,11 @@ pub(super) struct Findings {
     pub(super) left: Vec<Sha256>,
 }
 
-/// Compares `listed` with the rows, and writes down what follows. Nothing of the tenant may be on its way meanwhile.
+/// Compares what was seen with the rows, and writes down what follows. Nothing of the tenant may be on its way meanwhile.
 pub(super) fn compare(
     store: &Store,
     tenant: &TenantRow,
-    (place, listed): (&str, &BTreeSet<Sha256>),
+    (place, seen): (&str, &Seen),
     now: UnixMillis,
 ) -> Result<Findings, Error> {
     let view = store.view()?;
@@ -30,7 +30,7 @@ pub(super) fn compare(
     change.expect(&tenant.uid, Some(&SlugOf { slug: tenant.slug.clone() }));
     for row in view.scan::<ArtifactRow>(&tenant.uid) {
         let (key, row) = row?;
-        let is_here = row.place == place && listed.contains(&key.1);
+        let is_here = row.place == place && seen.there.contains(&key.1);
         let alias = view.get::<BundleAlias>(&key)?;
         if alias.is_none() {
             change.expect(&key, None::<&BundleAlias>);
@@ -49,7 +49,7 @@ pub(super) fn compare(
             change.expect(&key, None::<&UploadRow>).put(&key, &UploadRow::new(now));
         }
     }
-    for zip in listed {
+    for zip in &seen.all {
         let key = (tenant.uid, *zip);
         let is_wanted = view.get::<BundleAlias>(&key)?.is_some();
         if !is_wanted && view.get::<UploadRow>(&key)?.is_none() {
@@ -129,16 +129,18 @@ mod tests {
         }
         change.put(&(UID, zip(6)), &UploadRow::new(UnixMillis::new(1)));
         store.commit(change).unwrap();
-        let listed = [1, 3, 5, 6].map(zip).into();
-        let mut found = compare(&store, &tenant, (HERE, &listed), now).unwrap();
+        // Of 7 an old version is left, of 2 too; the one of 2 is as good as the bundle that is brought.
+        let (there, all) = ([1, 3, 5, 6].map(zip).into(), [1, 2, 3, 5, 6, 7].map(zip).into());
+        let seen = Seen { there, all, ..Seen::default() };
+        let mut found = compare(&store, &tenant, (HERE, &seen), now).unwrap();
         found.missing.sort();
         found.left.sort();
-        let sorted = |numbers: [u8; 2]| {
-            let mut zips = numbers.map(zip).to_vec();
+        let sorted = |numbers: &[u8]| {
+            let mut zips: Vec<Sha256> = numbers.iter().copied().map(zip).collect();
             zips.sort();
             zips
         };
-        assert_eq!(found, Findings { missing: sorted([2, 4]), left: sorted([3, 5]) });
+        assert_eq!(found, Findings { missing: sorted(&[2, 4]), left: sorted(&[3, 5, 7]) });
         let view = store.view().unwrap();
         let lies = |n| view.get::<ArtifactRow>(&(UID, zip(n))).unwrap().is_some();
         assert_eq!([1, 2, 3, 4].map(lies), [true, false, false, false]);
@@ -150,8 +152,8 @@ mod tests {
     #[test]
     fn a_tenant_that_is_gone_is_left_alone() {
         let store = Store::in_memory().unwrap();
-        let listed = [zip(1)].into();
-        let found = compare(&store, &tenant(), (HERE, &listed), UnixMillis::new(9)).unwrap();
+        let seen = Seen { all: [zip(1)].into(), ..Seen::default() };
+        let found = compare(&store, &tenant(), (HERE, &seen), UnixMillis::new(9)).unwrap();
         assert_eq!(found, Findings::default());
     }
 }

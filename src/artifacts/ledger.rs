@@ -1,8 +1,11 @@
 //! What is written down of the bucket: what lies there, and what is on its way.
 
+use colophon_model::audit::{Action, Chain, Subject};
 use colophon_model::{Sha256, TenantUid, UnixMillis};
 use colophon_store::rows::{ArtifactRow, BundleAlias, SlugOf, TenantRow, UploadRow};
-use colophon_store::{Change, CommitError, Error, Store, View};
+use colophon_store::{Change, CommitError, Error, Store, View, audit};
+
+use crate::audit::By;
 
 /// The longest wait between two attempts at a bundle, in milliseconds: five minutes.
 const LONGEST: u64 = 5 * 60 * 1000;
@@ -76,7 +79,7 @@ pub(super) enum Noted {
     TooLate,
 }
 
-/// Writes down that a bundle lies at `place`.
+/// Writes down that a bundle lies at `place`, in the audit log too.
 pub(super) fn lies_there(
     store: &Store,
     tenant: &TenantRow,
@@ -86,9 +89,12 @@ pub(super) fn lies_there(
 ) -> Result<Noted, Error> {
     let key = (tenant.uid, job.zip);
     let row = ArtifactRow { place: place.to_owned(), since: now };
-    settle(store, tenant, job, |change| {
-        change.delete::<UploadRow>(&key).put(&key, &row);
-    })
+    let mut change = expecting(tenant, job);
+    change.delete::<UploadRow>(&key).put(&key, &row);
+    let act = By::here().did(Action::ArtifactUpload, Subject::new("bundle", job.zip));
+    let length = job.alias.as_ref().map_or(0, |alias| alias.length);
+    let act = act.with("place", place).with("bytes", length);
+    noted(audit::commit(store, Chain::Tenant(tenant.uid), &change, &[act], now))
 }
 
 /// Writes down that there is nothing to bring any more.
@@ -127,12 +133,21 @@ fn settle(
     job: &Job,
     write: impl FnOnce(&mut Change),
 ) -> Result<Noted, Error> {
+    let mut change = expecting(tenant, job);
+    write(&mut change);
+    noted(store.commit(change))
+}
+
+fn expecting(tenant: &TenantRow, job: &Job) -> Change {
     let mut change = Change::new();
     change.use_reserve();
     change.expect(&tenant.uid, Some(&SlugOf { slug: tenant.slug.clone() }));
     change.expect(&(tenant.uid, job.zip), Some(&job.row));
-    write(&mut change);
-    match store.commit(change) {
+    change
+}
+
+fn noted(committed: Result<(), CommitError>) -> Result<Noted, Error> {
+    match committed {
         Ok(()) => Ok(Noted::Yes),
         Err(CommitError::Conflict(_)) => Ok(Noted::TooLate),
         Err(error) => Err(error.into()),

@@ -60,12 +60,13 @@ impl<'a> Scope<'a> {
         json!({"Version": "2012-10-17", "Statement": [statement]})
     }
 
-    /// What the server needs: to write, to compare what is there, and to take away what was purged or erased.
+    /// What the server needs: to write, to compare what is there, and to take away what was purged or erased, old versions
+    /// included.
     pub fn upload(&self) -> Value {
         let mut list = json!({
             "Sid": "ListBundles",
             "Effect": "Allow",
-            "Action": "s3:ListBucket",
+            "Action": ["s3:ListBucket", "s3:ListBucketVersions"],
             "Resource": self.bucket(),
         });
         if !self.folder().is_empty() {
@@ -75,7 +76,9 @@ impl<'a> Scope<'a> {
         let write = json!({
             "Sid": "KeepBundles",
             "Effect": "Allow",
-            "Action": ["s3:PutObject", "s3:GetObject", "s3:DeleteObject"],
+            "Action": [
+                "s3:PutObject", "s3:GetObject", "s3:DeleteObject", "s3:DeleteObjectVersion",
+            ],
             "Resource": self.objects(),
         });
         json!({"Version": "2012-10-17", "Statement": [write, list]})
@@ -112,6 +115,11 @@ mod tests {
         let list = &upload["Statement"][1];
         assert_eq!(list["Condition"]["StringLike"]["s3:prefix"][0], "press/*");
         assert_eq!(list["Resource"], "arn:aws:s3:::shared");
+        // Without these, old versions of what was purged stay for ever.
+        let allowed = upload["Statement"].to_string();
+        assert!(
+            allowed.contains("s3:ListBucketVersions") && allowed.contains("s3:DeleteObjectVersion")
+        );
         let arn = "arn:aws:iam::111122223333:user/press-reader";
         assert_eq!(scope.download(Some(arn))["Statement"][0]["Principal"]["AWS"], arn);
         assert_eq!(scope.download(Some("*"))["Statement"][0]["Principal"], "*");

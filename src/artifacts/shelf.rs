@@ -1,5 +1,6 @@
 //! The bucket itself: what lies where, and what is asked of it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -50,6 +51,11 @@ impl Shelf {
         let reader = config.edge.artifact_reader(&config.export);
         let reader = reader.as_ref().map(open).transpose()?;
         Ok(Self { store, reader, lifetime: config.edge.artifact_url_lifetime.get() })
+    }
+
+    /// Where it is.
+    pub(super) fn url(&self) -> String {
+        self.store.url().to_string()
     }
 
     /// Writes a bundle where none is. What is there must be the same.
@@ -108,10 +114,7 @@ impl Shelf {
     pub async fn list(&self, slug: &TenantSlug) -> Result<Vec<Sha256>, Trouble> {
         let names = self.store.list(slug.as_str()).await;
         let names = names.map_err(|failure| failure.into_trouble(slug.as_str()))?;
-        let zip = |name: &String| {
-            name.strip_prefix(slug.as_str())?.strip_prefix('/')?.strip_suffix(".zip")?.parse().ok()
-        };
-        Ok(names.iter().filter_map(zip).collect())
+        Ok(names.iter().filter_map(|name| zip_of(slug, name)).collect())
     }
 
     /// Looks whether it answers to these credentials.
@@ -119,33 +122,104 @@ impl Shelf {
     /// # Errors
     /// Why not.
     pub async fn probe(&self) -> Result<(), Trouble> {
-        self.tenants().await.map(drop)
+        self.folders().await.map(drop)
     }
 
-    /// The tenants of whom something lies there.
-    pub(super) async fn tenants(&self) -> Result<Vec<TenantSlug>, Trouble> {
-        let folders = self.store.folders("").await;
-        let folders = folders.map_err(|failure| failure.into_trouble("the bucket"))?;
-        Ok(folders.iter().filter_map(|name| name.parse().ok()).collect())
+    async fn folders(&self) -> Result<Vec<String>, Trouble> {
+        self.store.folders("").await.map_err(|failure| failure.into_trouble("the bucket"))
     }
 
-    /// Takes a bundle away.
-    pub(super) async fn remove(&self, slug: &TenantSlug, zip: &Sha256) -> Result<(), Trouble> {
-        let key = key(slug, zip);
-        self.store.remove(&key).await.map_err(|failure| failure.into_trouble(&key))
+    /// The tenants of whom something lies there, or an old version, as far as somebody may look for those.
+    pub(super) async fn tenants(&self) -> Result<BTreeSet<TenantSlug>, Trouble> {
+        let old = self.store.versioned("").await.ok().flatten().unwrap_or_default();
+        let old = old.iter().filter_map(|name| name.split_once('/')).map(|(folder, _)| folder);
+        let folders = self.folders().await?;
+        let all = folders.iter().map(String::as_str).chain(old);
+        Ok(all.filter_map(|name| name.parse().ok()).collect())
     }
 
-    /// Takes everything of a tenant away; returns how much that was.
+    /// What lies there of a tenant, and what lay there and of which an old version may be left. A key that may not look
+    /// for versions sees what lies there.
     ///
     /// # Errors
-    /// Those of the store; some may be gone.
-    pub async fn clear(&self, slug: &TenantSlug) -> Result<u64, Trouble> {
-        let there = self.list(slug).await?;
-        for zip in &there {
-            self.remove(slug, zip).await?;
-        }
-        Ok(there.len() as u64)
+    /// Those of the store.
+    pub(super) async fn look(&self, slug: &TenantSlug) -> Result<Seen, Trouble> {
+        let there: BTreeSet<Sha256> = self.list(slug).await?.into_iter().collect();
+        let (old, unseen) = match self.store.versioned(slug.as_str()).await {
+            Ok(names) => (names.unwrap_or_default(), None),
+            Err(failure) => (Vec::new(), Some(failure.into_trouble(slug.as_str()))),
+        };
+        let mut all = there.clone();
+        all.extend(old.iter().filter_map(|name| zip_of(slug, name)));
+        Ok(Seen { there, all, unseen })
     }
+
+    /// Takes bundles of a tenant away, each with its old versions and the marks that it was deleted.
+    ///
+    /// # Errors
+    /// Those of the store; some may be gone. What could not be deleted, and is known, is in the answer.
+    pub async fn take_away(
+        &self,
+        slug: &TenantSlug,
+        wanted: impl Fn(&Sha256) -> bool,
+    ) -> Result<Cleared, Trouble> {
+        let Seen { all, unseen, .. } = self.look(slug).await?;
+        let gone: BTreeSet<Sha256> = all.into_iter().filter(&wanted).collect();
+        let mut left = Vec::new();
+        if gone.is_empty() {
+            return Ok(Cleared { removed: gone, left, unseen });
+        }
+        // Versions first: what is left of them then still shows, where a mark would hide it.
+        if unseen.is_none() {
+            left = self.destroy(slug, &gone).await?;
+        }
+        for zip in self.list(slug).await?.iter().filter(|zip| gone.contains(zip)) {
+            let key = key(slug, zip);
+            self.store.remove(&key).await.map_err(|failure| failure.into_trouble(&key))?;
+        }
+        if !left.is_empty() {
+            left = self.destroy(slug, &gone).await?;
+        }
+        Ok(Cleared { removed: gone, left, unseen })
+    }
+
+    /// Deletes every version of these bundles; returns what is left of them.
+    async fn destroy(
+        &self,
+        slug: &TenantSlug,
+        zips: &BTreeSet<Sha256>,
+    ) -> Result<Vec<String>, Trouble> {
+        let of_them = |name: &str| zip_of(slug, name).is_some_and(|zip| zips.contains(&zip));
+        let destroyed = self.store.destroy(slug.as_str(), of_them).await;
+        Ok(destroyed.map_err(|failure| failure.into_trouble(slug.as_str()))?.left)
+    }
+}
+
+/// What a look at a tenant's folder has found.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// What lies there.
+    pub(super) there: BTreeSet<Sha256>,
+    /// The same, and that of which there is an old version, or the mark that it was deleted.
+    pub(super) all: BTreeSet<Sha256>,
+    /// Why nobody could look for versions.
+    unseen: Option<Trouble>,
+}
+
+/// What was taken out of the bucket.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Cleared {
+    /// The bundles.
+    pub removed: BTreeSet<Sha256>,
+    /// What of them could not be deleted, with the reason.
+    pub left: Vec<String>,
+    /// Why nobody could look for old versions; there may be some.
+    pub unseen: Option<Trouble>,
+}
+
+/// The bundle that a name below the place is of.
+fn zip_of(slug: &TenantSlug, name: &str) -> Option<Sha256> {
+    name.strip_prefix(slug.as_str())?.strip_prefix('/')?.strip_suffix(".zip")?.parse().ok()
 }
 
 fn key(slug: &TenantSlug, zip: &Sha256) -> String {
@@ -184,7 +258,10 @@ mod tests {
         assert!(there.contains(&zip));
         // A name that begins alike is another tenant's.
         assert_eq!(shelf.list(&"acme".parse().unwrap()).await, Ok(vec![]));
-        assert_eq!(shelf.clear(&slug).await, Ok(2));
+        let gone = shelf.take_away(&slug, |one| *one == other).await.unwrap();
+        assert_eq!(gone, Cleared { removed: [other].into(), ..Cleared::default() });
+        assert_eq!(shelf.list(&slug).await, Ok(vec![zip]), "what is wanted stays");
+        assert_eq!(shelf.take_away(&slug, |_| true).await.unwrap().removed, [zip].into());
         assert_eq!(shelf.list(&slug).await, Ok(vec![]));
         assert_eq!(shelf.sign(&slug, &zip), None, "memory has no URLs");
     }

@@ -3,19 +3,21 @@
 //! One tenant is worked on at a time by one worker, a few bundles at a turn, so that whoever publishes many does not
 //! keep others waiting. The bucket need not be there when the server starts, nor later: what is due waits.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use colophon_model::{TenantUid, UnixMillis};
+use colophon_model::audit::{Act, Action, Chain, Outcome, Subject};
+use colophon_model::{Sha256, TenantUid, UnixMillis};
 use colophon_store::Error;
 use colophon_store::rows::TenantRow;
 use tokio::task::JoinSet;
 
 use super::check;
 use super::ledger::{self, Job, Noted};
-use super::shelf::{Put, Shelf};
+use super::shelf::{Cleared, Put, Shelf};
 use crate::app::SharedApp;
+use crate::audit::{By, as_job};
 use crate::http::chain;
 use crate::keys::random_bytes;
 use crate::place::Trouble;
@@ -186,6 +188,17 @@ enum Failed {
     Task(#[from] TaskError),
 }
 
+impl Failed {
+    /// The stable code of what was wrong.
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::Place(trouble) => trouble.code,
+            Self::Zip(_) => "artifact-bundle",
+            Self::Store(_) | Self::Task(_) => "artifact-store",
+        }
+    }
+}
+
 impl Uploads {
     fn now(&self) -> UnixMillis {
         self.app.press.clock.now()
@@ -253,11 +266,29 @@ impl Uploads {
                 return false;
             }
         };
-        let carried = self.carry(bucket, tenant, &job).await;
+        self.upload(bucket, tenant, &job).await
+    }
+
+    /// Brings one bundle, and writes down what came of it. `false`: it failed.
+    #[tracing::instrument(target = "trace", name = "upload", skip_all, fields(
+        otel.kind = "client",
+        otel.status_code = tracing::field::Empty,
+        openinference.span.kind = "TOOL",
+        cicd.pipeline.task.name = "upload",
+        cicd.pipeline.task.run.result = tracing::field::Empty,
+        http.request.resend_count = job.failures(),
+        error.type = tracing::field::Empty,
+        colophon.tenant = %tenant.slug,
+        colophon.artifact.place = bucket.url(),
+        colophon.artifact.sha256 = %job.zip,
+    ))]
+    async fn upload(&self, bucket: &Shelf, tenant: &TenantRow, job: &Job) -> bool {
+        let carried = self.carry(bucket, tenant, job).await;
+        trace(&carried);
         let well = carried.is_ok();
-        match self.note(tenant, &job, carried).await {
+        match self.note(tenant, job, carried).await {
             // The tenant was erased meanwhile: what was just written goes again.
-            Ok(Noted::TooLate) if well => self.take_back(bucket, tenant, &job).await,
+            Ok(Noted::TooLate) if well => self.take_back(bucket, tenant, job).await,
             Ok(_) => {}
             Err(error) => {
                 tracing::error!(error = %chain(&error), "what came of an upload is not written down");
@@ -303,7 +334,7 @@ impl Uploads {
                 tracing::info!(tenant = %tenant.slug, zip = %job.zip, "a bundle lies in the bucket");
                 let note = move || {
                     let place = press.artifacts.name().unwrap_or_default().to_owned();
-                    ledger::lies_there(&press.store, &row, &work, &place, now)
+                    as_job(JOB, || ledger::lies_there(&press.store, &row, &work, &place, now))
                 };
                 Ok(self.app.reads.resume(note).await??)
             }
@@ -321,26 +352,47 @@ impl Uploads {
     async fn take_back(&self, bucket: &Shelf, tenant: &TenantRow, job: &Job) {
         let (store, slug) = (self.app.press.store.clone(), tenant.slug.clone());
         let is_gone = self.app.reads.resume(move || store.is_retired(&slug)).await;
-        if matches!(is_gone, Ok(Ok(true)))
-            && let Err(trouble) = bucket.remove(&tenant.slug, &job.zip).await
-        {
-            tracing::error!(%trouble, "a bundle of a tenant that was erased is left in the bucket");
+        if matches!(is_gone, Ok(Ok(true))) {
+            match bucket.take_away(&tenant.slug, |zip| *zip == job.zip).await {
+                Ok(cleared) => tell_left(None, &cleared),
+                Err(trouble) => {
+                    tracing::error!(%trouble, "a bundle of a tenant that was erased is left in the bucket");
+                }
+            }
         }
     }
 
     /// Brings what lies there of a tenant together with what should; returns how much differed.
     async fn check(&self, bucket: &Shelf, tenant: &TenantRow) -> Result<usize, Failed> {
-        let listed: BTreeSet<_> = bucket.list(&tenant.slug).await?.into_iter().collect();
+        let seen = bucket.look(&tenant.slug).await?;
         let (press, row, now) = (self.app.press.clone(), tenant.clone(), self.now());
         let compare = move || {
             let place = press.artifacts.name().unwrap_or_default();
-            check::compare(&press.store, &row, (place, &listed), now)
+            check::compare(&press.store, &row, (place, &seen), now)
         };
         let found = self.app.reads.resume(compare).await??;
-        for zip in &found.left {
-            bucket.remove(&tenant.slug, zip).await?;
+        if !found.left.is_empty() {
+            let cleared = bucket.take_away(&tenant.slug, |zip| found.left.contains(zip)).await?;
+            tell_left(Some(tenant), &cleared);
+            self.write_down(Chain::Tenant(tenant.uid), cleared).await;
         }
         Ok(found.missing.len() + found.left.len())
+    }
+
+    /// Has the audit log tell what was taken out of the bucket, and what could not be.
+    async fn write_down(&self, chain: Chain, cleared: Cleared) {
+        let press = self.app.press.clone();
+        let write = move || {
+            as_job(JOB, || {
+                let place = press.artifacts.name().unwrap_or_default();
+                for act in removals(chain, place, &cleared) {
+                    press.write_down_or_keep(chain, act);
+                }
+            });
+        };
+        if let Err(error) = self.app.reads.resume(write).await {
+            tracing::warn!(error = %crate::http::chain(&error), "what was taken out of the bucket is not written down");
+        }
     }
 
     /// Takes away what lies there of tenants that were erased.
@@ -349,10 +401,13 @@ impl Uploads {
         for slug in bucket.tenants().await? {
             let (store, name) = (self.app.press.store.clone(), slug.clone());
             if self.app.reads.resume(move || store.is_retired(&name)).await?? {
-                removed += bucket.clear(&slug).await?;
+                let cleared = bucket.take_away(&slug, |_| true).await?;
+                tell_left(None, &cleared);
+                removed += cleared.removed.len();
+                self.write_down(Chain::System, cleared).await;
             }
         }
-        Ok(usize::try_from(removed).unwrap_or(usize::MAX))
+        Ok(removed)
     }
 
     fn tell_check(&self, checked: Result<usize, Failed>, item: Option<TenantRow>) {
@@ -368,6 +423,60 @@ impl Uploads {
                 self.rounds().queue.push_back((from, item));
             }
         }
+    }
+}
+
+/// As whom the audit log knows this worker.
+const JOB: &str = "artifacts";
+
+/// What was taken away, a line for each bundle of a tenant. The system's log does not name what an erased tenant had.
+fn removals(chain: Chain, place: &str, cleared: &Cleared) -> Vec<Act> {
+    let left = cleared.left.len() as u64;
+    let told = |act: Act| {
+        if left == 0 { act } else { act.came_to(Outcome::Failed("artifact-left".to_owned())) }
+    };
+    match chain {
+        Chain::System => {
+            let act = By::here().did(Action::ArtifactRemove, Subject::new("place", place));
+            let act = act.with("bundles", cleared.removed.len() as u64).with("left", left);
+            vec![told(act)]
+        }
+        Chain::Tenant(_) => {
+            let act = |zip: &Sha256| {
+                let act = By::here().did(Action::ArtifactRemove, Subject::new("bundle", zip));
+                let name = zip.to_string();
+                let is_left = cleared.left.iter().any(|text| text.contains(&name));
+                let act = act.with("place", place);
+                if is_left { told(act) } else { act }
+            };
+            cleared.removed.iter().map(act).collect()
+        }
+    }
+}
+
+/// Says in the current span how it went.
+fn trace(carried: &Result<Option<Put>, Failed>) {
+    let span = tracing::Span::current();
+    let result = match carried {
+        Ok(Some(Put::Written)) => "success",
+        Ok(_) => "skip",
+        Err(failed) => {
+            span.record("otel.status_code", "ERROR");
+            span.record("error.type", failed.code());
+            "failure"
+        }
+    };
+    span.record("cicd.pipeline.task.run.result", result);
+}
+
+/// Tells the log what of bundles that should be gone is still there. Nobody else names it.
+fn tell_left(tenant: Option<&TenantRow>, cleared: &Cleared) {
+    let tenant = tenant.map(|tenant| tenant.slug.to_string());
+    for left in &cleared.left {
+        tracing::error!(tenant, left, "what was purged could not be taken out of the bucket");
+    }
+    if let Some(trouble) = &cleared.unseen {
+        tracing::warn!(tenant, %trouble, hint = DENIED, "old versions in the bucket cannot be looked for");
     }
 }
 

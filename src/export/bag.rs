@@ -14,6 +14,7 @@ use sha2::Digest as _;
 use super::cursor::Cursor;
 use super::envelope::KeyId;
 use super::error::ExportError;
+use super::guide;
 use super::layout::{self, BagName};
 
 /// What a file of a bag consists of.
@@ -81,7 +82,7 @@ impl Bag {
     /// [`ExportError::Aside`] when a file of it cannot be read.
     pub fn close(info: &Info<'_>, payload: BTreeMap<String, Body>) -> Result<Self, ExportError> {
         let name = BagName::new(info.time, info.after.sequence);
-        let mut items = Vec::with_capacity(payload.len() + 5);
+        let mut items = Vec::with_capacity(payload.len() + 4);
         for (path, body) in payload {
             items.push(Item::new(path, body)?);
         }
@@ -91,7 +92,6 @@ impl Bag {
             text(layout::BAGIT, DECLARATION.to_owned())?,
             text(layout::INFO, info.text(&name, oxum))?,
             text(layout::MANIFEST, manifest)?,
-            text(layout::GUIDE, super::guide::TEXT.to_owned())?,
         ];
         tags.sort_by(|a, b| a.path.cmp(&b.path));
         let manifest = Bytes::from(checksums(&tags));
@@ -180,9 +180,10 @@ impl Info<'_> {
         let key =
             |(path, text): &(String, String)| format!("{}  {path}", Sha256::of(text.as_bytes()));
         let sealed = self.sealed.map(|key| (layout::ENCRYPTION_KEY, key.to_string()));
-        let keys = self.keys.iter().map(|named| ("Public-Key", key(named)));
+        let keys = self.keys.iter().map(|named| (layout::PUBLIC_KEY, key(named)));
+        let guide = (layout::GUIDE, format!("{}  {}", *guide::SHA256, guide::path()));
         let mut text = String::new();
-        for (label, value) in lines.into_iter().chain(sealed).chain(keys) {
+        for (label, value) in lines.into_iter().chain(sealed).chain([guide]).chain(keys) {
             let _ = writeln!(text, "{label}: {value}"); // a String takes all
         }
         text
@@ -229,14 +230,13 @@ mod tests {
         let expected = [
             "data/a",
             "data/b",
-            "VERIFY.md",
             "bag-info.txt",
             "bagit.txt",
             "manifest-sha256.txt",
             "tagmanifest-sha256.txt",
         ];
         assert_eq!(paths, expected, "payload first, the tag manifest last");
-        let Body::Bytes(told) = &bag.items[3].body else { panic!() };
+        let Body::Bytes(told) = &bag.items[2].body else { panic!() };
         let told = std::str::from_utf8(told).unwrap();
         for line in ["Payload-Oxum: 3.2", "Builds: 1-3", "Audit-Lines: -", "Previous-Export: -"] {
             assert!(told.lines().any(|one| one == line), "{told}");

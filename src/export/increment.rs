@@ -61,6 +61,8 @@ pub struct Content {
     pub after: Cursor,
     /// The time of the newest fact in it.
     pub time: UnixMillis,
+    /// The tenant, when something of it is new.
+    pub tenant: Option<TenantRow>,
     /// The builds, by number.
     pub records: Vec<BuildRecord>,
     /// Lines of the audit log, as they were written, each with a line break.
@@ -155,6 +157,7 @@ pub fn collect(
             tip,
         },
         time: time.unwrap_or(tenant.created),
+        tenant: news_of(view, tenant, since, &lines)?,
         records: Vec::new(),
         lines,
         references: BTreeSet::new(),
@@ -171,6 +174,26 @@ pub fn collect(
     }
     content.records = records;
     Ok(content)
+}
+
+/// How lines begin that tell of what was done to the tenant itself.
+const UPON: &str = "{\"action\":\"tenant.";
+
+/// The tenant as it is, when the lines of a bag tell that something was done to it, or it is the first bag. Each step is
+/// written down with the change that it makes, so what is left out stands in a bag before.
+fn news_of(
+    view: &View,
+    tenant: &TenantRow,
+    since: &Cursor,
+    lines: &str,
+) -> Result<Option<TenantRow>, ExportError> {
+    let tells = |line: &str| line.starts_with(UPON) && !line.starts_with(OWN);
+    if since.sequence > 0 && !lines.lines().any(tells) {
+        return Ok(None);
+    }
+    // The run has read it before it was decided which lines are in the bag.
+    let now = view.get::<TenantRow>(&tenant.slug)?.filter(|now| now.uid == tenant.uid);
+    Ok(Some(now.unwrap_or_else(|| tenant.clone())))
 }
 
 /// Makes sure that what was exported before is what this store was then.

@@ -30,9 +30,7 @@ pub const MANIFEST: &str = "manifest-sha256.txt";
 pub const TAG_MANIFEST: &str = "tagmanifest-sha256.txt";
 /// The signature over the tag manifest, written last: a bag without it is none.
 pub const SIGNATURE: &str = "tagmanifest-sha256.txt.sig";
-/// How to check all of it.
-pub const GUIDE: &str = "VERIFY.md";
-/// The tenant.
+/// The tenant, as far as a bag tells something new of it.
 pub const TENANT: &str = "data/tenant.json";
 /// A line for each build.
 pub const BUILDS: &str = "data/builds.jsonl";
@@ -67,6 +65,11 @@ pub fn blob(sha256: &Sha256) -> String {
 /// Where a public key lies, by its id.
 pub fn key(id: &str) -> String {
     format!("{KEYS}/{id}.pem")
+}
+
+/// Where it is said how to check all of it, by the checksum of that text.
+pub fn guide(sha256: &Sha256) -> String {
+    format!("VERIFY-{}.md", &sha256.to_string()[..16])
 }
 
 /// The part of the audit log that begins with line `first`.
@@ -117,6 +120,10 @@ pub fn documents(zip: &Sha256) -> [(Document, String); 3] {
 
 /// The label of the key that files of a bag are sealed with in `bag-info.txt`; a bag without it is plain.
 pub const ENCRYPTION_KEY: &str = "Encryption-Key";
+/// The label of the text that says how to check the export, in `bag-info.txt`: checksum and path.
+pub const GUIDE: &str = "Guide";
+/// The label of a public key in `bag-info.txt`: checksum and path.
+pub const PUBLIC_KEY: &str = "Public-Key";
 /// The label of the bag before in `bag-info.txt`.
 pub const PREVIOUS_NAME: &str = "Previous-Export-Name";
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use colophon_model::audit::{Action, Chain, Subject};
 use colophon_model::{Sha256, TenantSlug};
-use colophon_store::rows::{ExportPlace, PlannedExport, TenantRow};
+use colophon_store::rows::{ExportPlace, KnownHead, PlannedExport, TenantRow};
 use colophon_store::{Progress, Report};
 use colophon_trust::detached::DetachedKey;
 use serde::{Deserialize, Serialize};
@@ -203,9 +203,9 @@ impl Run<'_> {
         let (mut goal, mut attempts) = (None, 1);
         loop {
             self.ledger.check()?;
-            let there = self.look(&mut row)?;
+            let (there, until) = self.next(&mut row, &mut goal)?;
             done.sequence = there.cursor().sequence;
-            let Some(until) = self.plan(&there, &mut row, &mut goal)? else { break };
+            let Some(until) = until else { break };
             match self.increment(&there, until, &mut row) {
                 Ok(made) => {
                     done.sequence = made.name.sequence();
@@ -224,6 +224,7 @@ impl Run<'_> {
                 }
                 Err(error @ ExportError::Taken { .. }) if attempts < ATTEMPTS => {
                     tracing::warn!(%error, "the bag is made anew under another name");
+                    row.head = None;
                     (goal, attempts, row.planned) = (None, attempts + 1, None);
                 }
                 Err(error) => return Err(error),
@@ -232,6 +233,49 @@ impl Run<'_> {
         row.succeeded = Some(self.press.clock.now());
         self.ledger.set(&row)?;
         Ok(done)
+    }
+
+    /// What the next bag goes on from, and where it ends, if anything is new. What this server left there last is not asked
+    /// for: when another was there since, the bag is overtaken, as one is whose exporter came second. But nobody says that
+    /// nothing is new without having looked.
+    fn next(
+        &self,
+        row: &mut ExportPlace,
+        goal: &mut Option<Until>,
+    ) -> Result<(There, Option<Until>), ExportError> {
+        if let Some(there) = self.remembered(row)
+            && let Some(until) = self.plan(&there, row, goal)?
+        {
+            return Ok((there, Some(until)));
+        }
+        let there = self.look(row)?;
+        let until = self.plan(&there, row, goal)?;
+        Ok((there, until))
+    }
+
+    /// The `HEAD.json` that this server left there, where a write says which version it goes over.
+    fn remembered(&self, row: &ExportPlace) -> Option<There> {
+        let KnownHead { text, tag, version } = row.head.as_ref()?;
+        let trusted = row.probed.is_some() && self.carrier.place.is_conditional();
+        if !trusted || self.asked.anew {
+            return None;
+        }
+        let head = Head::open(text.as_bytes(), &self.key.public()).ok()?;
+        let known = head.tenant == self.owner() && head.cursor.sequence == row.sequence;
+        let version = Version::named(text, tag.clone(), version.clone());
+        known.then_some(There { head: Some(head), version: Some(version) })
+    }
+
+    /// Keeps in mind what was left there.
+    fn remember(&self, row: &mut ExportPlace, head: &Version) {
+        let (tag, version) = head.names();
+        let can_be_named = self.carrier.place.has_versions_of_etag() && tag.is_some();
+        let text = str::from_utf8(head.bytes()).ok().filter(|_| can_be_named);
+        row.head = text.map(|text| KnownHead {
+            text: text.to_owned(),
+            tag: tag.clone(),
+            version: version.clone(),
+        });
     }
 
     /// Tries the place, unless that was done lately.
@@ -256,6 +300,7 @@ impl Run<'_> {
 
     /// What is there, and whether it is what this server left there.
     fn look(&self, row: &mut ExportPlace) -> Result<There, ExportError> {
+        row.head = None;
         let found = self.runtime.block_on(self.carrier.find(&self.carrier.key(layout::HEAD)))?;
         let Some((bytes, version)) = found else {
             if row.sequence > 0 && !self.asked.anew {

@@ -178,6 +178,8 @@ struct Check<'a> {
     blobs: BTreeMap<Sha256, Named>,
     /// Public keys by path, as far as a bag vouches for them.
     keys: BTreeMap<String, PublicKey>,
+    /// Texts that say how to check, as bags name them, that were read.
+    guides: BTreeSet<String>,
 }
 
 /// What is said of a blob.
@@ -277,6 +279,7 @@ impl<'a> Check<'a> {
             tip: None,
             blobs: BTreeMap::new(),
             keys: BTreeMap::new(),
+            guides: BTreeSet::new(),
         }
     }
 

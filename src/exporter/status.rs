@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use colophon_model::{Digest, TenantSlug, UnixMillis};
-use colophon_store::rows::{ExportPlace, TenantRow};
+use colophon_store::rows::{ExportDrill, ExportPlace, TenantRow};
 use colophon_store::{Error, View};
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +72,8 @@ pub struct Count {
     pub failing: u64,
     /// Seconds since the oldest build or act of any tenant that is not there; 0 when everything is.
     pub lag: u64,
+    /// When an export of any tenant there was last restored for trial, and good.
+    pub drilled: Option<UnixMillis>,
 }
 
 /// Exports of every tenant, to places where the server exports to by itself and to others that it remembers.
@@ -111,7 +113,7 @@ pub fn status(
 /// When the store cannot be read.
 pub fn counts(view: &View, config: &ExportConfig, now: UnixMillis) -> Result<Vec<Count>, Error> {
     let rules = Rules::of(config);
-    let none = |to| Count { to, current: 0, waiting: 0, failing: 0, lag: 0 };
+    let none = |to| Count { to, current: 0, waiting: 0, failing: 0, lag: 0, drilled: None };
     let mut counts: Vec<Count> =
         rules.places.iter().map(|(url, _)| none(url.to_string())).collect();
     if counts.is_empty() {
@@ -123,6 +125,8 @@ pub fn counts(view: &View, config: &ExportConfig, now: UnixMillis) -> Result<Vec
             let row = view.get::<ExportPlace>(&(tenant.uid, *place))?.unwrap_or_default();
             let status = read(view, (&rules, &url.to_string()), &tenant, (*place, &row), now)?;
             count.lag = count.lag.max(status.lag);
+            let drill = view.get::<ExportDrill>(&(tenant.uid, *place))?;
+            count.drilled = count.drilled.max(drill.and_then(|drill| drill.good));
             match status.phase {
                 Phase::Current => count.current += 1,
                 Phase::Waiting => count.waiting += 1,

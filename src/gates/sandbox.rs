@@ -13,7 +13,7 @@ mod keeper;
 #[cfg(target_os = "linux")]
 mod starter;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use colophon_model::{SandboxLevel, SandboxReport};
@@ -79,16 +79,25 @@ pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// What a child of the smoke worker may read beside its build, in the worker's own words.
+/// What a child of the smoke worker may read beside its build, in the worker's own words: of what the worker may read,
+/// not what is below `home`, where other builds are, but `script`.
 #[cfg(target_os = "linux")]
-pub fn readable_by_child(policy: &Policy) -> Vec<PathBuf> {
-    fence::readable(&Policy { forks: false, network: false, ..policy.clone() })
+pub fn readable_by_child(policy: &Policy, home: &Path, script: &Path) -> Vec<PathBuf> {
+    let read = policy.read.iter().filter(|path| *path != home).cloned();
+    let read = read.chain([script.to_owned()]).collect();
+    fence::readable(&Policy { forks: false, network: false, read, ..policy.clone() })
 }
 
-/// The filter of a child of the smoke worker, in hex: no socket, no process, no signal, no program.
+/// The filter of a child of the smoke worker, in hex: no socket, no process, no signal, no program, no namespace.
 #[cfg(target_os = "linux")]
 pub fn child_filter() -> String {
-    let none = calls::Calls { network: false, processes: false, signals: false, programs: false };
+    let none = calls::Calls {
+        network: false,
+        processes: false,
+        signals: false,
+        programs: false,
+        user_namespace: false,
+    };
     let instructions = calls::program(none).unwrap_or_default();
     let bytes = instructions.iter().flat_map(|step| {
         let [c, d] = step.code.to_ne_bytes();

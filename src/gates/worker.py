@@ -1,11 +1,15 @@
 """The smoke worker: imports what generated modules import, once, and forks a child for every build.
 
 Started by colophon (src/gates/smoke.rs) inside a sandbox. Standard input brings frames, standard output
-takes them: four bytes of length, big-endian, then JSON. The first frame says how to confine a child, and
-is answered when the imports are done; every other is a build to test.
+takes them (src/gates/smoke/wire.rs). The first frame says how to confine a child, and is answered when the
+imports are done; every other is a build to test.
 
 A child loads the modules and runs the test functions. It can read the build's folder and the interpreter,
 and write nowhere; it has no sockets, starts no process and sends no signal.
+
+Children are builds of different tenants, and each begins as a copy of this process. So this process holds
+nothing of a build while it forks for another: what is asked goes through one buffer, which only the child
+reads and which is wiped; what a child says stays in its pipe until it ends, goes on unread, and is wiped.
 """
 
 import ctypes
@@ -14,7 +18,7 @@ import importlib.util
 import json
 import os
 import resource
-import selectors
+import select
 import signal
 import struct
 import sys
@@ -22,12 +26,18 @@ import time
 import traceback
 
 HEAD = struct.Struct(">I")
+NUMBERS = struct.Struct(">QQ")
+ANSWER = struct.Struct(">IQiB")
 MOST_REQUEST = 1 << 20
 MOST_WORDS = 8192
+# A pipe holds as much, so a child that says no more never waits.
+MOST_SAID = 1 << 16
 PACKAGES = ("langgraph.graph", "langgraph.types", "langgraph.checkpoint.memory", "httpx", "argparse", "asyncio")
 EXTRAS = ("lfx.custom.eval", "lfx.schema.message", "lfx.schema.dataframe")
 
 LIBC = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWUSER = 0x10000000
+CAPABILITIES = 0x20080522
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 22, 38
 SECCOMP_MODE_FILTER = 2
 LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446
@@ -96,6 +106,19 @@ def sizes() -> tuple[int, int]:
     return int(pages[0]) * unit, int(pages[5]) * unit
 
 
+def alone() -> bool:
+    """Enters a user namespace, in which Linux counts threads anew since 5.14, and keeps no right in it. Whether that worked."""
+    release = os.uname().release.split(".")
+    if not (release[0].isdigit() and release[1].isdigit()) or (int(release[0]), int(release[1])) < (5, 14):
+        return False
+    if LIBC.unshare(CLONE_NEWUSER) != 0:
+        return False
+    header = struct.pack("=Ii", CAPABILITIES, 0)
+    if LIBC.capset(header, bytes(24)) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+    return True
+
+
 def limit(request: dict, base: tuple[int, int], processes: int | None) -> None:
     seconds = -(-request["limit_ms"] // 1000)
     for kind, most in (
@@ -142,9 +165,9 @@ def words(error: BaseException, folder: str) -> str:
     return text if len(text) <= MOST_WORDS else "…" + text[-MOST_WORDS:]
 
 
-def child(request: dict, setup: dict, base: tuple[int, int], answer: int) -> None:
+def child(asked: bytearray, setup: dict, base: tuple[int, int], answer: int) -> None:
     """Runs in the fork, and never returns."""
-    folder = request["folder"]
+    folder = "\0"
     code = 1
     try:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -155,7 +178,10 @@ def child(request: dict, setup: dict, base: tuple[int, int], answer: int) -> Non
         os.dup2(answer, 3)
         os.closerange(4, 1024)
         answer = 3
-        limit(request, base, setup["processes"])
+        request = json.loads(asked)
+        folder = request["folder"]
+        counted = setup["confined"] and alone()
+        limit(request, base, setup["threads"] if counted else setup["processes"])
         if setup["confined"]:
             confine([*setup["read"], folder], setup["filter"], setup["landlock"])
         smoke(folder, request["test"])
@@ -168,106 +194,111 @@ def child(request: dict, setup: dict, base: tuple[int, int], answer: int) -> Non
             result = {"ok": False, "words": f"an error of {type(error)!r}, which cannot be shown"}
     finally:
         try:
-            os.write(answer, json.dumps(result).encode()[: MOST_WORDS * 7])
+            os.write(answer, json.dumps(result).encode()[: MOST_SAID - 1])
         finally:
             os._exit(code)
 
 
-def ended(status: int, late: bool, request: dict) -> str:
-    """Why a child ended without an answer."""
-    if late:
-        return f"it ran longer than {request['limit_ms'] / 1000:g} s and was stopped"
-    if os.WIFSIGNALED(status):
-        name = signal.Signals(os.WTERMSIG(status)).name
-        return f"it was ended by {name}: it crashed, or ran against a limit of time or memory"
-    return f"it ended by itself with exit status {os.waitstatus_to_exitcode(status)} before its test was done"
+def fill(number: int, buffer: bytearray) -> bool:
+    """Reads until the buffer is full, into it and nowhere else. False: there is no more."""
+    view = memoryview(buffer)
+    while view:
+        count = os.readv(number, [view])
+        if not count:
+            return False
+        view = view[count:]
+    return True
+
+
+def wipe(buffer: bytearray) -> None:
+    buffer[:] = bytes(len(buffer))
 
 
 class Running:
-    """A child and what is known of it."""
+    """A child and what is known of it: nothing of its build."""
 
-    def __init__(self, request: dict, pid: int, pipe: int) -> None:
-        self.request, self.pid, self.pipe = request, pid, pipe
-        self.deadline = time.monotonic() + request["limit_ms"] / 1000
+    def __init__(self, number: int, limit_ms: int, pid: int, pipe: int) -> None:
+        self.number, self.pid, self.pipe = number, pid, pipe
+        self.deadline = time.monotonic() + limit_ms / 1000
         self.late = False
-        self.said = b""
 
 
 class Worker:
     def __init__(self, requests: int, answers: int) -> None:
         self.requests, self.answers = requests, answers
         self.children: dict[int, Running] = {}
-        self.selector = selectors.DefaultSelector()
+        self.poll = select.poll()
+        self.said = bytearray(MOST_SAID)
 
-    def read(self) -> dict | None:
-        head = self.exactly(HEAD.size)
-        if head is None:
+    def length(self) -> int | None:
+        head = bytearray(HEAD.size)
+        if not fill(self.requests, head):
             return None
         (length,) = HEAD.unpack(head)
-        if length > MOST_REQUEST:
-            return None
-        body = self.exactly(length)
-        return None if body is None else json.loads(body)
+        return length if length <= MOST_REQUEST else None
 
-    def exactly(self, count: int) -> bytes | None:
-        read = b""
-        while len(read) < count:
-            part = os.read(self.requests, count - len(read))
-            if not part:
-                return None
-            read += part
-        return read
+    def set_up(self) -> dict | None:
+        length = self.length()
+        body = bytearray(length or 0)
+        return json.loads(body) if length and fill(self.requests, body) else None
 
-    def write(self, answer: dict) -> None:
-        body = json.dumps(answer).encode()
-        frame = HEAD.pack(len(body)) + body
-        while frame:
-            frame = frame[os.write(self.answers, frame) :]
+    def write(self, number: int, status: int, late: bool, said: memoryview) -> None:
+        head = ANSWER.pack(ANSWER.size - HEAD.size + len(said), number, status, late)
+        parts = [memoryview(head), said]
+        while parts:
+            count = os.writev(self.answers, parts)
+            while parts and count >= len(parts[0]):
+                count -= len(parts.pop(0))
+            if parts:
+                parts[0] = parts[0][count:]
 
     def serve(self, setup: dict) -> None:
-        self.selector.register(self.requests, selectors.EVENT_READ)
+        self.poll.register(self.requests, select.POLLIN)
         while True:
-            for key, _ in self.selector.select(self.patience()):
-                if key.fd != self.requests:
-                    self.hear(self.children[key.fd])
-                elif (request := self.read()) is None:
+            for number, _ in self.poll.poll(self.patience()):
+                if number != self.requests:
+                    self.hear(self.children[number])
+                elif not self.start(setup):
                     return
-                else:
-                    self.start(request, setup)
             self.stop_late()
 
     def patience(self) -> float | None:
-        if not self.children:
-            return None
-        return max(0.0, min(running.deadline for running in self.children.values()) - time.monotonic())
+        """In milliseconds."""
+        waiting = [running.deadline for running in self.children.values() if not running.late]
+        return max(0.0, min(waiting) - time.monotonic()) * 1000 + 1 if waiting else None
 
-    def start(self, request: dict, setup: dict) -> None:
+    def start(self, setup: dict) -> bool:
+        """Forks for the next build. False: there is none any more."""
+        length, numbers = self.length(), bytearray(NUMBERS.size)
+        if length is None or length < len(numbers) or not fill(self.requests, numbers):
+            return False
+        asked = bytearray(length - len(numbers))
+        if not fill(self.requests, asked):
+            return False
         base = sizes()
         ours, theirs = os.pipe()
         pid = os.fork()
         if pid == 0:
-            child(request, setup, base, theirs)
+            child(asked, setup, base, theirs)
+        wipe(asked)
         os.close(theirs)
-        self.children[ours] = Running(request, pid, ours)
-        self.selector.register(ours, selectors.EVENT_READ)
+        self.children[ours] = Running(*NUMBERS.unpack(numbers), pid, ours)
+        # Told when the child has let go of it, and not before.
+        self.poll.register(ours, 0)
+        return True
 
     def hear(self, running: Running) -> None:
-        part = os.read(running.pipe, 65536)
-        running.said += part
-        if part and len(running.said) <= MOST_WORDS * 8:
-            return
-        if part:
-            os.kill(running.pid, signal.SIGKILL)
-        self.selector.unregister(running.pipe)
-        os.close(running.pipe)
+        self.poll.unregister(running.pipe)
         del self.children[running.pipe]
         # Its end of the pipe is closed, which it may have done without ending.
-        if not running.late and not wait_briefly(running.pid):
-            os.kill(running.pid, signal.SIGKILL)
-        status = STATUS.pop(running.pid, None)
-        if status is None:
-            _, status = os.waitpid(running.pid, 0)
-        self.write({"id": running.request["id"], **verdict(running, status)})
+        status = end(running.pid, at_once=running.late)
+        view, length = memoryview(self.said), 0
+        while length < MOST_SAID and (count := os.readv(running.pipe, [view[length:]])):
+            length += count
+        os.close(running.pipe)
+        self.write(running.number, status, running.late, view[:length])
+        view.release()
+        wipe(self.said)
 
     def stop_late(self) -> None:
         now = time.monotonic()
@@ -277,30 +308,15 @@ class Worker:
                 os.kill(running.pid, signal.SIGKILL)
 
 
-STATUS: dict[int, int] = {}
-
-
-def wait_briefly(pid: int) -> bool:
-    """Whether a child ends by itself now that it has said all."""
-    for _ in range(200):
+def end(pid: int, at_once: bool) -> int:
+    """The status of a child that has a moment to end by itself now that it has said all."""
+    for _ in range(0 if at_once else 200):
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
-            STATUS[pid] = status
-            return True
+            return status
         time.sleep(0.001)
-    return False
-
-
-def verdict(running: Running, status: int) -> dict:
-    try:
-        said = json.loads(running.said)
-        if said["ok"] is True and status == 0:
-            return {"ok": True}
-        if said["ok"] is False:
-            return {"ok": False, "words": str(said["words"])[:MOST_WORDS]}
-    except (ValueError, KeyError, TypeError):
-        pass
-    return {"ok": False, "words": ended(status, running.late, running.request)}
+    os.kill(pid, signal.SIGKILL)
+    return os.waitpid(pid, 0)[1]
 
 
 def main() -> None:
@@ -311,7 +327,7 @@ def main() -> None:
     os.dup2(null, 0)
     sys.dont_write_bytecode = True
     worker = Worker(requests, answers)
-    setup = worker.read()
+    setup = worker.set_up()
     if setup is None:
         return
     for name in PACKAGES:
@@ -324,7 +340,7 @@ def main() -> None:
     # What is here stays shared between the forks.
     gc.collect()
     gc.freeze()
-    worker.write({"id": 0, "ok": True})
+    worker.write(0, 0, False, memoryview(b""))
     worker.serve(setup)
 
 

@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use colophon_model::Sha256;
 use colophon_store::rows::TenantRow;
@@ -52,6 +52,9 @@ fn invalid(text: String) -> ApiError {
     ApiError::bad_request("invalid-query", text)
 }
 
+/// Whether bundles may lie in a bucket too, so that an agent need not ask where there is none: a boolean of RFC 9651 §3.3.6.
+const BUCKET: HeaderName = HeaderName::from_static("colophon-bucket");
+
 /// 204 when the agent holds the newest, else a frame. Never kept on the way: the timestamp is in it.
 pub(super) async fn sync(
     State(app): State<SharedApp>,
@@ -61,27 +64,35 @@ pub(super) async fn sync(
 ) -> Result<Response, ApiError> {
     let reader = app.clone();
     let look = move || look(&reader, &slug, query, &headers);
-    let (tenant, wanted) = app.reads.run(look).await??;
-    let never = (header::CACHE_CONTROL, "no-store");
-    let Some(wanted) = wanted else { return Ok((StatusCode::NO_CONTENT, [never]).into_response()) };
+    let (tenant, bare, wanted) = app.reads.run(look).await??;
+    let kept = [(header::CACHE_CONTROL, "no-store")];
+    let bucket = [(BUCKET, if app.press.artifacts.has_urls() { "?1" } else { "?0" })];
+    let Some(wanted) = wanted else {
+        let none = (StatusCode::NO_CONTENT, kept).into_response();
+        // A poll is as short as can be: who has bundles has nothing to install then.
+        return Ok(if bare { (bucket, none).into_response() } else { none });
+    };
     let bundles = &app.press.bundles;
     let from = (&app.press.store, &bundles.deltas);
     let frame: Bytes = bundles.syncs.get(from, &tenant, &wanted).await?;
-    Ok(([(header::CONTENT_TYPE, "application/zstd"), never], frame).into_response())
+    Ok((kept, [(header::CONTENT_TYPE, "application/zstd")], bucket, frame).into_response())
 }
 
-/// The token first: who may not ask is not told what is wrong with the question.
+/// Whose agent asks, whether it has no bundle, and what it is to be sent. The token first: who may not ask is not told
+/// what is wrong with the question.
 fn look(
     app: &App,
     slug: &str,
     query: Result<Query<HeldQuery>, QueryRejection>,
     headers: &HeaderMap,
-) -> Result<(TenantRow, Option<Wanted>), ApiError> {
+) -> Result<(TenantRow, bool, Option<Wanted>), ApiError> {
     let view = app.press.store.view()?;
     let tenant = auth::path_tenant(app, &view, headers, slug, Scope::Edge)?;
     let Query(query) = query.map_err(|error| invalid(error.body_text()))?;
-    let wanted = syncs::wanted(&view, &tenant, query.held()?)?;
-    Ok((tenant, wanted))
+    let held = query.held()?;
+    let bare = held.trees.is_empty();
+    let wanted = syncs::wanted(&view, &tenant, held)?;
+    Ok((tenant, bare, wanted))
 }
 
 impl From<SyncError> for ApiError {

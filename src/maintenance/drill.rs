@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use colophon_model::audit::{Action, Chain, Outcome, Subject};
 use colophon_model::{Oid, TenantSlug};
-use colophon_store::Report;
-use colophon_store::rows::TenantRow;
+use colophon_store::rows::{ExportDrill, TenantRow};
+use colophon_store::{Change, Report};
 use serde::{Deserialize, Serialize};
 
 use super::import::check;
@@ -249,7 +249,14 @@ fn write_down(
         }
         (None, _) => act,
     };
-    let written = site.press.write_down(Chain::Tenant(tenant.uid), &[act]);
+    let (press, key) = (site.press, (tenant.uid, place.id()));
+    press.metrics.drilled(done.is_good());
+    let tried = press.clock.now();
+    let before = press.store.view()?.get::<ExportDrill>(&key)?.and_then(|row| row.good);
+    let good = if done.is_good() { Some(tried) } else { before };
+    let mut change = Change::new();
+    change.put(&key, &ExportDrill { tried, good });
+    let written = press.write(change, Chain::Tenant(tenant.uid), &[act]);
     Ok(written.map_err(colophon_store::Error::from)?)
 }
 

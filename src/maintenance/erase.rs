@@ -73,8 +73,14 @@ pub struct Statement {
 pub struct ClearedBucket {
     /// Which bucket of which store.
     pub place: String,
-    /// Bundles that were removed there; versions that the bucket keeps of them are not.
+    /// Bundles that were removed there, with their old versions.
     pub removed: u64,
+    /// What could not be deleted, with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub left: Vec<String>,
+    /// Why nobody could look for old versions; left out when somebody could.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unseen: Option<String>,
 }
 
 /// A place that this server cannot reach.

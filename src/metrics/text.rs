@@ -110,6 +110,8 @@ fn gauges(app: &App, look: &Look) -> Vec<Named> {
         ),
     ]);
     all.extend(exports(look));
+    let every = app.config.export.drill_every.millis();
+    all.push(Named("colophon_export_drill_every_seconds", "0: never", one(number(every) / 1e3)));
     if let Some(free) = extent.free {
         all.push(Named("colophon_disk_free_bytes", "Free for the data", one(number(free))));
     }
@@ -124,11 +126,13 @@ fn gauges(app: &App, look: &Look) -> Vec<Named> {
 }
 
 /// By place: of those there are as many as the configuration names.
-fn exports(look: &Look) -> [Named; 2] {
-    let (mut lags, mut tenants) = (Vec::new(), Vec::new());
+fn exports(look: &Look) -> [Named; 3] {
+    let (mut lags, mut tenants, mut drills) = (Vec::new(), Vec::new(), Vec::new());
     for count in &look.exports {
         let place = ("place", count.to.clone());
         lags.push((vec![place.clone()], number(count.lag)));
+        let drilled = count.drilled.map(|at| number(at.get()) / 1e3);
+        drills.extend(drilled.map(|at| (vec![place.clone()], at)));
         let phases =
             [("current", count.current), ("waiting", count.waiting), ("failing", count.failing)];
         for (word, tenants_in) in phases {
@@ -139,6 +143,11 @@ fn exports(look: &Look) -> [Named; 2] {
     [
         Named("colophon_export_lag_seconds", "Since the oldest that is not exported", lags),
         Named("colophon_export_tenants", "Tenants by phase of their export", tenants),
+        Named(
+            "colophon_export_drill_last_success_timestamp_seconds",
+            "When an export there was last restored for trial, and good",
+            drills,
+        ),
     ]
 }
 

@@ -39,6 +39,25 @@ impl Place {
         }
     }
 
+    /// The names, below the place, of what begins with `prefix` and a slash, or of everything when that is empty, and has a
+    /// version or a mark that it was deleted; sorted. `None`: there are no versions here.
+    pub(crate) async fn versioned(&self, prefix: &str) -> Answered<Option<Vec<String>>> {
+        let Some(signed) = &self.signed else { return Ok(None) };
+        let below = self.full("x")?.len() - 1;
+        let all = self.full("x")?;
+        let whole = if prefix.is_empty() {
+            all[..below].to_owned()
+        } else {
+            format!("{}/", self.full(prefix)?)
+        };
+        let found = versions(signed, &whole).await?;
+        let name = |found: &Found| found.key.get(below..).map(str::to_owned);
+        let mut names: Vec<String> = found.iter().filter_map(name).collect();
+        names.sort();
+        names.dedup();
+        Ok(Some(names))
+    }
+
     async fn destroy_objects(
         &self,
         prefix: &str,

@@ -59,6 +59,7 @@ const TENANT_TABLES: &[Table] = &[
     Table::FormerKey,
     Table::ExportKey,
     Table::ExportState,
+    Table::ExportDrill,
     Table::AuditLine,
     Table::AuditHead,
     Table::AuditOrigin,

@@ -136,6 +136,8 @@ tables! {
     ExportKey = "export-key-1",
     /// (uid, digest of a place) → exports of the schedule to that place that failed.
     ExportState = "export-state-1",
+    /// (uid, digest of a place) → what came of restoring that export for trial.
+    ExportDrill = "export-drill-1",
     /// Tenant uid → an import that is not finished: there is no such tenant yet.
     Import = "import-1",
     /// (uid, path) → a public key of the server that the tenant was exported by, before it was imported here.

@@ -127,7 +127,7 @@ type Step = fn(&Store);
 #[test]
 fn bundles_lie_in_a_bucket() {
     let Some(store) = Store::seaweedfs() else { return };
-    let steps: [(&str, Step); 10] = [
+    let steps: [(&str, Step); 11] = [
         ("leads", a_url_leads_to_what_lies_there),
         ("bent", a_url_cannot_be_bent),
         ("ends", a_url_ends),
@@ -138,6 +138,7 @@ fn bundles_lie_in_a_bucket() {
         ("taken", other_bytes_are_never_given_out),
         ("round", bucket_and_store_are_brought_together),
         ("erased", an_erasure_clears_the_bucket),
+        ("versions", old_versions_go_too),
     ];
     // Each says for itself what is wrong, whatever the others came to.
     let fails = |step: Step| {
@@ -555,10 +556,7 @@ fn an_erasure_clears_the_bucket(store: &Store) {
     };
     let statement = erase("other-inc");
     assert_eq!(statement["artifacts"]["removed"], 1, "{statement:#}");
-    assert!(
-        statement["outside"][0]["what"].as_str().unwrap().contains("versions"),
-        "{statement:#}"
-    );
+    assert!(!statement["outside"].to_string().contains("bucket"), "nothing is left: {statement:#}");
     let names = scene.names(store);
     assert!(names.len() == 2 && names.iter().all(|name| !name.contains("other-inc")), "{names:?}");
 
@@ -575,6 +573,95 @@ fn an_erasure_clears_the_bucket(store: &Store) {
     });
     assert_eq!(scene.names(store).len(), 1, "who stays keeps what is theirs");
     assert_eq!(json!(scene.waiting()), json!(0));
+}
+
+/// Where the bucket keeps versions, those of what was purged or erased go too, and the marks that it was deleted; what could
+/// not be deleted is said, in statement and audit log, and goes later.
+fn old_versions_go_too(store: &Store) {
+    store.must(&["s3api", "create-bucket", "--bucket", "versioned"]);
+    let on = ["--versioning-configuration", "Status=Enabled"];
+    store.must(&[&["s3api", "put-bucket-versioning", "--bucket", "versioned"], &on[..]].concat());
+    let proxy = Proxy::before(store.port);
+    let scene = Scene::new(&format!("http://127.0.0.1:{}", proxy.port), "unused", |config| {
+        config.edge.artifacts = Some("s3://versioned/press".parse().unwrap());
+    });
+    let tenants = ["other-inc", "third-inc"].map(|slug| scene.server.tenant(slug));
+    let [kept, other, third] = [&scene.tenant, &tenants[0], &tenants[1]].map(|tenant| {
+        let edge = scene.build(tenant, ORDER_INTAKE);
+        format!("press/{}/{}.zip", tenant.slug, scene.uploaded(tenant, &edge).sha256)
+    });
+    let versions = |key: &str| {
+        let list = ["s3api", "list-object-versions", "--bucket", "versioned", "--prefix", key];
+        store.must(&list).matches("\"VersionId\"").count()
+    };
+    let put =
+        |key: &str| store.must(&["s3api", "put-object", "--bucket", "versioned", "--key", key]);
+    let delete =
+        |key: &str| store.must(&["s3api", "delete-object", "--bucket", "versioned", "--key", key]);
+
+    // Purged before somebody looked for versions: nothing of it lies there any more, but two versions and a mark.
+    let old = format!("press/acme-inc/{}.zip", Sha256::of(b"old"));
+    put(&old);
+    put(&old);
+    delete(&old);
+    assert_eq!(versions(&old), 3);
+    scene.server.clock.advance(DAY);
+    until("the old versions are gone", || {
+        scene.server.clock.advance(1000);
+        versions(&old) == 0
+    });
+    assert_eq!(versions(&kept), 1, "what is wanted stays");
+    let acts = || {
+        let view = scene.server.app.press.store.view().unwrap();
+        let lines = view.scan::<colophon_store::rows::AuditLine>(&scene.row().uid);
+        let lines = lines.map(|row| serde_json::from_str::<Value>(&row.unwrap().1.0).unwrap());
+        let of_us = |line: &Value| line["actor"]["id"] == "artifacts";
+        let told = |line: Value| {
+            assert_eq!(
+                (&line["actor"]["kind"], &line["outcome"]),
+                (&"system".into(), &"success".into())
+            );
+            (line["action"].as_str().unwrap().to_owned(), line["subject"]["id"].clone())
+        };
+        lines.filter(of_us).map(told).collect::<Vec<_>>()
+    };
+    until("it is in the audit log", || acts().len() == 2);
+    let sha256 = |key: &str| key[key.len() - 68..key.len() - 4].to_owned();
+    let told = [("artifact.upload", &kept), ("artifact.remove", &old)];
+    assert_eq!(acts(), told.map(|(action, key)| (action.to_owned(), sha256(key).into())));
+
+    let erase = |slug: &str| {
+        let (slug, confirm) = (slug.parse().unwrap(), slug.to_owned());
+        let job = Erase { slug, confirm, approved_by: None, leave_keys: false };
+        let site = Site { press: &scene.server.app.press, config: &scene.server.app.config };
+        serde_json::to_value(perform(&job, site, &|_| {}).unwrap().statement).unwrap()
+    };
+    put(&other);
+    assert_eq!(versions(&other), 2);
+    let statement = erase("other-inc");
+    assert_eq!((versions(&other), &statement["artifacts"]["removed"]), (0, &1.into()));
+    assert!(!statement["outside"].to_string().contains("versioned"), "{statement:#}");
+
+    // A key that may not delete versions.
+    proxy.rule(|head| {
+        let deletes = head.starts_with("DELETE") && head.contains("versionId");
+        deletes.then_some(Twist::Refuse("403 Forbidden", "AccessDenied"))
+    });
+    put(&third);
+    let statement = erase("third-inc");
+    let left = statement["artifacts"]["left"].as_array().unwrap();
+    assert!(left.len() >= 2 && left[0].as_str().unwrap().contains("AccessDenied"), "{statement:#}");
+    assert!(
+        statement["outside"][0]["what"].as_str().unwrap().contains("versioned"),
+        "{statement:#}"
+    );
+    proxy.rule(|_| None);
+    scene.server.clock.advance(DAY);
+    until("what was left is gone", || {
+        scene.server.clock.advance(60_000);
+        versions(&third) == 0
+    });
+    assert_eq!(versions(&kept), 1);
 }
 
 /// Without a bucket nothing changes: no row, no route that tells of one, and the server's own URLs.

@@ -79,6 +79,32 @@ fn an_archived_tenant_leaves_the_machine_and_comes_back() {
     assert!(std::path::Path::new(after[0]["path"].as_str().unwrap()).is_dir());
 }
 
+/// Where there is no bucket, a new machine asks for what it asked for before there were buckets: all that is new, and the
+/// bundle. Also when it looked first what there is.
+#[test]
+fn a_first_install_is_two_requests() {
+    let server = TestServer::start();
+    let tenant = server.tenant("acme-inc");
+    let machine = Machine::enrolled(&server, &tenant);
+    assert_eq!(server.build(&tenant, &flow(1, "https://example.com/1")).status, 201);
+    machine.line.take();
+    let applied = machine.run(0, &["apply"]);
+    assert_eq!(applied[0]["via"], "pack", "{applied:#?}");
+    let asked = machine.line.take().requests();
+    assert_eq!(asked.len(), 2, "{asked:#?}");
+    assert!(asked[0].starts_with("GET /v1/t/acme-inc/edge/sync?root=1 "), "{asked:#?}");
+    assert!(asked[1].starts_with("GET /v1/t/acme-inc/pack/"), "{asked:#?}");
+
+    std::fs::remove_dir_all(server.path("agent")).unwrap();
+    let machine = Machine::enrolled(&server, &tenant);
+    machine.run(10, &["check"]);
+    machine.line.take();
+    machine.run(0, &["apply"]);
+    let asked = machine.line.take().requests();
+    assert_eq!(asked.len(), 2, "what it looked at says the same: {asked:#?}");
+    assert!(asked[1].starts_with("GET /v1/t/acme-inc/pack/"), "{asked:#?}");
+}
+
 /// Fifty flows, one of which is edited: all of the update is one request on one connection, and about
 /// two kilobytes there and back, where ordinary requests are five and forty kilobytes.
 #[test]

@@ -134,6 +134,7 @@ fn kind(file: &str) -> String {
     match file {
         _ if file.starts_with("blobs/") => "blob",
         _ if file.starts_with("keys/pub/") => "key",
+        _ if file.starts_with("VERIFY-") => "VERIFY.md",
         _ if file.ends_with(".dsse.json") => "attestation",
         _ if file.ends_with(".minisig") => "minisig",
         _ if file.contains("/sbom/") => "sbom",

@@ -10,7 +10,7 @@ use colophon::config::Config;
 use colophon::exporter::{ExportStatus, Phase, status};
 use colophon::intake::legacy_signature as webhook_signature;
 use colophon::units::Span;
-use colophon_store::rows::{AuditLine, Effect, OutboxRow, TenantRow};
+use colophon_store::rows::{AuditLine, Effect, ExportDrill, OutboxRow, TenantRow};
 use serde_json::Value;
 
 use crate::support::export::{check, export};
@@ -177,6 +177,7 @@ fn exports_are_restored_for_trial_in_turn() {
         after_builds(config);
         config.export.settle = Span::seconds(0);
         config.export.drill_every = Span::seconds(1);
+        config.admin.listen = Some(([127, 0, 0, 1], 0).into());
     });
     for slug in ["acme-inc", "globex"] {
         let tenant = server.tenant(slug);
@@ -195,11 +196,38 @@ fn exports_are_restored_for_trial_in_turn() {
     for slug in ["acme-inc", "globex"] {
         until("its export is restored", || drilled(slug, "\"outcome\":\"success\""));
     }
+    let metric = |name: &str| {
+        let answer = server.get(&format!("{}/metrics", server.admin), &[]);
+        let text = String::from_utf8(answer.bytes).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse::<f64>().unwrap())
+    };
+    let counted =
+        |result: &str| metric(&format!("colophon_export_drills_total{{result=\"{result}\"}}"));
+    let last = || {
+        let place = place(&server, "evidence");
+        metric(&format!(
+            "colophon_export_drill_last_success_timestamp_seconds{{place=\"{place}\"}}"
+        ))
+    };
+    let now = || Duration::from_millis(server.clock_millis()).as_secs_f64();
+    assert!(counted("success") >= 2.0 && counted("failure") < 0.5);
+    assert!(last() > now() - 600.0 && last() <= now(), "{} at {}", last(), now());
+    assert!(metric("colophon_export_drill_every_seconds") > 0.9);
     let bag = folder(&server, "evidence").join("v1/globex/HEAD.json");
     let head = fs::read_to_string(&bag).unwrap();
     fs::write(&bag, head.replacen("\"builds\":1", "\"builds\":2", 1)).unwrap();
     until("that it was changed is found", || drilled("globex", "\"code\":\""));
     assert!(!drilled("acme-inc", "\"code\":\""), "the other one is as it was");
+    assert!(counted("failure") > 0.5);
+    // What fails is no success; the other tenant's may have been one since.
+    let row = |slug: &str| {
+        let view = server.app.press.store.view().unwrap();
+        let uid = view.get::<TenantRow>(&slug.parse().unwrap()).unwrap().unwrap().uid;
+        view.scan::<ExportDrill>(&uid).next().unwrap().unwrap().1
+    };
+    let failed = row("globex");
+    assert!(failed.good.is_some_and(|good| good < failed.tried), "{failed:?}");
 }
 
 /// An export that hangs keeps neither maintenance nor the tenant's builds waiting, nor the end of the server; one that was

@@ -170,6 +170,7 @@ fn kind(file: &str) -> String {
     match file {
         _ if file.starts_with("blobs/") => "blob",
         _ if file.starts_with("keys/pub/") => "key",
+        _ if file.starts_with("VERIFY-") => "VERIFY.md",
         _ if file.contains("/attestations/") || file.contains("/sbom/") => "document",
         _ if name.ends_with(".acts.jsonl") => "acts.jsonl",
         _ if file.contains("/audit/") && name.rsplit('.').next() == Some("age") => "audit.age",

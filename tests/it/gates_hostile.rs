@@ -44,7 +44,7 @@ const HOSTILE: &[(&str, &str)] = &[
     ),
     (
         "makes a namespace",
-        "import ctypes\n    if ctypes.CDLL(None, use_errno=True).unshare(0x10000000): raise OSError(ctypes.get_errno())",
+        "import ctypes\n    if ctypes.CDLL(None, use_errno=True).unshare(0x20000): raise OSError(ctypes.get_errno())",
     ),
     (
         "traces its parent",
@@ -62,15 +62,35 @@ const HOSTILE: &[(&str, &str)] = &[
         "keeps shared memory",
         "import ctypes\n    if ctypes.CDLL(None, use_errno=True).shmget(7, 4096, 0o1600) < 0: raise OSError(ctypes.get_errno())",
     ),
+    (
+        "has the kernel signal others",
+        "import fcntl, os; fcntl.fcntl(0, fcntl.F_SETOWN, os.getppid())",
+    ),
+    (
+        "has the kernel kill others, past what looks at 64 bits",
+        "import ctypes\n    if ctypes.CDLL(None, use_errno=True).syscall(FCNTL, 0, ctypes.c_long(0x100000000 | 10), ctypes.c_long(9)): raise OSError(ctypes.get_errno())",
+    ),
+    (
+        "watches files",
+        "import ctypes\n    if ctypes.CDLL(None, use_errno=True).inotify_init1(0) < 0: raise OSError(ctypes.get_errno())",
+    ),
+    ("moves others to one processor", "import os; os.sched_setaffinity(1, {0})"),
+    (
+        "makes a namespace of users",
+        "import ctypes\n    if ctypes.CDLL(None, use_errno=True).unshare(0x10000000): raise OSError(ctypes.get_errno())",
+    ),
     ("eats memory", "x = [bytearray(1 << 20) for _ in range(1 << 20)]"),
     ("opens files without end", "x = [open('/dev/null') for _ in range(100_000)]"),
 ];
+
+/// The number of the call.
+const FCNTL: u32 = if cfg!(target_arch = "x86_64") { 72 } else { 25 };
 
 /// A module that says what happened: it fails with `DID IT` when the deed was done.
 fn deed(code: &str, secret: &Path, outside: &Path, port: u16) -> String {
     let server = std::process::id();
     format!(
-        "SECRET, OUTSIDE, SERVER, PORT = {:?}, {:?}, {server}, {port}\n\n\ndef test_a():\n    {code}\n    \
+        "SECRET, OUTSIDE, SERVER, PORT, FCNTL = {:?}, {:?}, {server}, {port}, {FCNTL}\n\n\ndef test_a():\n    {code}\n    \
          raise AssertionError('DID IT')\n",
         secret.display().to_string(),
         outside.display().to_string(),

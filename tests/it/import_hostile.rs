@@ -75,7 +75,7 @@ impl Forge {
             )
             .collect();
         fs::write(self.bag.join("bag-info.txt"), info.join("\n") + "\n").unwrap();
-        let tags = ["VERIFY.md", "bag-info.txt", "bagit.txt", "manifest-sha256.txt"];
+        let tags = ["bag-info.txt", "bagit.txt", "manifest-sha256.txt"];
         let list: String = tags.map(|path| format!("{}  {path}\n", sum(path))).concat();
         fs::write(self.bag.join("tagmanifest-sha256.txt"), &list).unwrap();
         fs::write(self.bag.join("tagmanifest-sha256.txt.sig"), self.key.sign(list.as_bytes()))

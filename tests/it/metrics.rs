@@ -3,6 +3,11 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use colophon::export::{Options, Place};
+use colophon_model::{TenantSlug, UnixMillis};
+use colophon_store::Change;
+use colophon_store::rows::{ExportDrill, TenantRow};
+
 use crate::support::process::{ServerProcess, colophon};
 use crate::support::{TestServer, agent, read, small_flow};
 
@@ -45,11 +50,25 @@ fn busy() -> (TestServer, String) {
     metrics.push("success");
     metrics.webhook("delivered", std::time::Duration::from_millis(5));
     metrics.artifact_uploaded(true);
+    metrics.drilled(true);
+    drilled(&server);
     metrics.webhook_disabled("gone");
     metrics.job("gc", true);
     metrics.exported(true, std::time::Duration::from_millis(5), 12);
     let text = scrape(&server);
     (server, text)
+}
+
+/// Writes down that the tenant's export was restored for trial, and good.
+fn drilled(server: &TestServer) {
+    let (press, config) = (&server.app.press, &server.app.config.export);
+    let place = Place::id_of(&config.to[0], config, &Options::default()).unwrap();
+    let slug: TenantSlug = "acme-inc".parse().unwrap();
+    let uid = press.store.view().unwrap().get::<TenantRow>(&slug).unwrap().unwrap().uid;
+    let at = UnixMillis::new(1_795_262_400_000);
+    let mut change = Change::new();
+    change.put(&(uid, place), &ExportDrill { tried: at, good: Some(at) });
+    press.store.commit(change).unwrap();
 }
 
 #[test]

@@ -8,7 +8,7 @@ use colophon::intake::legacy_signature as webhook_signature;
 
 use crate::support::collector::{Received, Seen, listen, spans};
 use crate::support::process::{ServerProcess, colophon};
-use crate::support::{Answer, agent, read, small_flow};
+use crate::support::{Answer, ORDER_INTAKE, agent, read, small_flow};
 
 /// `SpanKind` of OTLP.
 const SERVER: i32 = 2;
@@ -182,6 +182,57 @@ fn a_push_is_a_span_and_tells_the_remote() {
     assert_eq!(push.attribute("cicd.pipeline.task.run.result"), "failure");
     let said = &request.headers["traceparent"];
     assert_eq!(*said, format!("00-{}-{}-01", push.trace, push.id));
+}
+
+/// Each attempt to bring a bundle to the bucket is a span, which says how it went and why not; nothing that opens the bucket
+/// is in it.
+#[test]
+fn an_upload_is_a_span() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().canonicalize().unwrap();
+    let secret = at.join("secret");
+    std::fs::write(&secret, "of-the-bucket").unwrap();
+    let secret = format!(
+        "artifact_access_key = \"id\"\nartifact_secret_key = \"file:{}\"",
+        secret.display()
+    );
+    let nowhere = "artifacts = \"s3://bucket/press\"\nartifact_endpoint = \"http://127.0.0.1:1\"";
+    for (place, settings, result, why) in [
+        (
+            format!("file://{}", at.display()),
+            format!("artifacts = \"file://{}\"", at.display()),
+            "success",
+            None,
+        ),
+        (
+            "s3://bucket/press".to_owned(),
+            format!("{nowhere}\n{secret}"),
+            "failure",
+            Some("export-unreachable"),
+        ),
+    ] {
+        let traced = Traced::start(&format!("[edge]\n{settings}"));
+        assert_eq!(traced.build(ORDER_INTAKE, true).status, 201);
+        let mut spans = Vec::new();
+        let mut bodies = Vec::new();
+        while !spans.iter().any(|span: &Seen| span.name == "upload") {
+            let received = traced.told.recv().unwrap();
+            spans.extend(crate::support::collector::spans(&received));
+            bodies.push(received.body);
+        }
+        let upload = named(&spans, "upload");
+        assert_eq!((upload.kind, upload.parent.as_str()), (CLIENT, ""));
+        assert_eq!(upload.failed, why.is_some());
+        assert_eq!(upload.attribute("cicd.pipeline.task.run.result"), result);
+        assert_eq!(upload.attribute("colophon.artifact.place"), place);
+        assert_eq!(upload.attribute("colophon.artifact.sha256").len(), 64);
+        assert_eq!(upload.attribute("colophon.tenant"), "acme-inc");
+        if let Some(why) = why {
+            assert_eq!(upload.attribute("error.type"), why);
+        }
+        let all: String = bodies.iter().map(|body| String::from_utf8_lossy(body)).collect();
+        assert!(!all.contains("of-the-bucket") && !all.contains("X-Amz"), "{all}");
+    }
 }
 
 /// A collector that takes connections and never answers keeps nobody.

@@ -223,6 +223,30 @@ fn no_bucket_when_told() {
     assert!(scene.bucket.requests("").is_empty());
 }
 
+/// A server that says that there is no bucket is not asked where it is. One that says nothing, as older ones do, or what
+/// nobody understands, is asked; and whatever is said, the bundle is the one that was signed.
+#[test]
+fn nobody_asks_where_a_bucket_is_that_is_not_there() {
+    for (header, asks) in [
+        ("Colophon-Bucket: ?0", false),
+        ("Colophon-Bucket: ?1", true),
+        ("Colophon-Bucket: none", true),
+        ("Other: ?0", true),
+    ] {
+        let mut scene = Scene::new();
+        scene.agent.expect(&["check"], 10);
+        scene.agent.syncs = true;
+        scene.tenant.server.requests("");
+        scene.tenant.server.fault("edge/sync", Fault::NoNews(header));
+        let run = scene.agent.expect(&["apply"], 0);
+        assert_eq!(via(&run) == "bucket", asks, "{header}: {:#?}", run.json);
+        let asked = scene.tenant.server.requests("");
+        let asked = asked.iter().filter(|request| request.path.ends_with("location.json"));
+        assert_eq!(asked.count(), usize::from(asks), "{header}");
+        assert_eq!(scene.agent.active_file("main.py"), "print('hello')\n");
+    }
+}
+
 /// A download that was cut, at the bucket and then at the server, goes on at the bucket where it stopped.
 #[test]
 fn a_cut_download_goes_on_there() {

@@ -50,6 +50,8 @@ pub(crate) enum Fault {
     OtherEtag,
     /// Answer with this status and no body.
     Status(u16),
+    /// Answer 204, with a header more.
+    NoNews(&'static str),
     /// Answer 429 and ask to wait this many seconds.
     Busy(u64),
     /// Answer 200 with a web page.
@@ -164,6 +166,9 @@ fn respond(request: &Request, file: Option<Vec<u8>>, fault: Option<Fault>) -> (S
     };
     match fault {
         Some(Fault::Status(status)) => return plain(&format!("{status} Fault"), "text/plain", b""),
+        Some(Fault::NoNews(header)) => {
+            return plain(&format!("204 No Content\r\n{header}"), "text/plain", b"");
+        }
         Some(Fault::Busy(seconds)) => {
             return plain(&format!("429 Fault\r\nRetry-After: {seconds}"), "text/plain", b"");
         }

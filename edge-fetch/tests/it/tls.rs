@@ -11,7 +11,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
-use crate::bundles::{Agent, Run, Tenant, bundle};
+use crate::bundles::{Agent, Run, TOKEN, Tenant, bundle};
+use crate::server::{Fault, Server};
 
 /// A certificate authority of a test.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -43,34 +44,61 @@ impl Authority {
     }
 }
 
-/// A TLS server in front of a tenant's plain one; the URL's host is `name`.
-fn tls_front(
-    tenant: &Tenant,
+/// What a TLS server asks of clients.
+enum Clients<'a> {
+    /// Nothing.
+    Unasked,
+    /// A certificate of this authority.
+    Must(&'a Authority),
+    /// The same, of who has one.
+    May(&'a Authority),
+}
+
+/// What a client showed: the head of its request, and whether a certificate came with it.
+type Shown = Arc<Mutex<Vec<(String, bool)>>>;
+
+/// A TLS server in front of a plain one; the URL's host is `name`.
+fn tls_front(behind: &Server, name: &str, identity: &Identity, clients: Clients<'_>) -> String {
+    tls_front_that_notes(behind, name, identity, clients).0
+}
+
+/// The same, with what clients show there.
+fn tls_front_that_notes(
+    behind: &Server,
     name: &str,
     identity: &Identity,
-    clients: Option<&Authority>,
-) -> String {
+    clients: Clients<'_>,
+) -> (String, Shown) {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_safe_default_protocol_versions().unwrap();
+    let verifier = |authority: &Authority| {
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.0.der().clone()).unwrap();
+        WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
+    };
     let builder = match clients {
-        None => builder.with_no_client_auth(),
-        Some(authority) => {
-            let mut roots = RootCertStore::empty();
-            roots.add(authority.0.der().clone()).unwrap();
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
-            builder.with_client_cert_verifier(verifier.build().unwrap())
+        Clients::Unasked => builder.with_no_client_auth(),
+        Clients::Must(authority) => {
+            builder.with_client_cert_verifier(verifier(authority).build().unwrap())
         }
+        Clients::May(authority) => builder.with_client_cert_verifier(
+            verifier(authority).allow_unauthenticated().build().unwrap(),
+        ),
     };
     let chain = vec![CertificateDer::from_pem_slice(identity.cert.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
     let config = Arc::new(builder.with_single_cert(chain, key).unwrap());
-    let behind = tenant.server.url.strip_prefix("http://").unwrap().to_owned();
+    let behind = behind.url.strip_prefix("http://").unwrap().to_owned();
+    let shown = Shown::default();
+    let log = Arc::clone(&shown);
     let port = serve(move |stream| {
         let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
         let mut tls = StreamOwned::new(connection, stream);
         // Handshakes that fail are what some tests are about.
         if let Ok(head) = read_head(&mut tls) {
+            let certificate = tls.conn.peer_certificates().is_some();
+            log.lock().unwrap().push((String::from_utf8(head.clone()).unwrap(), certificate));
             let mut plain = TcpStream::connect(&behind).unwrap();
             plain.write_all(&head).unwrap();
             let mut answer = Vec::new();
@@ -80,7 +108,7 @@ fn tls_front(
             let _ = tls.flush();
         }
     });
-    format!("https://{name}:{port}")
+    (format!("https://{name}:{port}"), shown)
 }
 
 /// A proxy that leads every CONNECT to `target`, and writes down what was asked for.
@@ -164,7 +192,12 @@ impl Enrolled {
 #[test]
 fn a_server_with_a_trusted_certificate_is_spoken_to() {
     let (world, authority) = (Enrolled::new(), Authority::new());
-    let url = tls_front(&world.tenant, "localhost", &authority.issue("localhost"), None);
+    let url = tls_front(
+        &world.tenant.server,
+        "localhost",
+        &authority.issue("localhost"),
+        Clients::Unasked,
+    );
     let world = world.at(&url);
     let run = world.check(&authority, &[]);
     assert_eq!(run.code, 10, "{}", run.stderr);
@@ -198,7 +231,7 @@ fn a_certificate_that_does_not_fit_is_refused() {
         ("time", authority.issue_until("localhost", 2021)),
     ] {
         let world = Enrolled::new();
-        let url = tls_front(&world.tenant, "localhost", &identity, None);
+        let url = tls_front(&world.tenant.server, "localhost", &identity, Clients::Unasked);
         let world = world.at(&url);
         let run = world.check(&authority, &[]);
         assert_eq!(run.code, 3, "{what}: {}", run.stderr);
@@ -212,7 +245,7 @@ fn a_certificate_that_does_not_fit_is_refused() {
 fn a_server_may_ask_for_a_client_certificate() {
     let (world, authority, clients) = (Enrolled::new(), Authority::new(), Authority::new());
     let identity = authority.issue("localhost");
-    let url = tls_front(&world.tenant, "localhost", &identity, Some(&clients));
+    let url = tls_front(&world.tenant.server, "localhost", &identity, Clients::Must(&clients));
     let world = world.at(&url);
     let show = |identity: &Identity| {
         let cert = world.file("client.pem", &identity.cert);
@@ -229,10 +262,53 @@ fn a_server_may_ask_for_a_client_certificate() {
     assert_eq!(world.check(&authority, &["--client-key", &key]).code, 2, "half of one");
 }
 
+/// A bucket, and a host that it sends on to, ask for a certificate and are shown none, and no token either; the server,
+/// which is asked with the same settings in the same run, is shown both.
+#[test]
+fn a_bucket_is_shown_neither_certificate_nor_token() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let identity = authority.issue("localhost");
+    let front = |behind: &Server, whom| tls_front_that_notes(behind, "localhost", &identity, whom);
+    let (world, bucket, region) = (Enrolled::new(), Server::start(), Server::start());
+    let (url, at_server) = front(&world.tenant.server, Clients::Must(&clients));
+    let (bucket_url, at_bucket) = front(&bucket, Clients::May(&clients));
+    let (region_url, at_region) = front(&region, Clients::May(&clients));
+    let world = world.at(&url);
+    let installed = bundle(1, &[("main.py", "one")]);
+    let location = format!("/v1/t/acme/bundles/{}/location.json", installed.file.sha256);
+    world.tenant.server.put(location, format!("{{\"url\":\"{bucket_url}/x.zip?signed\"}}"));
+    let to: &'static str = Box::leak(format!("{region_url}/x.zip").into_boxed_str());
+    bucket.fault("/x.zip", Fault::SendOn(to));
+    region.put("/x.zip", installed.zip);
+
+    let agent = clients.issue("agent-1");
+    let ca = world.file("ca.pem", &authority.0.pem());
+    let (cert, key) = (world.file("agent.pem", &agent.cert), world.file("agent.key", &agent.key));
+    let [ca, cert, key] = [&ca, &cert, &key].map(|path| path.to_str().unwrap());
+    let with = ["apply", "--ca-cert", ca, "--client-cert", cert, "--client-key", key];
+    let run = world.agent.expect(&with, 0);
+    assert_eq!(run.json[0]["via"], "bucket", "{:#?}", run.json);
+
+    let take = |shown: &Shown| std::mem::take(&mut *shown.lock().unwrap());
+    let told = take(&at_server);
+    let is_full = |(head, certificate): &(String, bool)| *certificate && head.contains(TOKEN);
+    assert!(!told.is_empty() && told.iter().all(is_full), "{told:?}");
+    for told in [take(&at_bucket), take(&at_region)] {
+        let [(head, certificate)] = &told[..] else { panic!("one request: {told:?}") };
+        assert!(!certificate, "it was shown the certificate: {head}");
+        assert!(!head.contains(TOKEN) && !head.to_lowercase().contains("authorization"), "{head}");
+    }
+}
+
 #[test]
 fn requests_go_through_the_proxy() {
     let (world, authority) = (Enrolled::new(), Authority::new());
-    let front = tls_front(&world.tenant, "edge.test", &authority.issue("edge.test"), None);
+    let front = tls_front(
+        &world.tenant.server,
+        "edge.test",
+        &authority.issue("edge.test"),
+        Clients::Unasked,
+    );
     let port = front.rsplit(':').next().unwrap();
     let (proxy, asked) = proxy(format!("127.0.0.1:{port}"));
     let world = world.at(&front);

@@ -122,6 +122,10 @@ actions! {
     EdgeArchive = "edge.archive",
     /// The edge repository was taken up again.
     EdgeRestore = "edge.restore",
+    /// A bundle was brought to the bucket for bundles.
+    ArtifactUpload = "artifact.upload",
+    /// A bundle that had ended was taken out of that bucket.
+    ArtifactRemove = "artifact.remove",
     /// Roots were imported from a ceremony.
     RootsImport = "roots.import",
     /// Bundles, blobs or the repository were read.

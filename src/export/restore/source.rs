@@ -132,7 +132,7 @@ impl<'a> Source<'a> {
     ) -> Result<Vec<(String, String)>, RestoreError> {
         let mut keys = Vec::new();
         let Some(newest) = proven.bags.last() else { return Ok(keys) };
-        for label in newest.info.values("Public-Key") {
+        for label in newest.info.values(layout::PUBLIC_KEY) {
             let Some((sha256, path)) = label.split_once("  ") else { continue };
             let found = self.carrier.find_within(&self.carrier.key(path), KEY).await?;
             let found = found.ok_or_else(|| content(path, "is not there any more"))?;
@@ -144,10 +144,11 @@ impl<'a> Source<'a> {
         Ok(keys)
     }
 
-    /// The tenant's row, as the newest bag has it: that of the tenant whose export it is.
+    /// The tenant's row, as the newest bag that tells of it has it: that of the tenant whose export it is.
     pub(super) async fn tenant(&self, proven: &Proven) -> Result<TenantRow, RestoreError> {
         let none = || content(layout::HEAD, "names no bag");
-        let newest = proven.bags.last().ok_or_else(none)?;
+        let told = |bag: &&Tags| has(bag, layout::TENANT);
+        let newest = proven.bags.iter().rev().find(told).or(proven.bags.last()).ok_or_else(none)?;
         let at = newest.name.file(layout::TENANT);
         let row: Option<TenantRow> = self.json(newest, layout::TENANT).await?;
         let row = row.ok_or_else(|| content(&at, "is not there"))?;

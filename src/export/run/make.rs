@@ -20,6 +20,7 @@ use crate::export::blobs::carry;
 use crate::export::cursor::Cursor;
 use crate::export::envelope::Sealer;
 use crate::export::error::ExportError;
+use crate::export::guide;
 use crate::export::head::Head;
 use crate::export::increment::{Content, Until, collect};
 use crate::export::layout;
@@ -76,8 +77,9 @@ impl Run<'_> {
         };
         self.ledger.check()?;
         self.runtime.block_on(self.send(&bag, row, &mut made))?;
-        self.runtime.block_on(self.conclude(there, &content.after, &bag))?;
+        let head = self.runtime.block_on(self.conclude(there, &content.after, &bag))?;
         reached(row, &content.after);
+        self.remember(row, &head);
         row.planned = None;
         row.sealed += u64::from(sealer.is_some());
         self.ledger.set(row)?;
@@ -101,7 +103,9 @@ impl Run<'_> {
         let mut files = BTreeMap::new();
         let mut put =
             |path: &str, text: String| files.insert(path.to_owned(), Body::Bytes(text.into()));
-        put(layout::TENANT, json(self.tenant) + "\n");
+        if let Some(tenant) = &content.tenant {
+            put(layout::TENANT, json(tenant) + "\n");
+        }
         if !content.records.is_empty() {
             put(layout::BUILDS, content.records.iter().map(|record| json(record) + "\n").collect());
         }
@@ -143,22 +147,21 @@ impl Run<'_> {
         row: &mut ExportPlace,
         made: &mut Increment,
     ) -> Result<(), ExportError> {
-        let keys = self.public.fingerprint();
+        let beside = self.fingerprint();
         let mut count = |put: Put, length: u64| {
             if put == Put::Written {
                 made.objects += 1;
                 made.bytes += length;
             }
         };
-        if row.keys != Some(keys) {
-            for (path, text) in &self.public.files {
-                let (bytes, sha256) = (Bytes::from(text.clone()), Sha256::of(text.as_bytes()));
-                count(
-                    self.carrier.bytes(&self.carrier.key(path), bytes, sha256).await?,
-                    text.len() as u64,
-                );
+        if row.keys != Some(beside) {
+            let keys = self.public.files.iter().map(|(path, text)| (path.clone(), text.as_str()));
+            for (path, text) in keys.chain([(guide::path(), guide::TEXT)]) {
+                let (bytes, sha256) = (Bytes::from(text.to_owned()), Sha256::of(text.as_bytes()));
+                let put = self.carrier.bytes(&self.carrier.key(&path), bytes, sha256).await?;
+                count(put, text.len() as u64);
             }
-            row.keys = Some(keys);
+            row.keys = Some(beside);
         }
         let total = Some(bag.items.len() as u64);
         let items = bag.items.iter().map(|item| async move {
@@ -179,28 +182,42 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Moves `HEAD.json`, if it is still what it was.
-    async fn conclude(&self, there: &There, after: &Cursor, bag: &Bag) -> Result<(), ExportError> {
+    /// Tells what lies beside the bags, public keys and how to check, from what another version or master key puts there.
+    fn fingerprint(&self) -> Sha256 {
+        let parts = [self.public.fingerprint(), *guide::SHA256];
+        Sha256::of(parts.map(|part| *part.as_bytes()).as_flattened())
+    }
+
+    /// Moves `HEAD.json`, if it is still what it was. Returns the version that it is then.
+    async fn conclude(
+        &self,
+        there: &There,
+        after: &Cursor,
+        bag: &Bag,
+    ) -> Result<Version, ExportError> {
         let head = Head::new(after.clone(), bag.name.clone(), bag.sha256, self.owner(), &self.key);
         let (key, bytes) = (self.carrier.key(layout::HEAD), head.sign(&self.key));
         let place = self.carrier.place;
+        let mut over = there.version.clone();
         for attempt in 1.. {
-            let over = there.version.as_ref();
-            match self.carrier.again(async || place.replace(&key, bytes.clone(), over).await).await
-            {
-                Ok(()) => return Ok(()),
+            let write = async || place.replace(&key, bytes.clone(), over.as_ref()).await;
+            match self.carrier.again(write).await {
+                Ok(version) => return Ok(version),
                 Err(Failure::There) => {}
                 Err(failure) => return Err(failure.into_trouble(&key).into()),
             }
             // The answer to the write that moved it may have been lost; or nobody has moved it, and the store could not
             // decide between two (409).
-            let found = self.carrier.find(&key).await?.map(|(found, _)| found);
-            if found.as_ref() == Some(&bytes) {
-                return Ok(());
+            let found = self.carrier.find(&key).await?.map(|(_, version)| version);
+            if let Some(version) = found.as_ref().filter(|found| *found.bytes() == bytes) {
+                return Ok(version.clone());
             }
-            if found.as_ref() != over.map(Version::bytes) || attempt >= self.config.attempts {
+            let same = found.as_ref().map(Version::bytes) == over.as_ref().map(Version::bytes);
+            if !same || attempt >= self.config.attempts {
                 break;
             }
+            // It says what it said; only its name may be another than was remembered.
+            over = found;
             self.carrier.pause(attempt).await;
         }
         Err(ExportError::Overtaken(bag.name.clone()))

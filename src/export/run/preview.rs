@@ -75,8 +75,9 @@ impl Run<'_> {
             let length = bytes.len() as u64;
             made.bytes += if self.config.encrypt { Sealer::sealed_len(length) } else { length };
         }
-        // Files of every bag: declaration, info, guide, two manifests, signature, tenant, checkpoint.
+        // Files of every bag: declaration, info, two manifests, signature, checkpoint.
         let usual = [
+            content.tenant.is_some(),
             !content.records.is_empty(),
             !content.lines.is_empty(),
             !content.references.is_empty(),
@@ -86,7 +87,7 @@ impl Run<'_> {
             self.config.encrypt && !content.references.is_empty(),
         ];
         made.objects = made.blobs
-            + 8
+            + 6
             + usual.iter().filter(|is| **is).count() as u64
             + content.documents.len() as u64;
         Ok(made)

@@ -22,6 +22,7 @@ impl Check<'_> {
     /// Checks one bag. Those before it were checked.
     pub(super) async fn bag(&mut self, tags: &Tags, head: &Head) -> Result<(), ExportError> {
         self.keys(tags).await?;
+        self.guide(tags).await?;
         let files = self.payload(tags).await?;
         let text = |path: &str| files.get(path).map_or("", String::as_str);
         self.audit(tags, &files);
@@ -42,7 +43,7 @@ impl Check<'_> {
 
     /// Reads the public keys that the bag vouches for.
     async fn keys(&mut self, tags: &Tags) -> Result<(), ExportError> {
-        for line in tags.info.values("Public-Key") {
+        for line in tags.info.values(layout::PUBLIC_KEY) {
             let Some((sha256, path)) = line.split_once("  ") else { continue };
             if self.keys.contains_key(path) {
                 continue;
@@ -53,6 +54,21 @@ impl Check<'_> {
             }
             if let Ok(key) = PublicKey::from_pem(&String::from_utf8_lossy(&bytes)) {
                 self.keys.insert(path.to_owned(), key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks that the text is there that says how to check. Bags have it in common.
+    async fn guide(&mut self, tags: &Tags) -> Result<(), ExportError> {
+        for line in tags.info.values(layout::GUIDE) {
+            let Some((sha256, path)) = line.split_once("  ") else { continue };
+            if !self.guides.insert(line.to_owned()) {
+                continue;
+            }
+            let Some(bytes) = self.get(path).await? else { continue };
+            if Sha256::of(&bytes).to_string() != sha256 {
+                self.found.wrong(path, "is not the text that the bag names");
             }
         }
         Ok(())

@@ -14,7 +14,7 @@ use seccompiler::{
 /// What a program is allowed beyond the ordinary.
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "four things that have nothing to do with each other"
+    reason = "five things that have nothing to do with each other"
 )]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Calls {
@@ -26,6 +26,8 @@ pub(super) struct Calls {
     pub(super) signals: bool,
     /// Other programs.
     pub(super) programs: bool,
+    /// A user namespace of its own, and nothing else that is new.
+    pub(super) user_namespace: bool,
 }
 
 /// The first call that is not in this list: Linux 6.10 ended with `mseal`, 462. Numbers from here on
@@ -62,7 +64,6 @@ const NEVER: &[i64] = &[
     libc::SYS_fspick,
     libc::SYS_mount_setattr,
     libc::SYS_chroot,
-    libc::SYS_unshare,
     libc::SYS_setns,
     libc::SYS_name_to_handle_at,
     libc::SYS_open_by_handle_at,
@@ -70,6 +71,9 @@ const NEVER: &[i64] = &[
     libc::SYS_swapon,
     libc::SYS_swapoff,
     libc::SYS_fanotify_init,
+    // Landlock does not keep from watching: it would tell the names of files that cannot be opened.
+    libc::SYS_inotify_init1,
+    libc::SYS_inotify_add_watch,
     // What landlock does not see: owners, modes, times, attributes, lengths by path.
     libc::SYS_truncate,
     libc::SYS_fchmod,
@@ -128,6 +132,7 @@ const NEVER_OLD: &[i64] = &[
     libc::SYS_utime,
     libc::SYS_utimes,
     libc::SYS_futimesat,
+    libc::SYS_inotify_init,
     libc::SYS_iopl,
     libc::SYS_ioperm,
     libc::SYS_modify_ldt,
@@ -149,6 +154,16 @@ const PROCESSES: &[i64] = &[libc::SYS_fork, libc::SYS_vfork];
 const PROCESSES: &[i64] = &[];
 
 const PROGRAMS: &[i64] = &[libc::SYS_execve, libc::SYS_execveat];
+
+/// Commands of `fcntl` by which the kernel sends a signal of one's choice to a process of one's choice
+/// (fcntl_setown(2)), which `kill` is refused for.
+const OWNERS: &[libc::c_int] = &[libc::F_SETOWN, F_SETSIG, F_SETOWN_EX];
+/// `F_SETSIG` and `F_SETOWN_EX` of `<bits/fcntl-linux.h>`.
+const F_SETSIG: libc::c_int = 10;
+const F_SETOWN_EX: libc::c_int = 15;
+
+/// Commands of `ioctl` that do the same, and what a terminal would take for typed: `FIOSETOWN`, `SIOCSPGRP`, `TIOCSTI`.
+const CONTROLS: &[u64] = &[0x8901, 0x8902, libc::TIOCSTI];
 
 /// New namespaces, which `clone` can make too.
 const NAMESPACES: &[libc::c_int] = &[
@@ -195,11 +210,19 @@ fn rules(calls: Calls) -> Option<BTreeMap<i64, Vec<SeccompRule>>> {
     refused.extend(groups.iter().filter(|(allowed, _)| !allowed).map(|(_, group)| *group));
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         refused.concat().into_iter().map(|call| (call, Vec::new())).collect();
-    // Limits of other processes.
+    // Limits and processors of other processes.
     rules.insert(libc::SYS_prlimit64, vec![rule(0, SeccompCmpOp::Ne, 0)?]);
+    rules.insert(libc::SYS_sched_setaffinity, vec![rule(0, SeccompCmpOp::Ne, 0)?]);
     rules.insert(libc::SYS_clone, clone_rules(calls)?);
-    // What a terminal would take for typed.
-    rules.insert(libc::SYS_ioctl, vec![rule(1, SeccompCmpOp::Eq, libc::TIOCSTI)?]);
+    let command = |command: u64| word(1, SeccompCmpOp::Eq, command);
+    let controls = CONTROLS.iter().copied().map(command).collect::<Option<_>>()?;
+    rules.insert(libc::SYS_ioctl, controls);
+    let owners = OWNERS.iter().map(|owner| command(u64::from(owner.cast_unsigned())));
+    rules.insert(libc::SYS_fcntl, owners.collect::<Option<_>>()?);
+    let user = u64::from(libc::CLONE_NEWUSER.cast_unsigned());
+    let others =
+        if calls.user_namespace { vec![rule(0, SeccompCmpOp::Ne, user)?] } else { Vec::new() };
+    rules.insert(libc::SYS_unshare, others);
     Some(rules)
 }
 
@@ -215,6 +238,20 @@ fn clone_rules(calls: Calls) -> Option<Vec<SeccompRule>> {
 }
 
 fn rule(argument: u8, operator: SeccompCmpOp, value: u64) -> Option<SeccompRule> {
-    let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Qword, operator, value);
+    compare(argument, SeccompCmpArgLen::Qword, operator, value)
+}
+
+/// Of an argument of which the kernel takes 32 bits: whatever stands in the others must not lead past the rule.
+fn word(argument: u8, operator: SeccompCmpOp, value: u64) -> Option<SeccompRule> {
+    compare(argument, SeccompCmpArgLen::Dword, operator, value)
+}
+
+fn compare(
+    argument: u8,
+    length: SeccompCmpArgLen,
+    operator: SeccompCmpOp,
+    value: u64,
+) -> Option<SeccompRule> {
+    let condition = SeccompCondition::new(argument, length, operator, value);
     SeccompRule::new(vec![condition.ok()?]).ok()
 }

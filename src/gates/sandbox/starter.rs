@@ -104,6 +104,7 @@ fn filter(policy: &Policy, namespaces: bool) -> bool {
         processes: namespaces || policy.forks,
         signals: policy.forks,
         programs: true,
+        user_namespace: policy.forks,
     };
     let program = calls::program(calls);
     program.is_some_and(|program| seccompiler::apply_filter(&program).is_ok())

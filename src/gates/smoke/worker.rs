@@ -20,10 +20,15 @@ use crate::gates::sandbox::{self, Applied, Launcher, Policy};
 use crate::gates::users::User;
 
 const SCRIPT: &str = include_str!("../worker.py");
+/// What it is called in the worker's folder.
+const SCRIPT_NAME: &str = "worker.py";
 
 /// How long the imports may take.
 const START: Duration = Duration::from_mins(1);
-/// Most threads of all tests at a time, so that one without end does not take all that the machine has.
+/// Most threads of a test.
+const THREADS: u64 = 256;
+/// Most threads of all tests at a time where they cannot be counted by themselves, so that one without end does not
+/// take all that the machine has.
 const PROCESSES: u64 = 2048;
 /// How much longer than a test the worker may take to say that it ended it.
 const SLACK: Duration = Duration::from_secs(10);
@@ -55,7 +60,7 @@ impl Worker {
         let home = script_folder(parent)
             .map_err(|e| format!("no folder in `{}`: {e}", parent.display()))?;
         let program = python.program.display().to_string();
-        let script = home.path().join("worker.py").display().to_string();
+        let script = home.path().join(SCRIPT_NAME).display().to_string();
         let mut read = python.paths.clone();
         read.push(home.path().to_owned());
         let env = [("LANG", "C.UTF-8"), ("HOME", "/nonexistent"), ("PATH", "/usr/bin:/bin")];
@@ -101,14 +106,19 @@ impl Worker {
             confined: policy.confined,
             landlock: applied.landlock.is_some(),
             filter: if applied.seccomp { sandbox::child_filter() } else { String::new() },
-            read: sandbox::readable_by_child(policy),
+            read: sandbox::readable_by_child(
+                policy,
+                worker.home.path(),
+                &worker.home.path().join(SCRIPT_NAME),
+            ),
             lfx,
+            threads: THREADS,
             // Of a user that others have too, it would count what is not the worker's.
             processes: worker.user.as_ref().map(|_| PROCESSES),
         };
         let ready = worker.expect(0);
         worker.hear(answers);
-        let sent = worker.send(&setup);
+        let sent = worker.send(|requests| wire::set_up(requests, &setup));
         match ready.filter(|_| sent).and_then(|ready| ready.recv_timeout(START).ok()) {
             Some(_) => Ok(worker),
             None => Err(format!("the smoke worker does not start: {}", last_words(&mut log))),
@@ -127,11 +137,12 @@ impl Worker {
         let answer = self.expect(id)?;
         let limit_ms = bounds.time.as_millis() as u64;
         let memory = bounds.memory;
-        if !self.send(&Request { id, folder, test, limit_ms, memory }) {
+        let request = Request { folder, test, limit_ms, memory };
+        if !self.send(|requests| wire::ask(requests, id, &request)) {
             return None;
         }
         let answer = answer.recv_timeout(bounds.time + SLACK).ok()?;
-        Some(if answer.ok { Ok(()) } else { Err(answer.words) })
+        Some(answer.verdict(limit_ms))
     }
 
     /// Where folders of builds are made.
@@ -151,9 +162,9 @@ impl Worker {
         Some(receiver)
     }
 
-    fn send(&self, message: &impl serde::Serialize) -> bool {
+    fn send(&self, write: impl FnOnce(&mut ChildStdin) -> std::io::Result<()>) -> bool {
         let mut requests = lock(&self.requests);
-        requests.as_mut().is_some_and(|requests| wire::write(requests, message).is_ok())
+        requests.as_mut().is_some_and(|requests| write(requests).is_ok())
     }
 
     /// Hands answers to who waits for them. Its end is the worker's: then nobody waits any more.
@@ -161,7 +172,7 @@ impl Worker {
         let waiting = self.waiting.clone();
         let hear = move || {
             let Some(mut answers) = answers else { return };
-            while let Ok(answer) = wire::read::<Answer>(&mut answers) {
+            while let Ok(answer) = wire::read(&mut answers) {
                 let sender = lock(&waiting).as_mut().and_then(|w| w.remove(&answer.id));
                 if let Some(sender) = sender {
                     let _ = sender.send(answer);
@@ -189,7 +200,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 fn script_folder(parent: &Path) -> std::io::Result<Home> {
     let home = Home::new(parent)?;
-    std::fs::write(home.path().join("worker.py"), SCRIPT)?;
+    std::fs::write(home.path().join(SCRIPT_NAME), SCRIPT)?;
     Ok(home)
 }
 

@@ -26,19 +26,36 @@ pub struct ExportPlace {
     pub succeeded: Option<UnixMillis>,
     /// When the place was last seen to refuse what it must refuse.
     pub probed: Option<UnixMillis>,
-    /// SHA-256 over the public keys that lie there.
+    /// SHA-256 over what lies there beside the bags: the public keys, and how to check.
     pub keys: Option<Sha256>,
     /// An export that was begun.
     pub planned: Option<PlannedExport>,
     /// How many of the exports that this server made there are sealed.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub sealed: u64,
+    /// The `HEAD.json` that this server left there, as long as it knows of no other.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub head: Option<KnownHead>,
     /// URL of the store, when it was named with the place and not configured.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub endpoint: Option<String>,
     /// The region, likewise.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub region: Option<String>,
+}
+
+/// An object that can be written over without being read before, if it is still the one that is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownHead {
+    /// What is in it.
+    pub text: String,
+    /// Its `ETag`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tag: Option<String>,
+    /// Its version, where there are versions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub version: Option<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
@@ -65,6 +82,19 @@ pub struct ExportState {
 }
 
 json_row!(ExportState, ExportState, (TenantUid, Digest));
+
+/// When a tenant's export at a place was last restored for trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportDrill {
+    /// The last time, whatever came of it.
+    pub tried: UnixMillis,
+    /// The last time that it was good.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub good: Option<UnixMillis>,
+}
+
+json_row!(ExportDrill, ExportDrill, (TenantUid, Digest));
 
 /// An export that was begun: it is made again with the same bytes, and so goes on where it was cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,11 +11,11 @@ use colophon_model::{
 };
 use colophon_store::rows::{
     ArtifactRow, BuildNumber, BundleAlias, BundleTree, DeliveryBody, DeliveryClaim, DeliveryKey,
-    Document, EdgeHead, Effect, EnvHead, ExportBlob, ExportPlace, ExportState, FirstCommit,
-    FlowClaim, FlowGone, FlowHead, FlowOwner, FormerKey, GitOid, Halt, HookId, HookRow, ImportRow,
-    MirrorRow, MirrorState, MirrorTag, OutboxRow, PlannedExport, PullFrom, PullRow, QuotaStamp,
-    RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow, TokenRow, TokenUsed, TufFile,
-    UploadRow, WebhookRow, WebhookSecret,
+    Document, EdgeHead, Effect, EnvHead, ExportBlob, ExportDrill, ExportPlace, ExportState,
+    FirstCommit, FlowClaim, FlowGone, FlowHead, FlowOwner, FormerKey, GitOid, Halt, HookId,
+    HookRow, ImportRow, KnownHead, MirrorRow, MirrorState, MirrorTag, OutboxRow, PlannedExport,
+    PullFrom, PullRow, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow,
+    TokenRow, TokenUsed, TufFile, UploadRow, WebhookRow, WebhookSecret,
 };
 use colophon_store::{Row, Table};
 use proptest::prelude::*;
@@ -359,6 +359,11 @@ fn rows_of_exports_round_trip() {
         keys: Some(sha(2)),
         planned: Some(planned),
         sealed: 1,
+        head: Some(KnownHead {
+            text: "{}\n".to_owned(),
+            tag: Some("\"0123\"".to_owned()),
+            version: None,
+        }),
         endpoint: Some("https://s3.example.com".to_owned()),
         region: None,
     };
@@ -376,6 +381,7 @@ fn rows_of_exports_round_trip() {
         trouble: "no".to_owned(),
     };
     strict(&(uid(1), digest(1)), &state);
+    strict(&(uid(1), digest(1)), &ExportDrill { tried: TIME, good: Some(TIME) });
     strict(&(uid(1), Effect::Export), &OutboxRow { since: TIME, changes: 1 });
     let exported = ExportBlob { sha256: sha(1), size: 7, key: None };
     strict(&(uid(1), digest(1), digest(2)), &exported);

@@ -66,12 +66,15 @@ pub(crate) fn opener(server: &TestServer, slug: &str) -> Opener {
     Opener::new(keys.unwrap_or_default())
 }
 
-/// The commands of VERIFY.md in the newest bag of an export that was fetched to `folder`: every block of `sh`.
+/// The commands of the VERIFY.md that the newest bag names, of an export that was fetched to `folder`: every block of `sh`.
 pub(crate) fn commands(folder: &Path) -> String {
     let head = std::fs::read(folder.join("HEAD.json")).unwrap();
     let head: serde_json::Value = serde_json::from_slice(&head).unwrap();
     let bag = folder.join("exports").join(head["export"].as_str().unwrap());
-    let guide = std::fs::read_to_string(bag.join("VERIFY.md")).unwrap();
+    let info = std::fs::read_to_string(bag.join("bag-info.txt")).unwrap();
+    let named = info.lines().find_map(|line| line.strip_prefix("Guide: ")).unwrap();
+    let (_, path) = named.split_once("  ").unwrap();
+    let guide = std::fs::read_to_string(folder.join(path)).unwrap();
     let blocks = guide.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let script: String = blocks.collect();
     assert!(script.lines().count() > 60, "{script}");
