@@ -23,6 +23,9 @@ pub(super) struct EdgeState {
     pub(super) floors: BTreeMap<FlowId, Floor>,
 }
 
+/// How long before a line of the audit log something may have been signed that was committed behind it, in milliseconds.
+const SLACK: u64 = 60_000;
+
 /// What agents never go below.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Floor {
@@ -45,7 +48,8 @@ impl EdgeState {
         let head = view.get::<TenantHead>(&tenant.uid)?.unwrap_or_default();
         let repository = repo::state(tenant, &head);
         let newest = repository.root.signed.max(repository.targets.signed);
-        if since.sequence > 0 && newest <= since.audit.time {
+        // What was signed just before may have been committed just behind the bag before.
+        if since.sequence > 0 && newest.plus(SLACK) < since.audit.time {
             return Ok(None);
         }
         let (roots, floors) = (roots(view, tenant)?, floors(view, tenant)?);

@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use colophon_model::audit::{Chain, ChainHead, Entry};
 use colophon_model::{BuildRecord, Digest, Oid, Sha256, Tree, UnixMillis};
 use colophon_store::View;
-use colophon_store::rows::{
-    AuditHead, AuditLine, BuildNumber, BundleAlias, Document, TenantHead, TenantRow,
-};
+use colophon_store::rows::{AuditHead, AuditLine, BuildNumber, BundleAlias, TenantHead, TenantRow};
 
 use super::cursor::Cursor;
 use super::delivery::roots;
@@ -100,6 +98,35 @@ pub fn until(
         builds: builds.min(since.builds.saturating_add(most.builds)),
         lines: lines.min(since.audit.seq.saturating_add(most.lines)),
     }))
+}
+
+/// Names of files in one bag, in which one build alone may have more: a list of them has to be read whole.
+pub(super) const NAMES: u64 = 60_000;
+
+/// The number of the last build up to which the builds behind number `from` name no more than `most` files, `to` at most;
+/// one build at least, if there is one.
+///
+/// # Errors
+/// When a build or the list of a bundle's files cannot be read.
+pub fn fitting(
+    view: &View,
+    tenant: &TenantRow,
+    (from, to): (u64, u64),
+    most: u64,
+) -> Result<u64, ExportError> {
+    let mut names = 0;
+    for number in from + 1..=to {
+        let record = record(view, tenant, number)?;
+        for output in &record.outputs {
+            names += output.files.len() as u64;
+            let Some(edge) = &output.edge else { continue };
+            names += tree(view, tenant, &edge.tree)?.entries().len() as u64;
+        }
+        if names > most && number > from + 1 {
+            return Ok(number - 1);
+        }
+    }
+    Ok(to)
 }
 
 /// When the first act was written down that comes behind line `after` of the audit log and is no export.
@@ -201,12 +228,20 @@ fn records(
     since: u64,
     until: u64,
 ) -> Result<Vec<BuildRecord>, ExportError> {
-    let lost = |number| ExportError::Lost { what: "build", number };
-    let read = |number| {
-        let id = view.get::<BuildNumber>(&(tenant.uid, number))?.ok_or(lost(number))?.build;
-        view.get::<BuildRecord>(&(tenant.uid, id))?.ok_or(lost(number))
-    };
-    (since + 1..=until).map(read).collect()
+    (since + 1..=until).map(|number| record(view, tenant, number)).collect()
+}
+
+fn record(view: &View, tenant: &TenantRow, number: u64) -> Result<BuildRecord, ExportError> {
+    let lost = || ExportError::Lost { what: "build", number };
+    let id = view.get::<BuildNumber>(&(tenant.uid, number))?.ok_or_else(lost)?.build;
+    view.get::<BuildRecord>(&(tenant.uid, id))?.ok_or_else(lost)
+}
+
+/// The list of a bundle's files.
+fn tree(view: &View, tenant: &TenantRow, digest: &Digest) -> Result<Tree, ExportError> {
+    let lost = || ExportError::Blob { digest: *digest };
+    let text = view.read_blob(tenant.uid, digest)?.ok_or_else(lost)?;
+    Tree::decode(&text).map_err(|_| lost())
 }
 
 /// The lines up to `until`, and the end of the chain after them. Each link is checked on the way.
@@ -264,22 +299,15 @@ fn refer(
         }
         let Some(edge) = &output.edge else { continue };
         name(edge.tree, format!("trees/{}", edge.tree));
-        let lost = || ExportError::Blob { digest: edge.tree };
-        let text = view.read_blob(tenant.uid, &edge.tree)?.ok_or_else(lost)?;
-        for entry in Tree::decode(&text).map_err(|_| lost())?.entries() {
+        for entry in tree(view, tenant, &edge.tree)?.entries() {
             name(entry.digest, format!("trees/{}/{}", edge.tree, entry.path));
         }
         let alias = view.get::<BundleAlias>(&(tenant.uid, edge.sha256))?;
         let documents = alias.map(|alias| alias.documents).unwrap_or_default();
         for (kind, path) in layout::documents(&edge.sha256) {
-            let word = match kind {
-                Document::Provenance => "attestation",
-                Document::Sbom => "sbom",
-                Document::Minisig => "minisig",
-            };
             match documents.get(&kind) {
                 Some(digest) => drop(content.documents.insert(path, *digest)),
-                None => drop(content.omitted.insert((edge.sha256, word))),
+                None => drop(content.omitted.insert((edge.sha256, layout::word(kind)))),
             }
         }
     }

@@ -1,8 +1,8 @@
 //! What the store remembers of a place: a cache, which may be lost without loss.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use colophon_model::{Digest, TenantUid};
+use colophon_model::{Digest, Sha256, TenantUid};
 use colophon_store::rows::{ExportBlob, ExportPlace, SlugOf, TenantRow};
 use colophon_store::{Change, CommitError, Error, Store};
 
@@ -63,6 +63,38 @@ impl Ledger<'_> {
                 change.put(&(self.uid(), self.place, *digest), row);
             }
         })
+    }
+
+    /// Whether anything is said to be there.
+    pub(super) fn has_blobs(&self) -> Result<bool, Error> {
+        let view = self.store.view()?;
+        let first = view.scan::<ExportBlob>(&(self.uid(), self.place)).next();
+        Ok(first.transpose()?.is_some())
+    }
+
+    /// Forgets blobs whose objects are not among `there`.
+    pub(super) fn keep(&self, there: &BTreeSet<Sha256>) -> Result<(), Error> {
+        let mut from = (self.uid(), self.place, Digest::from_bytes([0; 32]));
+        loop {
+            let view = self.store.view()?;
+            let rows = view.scan::<ExportBlob>(&(self.uid(), self.place)).starting_at(&from);
+            let rows = rows.take(BATCH).collect::<Result<Vec<_>, _>>()?;
+            drop(view);
+            let gone: Vec<_> =
+                rows.iter().filter(|(_, row)| !there.contains(&row.sha256)).collect();
+            if !gone.is_empty() {
+                self.commit(|change| {
+                    for (key, _) in &gone {
+                        change.delete::<ExportBlob>(key);
+                    }
+                })?;
+            }
+            match rows.last() {
+                // The last one may be looked at twice.
+                Some((key, _)) if rows.len() == BATCH => from = *key,
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Whether the tenant is still there: what is erased meanwhile is exported no further.
