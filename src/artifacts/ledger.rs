@@ -150,14 +150,23 @@ pub struct Waiting {
     pub failing: u64,
 }
 
-/// Counts what waits.
+/// Counts what waits, but for tenants that are suspended: nothing of theirs is brought.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub fn waiting(view: &View) -> Result<Waiting, Error> {
-    let mut found = Waiting::default();
+    let (mut found, mut last) = (Waiting::default(), None);
     for row in view.scan::<UploadRow>(&()) {
-        let (_, row) = row?;
+        let ((uid, _), row) = row?;
+        // Rows of one tenant lie together.
+        let awake = match last {
+            Some((known, awake)) if known == uid => awake,
+            _ => tenant(view, uid)?.is_some_and(|tenant| tenant.suspended.is_none()),
+        };
+        last = Some((uid, awake));
+        if !awake {
+            continue;
+        }
         found.bundles += 1;
         found.failing += u64::from(row.failures > 0);
         found.since = Some(found.since.map_or(row.since, |since| since.min(row.since)));
