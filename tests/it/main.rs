@@ -33,6 +33,7 @@ mod export_faults;
 mod export_s3;
 mod export_schedule;
 mod export_sealed;
+mod export_trust;
 mod fair;
 mod flows;
 mod gates;
