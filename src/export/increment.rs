@@ -10,7 +10,7 @@ use colophon_store::rows::{AuditHead, AuditLine, BuildNumber, BundleAlias, Tenan
 
 use super::cursor::Cursor;
 use super::delivery::roots;
-use super::edge::EdgeState;
+use super::edge::{self, EdgeState};
 use super::error::ExportError;
 use super::git::GitPart;
 use super::layout;
@@ -160,7 +160,7 @@ pub fn collect(
 ) -> Result<Content, ExportError> {
     check_past(view, tenant, since)?;
     let records = records(view, tenant, since.builds, until.builds)?;
-    let (lines, audit) = lines(view, tenant, &since.audit, until.lines)?;
+    let Lines { text: lines, end: audit, edge } = lines(view, tenant, &since.audit, until.lines)?;
     let head = view.get::<TenantHead>(&tenant.uid)?.unwrap_or_default();
     let last = records.last();
     let tip = match last {
@@ -188,7 +188,7 @@ pub fn collect(
         documents: BTreeMap::new(),
         omitted: BTreeSet::new(),
         git: git.flatten(),
-        edge: EdgeState::beyond(view, tenant, since)?,
+        edge: EdgeState::beyond(view, tenant, since, edge)?,
     };
     for record in &records {
         refer(view, tenant, record, &mut content)?;
@@ -244,14 +244,23 @@ fn tree(view: &View, tenant: &TenantRow, digest: &Digest) -> Result<Tree, Export
     Tree::decode(&text).map_err(|_| lost())
 }
 
-/// The lines up to `until`, and the end of the chain after them. Each link is checked on the way.
+/// Lines of the audit log.
+struct Lines {
+    text: String,
+    /// The end of the chain after them.
+    end: ChainHead,
+    /// Whether they tell that the edge repository was changed.
+    edge: bool,
+}
+
+/// The lines up to `until`. Each link is checked on the way.
 fn lines(
     view: &View,
     tenant: &TenantRow,
     since: &ChainHead,
     until: u64,
-) -> Result<(String, ChainHead), ExportError> {
-    let (mut text, mut head) = (String::new(), since.clone());
+) -> Result<Lines, ExportError> {
+    let (mut text, mut head, mut edge) = (String::new(), since.clone(), false);
     let from = (tenant.uid, since.seq + 1);
     let rows = view.scan::<AuditLine>(&tenant.uid).starting_at(&from);
     for row in rows.take(usize::try_from(until.saturating_sub(since.seq)).unwrap_or(usize::MAX)) {
@@ -262,12 +271,13 @@ fn lines(
         if !linked || number != entry.seq || entry.chain != Chain::Tenant(tenant.uid) {
             return Err(broken());
         }
+        edge |= edge::changes(entry.action);
         head = head.follow(&line, time(&entry.time).ok_or_else(broken)?);
         text.push_str(&line);
         text.push('\n');
     }
     if head.seq == until {
-        Ok((text, head))
+        Ok(Lines { text, end: head, edge })
     } else {
         Err(ExportError::Broken { number: head.seq + 1 })
     }

@@ -146,7 +146,7 @@ pub fn export(
     }
     tracing::info!(
         tenant = %tenant.slug, requests, sent, retries = run.carrier.retries(),
-        bags = done.as_ref().map_or(0, |done| done.bags.len()), "exported"
+        bags = done.as_ref().map_or(0, |done| done.bags.len()), well = done.is_ok(), "an export ended"
     );
     done
 }

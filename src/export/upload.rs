@@ -102,8 +102,18 @@ impl<'a> Carrier<'a> {
     /// Waits before another attempt.
     pub(super) async fn pause(&self, attempt: u32) {
         self.retries.fetch_add(1, Ordering::Relaxed);
-        let end = Instant::now() + self.retry.wait(attempt);
-        // Who stops the program does not wait for it.
+        self.rest(Instant::now() + self.retry.wait(attempt)).await;
+    }
+
+    /// Waits until `bytes` more may be sent.
+    async fn pace(&self, bytes: u64) {
+        if let Some(end) = self.pace.next(bytes) {
+            self.rest(end).await;
+        }
+    }
+
+    /// Who stops the program does not wait for it.
+    async fn rest(&self, end: Instant) {
         while Instant::now() < end && self.place.check_stop().is_ok() {
             sleep_until(end.min(Instant::now() + BLINK)).await;
         }
@@ -153,7 +163,7 @@ impl<'a> Carrier<'a> {
     ) -> Result<Put, ExportError> {
         let mut attempt = 1;
         loop {
-            self.pace.wait(bytes.len() as u64).await;
+            self.pace(bytes.len() as u64).await;
             match self.again(async || self.place.put_new(key, bytes.clone()).await).await {
                 Ok(()) => return Ok(Put::Written),
                 Err(Failure::There) => {}
@@ -218,7 +228,7 @@ impl<'a> Carrier<'a> {
         while at < item.length {
             let bytes = part(file, at, PART).map_err(ExportError::Aside)?;
             at += bytes.len() as u64;
-            self.pace.wait(bytes.len() as u64).await;
+            self.pace(bytes.len() as u64).await;
             let sent = self.again(async || upload.part(number, bytes.clone()).await).await;
             sent.map_err(trouble)?;
             number += 1;
