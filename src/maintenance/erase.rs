@@ -139,7 +139,7 @@ impl Job for Erase {
         buckets.retain(|place| Some(place.as_str()) != press.artifacts.name());
         let mut outside = outside(mirror.as_ref(), &exports);
         outside.splice(0..0, bucket::outside(press.artifacts.name(), &cleared, &buckets));
-        outside.extend(drill.err().map(left_of_drill));
+        outside.extend(drill.as_ref().err().map(left_of_drill));
         let shredded = shred.map(|shred| shred.finish(press.clock.now()));
         sign(
             site,
@@ -201,7 +201,7 @@ fn exports(view: &View, tenant: TenantUid) -> Result<Vec<ExportPlace>, JobError>
 }
 
 /// What could not be taken away of a drill that was killed.
-fn left_of_drill(error: std::io::Error) -> Outside {
+fn left_of_drill(error: &std::io::Error) -> Outside {
     Outside {
         what: format!(
             "`drill` in the data directory, where an export was restored for trial: {error}"

@@ -29,15 +29,12 @@ impl Place {
     pub(crate) async fn begin(&self, key: &str) -> Answered<Upload> {
         let path = self.path(key)?;
         let failed = |error| Failure::of(key, &error);
-        let way = match &self.presigns {
-            Some(store) => {
-                let id = store.create_multipart(&path).await.map_err(failed)?;
-                Way::Bucket { store: store.clone(), path, id, parts: Mutex::default() }
-            }
-            None => {
-                let upload = self.store.put_multipart(&path).await.map_err(failed)?;
-                Way::Appended(tokio::sync::Mutex::new(upload))
-            }
+        let way = if let Some(store) = &self.presigns {
+            let id = store.create_multipart(&path).await.map_err(failed)?;
+            Way::Bucket { store: store.clone(), path, id, parts: Mutex::default() }
+        } else {
+            let upload = self.store.put_multipart(&path).await.map_err(failed)?;
+            Way::Appended(tokio::sync::Mutex::new(upload))
         };
         Ok(Upload { key: key.to_owned(), way })
     }
