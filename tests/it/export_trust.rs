@@ -315,6 +315,30 @@ fn copies_are_destroyed_at_the_store_where_they_were_put() {
     assert_eq!((keys(&first), keys(&second)), (0, 0));
 }
 
+/// Cut between a statement and its signature, an erasure leaves an export that is good.
+#[test]
+fn a_statement_is_never_without_its_signature() {
+    let Some(store) = Store::moto() else { return };
+    let proxy = Proxy::before(store.port);
+    let (server, tenant) = press(&proxy, |config| (config.attempts, config.encrypt) = (1, true));
+    build(&server, &tenant, 1);
+    let to = format!("s3://{BUCKET}/statement");
+    assert_eq!(export(&server, &to, "acme-inc"), 1);
+    for at in 0..2 {
+        let count = AtomicUsize::new(0);
+        proxy.rule(move |head| {
+            let writes = head.starts_with("PUT ") && head.contains("/erasure/");
+            (writes && count.fetch_add(1, Ordering::SeqCst) == at).then_some(Twist::HangUp)
+        });
+        server.clock.advance(1000);
+        let error = erase(&server, &server.app.config.export).unwrap_err();
+        assert!(error.contains("no record can be written"), "{error}");
+        proxy.rule(|_| None);
+        let found = check(&server, &to, "acme-inc");
+        assert!(found.is_clean() && found.erased.is_empty(), "write {at}: {found:#?}");
+    }
+}
+
 /// A bag that was begun plain does not go on plain once everything is to be sealed.
 #[test]
 fn what_was_begun_plain_does_not_go_on_so() {

@@ -79,7 +79,7 @@ impl Run<'_> {
         self.runtime.block_on(self.conclude(there, &content.after, &bag))?;
         reached(row, &content.after);
         row.planned = None;
-        row.sealed += u64::from(sealer.is_some());
+        row.sealed = row.sealed.max(self.ledger.place()?.sealed) + u64::from(sealer.is_some());
         self.ledger.set(row)?;
         Ok(made)
     }
