@@ -131,6 +131,10 @@ async fn send(
                 }
                 fresh.push((digest, row));
                 done += 1;
+                // Of who is erased meanwhile nothing more is sent.
+                if let Err(error) = ledger.check() {
+                    break Err(error);
+                }
                 report(Progress { stage: "exporting blobs", done, total: Some(total) });
                 if fresh.len() >= BATCH {
                     settle(ledger, &mut fresh, there)?;

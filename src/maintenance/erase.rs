@@ -125,6 +125,7 @@ impl Job for Erase {
             }
             None => None,
         };
+        let drill = forget_drill(&site.config.data);
         let erased = press.store.erase(&self.slug, &act, started, report);
         press.forget(tenant.uid);
         if let (Err(_), Some(shred)) = (&erased, &shred)
@@ -134,7 +135,6 @@ impl Job for Erase {
             shred.give_up()?;
         }
         let erased = erased?.ok_or_else(|| JobError::Unknown(self.slug.clone()))?;
-        let drill = forget_drill(&site.config.data);
         let cleared = bucket::clear(site, &tenant.slug);
         buckets.retain(|place| Some(place.as_str()) != press.artifacts.name());
         let mut outside = outside(mirror.as_ref(), &exports);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use colophon::app::SharedApp;
 use colophon::config::ExportConfig;
 use colophon::export::LockMode;
 use colophon::export::envelope::Identity;
@@ -20,7 +21,7 @@ use crate::support::export::{check, commands, export, files, follow, job, run};
 use crate::support::import::{beside, job as import_job, run as import, url};
 use crate::support::process::run as command;
 use crate::support::s3::{BUCKET, KEY, Store, with_key};
-use crate::support::upstream::{Proxy, Twist};
+use crate::support::upstream::{Proxy, Twist, until};
 use crate::support::{ORDER_INTAKE, TestServer, TestTenant, small_flow};
 
 fn build(server: &TestServer, tenant: &TestTenant, revision: u64) {
@@ -222,17 +223,20 @@ fn a_bag_ends_before_its_lists_are_too_long() {
     assert!(fits(0, one) == 2 && fits(0, one * 2) >= 3, "{one}");
 }
 
-fn erase(server: &TestServer, config: &ExportConfig) -> Result<(), String> {
-    let job = Erase {
+fn erasure() -> Erase {
+    Erase {
         slug: "acme-inc".parse().unwrap(),
         confirm: "acme-inc".to_owned(),
         approved_by: None,
         leave_keys: false,
-    };
+    }
+}
+
+fn erase(server: &TestServer, config: &ExportConfig) -> Result<(), String> {
     let mut whole = server.app.config.clone();
     whole.export = config.clone();
     let site = Site { press: &server.app.press, config: &whole };
-    perform(&job, site, &|_| {}).map(drop).map_err(|error| error.to_string())
+    perform(&erasure(), site, &|_| {}).map(drop).map_err(|error| error.to_string())
 }
 
 /// An erasure that was said to begin and was given up leaves a tenant that goes on: its export restores it still, and says
@@ -336,6 +340,46 @@ fn a_statement_is_never_without_its_signature() {
         proxy.rule(|_| None);
         let found = check(&server, &to, "acme-inc");
         assert!(found.is_clean() && found.erased.is_empty(), "write {at}: {found:#?}");
+    }
+}
+
+/// A tenant that is erased while it is exported is exported no further: what is under way is sent, and nothing behind it.
+#[test]
+fn nothing_more_is_sent_of_who_is_erased_meanwhile() {
+    let Some(store) = Store::moto() else { return };
+    let proxy = Proxy::before(store.port);
+    let (server, tenant) = press(&proxy, |_| {});
+    for revision in 1..=5 {
+        build(&server, &tenant, revision);
+    }
+    let to = format!("s3://{BUCKET}/meanwhile");
+    let (app, sent) = (server.app.clone(), Arc::new(AtomicUsize::new(0)));
+    let count = sent.clone();
+    proxy.rule(move |head| {
+        let blob = head.starts_with("PUT ") && head.contains("/blobs/");
+        if blob && count.fetch_add(1, Ordering::SeqCst) == 2 {
+            let (app, gone) = (app.clone(), is_gone(&app));
+            // The end of an erasure waits for readers, as this export is one.
+            std::thread::spawn(move || {
+                let site = Site { press: &app.press, config: &app.config };
+                perform(&erasure(), site, &|_| {}).map(drop)
+            });
+            until("the tenant is gone", gone);
+        }
+        None
+    });
+    let error = run(&server, &job(&to, "acme-inc")).unwrap_err().to_string();
+    assert!(error.contains("was erased meanwhile"), "{error}");
+    // One may be under way when it is seen that the tenant is gone.
+    assert!(sent.load(Ordering::SeqCst) <= 4, "{sent:?}");
+}
+
+/// Whether the tenant is there no more.
+fn is_gone(app: &SharedApp) -> impl FnMut() -> bool + use<> {
+    let app = app.clone();
+    move || {
+        let view = app.press.store.view().unwrap();
+        view.get::<TenantRow>(&"acme-inc".parse().unwrap()).unwrap().is_none()
     }
 }
 

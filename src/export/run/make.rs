@@ -169,6 +169,7 @@ impl Run<'_> {
         let mut done = 0;
         while let Some((put, length)) = sent.try_next().await? {
             done += 1;
+            self.ledger.check()?;
             (self.report)(Progress { stage: "exporting files", done, total });
             count(put, length);
         }
