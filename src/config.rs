@@ -424,6 +424,7 @@ impl Config {
         problems.extend(self.edge.problems());
         problems.extend(self.events.problems());
         problems.extend(self.export.problems());
+        problems.extend(self.export.problems_in(&self.data));
         problems.extend(self.tokens.problems());
         problems.extend(self.intake.problems(&self.retention));
         problems.extend(self.keys.problems());

@@ -3,6 +3,7 @@
 
 mod bucket;
 mod destroy;
+mod parts;
 mod signed;
 mod trouble;
 mod url;
@@ -22,8 +23,8 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::signer::Signer as _;
 use object_store::{
-    Attribute, Error, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode,
-    PutOptions, PutPayload, UpdateVersion,
+    Attribute, Error, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
+    PutPayload, UpdateVersion,
 };
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
@@ -32,7 +33,8 @@ use crate::config::ExportConfig;
 use crate::secrets::Secrets;
 use bucket::Bucket;
 pub(crate) use destroy::Destroyed;
-use signed::Signed;
+pub(crate) use parts::Upload;
+pub(crate) use signed::{Reply, Signed};
 pub use trouble::Trouble;
 pub use url::{InvalidPlace, PlaceUrl};
 
@@ -157,6 +159,8 @@ impl Version {
     }
 }
 
+/// Largest object that is read whole without saying how large it may be, in bytes: nothing of that size is written so.
+const WHOLE: u64 = 64 << 20;
 /// The code of an object that is larger than it may be.
 pub(super) const TOO_LARGE: &str = "export-too-large";
 
@@ -215,6 +219,25 @@ impl Place {
         })
     }
 
+    /// As [`Self::open`], to read: a folder that is not there is not made.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`], and when there is no such folder.
+    pub fn open_there(
+        url: &PlaceUrl,
+        config: &ExportConfig,
+        options: &Options,
+        secrets: &Secrets,
+    ) -> Result<Self, Trouble> {
+        if let PlaceUrl::File(folder) = url
+            && !folder.is_dir()
+        {
+            let text = format!("there is no folder `{}`", folder.display());
+            return Err(Trouble::new("export-missing", text));
+        }
+        Self::open(url, config, options, secrets)
+    }
+
     /// What would tell a place from others, without opening it.
     ///
     /// # Errors
@@ -229,6 +252,20 @@ impl Place {
                 Ok(Bucket::new(bucket, config, options)?.place_name(url))
             }
             PlaceUrl::File(_) | PlaceUrl::Memory(_) => Ok(url.to_string()),
+        }
+    }
+
+    /// Endpoint and region of a place's store, as they are found now: with them it is found again when others are
+    /// configured. Nothing for what is no bucket.
+    ///
+    /// # Errors
+    /// When what is configured cannot be.
+    pub(crate) fn store_of(url: &PlaceUrl, config: &ExportConfig) -> Result<Options, Trouble> {
+        match url {
+            PlaceUrl::S3 { bucket, .. } => {
+                Ok(Bucket::new(bucket, config, &Options::default())?.found_by())
+            }
+            PlaceUrl::File(_) | PlaceUrl::Memory(_) => Ok(Options::default()),
         }
     }
 
@@ -314,28 +351,22 @@ impl Place {
         Ok(self.get_version(key).await?.0)
     }
 
-    /// Reads an object, and which version of it that is.
+    /// Reads an object of at most 64 MiB, and which version of it that is.
     pub(crate) async fn get_version(&self, key: &str) -> Answered<(Bytes, Version)> {
-        let failed = |error: Error| Failure::of(key, &error);
-        let found = self.store.get(&self.path(key)?).await.map_err(failed)?;
-        let version =
-            UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
-        let length = found.meta.size;
-        let bytes = found.bytes().await.map_err(failed)?;
-        if bytes.len() as u64 != length {
-            let text = format!("`{key}` has {length} bytes, and {} came", bytes.len());
-            return Err(Failure::Trouble(Trouble {
-                passing: true,
-                ..Trouble::new("export-unreachable", text)
-            }));
-        }
+        let (bytes, version) = self.read(key, WHOLE).await?;
         Ok((bytes.clone(), Version(version, bytes)))
     }
 
     /// Reads an object of at most `most` bytes, whatever is said of its size.
     pub(super) async fn get_within(&self, key: &str, most: u64) -> Answered<Bytes> {
+        Ok(self.read(key, most).await?.0)
+    }
+
+    async fn read(&self, key: &str, most: u64) -> Answered<(Bytes, UpdateVersion)> {
         let failed = |error: Error| Failure::of(key, &error);
         let found = self.store.get(&self.path(key)?).await.map_err(failed)?;
+        let version =
+            UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
         let (length, mut bytes) = (found.meta.size, Vec::new());
         let too_large = || {
             let text = format!("`{key}` has more than {most} bytes");
@@ -351,24 +382,22 @@ impl Place {
             }
             bytes.extend_from_slice(&part);
         }
-        if bytes.len() as u64 != length {
-            let text = format!("`{key}` has {length} bytes, and {} came", bytes.len());
-            let trouble = Trouble::new("export-unreachable", text);
-            return Err(Failure::Trouble(Trouble { passing: true, ..trouble }));
-        }
-        Ok(bytes.into())
+        whole(key, length, bytes.len() as u64)?;
+        Ok((bytes.into(), version))
     }
 
     /// Checksum and length of an object of any size, and its first bytes, `keep` at most.
     pub(crate) async fn measure(&self, key: &str, keep: usize) -> Answered<(Sha256, u64, Vec<u8>)> {
         let failed = |error: Error| Failure::of(key, &error);
-        let mut stream = self.store.get(&self.path(key)?).await.map_err(failed)?.into_stream();
+        let found = self.store.get(&self.path(key)?).await.map_err(failed)?;
+        let (said, mut stream) = (found.meta.size, found.into_stream());
         let (mut hasher, mut length, mut first) = (sha2::Sha256::new(), 0, Vec::new());
         while let Some(bytes) = stream.try_next().await.map_err(failed)? {
             hasher.update(&bytes);
             length += bytes.len() as u64;
             first.extend_from_slice(&bytes[..bytes.len().min(keep - first.len())]);
         }
+        whole(key, said, length)?;
         Ok((Sha256::from_bytes(hasher.finalize().into()), length, first))
     }
 
@@ -495,12 +524,6 @@ impl Place {
         Ok(Version(done.into(), bytes))
     }
 
-    /// Begins an object in parts, for what is too large for one request. Whether something is there is for the
-    /// caller to look at before.
-    pub(crate) async fn begin(&self, key: &str) -> Answered<Box<dyn MultipartUpload>> {
-        self.store.put_multipart(&self.path(key)?).await.map_err(|error| Failure::of(key, &error))
-    }
-
     /// Locks an object that was written in parts, as the place locks `key`.
     pub(crate) async fn lock_written(&self, key: &str) -> Answered<()> {
         match (&self.signed, self.lock_of(key)) {
@@ -567,6 +590,16 @@ impl Place {
         let mode = if audit { lock.mode } else { LockMode::Governance };
         Some(Lock { mode, ..lock })
     }
+}
+
+/// An answer that ends too early is asked for again.
+fn whole(key: &str, said: u64, came: u64) -> Answered<()> {
+    if said == came {
+        return Ok(());
+    }
+    let trouble =
+        Trouble::new("export-unreachable", format!("`{key}` has {said} bytes, and {came} came"));
+    Err(Failure::Trouble(Trouble { passing: true, ..trouble }))
 }
 
 /// Stores in memory that were named before.

@@ -165,14 +165,23 @@ pub struct Waiting {
     pub failing: u64,
 }
 
-/// Counts what waits.
+/// Counts what waits, but for tenants that are suspended: nothing of theirs is brought.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub fn waiting(view: &View) -> Result<Waiting, Error> {
-    let mut found = Waiting::default();
+    let (mut found, mut last) = (Waiting::default(), None);
     for row in view.scan::<UploadRow>(&()) {
-        let (_, row) = row?;
+        let ((uid, _), row) = row?;
+        // Rows of one tenant lie together.
+        let awake = match last {
+            Some((known, awake)) if known == uid => awake,
+            _ => tenant(view, uid)?.is_some_and(|tenant| tenant.suspended.is_none()),
+        };
+        last = Some((uid, awake));
+        if !awake {
+            continue;
+        }
         found.bundles += 1;
         found.failing += u64::from(row.failures > 0);
         found.since = Some(found.since.map_or(row.since, |since| since.min(row.since)));
@@ -204,5 +213,35 @@ mod tests {
         assert_eq!([wait(1, 255), wait(2, 255), wait(3, 255)], [1000, 2000, 4000]);
         assert_eq!((wait(30, 255), wait(30, 0)), (LONGEST, LONGEST / 2));
         assert_eq!(wait(u32::MAX, 0), LONGEST / 2);
+    }
+
+    /// Nothing of a suspended tenant is brought, so nobody is woken for it.
+    #[test]
+    fn what_waits_is_counted_of_tenants_that_are_awake() {
+        let (store, now) = (Store::in_memory().unwrap(), UnixMillis::new(9));
+        let mut change = Change::new();
+        for (byte, slug, suspended) in [(1, "awake", None), (2, "asleep", Some(now))] {
+            let (uid, slug): (_, colophon_model::TenantSlug) =
+                (TenantUid::from_bytes([byte; 16]), slug.parse().unwrap());
+            let tenant = TenantRow {
+                uid,
+                slug: slug.clone(),
+                created: now,
+                policy: colophon_model::CodePolicy::None,
+                roots: colophon_store::rows::RootsOrigin::Server,
+                suspended,
+                archived: None,
+                held: None,
+            };
+            change.put(&slug, &tenant).put(&uid, &SlugOf { slug });
+            for zip in [b"a", b"b"] {
+                let since = UnixMillis::new(u64::from(3 - byte));
+                change.put(&(uid, Sha256::of(zip)), &UploadRow::new(since));
+            }
+        }
+        store.commit(change).unwrap();
+        let found = waiting(&store.view().unwrap()).unwrap();
+        let since = Some(UnixMillis::new(2));
+        assert_eq!(found, Waiting { bundles: 2, since, failing: 0 });
     }
 }

@@ -324,14 +324,9 @@ impl Verify {
             concurrency: config.export.concurrency,
             opener,
         };
-        if let PlaceUrl::File(folder) = &at
-            && !folder.is_dir()
-        {
-            bail!("there is no folder `{}`", folder.display());
-        }
         let secrets = Secrets::new(&config.secrets, std::sync::Arc::new(SystemClock));
         let bar = Bar::new(out);
-        let found = Place::open(&at, &config.export, &place.options(), &secrets)
+        let found = Place::open_there(&at, &config.export, &place.options(), &secrets)
             .map_err(export::ExportError::from)
             .and_then(|place| {
                 let report = |step: colophon_store::Progress| bar.show(&step.into());
@@ -428,6 +423,11 @@ fn verified(found: &Verified) -> String {
         ));
     }
     for erased in &found.erased {
+        if erased.came_to_nothing {
+            let text = "and came to nothing: the tenant went on";
+            lines.push(row("erasure", format!("begun at {}, {text}", erased.began)));
+            continue;
+        }
         let at = erased.finished.as_ref().unwrap_or(&erased.began);
         let word = if erased.finished.is_some() { "at" } else { "begun at" };
         lines.push(row("erased", format!("{word} {at}; key {} is destroyed", erased.key)));
@@ -436,7 +436,9 @@ fn verified(found: &Verified) -> String {
     lines.extend(
         found.findings.iter().map(|it| row("problem", format!("{} {}", it.at, it.problem))),
     );
-    for (label, names) in [("orphaned", &found.orphaned), ("unfinished", &found.unfinished)] {
+    let others =
+        [("ahead", &found.ahead), ("orphaned", &found.orphaned), ("unfinished", &found.unfinished)];
+    for (label, names) in others {
         lines.extend(names.iter().map(|name| row(label, name)));
     }
     lines.join("\n")

@@ -148,7 +148,7 @@ fn preview(
         None => master_key(config, &secrets)?,
     };
     let bar = Bar::new(out);
-    let place = Place::open(&job.from, &config.export, &job.options, &secrets)?;
+    let place = Place::open_there(&job.from, &config.export, &job.options, &secrets)?;
     let options: RestoreOptions = job.restore_options()?;
     let own = master.as_ref().map(|key| key.export_key().public().id());
     let report = |step: colophon_store::Progress| bar.show(&step.into());

@@ -1,5 +1,7 @@
 //! The section `export`.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::export::envelope::KeyId;
@@ -111,6 +113,13 @@ impl ExportConfig {
         self.lock.map(|mode| Lock { mode, keep: self.lock_for.get() })
     }
 
+    /// Places inside of a folder, such as the data directory.
+    pub(super) fn problems_in(&self, data: &Path) -> Vec<String> {
+        let inside = |url: &&PlaceUrl| matches!(url, PlaceUrl::File(at) if at.starts_with(data));
+        let text = |url| format!("`export.to`: `{url}` is inside the data directory");
+        self.to.iter().filter(inside).map(text).collect()
+    }
+
     /// Whether builds ask to be exported.
     pub const fn follows_builds(&self) -> bool {
         self.after_builds && !self.to.is_empty()
@@ -178,6 +187,13 @@ impl ExportConfig {
             self.lock.is_some() && self.lock_for.get().is_zero(),
             "`export.lock_for` must be more than 0",
         );
+        // What Amazon S3 takes at most.
+        check(self.lock_for > Span::days(36_500), "`export.lock_for` must be no more than 36500 d");
+        let beside = |keys: &PlaceUrl| self.to.iter().any(|to| to.overlaps(keys));
+        check(
+            self.keys.as_ref().is_some_and(beside),
+            "`export.keys` must be apart from every place in `export.to`",
+        );
         check(
             self.access_key.is_some() != self.secret_key.is_some(),
             "`export.access_key` and `export.secret_key` are given together",
@@ -236,6 +252,15 @@ mod tests {
             ),
             (ExportConfig { drill_every: Span::days(1), ..ExportConfig::default() }, "nowhere"),
             (ExportConfig { to: to(&["memory://x"]), ..good.clone() }, "gone with the process"),
+            (
+                ExportConfig {
+                    keys: Some("s3://evidence".parse().unwrap()),
+                    recipients: vec![crate::export::envelope::Identity::from_secret([1; 32]).id()],
+                    ..good.clone()
+                },
+                "apart",
+            ),
+            (ExportConfig { lock_for: Span::days(36_501), ..good.clone() }, "`export.lock_for`"),
             (ExportConfig { to: to(&["s3://abc", "s3://abc/"]), ..good.clone() }, "twice"),
             (
                 ExportConfig { endpoint: Some("http://s3.example.com".to_owned()), ..good },
@@ -245,5 +270,8 @@ mod tests {
             let problems = bad.problems();
             assert!(problems.len() == 1 && problems[0].contains(word), "{word}: {problems:?}");
         }
+        let inside = ExportConfig { to: to(&["file:///srv/data/x"]), ..ExportConfig::default() };
+        assert_eq!(inside.problems_in(Path::new("/srv/data")).len(), 1);
+        assert!(inside.problems_in(Path::new("/srv/dat")).is_empty());
     }
 }

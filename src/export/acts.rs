@@ -4,7 +4,7 @@
 //! guessed. The lines themselves lie beside it, sealed.
 
 use colophon_model::Sha256;
-use colophon_model::audit::{Entry, Hashes, leaf};
+use colophon_model::audit::{Action, Entry, Hashes, leaf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -53,12 +53,21 @@ impl OpenAct {
         })
     }
 
+    /// When an erasure was given up, if it tells of that.
+    pub(super) fn given_up(&self) -> Option<&str> {
+        let is_one = self.action == Action::TenantErase.word() && self.outcome == GIVEN_UP;
+        is_one.then_some(&self.time)
+    }
+
     /// What binds the line to its chain.
     pub(super) const fn hashes(&self) -> Hashes {
         let Self { seq, prev, line, leaf, .. } = *self;
         Hashes { seq, prev, line, leaf }
     }
 }
+
+/// The outcome of what should have been possible, and was not.
+const GIVEN_UP: &str = "failed";
 
 /// A line for each of `lines`.
 ///
@@ -78,7 +87,7 @@ pub(super) fn of_lines(lines: &str) -> Result<String, u64> {
 mod tests {
     use super::*;
     use colophon_model::audit::{
-        Act, Action, Actor, ActorKind, Chain, ChainHead, Origin, Subject, Walk,
+        Act, Actor, ActorKind, Chain, ChainHead, Origin, Outcome, Subject, Walk,
     };
     use colophon_model::{TenantUid, UnixMillis};
 
@@ -115,5 +124,18 @@ mod tests {
         }
         assert!(walk.ends_at(&head));
         assert_eq!(of_lines("{}\n"), Err(1));
+    }
+
+    /// Whoever has no key still sees that an erasure which was begun came to nothing.
+    #[test]
+    fn an_erasure_that_was_given_up_is_told_without_names() {
+        let chain = Chain::Tenant(TenantUid::from_bytes([7; 16]));
+        let actor = Actor::new(ActorKind::Operator, "operator");
+        let act = Act::done(actor, Action::TenantErase, Subject::new("tenant", "quagmire"));
+        let failed = act.came_to(Outcome::Failed("export-keys-left".to_owned()));
+        let time = UnixMillis::new(1_795_262_400_000);
+        let (line, _) = ChainHead::default().append(chain, &failed, time);
+        let act = OpenAct::of(&line).unwrap();
+        assert_eq!(act.given_up(), Some(time.rfc3339().as_str()));
     }
 }

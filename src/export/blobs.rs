@@ -117,7 +117,8 @@ async fn send(
         tokio::select! {
             read = receiver.recv(), if !ended && sending.len() < concurrency => match read {
                 Some(Ok(read)) => sending.push(one(carrier, read)),
-                Some(Err(error)) => break Err(error),
+                // What is not there any more of who was erased is no damage.
+                Some(Err(error)) => break Err(ledger.check().err().unwrap_or(error)),
                 None => ended = true,
             },
             Some(sent) = sending.next(), if !sending.is_empty() => {
@@ -131,6 +132,10 @@ async fn send(
                 }
                 fresh.push((digest, row));
                 done += 1;
+                // Of who is erased meanwhile nothing more is sent.
+                if let Err(error) = ledger.check() {
+                    break Err(error);
+                }
                 report(Progress { stage: "exporting blobs", done, total: Some(total) });
                 if fresh.len() >= BATCH {
                     settle(ledger, &mut fresh, there)?;

@@ -30,11 +30,12 @@ pub(super) fn ensure(
     apart(url, to, config)?;
     let recipients: BTreeSet<String> = config.recipients.iter().map(ToString::to_string).collect();
     let name = name(tenant.uid, &kept.row.id, &recipients);
-    let copy = KeyCopy { url: url.to_string(), name, recipients };
+    let Options { endpoint, region } = Place::store_of(url, config)?;
+    let copy = KeyCopy { url: url.to_string(), endpoint, region, name, recipients };
     if kept.row.copies.contains(&copy) {
         return Ok(());
     }
-    let place = open(press, config, url)?;
+    let place = open(press, config, url, &Options::default())?;
     let carrier = carrier(&place, config);
     let bytes = wrapped(tenant, kept, &copy.recipients)?;
     let written = runtime
@@ -53,7 +54,11 @@ pub(super) fn ensure(
         Err(error) => tracing::warn!(%error, "older copies of a key were not looked for"),
     }
     let mut row = kept.row.clone();
-    row.copies.retain(|one| one.url != copy.url);
+    // What an older server wrote down without its store is taken for this one.
+    row.copies.retain(|one| {
+        let elsewhere = one.endpoint.is_some() && one.endpoint != copy.endpoint;
+        one.url != copy.url || elsewhere
+    });
     row.copies.push(copy);
     if commit(press, tenant, Some(&kept.row), &row, Action::KeyCopy)? {
         kept.row = row;
@@ -74,13 +79,21 @@ pub(super) fn destroy(
     tenant: TenantUid,
     row: &ExportKey,
 ) -> Vec<(String, Result<Destroyed, Trouble>)> {
-    let mut urls: BTreeSet<String> = row.copies.iter().map(|copy| copy.url.clone()).collect();
-    urls.extend(config.keys.iter().map(ToString::to_string));
-    let one = |url: String| {
+    let known = row.copies.iter().map(|copy| {
+        let KeyCopy { url, endpoint, region, .. } = copy.clone();
+        (url, endpoint, region)
+    });
+    let mut places: BTreeSet<_> = known.collect();
+    if let Some(url) = &config.keys {
+        // One that cannot be is told of as such below.
+        let Options { endpoint, region } = Place::store_of(url, config).unwrap_or_default();
+        places.insert((url.to_string(), endpoint, region));
+    }
+    let one = |(url, endpoint, region): (String, Option<String>, Option<String>)| {
         let parsed = url.parse::<PlaceUrl>();
         let parsed = parsed.map_err(|error| Trouble::new("export-refused", error.to_string()));
         let done = parsed.and_then(|parsed| {
-            let place = open(press, config, &parsed)?;
+            let place = open(press, config, &parsed, &Options { endpoint, region })?;
             let carrier = carrier(&place, config);
             let folder = layout::copies(tenant);
             let work = carrier.again(async || place.destroy(&folder, |_| true).await);
@@ -88,7 +101,7 @@ pub(super) fn destroy(
         });
         (url, done)
     };
-    urls.into_iter().map(one).collect()
+    places.into_iter().map(one).collect()
 }
 
 /// Keys must not lie beside what they open, nor where nothing can be deleted.
@@ -104,9 +117,14 @@ fn apart(keys: &PlaceUrl, to: &PlaceUrl, config: &ExportConfig) -> Result<(), Ex
 }
 
 /// Without locks, whatever is configured for what is exported.
-fn open(press: &Press, config: &ExportConfig, url: &PlaceUrl) -> Result<Place, Trouble> {
+fn open(
+    press: &Press,
+    config: &ExportConfig,
+    url: &PlaceUrl,
+    options: &Options,
+) -> Result<Place, Trouble> {
     let unlocked = ExportConfig { lock: None, ..config.clone() };
-    Place::open(url, &unlocked, &Options::default(), &press.secrets)
+    Place::open(url, &unlocked, options, &press.secrets)
 }
 
 fn carrier<'a>(place: &'a Place, config: &ExportConfig) -> Carrier<'a> {

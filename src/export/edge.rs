@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use colophon_model::FlowId;
+use colophon_model::audit::Action;
 use colophon_store::View;
 use colophon_store::rows::{EdgeRepo, FlowGone, FlowHead, TenantHead, TenantRow, TufFile};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,20 @@ pub(super) struct EdgeState {
     pub(super) floors: BTreeMap<FlowId, Floor>,
 }
 
+/// Whether an act changed what is told here.
+pub(super) const fn changes(action: Action) -> bool {
+    matches!(
+        action,
+        Action::EdgeRotate
+            | Action::EdgeRollback
+            | Action::EdgeArchive
+            | Action::EdgeRestore
+            | Action::EnvironmentSet
+            | Action::EnvironmentRemove
+            | Action::RootsImport
+    )
+}
+
 /// What agents never go below.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Floor {
@@ -36,16 +51,18 @@ pub(super) struct Floor {
 
 impl EdgeState {
     /// What there is to tell beyond the bags that end at `since`; `None` when that is nothing new. Timestamps alone,
-    /// which are signed anew every day, are nothing new.
+    /// which are signed anew every day, are nothing new. `told`: lines of the bag say that something is.
     pub(super) fn beyond(
         view: &View,
         tenant: &TenantRow,
         since: &Cursor,
+        told: bool,
     ) -> Result<Option<Self>, ExportError> {
         let head = view.get::<TenantHead>(&tenant.uid)?.unwrap_or_default();
         let repository = repo::state(tenant, &head);
         let newest = repository.root.signed.max(repository.targets.signed);
-        if since.sequence > 0 && newest <= since.audit.time {
+        // What a line of the bag tells of may have been signed before the last line of the bag before was written.
+        if since.sequence > 0 && newest <= since.audit.time && !told {
             return Ok(None);
         }
         let (roots, floors) = (roots(view, tenant)?, floors(view, tenant)?);

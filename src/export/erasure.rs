@@ -106,12 +106,12 @@ impl<'a> Shredder<'a> {
         let bytes = record.encode();
         let signature = Bytes::copy_from_slice(&self.press.keys.export_key().sign(&bytes));
         let name = layout::erasure(began, record.finished.is_none());
+        // The signature first: a statement without one would be a finding for ever, where it is locked.
         self.runtime.block_on(async {
+            let (signed, sha256) = (carrier.key(&format!("{name}.sig")), Sha256::of(&signature));
+            carrier.bytes(&signed, signature.clone(), sha256).await?;
             let sha256 = Sha256::of(&bytes);
-            carrier.bytes(&carrier.key(&name), bytes.clone(), sha256).await?;
-            let sha256 = Sha256::of(&signature);
-            let name = carrier.key(&format!("{name}.sig"));
-            carrier.bytes(&name, signature.clone(), sha256).await.map(drop)
+            carrier.bytes(&carrier.key(&name), bytes.clone(), sha256).await.map(drop)
         })
     }
 

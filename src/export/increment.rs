@@ -6,13 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use colophon_model::audit::{Chain, ChainHead, Entry};
 use colophon_model::{BuildRecord, Digest, Oid, Sha256, Tree, UnixMillis};
 use colophon_store::View;
-use colophon_store::rows::{
-    AuditHead, AuditLine, BuildNumber, BundleAlias, Document, TenantHead, TenantRow,
-};
+use colophon_store::rows::{AuditHead, AuditLine, BuildNumber, BundleAlias, TenantHead, TenantRow};
 
 use super::cursor::Cursor;
 use super::delivery::roots;
-use super::edge::EdgeState;
+use super::edge::{self, EdgeState};
 use super::error::ExportError;
 use super::git::GitPart;
 use super::layout;
@@ -104,6 +102,35 @@ pub fn until(
     }))
 }
 
+/// Names of files in one bag, in which one build alone may have more: a list of them has to be read whole.
+pub(super) const NAMES: u64 = 60_000;
+
+/// The number of the last build up to which the builds behind number `from` name no more than `most` files, `to` at most;
+/// one build at least, if there is one.
+///
+/// # Errors
+/// When a build or the list of a bundle's files cannot be read.
+pub fn fitting(
+    view: &View,
+    tenant: &TenantRow,
+    (from, to): (u64, u64),
+    most: u64,
+) -> Result<u64, ExportError> {
+    let mut names = 0;
+    for number in from + 1..=to {
+        let record = record(view, tenant, number)?;
+        for output in &record.outputs {
+            names += output.files.len() as u64;
+            let Some(edge) = &output.edge else { continue };
+            names += tree(view, tenant, &edge.tree)?.entries().len() as u64;
+        }
+        if names > most && number > from + 1 {
+            return Ok(number - 1);
+        }
+    }
+    Ok(to)
+}
+
 /// When the first act was written down that comes behind line `after` of the audit log and is no export.
 ///
 /// # Errors
@@ -135,7 +162,7 @@ pub fn collect(
 ) -> Result<Content, ExportError> {
     check_past(view, tenant, since)?;
     let records = records(view, tenant, since.builds, until.builds)?;
-    let (lines, audit) = lines(view, tenant, &since.audit, until.lines)?;
+    let Lines { text: lines, end: audit, edge } = lines(view, tenant, &since.audit, until.lines)?;
     let head = view.get::<TenantHead>(&tenant.uid)?.unwrap_or_default();
     let last = records.last();
     let tip = match last {
@@ -164,7 +191,7 @@ pub fn collect(
         documents: BTreeMap::new(),
         omitted: BTreeSet::new(),
         git: git.flatten(),
-        edge: EdgeState::beyond(view, tenant, since)?,
+        edge: EdgeState::beyond(view, tenant, since, edge)?,
     };
     for record in &records {
         refer(view, tenant, record, &mut content)?;
@@ -224,22 +251,39 @@ fn records(
     since: u64,
     until: u64,
 ) -> Result<Vec<BuildRecord>, ExportError> {
-    let lost = |number| ExportError::Lost { what: "build", number };
-    let read = |number| {
-        let id = view.get::<BuildNumber>(&(tenant.uid, number))?.ok_or(lost(number))?.build;
-        view.get::<BuildRecord>(&(tenant.uid, id))?.ok_or(lost(number))
-    };
-    (since + 1..=until).map(read).collect()
+    (since + 1..=until).map(|number| record(view, tenant, number)).collect()
 }
 
-/// The lines up to `until`, and the end of the chain after them. Each link is checked on the way.
+fn record(view: &View, tenant: &TenantRow, number: u64) -> Result<BuildRecord, ExportError> {
+    let lost = || ExportError::Lost { what: "build", number };
+    let id = view.get::<BuildNumber>(&(tenant.uid, number))?.ok_or_else(lost)?.build;
+    view.get::<BuildRecord>(&(tenant.uid, id))?.ok_or_else(lost)
+}
+
+/// The list of a bundle's files.
+fn tree(view: &View, tenant: &TenantRow, digest: &Digest) -> Result<Tree, ExportError> {
+    let lost = || ExportError::Blob { digest: *digest };
+    let text = view.read_blob(tenant.uid, digest)?.ok_or_else(lost)?;
+    Tree::decode(&text).map_err(|_| lost())
+}
+
+/// Lines of the audit log.
+struct Lines {
+    text: String,
+    /// The end of the chain after them.
+    end: ChainHead,
+    /// Whether they tell that the edge repository was changed.
+    edge: bool,
+}
+
+/// The lines up to `until`. Each link is checked on the way.
 fn lines(
     view: &View,
     tenant: &TenantRow,
     since: &ChainHead,
     until: u64,
-) -> Result<(String, ChainHead), ExportError> {
-    let (mut text, mut head) = (String::new(), since.clone());
+) -> Result<Lines, ExportError> {
+    let (mut text, mut head, mut edge) = (String::new(), since.clone(), false);
     let from = (tenant.uid, since.seq + 1);
     let rows = view.scan::<AuditLine>(&tenant.uid).starting_at(&from);
     for row in rows.take(usize::try_from(until.saturating_sub(since.seq)).unwrap_or(usize::MAX)) {
@@ -250,12 +294,13 @@ fn lines(
         if !linked || number != entry.seq || entry.chain != Chain::Tenant(tenant.uid) {
             return Err(broken());
         }
+        edge |= edge::changes(entry.action);
         head = head.follow(&line, time(&entry.time).ok_or_else(broken)?);
         text.push_str(&line);
         text.push('\n');
     }
     if head.seq == until {
-        Ok((text, head))
+        Ok(Lines { text, end: head, edge })
     } else {
         Err(ExportError::Broken { number: head.seq + 1 })
     }
@@ -287,22 +332,15 @@ fn refer(
         }
         let Some(edge) = &output.edge else { continue };
         name(edge.tree, format!("trees/{}", edge.tree));
-        let lost = || ExportError::Blob { digest: edge.tree };
-        let text = view.read_blob(tenant.uid, &edge.tree)?.ok_or_else(lost)?;
-        for entry in Tree::decode(&text).map_err(|_| lost())?.entries() {
+        for entry in tree(view, tenant, &edge.tree)?.entries() {
             name(entry.digest, format!("trees/{}/{}", edge.tree, entry.path));
         }
         let alias = view.get::<BundleAlias>(&(tenant.uid, edge.sha256))?;
         let documents = alias.map(|alias| alias.documents).unwrap_or_default();
         for (kind, path) in layout::documents(&edge.sha256) {
-            let word = match kind {
-                Document::Provenance => "attestation",
-                Document::Sbom => "sbom",
-                Document::Minisig => "minisig",
-            };
             match documents.get(&kind) {
                 Some(digest) => drop(content.documents.insert(path, *digest)),
-                None => drop(content.omitted.insert((edge.sha256, word))),
+                None => drop(content.omitted.insert((edge.sha256, layout::word(kind)))),
             }
         }
     }

@@ -118,6 +118,15 @@ pub fn documents(zip: &Sha256) -> [(Document, String); 3] {
     ]
 }
 
+/// What a document is called in [`OMITTED`].
+pub(super) const fn word(kind: Document) -> &'static str {
+    match kind {
+        Document::Provenance => "attestation",
+        Document::Sbom => "sbom",
+        Document::Minisig => "minisig",
+    }
+}
+
 /// The label of the key that files of a bag are sealed with in `bag-info.txt`; a bag without it is plain.
 pub const ENCRYPTION_KEY: &str = "Encryption-Key";
 /// The label of the text that says how to check the export, in `bag-info.txt`: checksum and path.

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 /// A bound on bytes in a second.
 #[derive(Debug)]
@@ -18,11 +18,9 @@ impl Pace {
         Self { per_second, free: Mutex::new(None) }
     }
 
-    /// Waits until `bytes` may be sent.
-    pub(super) async fn wait(&self, bytes: u64) {
-        if self.per_second > 0 {
-            sleep_until(self.turn(Instant::now(), bytes)).await;
-        }
+    /// When `bytes` may be sent that are ready now; `None`: at once.
+    pub(super) fn next(&self, bytes: u64) -> Option<Instant> {
+        (self.per_second > 0).then(|| self.turn(Instant::now(), bytes))
     }
 
     /// When `bytes` may be sent that are ready at `now`.

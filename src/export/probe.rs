@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::error::{ExportError, Trouble};
-use super::place::{Failure, Lock, LockMode, Place};
+use super::place::{Failure, Lock, LockMode, Place, Reply, Signed};
 use super::upload::{Carrier, Retry};
 use crate::keys::random_bytes;
 
@@ -149,16 +149,18 @@ async fn locks(carrier: &Carrier<'_>, name: &str) -> Result<Found, ExportError> 
         return Ok(Err(format!("probe `lock`: {} has no locks", place.url())));
     };
     let answered = |failure: Failure| ExportError::from(failure.into_trouble(name));
-    let versioning =
-        carrier.again(async || signed.ask(Method::GET, "", "?versioning=").await).await;
+    let versioning = asked(carrier, signed, (Method::GET, "", "?versioning=")).await;
     let versioning = versioning.map_err(answered)?;
     if versioning.element("Status") != Some("Enabled") {
         return Ok(Err("probe `versioning`: the bucket keeps no versions".to_owned()));
     }
-    let configured =
-        carrier.again(async || signed.ask(Method::GET, "", "?object-lock=").await).await;
-    let configured = configured.map_err(answered)?;
-    if configured.element("ObjectLockEnabled") != Some("Enabled") {
+    let enabled = match asked(carrier, signed, (Method::GET, "", "?object-lock=")).await {
+        Ok(configured) => configured.element("ObjectLockEnabled") == Some("Enabled"),
+        // `ObjectLockConfigurationNotFoundError`.
+        Err(Failure::Missing) => false,
+        Err(failure) => return Err(answered(failure)),
+    };
+    if !enabled {
         return Ok(Err("probe `object-lock`: the bucket was made without object lock".to_owned()));
     }
     let key = place.full(name).map_err(answered)?;
@@ -171,8 +173,7 @@ async fn locks(carrier: &Carrier<'_>, name: &str) -> Result<Found, ExportError> 
         Ok(()) | Err(Failure::There) => {}
         Err(failure) => return Err(answered(failure)),
     }
-    let told =
-        carrier.again(async || signed.ask(Method::HEAD, &key, "").await).await.map_err(answered)?;
+    let told = asked(carrier, signed, (Method::HEAD, &key, "")).await.map_err(answered)?;
     let header = |name: &str| told.headers.get(name).and_then(|value| value.to_str().ok());
     if header("x-amz-object-lock-mode") != Some(lock.mode.word()) {
         return Ok(Err("probe `lock`: a lock that was asked for is not on the object".to_owned()));
@@ -181,12 +182,23 @@ async fn locks(carrier: &Carrier<'_>, name: &str) -> Result<Found, ExportError> 
         return Ok(Err("probe `lock`: the object has no version".to_owned()));
     };
     let query = format!("?versionId={version}");
-    let deleted = carrier
-        .again(async || signed.ask(Method::DELETE, &key, &query).await)
-        .await
-        .map_err(answered)?;
-    if deleted.status.is_success() {
-        return Ok(Err("probe `delete`: an object that is locked was deleted".to_owned()));
+    match asked(carrier, signed, (Method::DELETE, &key, &query)).await {
+        Ok(_) => Ok(Err("probe `delete`: an object that is locked was deleted".to_owned())),
+        // A store that fails has refused nothing.
+        Err(Failure::Trouble(trouble)) if trouble.passing => Err(trouble.into()),
+        Err(_) => Ok(Ok(())),
     }
-    Ok(Ok(()))
+}
+
+/// Asks until there is an answer that stands, which is a success.
+async fn asked(
+    carrier: &Carrier<'_>,
+    signed: &Signed,
+    (method, key, query): (Method, &str, &str),
+) -> Result<Reply, Failure> {
+    let work = async || {
+        let reply = signed.ask(method.clone(), key, query).await?;
+        if reply.status.is_success() { Ok(reply) } else { Err(reply.into_failure(key)) }
+    };
+    carrier.again(work).await
 }

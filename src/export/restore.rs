@@ -119,7 +119,8 @@ async fn one(
     let Some(proven) = proven.filter(|_| verified.is_clean()) else {
         return Err(error::not_good(&carrier, verified, options.key.is_none()).await);
     };
-    if let Some(erased) = verified.tenant.as_ref().filter(|_| !verified.erased.is_empty()) {
+    let is_erased = verified.erased.iter().any(|erased| !erased.came_to_nothing);
+    if let Some(erased) = verified.tenant.as_ref().filter(|_| is_erased) {
         return Err(RestoreError::Erased(erased.clone()));
     }
     if verified.unopened > 0 {

@@ -19,7 +19,7 @@ use super::cursor::Cursor;
 use super::envelope::{KeyId, Sealer};
 use super::error::ExportError;
 use super::head::{Head, Owner};
-use super::increment::{Limits, Until, until};
+use super::increment::{Limits, NAMES, Until, fitting, until};
 use super::keys::PublicKeys;
 use super::layout::{self, BagName};
 use super::ledger::{Ledger, reached};
@@ -93,6 +93,8 @@ pub struct Increment {
 const LINES: u64 = 20_000;
 /// How long it is believed that a place refuses what it must.
 const PROBE_EVERY: u64 = 24 * 60 * 60 * 1000;
+/// Most of a `bag-info.txt` that is read, in bytes.
+const INFO: u64 = 1 << 20;
 /// How often a run begins again when another exporter came before it.
 const ATTEMPTS: usize = 3;
 /// The first wait before a request is repeated.
@@ -144,7 +146,7 @@ pub fn export(
     }
     tracing::info!(
         tenant = %tenant.slug, requests, sent, retries = run.carrier.retries(),
-        bags = done.as_ref().map_or(0, |done| done.bags.len()), "exported"
+        bags = done.as_ref().map_or(0, |done| done.bags.len()), well = done.is_ok(), "an export ended"
     );
     done
 }
@@ -200,6 +202,7 @@ impl Run<'_> {
         row.url = self.carrier.place.url().to_string();
         (row.endpoint, row.region) = self.carrier.place.named();
         self.probe(&mut row)?;
+        self.recall(&mut row)?;
         let (mut goal, mut attempts) = (None, 1);
         loop {
             self.ledger.check()?;
@@ -282,19 +285,35 @@ impl Run<'_> {
     fn probe(&self, row: &mut ExportPlace) -> Result<(), ExportError> {
         let (now, place) = (self.press.clock.now(), self.carrier.place);
         let lately = row.probed.is_some_and(|at| now.get().saturating_sub(at.get()) < PROBE_EVERY);
-        if lately && place.lock().is_none() {
+        let locked = place.lock().is_some();
+        if lately && (row.locks || !locked) {
             return Ok(());
         }
         (self.report)(Progress { stage: "trying the place", done: 0, total: None });
         let Probe { conditional, .. } =
             self.runtime.block_on(probe(&self.carrier, self.asked.allow_unconditional))?;
         if conditional {
-            row.probed = Some(now);
+            (row.probed, row.locks) = (Some(now), locked);
         } else {
-            row.probed = None;
+            (row.probed, row.locks) = (None, false);
             place.give_up_conditions();
         }
         self.ledger.set(row)?;
+        Ok(())
+    }
+
+    /// Looks which blobs lie there, where what is remembered of them may be of another time: before the first bag, whose run
+    /// may have been cut, and where what is there is taken as it is.
+    fn recall(&self, row: &mut ExportPlace) -> Result<(), ExportError> {
+        if (row.sequence > 0 && !self.asked.anew) || !self.ledger.has_blobs()? {
+            return Ok(());
+        }
+        let (carrier, key) = (&self.carrier, self.carrier.key(layout::BLOBS));
+        let listed = carrier.again(async || carrier.place.list(&key).await);
+        let listed = self.runtime.block_on(listed).map_err(|failure| failure.into_trouble(&key))?;
+        let there = listed.iter().filter_map(|name| name.rsplit('/').next()?.parse().ok());
+        self.ledger.keep(&there.collect())?;
+        row.keys = None;
         Ok(())
     }
 
@@ -311,8 +330,9 @@ impl Run<'_> {
             }
             if row.sequence > 0 || row.keys.is_some() {
                 self.ledger.clear()?;
-                let ExportPlace { url, probed, endpoint, region, .. } = std::mem::take(row);
-                *row = ExportPlace { url, probed, endpoint, region, ..ExportPlace::default() };
+                let ExportPlace { url, probed, locks, endpoint, region, .. } = std::mem::take(row);
+                *row =
+                    ExportPlace { url, probed, locks, endpoint, region, ..ExportPlace::default() };
                 self.ledger.set(row)?;
             }
             return Ok(There { head: None, version: None });
@@ -334,11 +354,14 @@ impl Run<'_> {
         let mut next = there.head.as_ref().map(|head| head.export.clone());
         while let Some(newer) = next.take_if(|newer| newer.sequence() > name.sequence()) {
             let key = self.carrier.key(&newer.file(layout::INFO));
-            let Some((info, _)) = self.runtime.block_on(self.carrier.find(&key))? else { break };
+            let info = self.runtime.block_on(self.carrier.find_within(&key, INFO))?;
+            let Some(info) = info else { break };
             let label = format!("{}: ", layout::PREVIOUS_NAME);
             let text = String::from_utf8_lossy(&info);
             let before = text.lines().find_map(|line| line.strip_prefix(&label));
-            next = before.and_then(|name| name.parse().ok());
+            let before = before.and_then(|name| name.parse().ok());
+            // Whoever can write there may have bags name each other.
+            next = before.filter(|before: &BagName| before.sequence() < newer.sequence());
         }
         Ok(next.as_ref() == Some(name))
     }
@@ -361,7 +384,9 @@ impl Run<'_> {
     ) -> Result<Option<Until>, ExportError> {
         let (since, previous) = (there.cursor(), there.previous().map(|(_, sha256)| sha256));
         if let Some(plan) = row.planned {
-            if (plan.sequence, plan.previous) == (since.sequence + 1, previous) {
+            // What was begun plain does not go on so once everything is to be sealed.
+            let as_wanted = plan.sealed || !self.config.encrypt;
+            if as_wanted && (plan.sequence, plan.previous) == (since.sequence + 1, previous) {
                 return Ok(Some(Until { builds: plan.builds, lines: plan.lines }));
             }
             row.planned = None;
@@ -379,8 +404,10 @@ impl Run<'_> {
             return Ok(None);
         }
         let Limits { builds, lines } = self.limits();
+        let builds = goal.builds.min(since.builds.saturating_add(builds)).max(since.builds);
+        let range = (since.builds, builds);
         let next = Until {
-            builds: goal.builds.min(since.builds.saturating_add(builds)).max(since.builds),
+            builds: fitting(&self.press.store.view()?, self.tenant, range, NAMES)?,
             lines: goal.lines.min(since.audit.seq.saturating_add(lines)).max(since.audit.seq),
         };
         row.planned = Some(PlannedExport {

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use colophon_model::Sha256;
-use object_store::PutPayload;
 use tokio::time::{Instant, sleep_until};
 
 use super::bag::{Body, Item};
 use super::error::{ExportError, Trouble};
 use super::pace::Pace;
-use super::place::{Failure, Place, Version};
+use super::place::{Failure, Place, Upload, Version};
 use crate::keys::random_bytes;
 
 /// What is larger goes in parts.
@@ -103,8 +102,18 @@ impl<'a> Carrier<'a> {
     /// Waits before another attempt.
     pub(super) async fn pause(&self, attempt: u32) {
         self.retries.fetch_add(1, Ordering::Relaxed);
-        let end = Instant::now() + self.retry.wait(attempt);
-        // Who stops the program does not wait for it.
+        self.rest(Instant::now() + self.retry.wait(attempt)).await;
+    }
+
+    /// Waits until `bytes` more may be sent.
+    async fn pace(&self, bytes: u64) {
+        if let Some(end) = self.pace.next(bytes) {
+            self.rest(end).await;
+        }
+    }
+
+    /// Who stops the program does not wait for it.
+    async fn rest(&self, end: Instant) {
         while Instant::now() < end && self.place.check_stop().is_ok() {
             sleep_until(end.min(Instant::now() + BLINK)).await;
         }
@@ -154,7 +163,7 @@ impl<'a> Carrier<'a> {
     ) -> Result<Put, ExportError> {
         let mut attempt = 1;
         loop {
-            self.pace.wait(bytes.len() as u64).await;
+            self.pace(bytes.len() as u64).await;
             match self.again(async || self.place.put_new(key, bytes.clone()).await).await {
                 Ok(()) => return Ok(Put::Written),
                 Err(Failure::There) => {}
@@ -172,10 +181,13 @@ impl<'a> Carrier<'a> {
         }
     }
 
-    /// Whether the very file is there; an error when another one is.
+    /// Whether the very file is there; an error when another one is. It may be of any size.
     async fn is_there(&self, key: &str, wanted: Sha256) -> Result<bool, ExportError> {
-        let Some((bytes, _)) = self.find(key).await? else { return Ok(false) };
-        let found = Sha256::of(&bytes);
+        let found = match self.again(async || self.place.measure(key, 0).await).await {
+            Ok((found, ..)) => found,
+            Err(Failure::Missing) => return Ok(false),
+            Err(failure) => return Err(failure.into_trouble(key).into()),
+        };
         if found == wanted {
             Ok(true)
         } else {
@@ -186,36 +198,55 @@ impl<'a> Carrier<'a> {
     /// The same in parts. S3 completes an upload without a condition where `object_store` asks it to, so it is
     /// looked at before; whoever comes in between writes the same bytes under the same name.
     async fn parts(&self, key: &str, file: &File, item: &Item) -> Result<Put, ExportError> {
-        match self.again(async || self.place.look(key).await).await {
-            Ok(_) => {
-                self.is_there(key, item.sha256).await?;
-                return Ok(Put::WasThere);
-            }
-            Err(Failure::Missing) => {}
-            Err(failure) => return Err(failure.into_trouble(key).into()),
-        }
         let trouble = |failure: Failure| ExportError::from(failure.into_trouble(key));
-        let mut upload = self.again(async || self.place.begin(key).await).await.map_err(trouble)?;
-        let mut at = 0;
+        let put = if self.is_there(key, item.sha256).await? {
+            Put::WasThere
+        } else {
+            let upload = self.again(async || self.place.begin(key).await).await.map_err(trouble)?;
+            let sent = self.send(&upload, (key, file), item).await;
+            if sent.is_err() {
+                // The parts take room until somebody takes them away.
+                upload.abort().await;
+            }
+            sent?;
+            Put::Written
+        };
+        // Also what was there: the run that wrote it may have been cut before it was locked.
+        self.again(async || self.place.lock_written(key).await).await.map_err(trouble)?;
+        Ok(put)
+    }
+
+    /// Sends the parts and has them made an object.
+    async fn send(
+        &self,
+        upload: &Upload,
+        (key, file): (&str, &File),
+        item: &Item,
+    ) -> Result<(), ExportError> {
+        let trouble = |failure: Failure| ExportError::from(failure.into_trouble(key));
+        let (mut at, mut number) = (0, 0);
         while at < item.length {
             let bytes = part(file, at, PART).map_err(ExportError::Aside)?;
             at += bytes.len() as u64;
-            self.pace.wait(bytes.len() as u64).await;
-            let sent = upload.put_part(PutPayload::from_bytes(bytes)).await;
-            if let Err(error) = sent {
-                // The parts take room until somebody takes them away.
-                let _ = upload.abort().await;
-                return Err(Trouble::of(key, &error).into());
-            }
+            self.pace(bytes.len() as u64).await;
+            let sent = self.again(async || upload.part(number, bytes.clone()).await).await;
+            sent.map_err(trouble)?;
+            number += 1;
         }
-        upload.complete().await.map_err(|error| Trouble::of(key, &error))?;
-        let length = self.again(async || self.place.look(key).await).await.map_err(trouble)?.size;
-        if length != item.length {
-            let text = format!("`{key}` has {length} bytes there and should have {}", item.length);
+        if let Err(failure) = self.again(async || upload.complete().await).await {
+            // Its answer may have been lost; only what is there decides.
+            return match self.is_there(key, item.sha256).await {
+                Ok(true) => Ok(()),
+                _ => Err(trouble(failure)),
+            };
+        }
+        let found = self.again(async || self.place.look(key).await).await.map_err(trouble)?;
+        if found.size != item.length {
+            let text =
+                format!("`{key}` has {} bytes there and should have {}", found.size, item.length);
             return Err(Trouble::new("export-damaged", text).into());
         }
-        self.again(async || self.place.lock_written(key).await).await.map_err(trouble)?;
-        Ok(Put::Written)
+        Ok(())
     }
 }
 

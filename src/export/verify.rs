@@ -4,6 +4,7 @@
 mod erasures;
 pub(super) mod payload;
 mod sealed;
+mod strays;
 mod tags;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,6 +77,10 @@ pub struct Verified {
     pub erased: Vec<ErasedExport>,
     /// What is wrong; empty when nothing is.
     pub findings: Vec<Finding>,
+    /// Complete bags behind the one that `HEAD.json` names: an export is under way or was cut just then, or an older
+    /// `HEAD.json` was put back. The latter for certain when there is more than one, which is a finding.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ahead: Vec<BagName>,
     /// Complete bags that none names: another exporter came before them. They harm nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub orphaned: Vec<BagName>,
@@ -174,6 +179,8 @@ struct Check<'a> {
     builds: u64,
     last_build: Option<BuildId>,
     tip: Option<Oid>,
+    /// When erasures were given up.
+    given_up: Vec<String>,
     /// Every blob that is named, by SHA-256.
     blobs: BTreeMap<Sha256, Named>,
     /// Public keys by path, as far as a bag vouches for them.
@@ -227,6 +234,11 @@ pub(super) async fn examine(
         }
     };
     check.found.tenant = Some(head.tenant.slug.clone());
+    if !lies_right(&head, &format!("{}/{}", carrier.place.url(), check.found.folder)) {
+        let text = format!("is that of tenant `{}`, in the folder of another", head.tenant.slug);
+        check.found.wrong(layout::HEAD, text);
+        return Ok((check.found, None));
+    }
     check.walk = Some(Walk::new(Chain::Tenant(head.tenant.uid)));
     let mut chain = check.chain(&head, &key, report).await?;
     let total = chain.len() as u64;
@@ -238,9 +250,17 @@ pub(super) async fn examine(
     check.ends_at(&head);
     check.read_blobs(options, report).await?;
     check.erasures(&head, &key).await?;
-    check.strays(&chain.iter().map(|tags| tags.name.clone()).collect()).await?;
+    check.strays((&head, &key), &chain.iter().map(|tags| tags.name.clone()).collect()).await?;
     chain.reverse();
     Ok((check.found, Some(Proven { head, bags: chain })))
+}
+
+/// Whether a folder that has a tenant's name is that tenant's: one key signs for all, so another one's export would be
+/// good there.
+fn lies_right(head: &Head, at: &str) -> bool {
+    let mut parts = at.trim_end_matches('/').rsplit('/');
+    let (name, above) = (parts.next(), parts.next());
+    above != Some(layout::VERSION) || name == Some(head.tenant.slug.as_str())
 }
 
 /// Largest object that is read whole and is no blob, in bytes: bundles are read in parts.
@@ -265,6 +285,7 @@ impl<'a> Check<'a> {
             unopened: 0,
             erased: Vec::new(),
             findings: Vec::new(),
+            ahead: Vec::new(),
             orphaned: Vec::new(),
             unfinished: Vec::new(),
         };
@@ -277,6 +298,7 @@ impl<'a> Check<'a> {
             builds: 0,
             last_build: None,
             tip: None,
+            given_up: Vec::new(),
             blobs: BTreeMap::new(),
             keys: BTreeMap::new(),
             guides: BTreeSet::new(),
@@ -353,13 +375,15 @@ impl<'a> Check<'a> {
                 self.found.wrong(name.file(layout::INFO), "the chain does not begin with number 1");
                 next = None;
             }
-            sequence -= 1;
             chain.push(tags);
             report(Progress {
                 stage: "following the chain",
                 done: chain.len() as u64,
                 total: Some(head.cursor.sequence),
             });
+            // Number 0 is no bag's, whoever signs it.
+            let Some(before) = sequence.checked_sub(1) else { break };
+            sequence = before;
         }
         Ok(chain)
     }
@@ -436,27 +460,6 @@ impl<'a> Check<'a> {
                 }
                 None => self.found.unopened += 1,
             }
-        }
-        Ok(())
-    }
-
-    /// Bags that are not of the chain.
-    async fn strays(&mut self, chain: &BTreeSet<BagName>) -> Result<(), ExportError> {
-        let carrier = self.carrier;
-        let key = carrier.key(layout::EXPORTS);
-        let names = carrier.again(async || carrier.place.folders(&key).await).await;
-        for name in names.map_err(|failure| failure.into_trouble(layout::EXPORTS))? {
-            let Ok(name) = name.parse::<BagName>() else { continue };
-            if chain.contains(&name) {
-                continue;
-            }
-            let signed = carrier.find(&carrier.key(&name.file(layout::SIGNATURE))).await?;
-            let list = if signed.is_some() {
-                &mut self.found.orphaned
-            } else {
-                &mut self.found.unfinished
-            };
-            list.push(name);
         }
         Ok(())
     }

@@ -27,6 +27,7 @@ pub(super) fn is_wide(code: &str) -> bool {
         "export-denied",
         "export-no-bucket",
         "export-clock",
+        "export-region",
         "export-unconditional",
         "export-no-worm",
         "export-unsupported",

@@ -100,7 +100,7 @@ impl Job for Drill {
 
     fn run(&self, site: Site<'_>, report: Report<'_>) -> Result<DrillReport, JobError> {
         let place =
-            Place::open(&self.from, &site.config.export, &self.options, &site.press.secrets);
+            Place::open_there(&self.from, &site.config.export, &self.options, &site.press.secrets);
         let place = place.map_err(ExportError::from)?;
         let tenants = self.tenants(site)?;
         let mut done = Vec::with_capacity(tenants.len());
@@ -265,8 +265,8 @@ struct Aside(PathBuf);
 
 impl Aside {
     fn make(data: &Path) -> std::io::Result<Self> {
-        let dir = data.join("drill");
-        remove(&dir)?;
+        forget_drill(data)?;
+        let dir = folder(data);
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
@@ -281,6 +281,18 @@ impl Drop for Aside {
             tracing::warn!(%error, "the folder of a drill was not deleted; the next one does it");
         }
     }
+}
+
+fn folder(data: &Path) -> PathBuf {
+    data.join("drill")
+}
+
+/// Takes away what a drill that was killed has left in a data directory: all of a tenant is there.
+///
+/// # Errors
+/// When it cannot be deleted.
+pub(crate) fn forget_drill(data: &Path) -> std::io::Result<()> {
+    remove(&folder(data))
 }
 
 fn remove(dir: &Path) -> std::io::Result<()> {

@@ -12,6 +12,7 @@ use colophon_store::{Erased, Report, View};
 use colophon_trust::dsse::Envelope;
 use serde::{Deserialize, Serialize};
 
+use super::drill::forget_drill;
 use super::shred::{Shred, Shredded};
 use super::{Job, JobError, Site};
 use crate::artifacts;
@@ -130,13 +131,21 @@ impl Job for Erase {
             }
             None => None,
         };
+        let drill = forget_drill(&site.config.data);
         let erased = press.store.erase(&self.slug, &act, started, report);
         press.forget(tenant.uid);
+        if let (Err(_), Some(shred)) = (&erased, &shred)
+            && press.store.view()?.get::<TenantRow>(&self.slug)?.is_some()
+        {
+            // A hold came in between, or the store refused: the tenant is as it was.
+            shred.give_up()?;
+        }
         let erased = erased?.ok_or_else(|| JobError::Unknown(self.slug.clone()))?;
         let cleared = bucket::clear(site, &tenant.slug);
         buckets.retain(|place| Some(place.as_str()) != press.artifacts.name());
         let mut outside = outside(mirror.as_ref(), &exports);
         outside.splice(0..0, bucket::outside(press.artifacts.name(), &cleared, &buckets));
+        outside.extend(drill.as_ref().err().map(left_of_drill));
         let shredded = shred.map(|shred| shred.finish(press.clock.now()));
         sign(
             site,
@@ -195,6 +204,16 @@ const KEPT: &str = "a digest of the name, so that it is not given to another ten
 fn exports(view: &View, tenant: TenantUid) -> Result<Vec<ExportPlace>, JobError> {
     let rows = view.scan::<ExportPlace>(&tenant);
     Ok(rows.map(|row| row.map(|(_, place)| place)).collect::<Result<_, _>>()?)
+}
+
+/// What could not be taken away of a drill that was killed.
+fn left_of_drill(error: &std::io::Error) -> Outside {
+    Outside {
+        what: format!(
+            "`drill` in the data directory, where an export was restored for trial: {error}"
+        ),
+        how: "delete that folder".to_owned(),
+    }
 }
 
 /// What to do about an export.

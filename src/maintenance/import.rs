@@ -176,7 +176,7 @@ impl Import {
     /// The place, opened.
     pub fn place(&self, site: Site<'_>) -> Result<Place, JobError> {
         let config = &site.config.export;
-        let place = Place::open(&self.from, config, &self.options, &site.press.secrets);
+        let place = Place::open_there(&self.from, config, &self.options, &site.press.secrets);
         Ok(place.map_err(ExportError::from)?)
     }
 

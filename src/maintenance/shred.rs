@@ -1,6 +1,7 @@
 //! Crypto-shredding: what was exported sealed cannot be taken back from where it is locked, so its key is destroyed.
 
 use colophon_model::UnixMillis;
+use colophon_model::audit::{Action, Chain, Outcome, Subject};
 use colophon_store::rows::{ExportKey, ExportPlace, TenantRow};
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,8 @@ pub struct RecordFate {
 /// A shredding that was begun: no copy of the key is left, but the store's own.
 pub(super) struct Shred<'a> {
     site: Site<'a>,
+    tenant: &'a TenantRow,
+    key: &'a ExportKey,
     shredder: Shredder<'a>,
     places: Vec<ExportPlace>,
     record: ErasureRecord,
@@ -50,7 +53,7 @@ impl<'a> Shred<'a> {
     /// [`JobError::KeysLeft`] when one of these cannot be done, unless `leave_keys` was asked for. The tenant is as it was then.
     pub(super) fn begin(
         site: Site<'a>,
-        (tenant, key): (&'a TenantRow, &ExportKey),
+        (tenant, key): (&'a TenantRow, &'a ExportKey),
         job: &Erase,
         exports: &[ExportPlace],
         began: UnixMillis,
@@ -67,13 +70,14 @@ impl<'a> Shred<'a> {
             keys: Vec::new(),
             tenant: export::Erased { slug: tenant.slug.clone(), uid: tenant.uid },
         };
-        let mut shred = Self { site, shredder, places, record, began };
+        let mut shred = Self { site, tenant, key, shredder, places, record, began };
         let unwritten = shred.write().into_iter().filter_map(|fate| {
             let problem = fate.problem?;
             Some(format!("no record can be written to {}: {problem}", fate.place))
         });
         let unwritten: Vec<String> = unwritten.collect();
         if !unwritten.is_empty() && !job.leave_keys {
+            shred.came_to_nothing()?;
             return Err(JobError::KeysLeft { slug: tenant.slug.clone(), left: unwritten });
         }
         let keys = shred.shredder.destroy_copies(key);
@@ -82,12 +86,29 @@ impl<'a> Shred<'a> {
         });
         let left: Vec<String> = left.collect();
         if !left.is_empty() && !job.leave_keys {
-            // The next export puts copies again where they should be.
-            shred.shredder.forget_copies(key)?;
+            shred.give_up()?;
             return Err(JobError::KeysLeft { slug: tenant.slug.clone(), left });
         }
         shred.record.keys = keys;
         Ok(shred)
+    }
+
+    /// The tenant stays: the next export puts copies of the key again where they should be.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub(super) fn give_up(&self) -> Result<(), JobError> {
+        self.shredder.forget_copies(self.key)?;
+        self.came_to_nothing()
+    }
+
+    /// Writes it down in the tenant's log, so that a bag follows what was said to begin: by that readers know that the
+    /// tenant is there still.
+    fn came_to_nothing(&self) -> Result<(), JobError> {
+        let act = By::here().did(Action::TenantErase, Subject::new("tenant", &self.tenant.slug));
+        let act = act.came_to(Outcome::Failed("export-keys-left".to_owned()));
+        let done = self.site.press.write_down(Chain::Tenant(self.tenant.uid), &[act]);
+        Ok(done.map_err(colophon_store::Error::from)?)
     }
 
     /// Says beside what was exported that it is done.
@@ -122,10 +143,7 @@ impl<'a> Shred<'a> {
 
 /// The kind of credential that the job is done with.
 fn by() -> String {
-    let act = By::here().did(
-        colophon_model::audit::Action::TenantErase,
-        colophon_model::audit::Subject::new("tenant", ""),
-    );
+    let act = By::here().did(Action::TenantErase, Subject::new("tenant", ""));
     serde_json::to_value(act.actor.kind)
         .ok()
         .and_then(|kind| kind.as_str().map(str::to_owned))

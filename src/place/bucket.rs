@@ -1,5 +1,6 @@
 //! A bucket of a store that speaks S3.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -128,6 +129,13 @@ impl Bucket {
         format!("{} {url}", self.endpoint.as_deref().unwrap_or("aws"))
     }
 
+    /// What names its store whatever is configured later.
+    pub(super) fn found_by(&self) -> Options {
+        let amazon = || format!("https://s3.{}.amazonaws.com", self.region);
+        let endpoint = self.endpoint.clone().unwrap_or_else(amazon);
+        Options { endpoint: Some(endpoint), region: Some(self.region.clone()) }
+    }
+
     /// What stands before an object's name in its URL.
     fn base(&self) -> String {
         let Self { name, region, .. } = self;
@@ -151,8 +159,15 @@ fn with_sse(builder: AmazonS3Builder, word: &str) -> AmazonS3Builder {
 
 /// Whether the endpoint is this machine.
 fn is_near(url: &str) -> bool {
-    let host = url.trim_start_matches("http://").split(['/', ':']).next().unwrap_or_default();
-    host == "localhost" || host == "[" || host.starts_with("127.")
+    let rest = url.trim_start_matches("http://");
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(address) => address.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    // A name before an `@` is somebody's, and no host.
+    let plain = !authority.contains('@');
+    plain && (host == "localhost" || host.parse().is_ok_and(|at: IpAddr| at.is_loopback()))
 }
 
 /// Counts requests on their way.
@@ -175,5 +190,50 @@ impl HttpService for Counted {
         self.1.requests.fetch_add(1, Ordering::Relaxed);
         self.1.sent.fetch_add(request.body().content_length() as u64, Ordering::Relaxed);
         self.0.execute(request).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Credentials and evidence go over a line that anybody can read only when there is no line.
+    #[test]
+    fn only_this_machine_is_near() {
+        for near in ["http://localhost:9000", "http://127.0.0.1/x", "http://[::1]:9000"] {
+            assert!(is_near(near), "{near}");
+        }
+        for far in [
+            "http://[2001:db8::1]:9000",
+            "http://127.0.0.1.example.com",
+            "http://127.example.com",
+            "http://localhost:x@s3.example.com",
+            "http://192.0.2.1",
+            "http://",
+        ] {
+            assert!(!is_near(far), "{far}");
+        }
+    }
+
+    /// A copy of a key that lies at one store is looked for there, whatever is configured by then.
+    #[test]
+    fn a_store_is_found_again_after_another_was_configured() {
+        let at = |endpoint: Option<&str>| {
+            let endpoint = endpoint.map(str::to_owned);
+            ExportConfig {
+                endpoint,
+                region: Some("eu-west-1".to_owned()),
+                ..ExportConfig::default()
+            }
+        };
+        let options = Options::default();
+        let new = |config: &ExportConfig, options: &Options| {
+            Bucket::new("keys", config, options).unwrap_or_else(|trouble| panic!("{trouble}"))
+        };
+        let (one, other) = (at(Some("https://one.example/")), at(Some("https://other.example")));
+        let found = new(&one, &options).found_by();
+        assert_eq!(new(&other, &found).base(), "https://one.example/keys");
+        let amazon = Bucket { endpoint: None, ..new(&one, &options) }.found_by();
+        assert_eq!(new(&other, &amazon).base(), "https://s3.eu-west-1.amazonaws.com/keys");
     }
 }

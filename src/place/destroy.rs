@@ -4,7 +4,7 @@ use axum::http::Method;
 use object_store::ObjectStoreExt as _;
 
 use super::signed::Signed;
-use super::{Answered, Failure, Place};
+use super::{Answered, Failure, Place, Trouble};
 
 /// What became of objects that were to be taken away.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -81,20 +81,36 @@ impl Place {
         wanted: impl Fn(&str) -> bool,
     ) -> Answered<Destroyed> {
         let below = self.full("x")?.len() - 1;
-        let wanted = |found: &Found| found.key.get(below..).is_some_and(&wanted);
-        let prefix = format!("{}/", self.full(prefix)?);
+        let of_ours = |found: &Found| found.key.get(below..).is_some_and(&wanted);
+        let whole = format!("{}/", self.full(prefix)?);
+        let all = match versions(signed, &whole).await {
+            // Who cannot tell of versions keeps none.
+            Err(Failure::Trouble(trouble)) if trouble.code == "export-unsupported" => {
+                return self.destroy_objects(prefix, wanted).await;
+            }
+            all => all?,
+        };
         let (mut done, mut why) = (Destroyed::default(), Vec::new());
-        for Found { key, version } in versions(signed, &prefix).await?.into_iter().filter(wanted) {
+        for Found { key, version } in all.into_iter().filter(of_ours) {
             let query = format!("?versionId={}", encoded(&version));
             let reply = signed.ask(Method::DELETE, &key, &query).await?;
             if reply.status.is_success() {
                 done.deleted += 1;
-            } else {
-                why.push((key.clone(), reply.into_failure(&key).into_trouble(&key).text));
+                continue;
+            }
+            match reply.into_failure(&key) {
+                // All of it is done again: what is deleted by then is not there to be listed.
+                Failure::Trouble(trouble) if trouble.passing => {
+                    return Err(Failure::Trouble(trouble));
+                }
+                failure => {
+                    let text = failure.into_trouble(&key).text;
+                    why.push((key, text));
+                }
             }
         }
         // What a store says it has deleted is believed when it is not there any more.
-        for Found { key, version } in versions(signed, &prefix).await?.into_iter().filter(wanted) {
+        for Found { key, version } in versions(signed, &whole).await?.into_iter().filter(of_ours) {
             let said = why.iter().find(|(name, _)| *name == key).map(|(_, text)| text.as_str());
             let said = said.unwrap_or("it is there though it was said to be deleted");
             done.left.push(format!("version {version} of `{key}`: {said}"));
@@ -120,7 +136,9 @@ async fn versions(signed: &Signed, prefix: &str) -> Answered<Vec<Found>> {
             .map(|name| encoded(reply.element(name).unwrap_or_default()));
         marker = format!("&key-marker={key}&version-id-marker={version}");
     }
-    Ok(all)
+    // What was not listed is not known to be gone.
+    let text = format!("`{prefix}` has more than {PAGES} pages of versions");
+    Err(Failure::Trouble(Trouble::new("export-refused", text)))
 }
 
 /// The entries of an answer. Names are of letters, digits and `._-=/`, so nothing in them is quoted.

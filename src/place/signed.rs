@@ -52,6 +52,8 @@ impl Reply {
 
 const IF_NONE_MATCH: HeaderName = HeaderName::from_static("if-none-match");
 const CHECKSUM: HeaderName = HeaderName::from_static("x-amz-checksum-sha256");
+/// Which checksum comes along. S3 asks for it, or for an MD5, with what is locked ("PutObject", "Content-MD5").
+const ALGORITHM: HeaderName = HeaderName::from_static("x-amz-sdk-checksum-algorithm");
 const MODE: HeaderName = HeaderName::from_static("x-amz-object-lock-mode");
 const UNTIL: HeaderName = HeaderName::from_static("x-amz-object-lock-retain-until-date");
 const SSE: HeaderName = HeaderName::from_static("x-amz-server-side-encryption");
@@ -68,6 +70,7 @@ impl Signed {
         let mut headers = self.encrypted();
         headers.push((IF_NONE_MATCH, "*".to_owned()));
         headers.push((CHECKSUM, BASE64.encode(Sha256::of(&bytes).as_bytes())));
+        headers.push((ALGORITHM, "SHA256".to_owned()));
         headers.push((MODE, lock.mode.word().to_owned()));
         headers.push((UNTIL, until(lock)));
         let reply = self.send(Method::PUT, key, "", &headers, bytes).await?;
@@ -82,7 +85,8 @@ impl Signed {
             lock.mode.word(),
             until(lock)
         );
-        let headers = [(CHECKSUM, BASE64.encode(Sha256::of(body.as_bytes()).as_bytes()))];
+        let sum = BASE64.encode(Sha256::of(body.as_bytes()).as_bytes());
+        let headers = [(CHECKSUM, sum), (ALGORITHM, "SHA256".to_owned())];
         let reply = self.send(Method::PUT, key, "?retention=", &headers, body.into()).await?;
         if reply.status.is_success() { Ok(()) } else { Err(reply.into_failure(key)) }
     }

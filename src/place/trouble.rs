@@ -63,6 +63,7 @@ impl Trouble {
     fn answered(status: u16, text: String) -> Self {
         match status {
             401 | 403 => Self::new("export-denied", text).hint(DENIED),
+            501 | 505 => Self::new("export-unsupported", text),
             408 | 425 | 429 | 500.. => Self::new("export-unreachable", text).passing(),
             _ => Self::new("export-refused", text),
         }
@@ -79,7 +80,24 @@ impl Trouble {
             )
         } else if says(&["NoSuchBucket"]) {
             Some(new("export-no-bucket").hint("make the bucket, or name another"))
-        } else if says(&["InvalidAccessKeyId", "SignatureDoesNotMatch", "169.254.169.254"]) {
+        } else if says(&[
+            "incorrectly configured region",
+            "AuthorizationHeaderMalformed",
+            "PermanentRedirect",
+            "IllegalLocationConstraint",
+        ]) {
+            Some(new("export-region").hint("set `export.region`, or `--region`, to the bucket's"))
+        } else if says(&["RequestTimeout", "IncompleteBody"]) {
+            // S3 says so with a 400 when a body stops coming.
+            Some(new("export-unreachable").passing())
+        } else if says(&[
+            "InvalidAccessKeyId",
+            "SignatureDoesNotMatch",
+            "ExpiredToken",
+            "InvalidToken",
+            "TokenRefreshRequired",
+            "169.254.169.254",
+        ]) {
             // The last is where a machine's role would be found: nobody said anything else.
             Some(new("export-credentials").hint(CREDENTIALS))
         } else if says(&["BadDigest", "SHA256Mismatch", "ChecksumMismatch"]) {
@@ -174,6 +192,26 @@ mod tests {
             (
                 "Server returned non-2xx status code: 404 Not Found: <Code>NoSuchBucket</Code>",
                 "export-no-bucket",
+                false,
+            ),
+            (
+                "Server returned non-2xx status code: 400 Bad Request: <Code>RequestTimeout</Code>",
+                "export-unreachable",
+                true,
+            ),
+            (
+                "Server returned non-2xx status code: 400 Bad Request: <Code>ExpiredToken</Code>",
+                "export-credentials",
+                false,
+            ),
+            (
+                "Server returned non-2xx status code: 501 Not Implemented: ",
+                "export-unsupported",
+                false,
+            ),
+            (
+                "Received redirect without LOCATION, this normally indicates an incorrectly configured region",
+                "export-region",
                 false,
             ),
             (

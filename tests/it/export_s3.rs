@@ -196,7 +196,7 @@ fn what_is_large_goes_in_parts(store: &Store) {
 }
 
 /// A flow of 4 MB that do not compress well.
-fn large_flow(revision: u64) -> Vec<u8> {
+pub(crate) fn large_flow(revision: u64) -> Vec<u8> {
     let name = |n: u64| format!("n{n}");
     let mut nodes = vec![json!({"id": "n0", "kind": "trigger.manual"})];
     nodes.extend((1..=32).map(|n| {

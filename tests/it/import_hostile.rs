@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use colophon::maintenance::Import;
 use colophon_model::BuildRecord;
@@ -27,7 +28,7 @@ use crate::support::{TestServer, small_flow};
 struct Forge {
     folder: PathBuf,
     bag: PathBuf,
-    key: DetachedKey,
+    key: Rc<DetachedKey>,
 }
 
 impl Forge {
@@ -39,7 +40,7 @@ impl Forge {
         }
         let folder = to.join("v1/acme-inc");
         let bag = fs::read_dir(folder.join("exports")).unwrap().next().unwrap().unwrap().path();
-        Self { folder, bag, key: server.app.press.keys.export_key() }
+        Self { folder, bag, key: Rc::new(server.app.press.keys.export_key()) }
     }
 
     fn edit(&self, path: &str, change: impl FnOnce(String) -> String) {
@@ -269,6 +270,28 @@ fn more_attacks() -> Vec<Attack> {
             it.head(|head| head["sequence"] = u64::MAX.into());
         }),
         attack(
+            "a bag that is number zero",
+            "import-not-good",
+            "does not begin with number 1",
+            |it| {
+                let name =
+                    it.bag.file_name().unwrap().to_str().unwrap().replace("-00000001", "-00000000");
+                let bag = it.bag.with_file_name(&name);
+                fs::rename(&it.bag, &bag).unwrap();
+                let it = Forge { folder: it.folder.clone(), bag, key: it.key.clone() };
+                it.edit("bag-info.txt", |text| {
+                    text.replace("Export-Sequence: 1\n", "Export-Sequence: 0\n")
+                });
+                it.seal(&[]);
+                it.head(|head| (head["sequence"], head["export"]) = (0.into(), name.into()));
+            },
+        ),
+        attack("a document that is left out", "import-not-good", "not said to have ended", |it| {
+            let sboms = fs::read_dir(it.bag.join("data/sbom")).unwrap();
+            fs::remove_file(sboms.map(|entry| entry.unwrap().path()).next().unwrap()).unwrap();
+            it.seal(&[]);
+        }),
+        attack(
             "the key of somebody else",
             "import-untrusted-key",
             "not the key of this server",
@@ -276,7 +299,8 @@ fn more_attacks() -> Vec<Attack> {
                 let other = DetachedKey::derive(&colophon_trust::Seed::new([9; 32]));
                 let pem = it.folder.join(format!("keys/pub/{}.pem", other.public().id()));
                 fs::write(pem, other.public().to_pem()).unwrap();
-                let mine = Forge { folder: it.folder.clone(), bag: it.bag.clone(), key: other };
+                let (folder, bag) = (it.folder.clone(), it.bag.clone());
+                let mine = Forge { folder, bag, key: Rc::new(other) };
                 mine.seal(&[]);
                 mine.head(|head| head["key"] = json!(mine.key.public().id()));
             },

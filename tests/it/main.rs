@@ -34,6 +34,7 @@ mod export_requests;
 mod export_s3;
 mod export_schedule;
 mod export_sealed;
+mod export_trust;
 mod fair;
 mod flows;
 mod gates;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Doctor;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
-use crate::export::{ExportError, Options, Place, reach};
+use crate::export::{ExportError, Options, Place, PlaceUrl, reach};
 use crate::http::chain;
 use crate::outgoing;
 use crate::secrets::{SecretRef, Secrets};
@@ -81,6 +81,13 @@ fn exports(doctor: &mut Doctor, config: &Config) {
     let mut settings = config.export.clone();
     settings.request_timeout = Span::seconds(PATIENCE.as_secs());
     for to in &config.export.to {
+        if let PlaceUrl::File(folder) = to
+            && !folder.is_dir()
+        {
+            let detail = format!("there is no folder `{}`", folder.display());
+            doctor.warn("exports", detail, "the first export makes it");
+            continue;
+        }
         let place = Place::open(to, &settings, &Options::default(), &secrets);
         match place.map_err(ExportError::from).and_then(|place| reach(&place)) {
             Ok(()) => doctor.ok("exports", format!("`{to}` answers")),

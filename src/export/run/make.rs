@@ -81,7 +81,7 @@ impl Run<'_> {
         reached(row, &content.after);
         self.remember(row, &head);
         row.planned = None;
-        row.sealed += u64::from(sealer.is_some());
+        row.sealed = row.sealed.max(self.ledger.place()?.sealed) + u64::from(sealer.is_some());
         self.ledger.set(row)?;
         Ok(made)
     }
@@ -172,6 +172,7 @@ impl Run<'_> {
         let mut done = 0;
         while let Some((put, length)) = sent.try_next().await? {
             done += 1;
+            self.ledger.check()?;
             (self.report)(Progress { stage: "exporting files", done, total });
             count(put, length);
         }

@@ -9,7 +9,7 @@ use colophon_store::{Progress, View};
 use super::{Exported, Increment, Run, There};
 use crate::export::envelope::Sealer;
 use crate::export::error::ExportError;
-use crate::export::increment::{Content, collect, until};
+use crate::export::increment::{Content, NAMES, collect, fitting, until};
 use crate::export::layout::{self, BagName};
 
 impl Run<'_> {
@@ -21,7 +21,8 @@ impl Run<'_> {
         let mut since = there.cursor();
         done.sequence = since.sequence;
         let mut seen = BTreeSet::new();
-        while let Some(next) = until(&view, self.tenant, &since, self.limits())? {
+        while let Some(mut next) = until(&view, self.tenant, &since, self.limits())? {
+            next.builds = fitting(&view, self.tenant, (since.builds, next.builds), NAMES)?;
             let content = collect(&view, self.tenant, &since, next)?;
             let made = self.estimate(&view, &content, &mut seen, there.head.is_some())?;
             (self.report)(Progress { stage: "looking", done: next.builds, total: None });

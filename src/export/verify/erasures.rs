@@ -26,6 +26,9 @@ pub struct ErasedExport {
     /// Copies of the key that could not be destroyed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<String>,
+    /// Whether it was given up, as the tenant's audit log says afterwards: the tenant is there still.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub came_to_nothing: bool,
 }
 
 impl Check<'_> {
@@ -50,7 +53,7 @@ impl Check<'_> {
                 self.found.wrong(signature_at, format!("is no signature of key {}", key.id()));
                 continue;
             }
-            match read(&bytes, head) {
+            match read(&bytes, head, &self.given_up) {
                 Some(erased) => {
                     self.found.erased.retain(|one| one.began != erased.began);
                     self.found.erased.push(erased);
@@ -62,7 +65,8 @@ impl Check<'_> {
     }
 }
 
-fn read(bytes: &[u8], head: &Head) -> Option<ErasedExport> {
+/// `given_up` has the times at which an erasure was.
+fn read(bytes: &[u8], head: &Head, given_up: &[String]) -> Option<ErasedExport> {
     let record: ErasureRecord = serde_json::from_slice(bytes).ok()?;
     let ours = record.format == ErasureRecord::FORMAT
         && (&record.tenant.slug, record.tenant.uid) == (&head.tenant.slug, head.tenant.uid);
@@ -70,8 +74,10 @@ fn read(bytes: &[u8], head: &Head) -> Option<ErasedExport> {
         .keys
         .into_iter()
         .flat_map(|fate| fate.left.into_iter().map(move |what| format!("{}: {what}", fate.place)));
+    let given_up = given_up.iter().any(|time| *time >= record.began);
     ours.then_some(ErasedExport {
         key: record.key.parse().ok()?,
+        came_to_nothing: record.finished.is_none() && given_up,
         began: record.began,
         finished: record.finished,
         left: left.collect(),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use colophon_model::audit::{Action, Entry, Word};
 use colophon_model::{BuildRecord, Digest, Sha256, TenantBranch};
 use colophon_trust::attest::PublicKey;
 use colophon_trust::dsse::Envelope;
@@ -33,7 +34,8 @@ impl Check<'_> {
             self.skip_builds(tags);
         } else {
             let digests = named.values().filter_map(|blob| blob.digest).collect();
-            self.builds(tags, text(layout::BUILDS), &digests);
+            let bundles = self.builds(tags, text(layout::BUILDS), &digests);
+            self.documents(tags, &files, &bundles);
         }
         let bundle = files.get(layout::MIRROR).map(String::as_str);
         self.git(tags, head, bundle, is_closed(tags, &files, layout::MIRROR));
@@ -139,14 +141,19 @@ impl Check<'_> {
                         broken = Some(error.to_string());
                         break;
                     }
+                    self.given_up.extend(act.given_up().map(str::to_owned));
                     self.last_line = act.hashes().line;
                 }
             }
             lines => {
                 for line in lines.map_or("", String::as_str).lines() {
-                    if let Err(error) = walk.step(line) {
-                        broken = Some(error.to_string());
-                        break;
+                    match walk.step(line) {
+                        Ok(entry) if is_given_up(&entry) => self.given_up.push(entry.time),
+                        Ok(_) => {}
+                        Err(error) => {
+                            broken = Some(error.to_string());
+                            break;
+                        }
                     }
                     self.last_line = Sha256::of(line.as_bytes());
                 }
@@ -214,14 +221,17 @@ impl Check<'_> {
         named
     }
 
-    fn builds(&mut self, tags: &Tags, text: &str, named: &BTreeSet<Digest>) {
+    /// The records; returns the bundles in them.
+    fn builds(&mut self, tags: &Tags, text: &str, named: &BTreeSet<Digest>) -> BTreeSet<Sha256> {
         let at = tags.name.file(layout::BUILDS);
-        let before = self.builds;
+        let (before, mut bundles) = (self.builds, BTreeSet::new());
         for line in text.lines() {
             let Ok(record) = serde_json::from_str::<BuildRecord>(line) else {
                 self.found.wrong(&at, format!("what follows build {} is no record", self.builds));
-                return;
+                return bundles;
             };
+            let edges = record.outputs.iter().filter_map(|output| output.edge.as_ref());
+            bundles.extend(edges.map(|edge| edge.sha256));
             if record.number != self.builds + 1 {
                 let text = format!("after build {} comes {}", self.builds, record.number);
                 self.found.wrong(&at, text);
@@ -248,6 +258,32 @@ impl Check<'_> {
                     self.builds
                 ),
             );
+        }
+        bundles
+    }
+
+    /// Each document about a bundle is there, or said to have ended before it could be exported.
+    fn documents(
+        &mut self,
+        tags: &Tags,
+        files: &BTreeMap<String, String>,
+        bundles: &BTreeSet<Sha256>,
+    ) {
+        if is_closed(tags, files, layout::OMITTED) {
+            return;
+        }
+        let omitted = files.get(layout::OMITTED).map_or("", String::as_str);
+        let omitted: BTreeSet<&str> = omitted.lines().collect();
+        for zip in bundles {
+            for (kind, path) in layout::documents(zip) {
+                let there = tags.manifest.contains_key(&path)
+                    || tags.manifest.contains_key(&format!("{path}{}", layout::SEALED));
+                let ended = format!("{zip} {} ended", layout::word(kind));
+                if !there && !omitted.contains(ended.as_str()) {
+                    let text = "is not there, and not said to have ended".to_owned();
+                    self.found.wrong(tags.name.file(&path), text);
+                }
+            }
         }
     }
 
@@ -304,6 +340,11 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// Whether a line tells that an erasure was begun and given up.
+fn is_given_up(entry: &Entry) -> bool {
+    entry.action == Action::TenantErase && entry.outcome == Word::Failed
 }
 
 /// Whether a file is there, sealed with a key that was not given.

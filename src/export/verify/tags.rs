@@ -21,7 +21,7 @@ pub(in crate::export) struct Tags {
 pub(in crate::export) struct Labels(Vec<(String, String)>);
 
 impl Labels {
-    fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         let lines = text.lines().filter_map(|line| line.split_once(": "));
         Self(lines.map(|(label, value)| (label.to_owned(), value.to_owned())).collect())
     }

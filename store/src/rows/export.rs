@@ -26,6 +26,9 @@ pub struct ExportPlace {
     pub succeeded: Option<UnixMillis>,
     /// When the place was last seen to refuse what it must refuse.
     pub probed: Option<UnixMillis>,
+    /// Whether its locks were tried then too.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub locks: bool,
     /// SHA-256 over what lies there beside the bags: the public keys, and how to check.
     pub keys: Option<Sha256>,
     /// An export that was begun.
@@ -150,6 +153,13 @@ json_row!(ExportKey, ExportKey, TenantUid);
 pub struct KeyCopy {
     /// The place.
     pub url: String,
+    /// URL of its store when the copy was put there, so that it is found again after another one was configured; not told by
+    /// older servers, nor of a folder.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub endpoint: Option<String>,
+    /// The region, likewise.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub region: Option<String>,
     /// What it is named there.
     pub name: String,
     /// Whom it is encrypted for: age recipients.

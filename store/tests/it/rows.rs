@@ -356,6 +356,7 @@ fn rows_of_exports_round_trip() {
         lines: 3,
         succeeded: Some(TIME),
         probed: None,
+        locks: true,
         keys: Some(sha(2)),
         planned: Some(planned),
         sealed: 1,
