@@ -244,7 +244,9 @@ impl DeliveryLog {
         }
         let done = self.is_done(rows, result);
         if done {
-            tenants.values_mut().for_each(|entries| drop(entries.drain(..most.min(entries.len()))));
+            for entries in tenants.values_mut() {
+                entries.drain(..most.min(entries.len()));
+            }
             tenants.retain(|_, entries| !entries.is_empty());
         }
         Ok(done)
