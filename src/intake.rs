@@ -16,4 +16,4 @@ pub mod secrets;
 pub use delivery_id::{DeliveryId, InvalidDeliveryId, idempotency_key};
 pub use flight::{Flight, Flights};
 pub(crate) use proof::standard_signature;
-pub use proof::{Key, MAX_KEYS, Proof, Scheme, Verified, legacy_signature};
+pub use proof::{Key, MAX_KEYS, Proof, Scheme, Tag, Verified, legacy_signature};

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use colophon_model::TenantUid;
+use colophon_model::{Digest, TenantUid};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
@@ -23,6 +23,13 @@ pub trait Weigh {
 impl Weigh for Bytes {
     fn weight(&self) -> u64 {
         self.len() as u64
+    }
+}
+
+/// No more than what holds it.
+impl Weigh for Digest {
+    fn weight(&self) -> u64 {
+        0
     }
 }
 

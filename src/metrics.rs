@@ -1,6 +1,7 @@
 //! What is counted for Prometheus. Names have base units; labels are bounded: never a flow, a hash or
 //! a build. What can be looked up when somebody asks is not counted here, but in `metrics/look.rs`.
 
+mod kinds;
 mod look;
 mod tasks;
 mod text;
@@ -16,6 +17,8 @@ use prometheus_client::registry::Registry;
 
 use crate::pipeline::Timing;
 
+use kinds::{AnswerKind, DeliveryKind, Kinds};
+
 pub use look::{Look, look};
 pub use text::{CONTENT_TYPE, text};
 
@@ -29,6 +32,10 @@ pub struct Metrics {
     registry: Registry,
     /// Whether builds are counted by tenant.
     by_tenant: AtomicBool,
+    /// By route.
+    answers: Kinds<AnswerKind>,
+    /// By tenant, when they are counted so.
+    deliveries: Kinds<DeliveryKind>,
     requests: Counts<3>,
     request_seconds: Times<2>,
     response_bytes: Counts<1>,
@@ -93,6 +100,8 @@ impl Default for Metrics {
         let mut metrics = Self {
             registry: Registry::default(),
             by_tenant: AtomicBool::new(false),
+            answers: Kinds::default(),
+            deliveries: Kinds::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(quick),
             response_bytes: Family::default(),
@@ -213,27 +222,37 @@ impl Metrics {
 
     /// Counts a request.
     pub fn answered(&self, it: Answered<'_>) {
-        let (method, route) = (it.method.to_owned(), it.route.to_owned());
-        let status = it.status.to_string();
-        let labels = [("method", method.clone()), ("route", route.clone()), ("status", status)];
-        self.requests.get_or_create(&labels).inc();
-        let labels = [("method", method), ("route", route.clone())];
-        self.request_seconds.get_or_create(&labels).observe(it.took.as_secs_f64());
-        self.response_bytes.get_or_create(&[("route", route)]).inc_by(it.bytes);
+        let make = || self.answer_kind(&it);
+        self.answers.with(it.route, |kind| kind.is_of(&it), make, |kind| kind.count(&it));
+    }
+
+    fn answer_kind(&self, it: &Answered<'_>) -> AnswerKind {
+        let (method, route) = (("method", it.method.to_owned()), ("route", it.route.to_owned()));
+        let status = ("status", it.status.to_string());
+        let requests = self.requests.get_or_create_owned(&[method.clone(), route.clone(), status]);
+        let seconds = self.request_seconds.get_or_create_owned(&[method, route.clone()]);
+        let bytes = self.response_bytes.get_or_create_owned(&[route]);
+        AnswerKind { method: it.method, status: it.status, requests, seconds, bytes }
     }
 
     /// Counts a delivery.
     pub fn delivered(&self, it: Delivered<'_>) {
         let by_tenant = self.by_tenant.load(Ordering::Relaxed);
-        let tenant = if by_tenant { it.tenant } else { "" }.to_owned();
-        let (outcome, target) = (it.outcome.to_owned(), it.target.to_owned());
-        let labels = [("outcome", outcome.clone()), ("target", target.clone()), ("tenant", tenant)];
-        self.builds.get_or_create(&labels).inc();
-        let labels = [("outcome", outcome), ("target", target)];
-        self.build_seconds.get_or_create(&labels).observe(it.took.as_secs_f64());
+        let tenant = if by_tenant { it.tenant } else { "" };
+        let make = || self.delivery_kind(&it, tenant);
+        self.deliveries.with(tenant, |kind| kind.is_of(&it), make, |kind| kind.count(&it));
         if let Some(reason) = it.reason {
             self.refusals.get_or_create(&[("reason", reason.to_owned())]).inc();
         }
+    }
+
+    fn delivery_kind(&self, it: &Delivered<'_>, tenant: &str) -> DeliveryKind {
+        let outcome = ("outcome", it.outcome.to_owned());
+        let target = ("target", it.target.to_owned());
+        let labels = [outcome.clone(), target.clone(), ("tenant", tenant.to_owned())];
+        let builds = self.builds.get_or_create_owned(&labels);
+        let seconds = self.build_seconds.get_or_create_owned(&[outcome, target]);
+        DeliveryKind { outcome: it.outcome, target: it.target, builds, seconds }
     }
 
     /// Counts the stages of a build.

@@ -35,7 +35,7 @@ use std::time::Instant;
 use colophon_compiler::{Compiled, Compiler, Limits, Plan, Problem};
 use colophon_gitbridge::Cache;
 use colophon_model::{
-    BuildId, BuildKey, BuildKind, BuildRecord, Digest, FlowId, GateResult, Oid, Stamp,
+    BuildId, BuildKey, BuildKind, BuildRecord, Digest, FlowId, FlowSource, GateResult, Oid, Stamp,
     TenantBranch, TenantUid,
 };
 use colophon_store::quota::Rule;
@@ -133,10 +133,10 @@ pub enum Outcome {
     /// A new build, durable.
     Built(Box<BuildRecord>),
     /// The flow's current build has the same key; nothing was written.
-    NoOp(Box<BuildRecord>),
+    NoOp(Arc<BuildRecord>),
     /// The delivery was here before, under the same name; nothing was written. Its flow may have been
     /// built anew since.
-    Replayed(Box<BuildRecord>),
+    Replayed(Arc<BuildRecord>),
 }
 
 /// A delivery taken to its end.
@@ -164,7 +164,8 @@ impl Outcome {
     /// The build that came of the delivery, now or before.
     pub fn record(&self) -> &BuildRecord {
         match self {
-            Self::Built(record) | Self::NoOp(record) | Self::Replayed(record) => record,
+            Self::Built(record) => record,
+            Self::NoOp(record) | Self::Replayed(record) => record,
         }
     }
 }
@@ -329,12 +330,13 @@ impl Press {
         if delivery.origin.claim.is_some() || tenant.archived.is_some() {
             return None;
         }
-        let record = self.recall.current(&self.store, tenant.uid, body)?;
+        let current = |digest| self.recall.current(&self.store, tenant.uid, digest);
+        let record = current(body).or_else(|| current(delivery.shape(&self.limits)?))?;
         if self.store.is_damaged(&body) {
             return None; // it brings what was lost
         }
         delivery.check(record.outputs.iter().map(|output| output.target)).ok()?;
-        let outcome = Outcome::NoOp(Box::new(record));
+        let outcome = Outcome::NoOp(record);
         let finished = Finished { outcome, timing: Timing::default(), warnings: Vec::new() };
         self.observe(tenant, || Ok(finished)).ok()
     }
@@ -367,11 +369,11 @@ impl Press {
         let view = self.store.view()?;
         writable(&view, &delivery.tenant)?;
         if let Some(record) = order::claimed(&view, &delivery, body)? {
-            let outcome = Outcome::Replayed(record);
+            let outcome = Outcome::Replayed(record.into());
             return Ok(Finished { outcome, timing, warnings: Vec::new() });
         }
-        if let Some(record) = self.recognise(&view, uid, body)? {
-            self.recall.keep_current((&self.store, &view), (uid, turn), body, &record);
+        if let Some((known, record)) = self.recognise(&view, &delivery)? {
+            self.recall.keep_current((&self.store, &view), (uid, turn), known, &record);
             drop(view);
             delivery.check(record.outputs.iter().map(|output| output.target))?;
             self.give_back(&delivery, body, &record)?;
@@ -382,23 +384,35 @@ impl Press {
         let job = timing.receive.time(|| self.receive(delivery, body))?;
         let outcome = self.make(&job, &mut timing)?;
         self.give_back(&job.delivery, body, outcome.record())?;
-        self.memo.remember(
-            (job.delivery.tenant.uid, body),
-            Known { flow: outcome.record().flow.clone(), key: job.key },
-        );
+        self.remember(&job, outcome.record());
         Ok(Finished { outcome, timing, warnings: job.plan.warnings })
     }
 
     /// A body that was compiled a moment ago and is still its flow's current build needs no
-    /// parsing: its key is known.
+    /// parsing: its key is known. So is that of one which differs in its layout alone. Says by which digest it
+    /// was known.
     fn recognise(
         &self,
         view: &View,
-        uid: TenantUid,
-        body: Digest,
-    ) -> Result<Option<Box<BuildRecord>>, BuildError> {
-        let Some(known) = self.memo.recall(&(uid, body)) else { return Ok(None) };
-        order::current(view, uid, &known.flow, &known.key)
+        delivery: &Delivery,
+    ) -> Result<Option<(Digest, Arc<BuildRecord>)>, BuildError> {
+        let uid = delivery.tenant.uid;
+        let recall = |digest| Some((digest, self.memo.recall(&(uid, digest))?));
+        let known = recall(delivery.digest()).or_else(|| recall(delivery.shape(&self.limits)?));
+        let Some((digest, known)) = known else { return Ok(None) };
+        let record = order::current(view, uid, &known.flow, &known.key)?;
+        Ok(record.map(|record| (digest, record.into())))
+    }
+
+    /// Remembers which key a body has, and all that differ from it in their layout alone; but not when there was
+    /// something to say of it, which whoever moves a node is told again.
+    fn remember(&self, job: &Job, record: &BuildRecord) {
+        let is_drawn = job.plan.source() == FlowSource::Langflow && job.plan.warnings.is_empty();
+        let shape = if is_drawn { job.delivery.shape(&self.limits) } else { None };
+        for digest in [Some(job.body), shape].into_iter().flatten() {
+            let known = Known { flow: record.flow.clone(), key: job.key };
+            self.memo.remember((job.delivery.tenant.uid, digest), known);
+        }
     }
 
     /// A no-op writes nothing, except the flow as received when the store has lost just that.
@@ -474,8 +488,8 @@ impl Press {
             return Ok(None);
         }
         match order::decide(view, job, flow, self.quota, self.clock.now())? {
-            Decision::NoOp(record) => Ok(Some(Outcome::NoOp(record))),
-            Decision::Replayed(record) => Ok(Some(Outcome::Replayed(record))),
+            Decision::NoOp(record) => Ok(Some(Outcome::NoOp(record.into()))),
+            Decision::Replayed(record) => Ok(Some(Outcome::Replayed(record.into()))),
             Decision::Build => Ok(None),
         }
     }

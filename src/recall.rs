@@ -10,8 +10,8 @@ use colophon_store::rows::{BundleTree, TenantRow};
 use colophon_store::{Error, Store, View};
 
 use crate::config;
-use crate::intake::Key;
-use crate::made::Weigh;
+use crate::intake::{Key, Tag};
+use crate::made::{Made, Weigh};
 use crate::standing::Standing;
 use crate::tokens::Grant;
 
@@ -23,6 +23,8 @@ const TREES: u64 = 2 * 1024 * 1024;
 const SENDERS: u64 = 4 * 1024 * 1024;
 /// Most bytes of builds that deliveries have found to be current: some thousand of them.
 const CURRENT: u64 = 32 * 1024 * 1024;
+/// Most bytes of which bodies tags are over: some ten thousand.
+const SIGNED: u64 = 4 * 1024 * 1024;
 /// What a file of a build takes, about, with its path and digests.
 const FILE: u64 = 256;
 /// A blob is kept when it takes at most this part of the room: a large one would drive out many that are
@@ -39,6 +41,7 @@ pub struct Recall {
     senders: Standing<TenantSlug, Arc<KnownSender>>,
     nobody: OnceLock<Key>,
     current: Standing<(TenantUid, Digest), Arc<Current>>,
+    signed: Made<Tag, Digest>,
     largest: u64,
 }
 
@@ -63,7 +66,7 @@ impl Weigh for KnownSender {
 #[derive(Debug)]
 struct Current {
     turn: u64,
-    record: BuildRecord,
+    record: Arc<BuildRecord>,
 }
 
 impl Weigh for Current {
@@ -106,6 +109,7 @@ impl Recall {
             senders: Standing::new(SENDERS),
             nobody: OnceLock::new(),
             current: Standing::new(CURRENT),
+            signed: Made::new(SIGNED),
             largest: room / PART,
         }
     }
@@ -186,8 +190,8 @@ impl Recall {
     }
 
     /// A key that is nobody's, which is tried when nobody is remembered, so that it takes as long.
-    pub fn nobody(&self, make: impl FnOnce() -> Key) -> Key {
-        self.nobody.get_or_init(make).clone()
+    pub fn nobody(&self, make: impl FnOnce() -> Key) -> &Key {
+        self.nobody.get_or_init(make)
     }
 
     /// Remembers who deliveries of a tenant are from, as `view` shows it.
@@ -198,7 +202,12 @@ impl Recall {
 
     /// The build that a body of the tenant leads to, when it is remembered that its flow's current one has
     /// that key, and none of the tenant's flows has been built since.
-    pub fn current(&self, store: &Store, tenant: TenantUid, body: Digest) -> Option<BuildRecord> {
+    pub fn current(
+        &self,
+        store: &Store,
+        tenant: TenantUid,
+        body: Digest,
+    ) -> Option<Arc<BuildRecord>> {
         let known = self.current.get(store, &(tenant, body))?;
         (known.turn == store.turn(tenant)).then(|| known.record.clone())
     }
@@ -210,14 +219,33 @@ impl Recall {
         (store, view): (&Store, &View),
         (tenant, turn): (TenantUid, u64),
         body: Digest,
-        record: &BuildRecord,
+        record: &Arc<BuildRecord>,
     ) {
         let current = Arc::new(Current { turn, record: record.clone() });
         self.current.keep((store, view), tenant, &(tenant, body), current);
     }
 
+    /// The digest of the body that a tag of the tenant is over, if that is remembered. The tag must be the one that
+    /// the body at hand has.
+    pub fn signed(&self, tenant: TenantUid, tag: Tag) -> Option<Digest> {
+        self.signed.kept(tenant, tag)
+    }
+
+    /// Remembers that `tag` is over the body with this digest, in the era `era`. It stays true in others, but a
+    /// tenant that was erased must leave nothing here.
+    pub fn keep_signed(
+        &self,
+        (store, era): (&Store, u64),
+        tenant: TenantUid,
+        tag: Tag,
+        body: Digest,
+    ) {
+        self.signed.keep_while(tenant, tag, body, || store.era() == era);
+    }
+
     /// Forgets what is kept of a tenant that was erased.
     pub fn forget(&self, tenant: TenantUid) {
+        self.signed.forget(tenant);
         self.grants.forget(tenant);
         self.trees.forget(tenant);
         self.blobs.forget(tenant);

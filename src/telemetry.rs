@@ -15,7 +15,7 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::filter::{FilterExt as _, FilterFn, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -45,7 +45,7 @@ impl Drop for Guard {
 pub fn start(config: &Telemetry, secrets: &Secrets) -> anyhow::Result<Guard> {
     let filter = config.filter().context("the log filter is not valid")?;
     // Each has a filter of its own: a quiet log must not silence the traces.
-    let log = log(config.log_format).with_filter(filter.and(filter_fn(is_for_the_log)));
+    let log = log(config.log_format).with_filter(filter.and(up_to(Level::TRACE, is_for_the_log)));
     let provider = config.otlp_endpoint.as_deref();
     let provider =
         provider.map(|endpoint| export::provider(endpoint, config, secrets)).transpose()?;
@@ -57,14 +57,22 @@ pub fn start(config: &Telemetry, secrets: &Secrets) -> anyhow::Result<Guard> {
             .with_tracked_inactivity(false)
             .with_target(false)
             .with_level(false)
-            .with_filter(filter_fn(is_for_traces))
+            .with_filter(up_to(Level::INFO, is_for_traces))
     });
-    tracing_subscriber::registry()
-        .with(log)
-        .with(traces)
-        .try_init()
-        .context("logging was started before")?;
+    // Not an `Option` of a layer: beside one that is `None`, what no other wants is made all the same.
+    let registry = tracing_subscriber::registry().with(log);
+    let started = match traces {
+        Some(traces) => registry.with(traces).try_init(),
+        None => registry.try_init(),
+    };
+    started.context("logging was started before")?;
     Ok(Guard(provider.map(|provider| (provider, config.otlp_timeout.get()))))
+}
+
+/// What `wants` lets through and is no more verbose than `level`. Without a level that is known, each event of every
+/// library would be made, to be asked about one by one.
+fn up_to(level: Level, wants: fn(&Metadata<'_>) -> bool) -> FilterFn<fn(&Metadata<'_>) -> bool> {
+    filter_fn(wants).with_max_level_hint(level)
 }
 
 type Log<S> = Box<dyn Layer<S> + Send + Sync>;

@@ -5,6 +5,7 @@
 //! outside the range of a double). One UTF-8 byte order mark at the start is dropped, because real
 //! exports have it.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -23,18 +24,51 @@ pub(crate) fn parse(body: &[u8], limits: &Limits) -> Result<Value, Problems> {
     let malformed = |detail: String| Problems::one("E_JSON", Pointer::root(), detail);
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     let text = std::str::from_utf8(body).map_err(|e| malformed(e.to_string()))?;
-    if let Some(number) = integer_out_of_range(text) {
+    let doubts = Doubts::new(limits);
+    let value = read(text, limits, &doubts);
+    // Told before what else is wrong. A number that was read and is in doubt is such an integer, or a float.
+    if (value.is_err() || doubts.number.get())
+        && let Some(number) = integer_out_of_range(text)
+    {
         return Err(malformed(format!("the integer `{number}` does not fit 64 bits")));
     }
+    let value = value.map_err(|e| malformed(e.to_string()))?;
+    let mut findings = Findings::default();
+    if doubts.text.get() {
+        check_strings(&value, &Place::Root, limits.string, &mut findings);
+    }
+    findings.finish().map(|_| value)
+}
+
+fn read(text: &str, limits: &Limits, doubts: &Doubts) -> serde_json::Result<Value> {
     let mut reader = serde_json::Deserializer::from_str(text);
     // The limits below are stricter than the parser's own, but for chains.
     reader.disable_recursion_limit();
-    let value = Strict { depth: limits.depth, chain: MAX_CHAIN }.deserialize(&mut reader);
-    let value = value.and_then(|value| reader.end().map(|()| value));
-    let value = value.map_err(|e| malformed(e.to_string()))?;
-    let mut findings = Findings::default();
-    check_strings(&value, &Place::Root, limits.string, &mut findings);
-    findings.finish().map(|_| value)
+    let strict = Strict { depth: limits.depth, chain: MAX_CHAIN, doubts };
+    let value = strict.deserialize(&mut reader)?;
+    reader.end().map(|()| value)
+}
+
+/// What was seen on the way that calls for a closer look, which most flows are spared.
+struct Doubts {
+    /// Longest text.
+    longest: usize,
+    /// A number so large that it may be an integer that was rounded.
+    number: Cell<bool>,
+    /// A text over the limit, whose place the parser does not tell.
+    text: Cell<bool>,
+}
+
+impl Doubts {
+    const fn new(limits: &Limits) -> Self {
+        Self { longest: limits.string, number: Cell::new(false), text: Cell::new(false) }
+    }
+
+    fn look_at(&self, text: &str) {
+        if text.len() > self.longest {
+            self.text.set(true);
+        }
+    }
 }
 
 /// The first integer of `text` outside the range of `i64` and `u64`, which `serde_json` would
@@ -104,12 +138,13 @@ const NEXT: &str = "nextAction";
 
 /// Builds a [`Value`], refusing repeated members and counting depth down.
 #[derive(Clone, Copy)]
-struct Strict {
+struct Strict<'a> {
     depth: usize,
     chain: usize,
+    doubts: &'a Doubts,
 }
 
-impl Strict {
+impl Strict<'_> {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         match self.depth.checked_sub(1) {
             Some(depth) => Ok(Self { depth, ..self }),
@@ -129,14 +164,14 @@ impl Strict {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,14 +195,20 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        // 2 to the 63rd: below it, an integer would have been one.
+        if value.abs() >= 9_223_372_036_854_775_808.0 {
+            self.doubts.number.set(true);
+        }
         Ok(value.into())
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        self.doubts.look_at(value);
         Ok(value.into())
     }
 
     fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        self.doubts.look_at(&value);
         Ok(value.into())
     }
 

@@ -34,6 +34,7 @@ use crate::problem::{Findings, Pointer, Problems};
 use crate::templates::Source;
 use export::Export;
 
+pub(crate) use canonical::VERTEX;
 pub(crate) use render::modules;
 pub(crate) use vertex::source_text;
 

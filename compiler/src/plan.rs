@@ -67,9 +67,8 @@ impl Plan {
     /// digests mean equal outputs and nothing else may enter. Native id, revision and layout are
     /// not part of it.
     pub fn digest(&self) -> Digest {
-        let mut bytes = format!("colophon plan v1\0{}\0", self.source()).into_bytes();
-        bytes.extend_from_slice(self.canonical.as_bytes());
-        Digest::of(&bytes)
+        let head = format!("colophon plan v1\0{}\0", self.source());
+        Digest::of_parts(&[head.as_bytes(), self.canonical.as_bytes()])
     }
 
     /// Where the flow's outputs run, sorted. Every flow has a cloud part.

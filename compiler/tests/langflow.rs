@@ -8,13 +8,13 @@ mod support;
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use colophon_compiler::CodePolicy;
 use colophon_compiler::plan::langflow::LangflowNode;
+use colophon_compiler::{CodePolicy, Limits, without_layout};
 use colophon_model::Sha256;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::hello::*;
-use support::text;
+use support::{compiler, text};
 
 /// One fault each: its code, and the place that is reported.
 #[test]
@@ -505,6 +505,25 @@ fn read_literals(module: &str) -> BTreeSet<String> {
     serde_json::from_str(&output).unwrap()
 }
 
+/// The numbers, booleans and nulls of a JSON text, as ranges.
+fn scalars(text: &str) -> Vec<std::ops::Range<usize>> {
+    let (mut found, mut start, mut in_text, mut escaped) = (Vec::new(), None, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        let is_part = !in_text && (byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        match (is_part, start) {
+            (true, None) => start = Some(at),
+            (false, Some(from)) => {
+                found.push(from..at);
+                start = None;
+            }
+            _ => {}
+        }
+        in_text ^= byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+    }
+    found
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -516,6 +535,38 @@ proptest! {
         prop_assert!(module.is_ascii());
         prop_assert!(module.lines().filter(|line| line.starts_with("async def n_")).count() == 3);
     }
+
+    /// What is the same without its layout as a flow that was read, is read too, as the same plan with the same
+    /// findings.
+    #[test]
+    fn equal_without_layout_is_the_same_plan(
+        at in any::<prop::sample::Index>(),
+        scalar in r#"-?[0-9]{1,2}(\.[0-9])?(e-?[0-9]{1,3})?|true|null|nul|1e999|"1"|\[1\]"#,
+    ) {
+        let old = hello().to_string();
+        let all = scalars(&old);
+        let mut new = old.clone();
+        new.replace_range(at.get(&all).clone(), &scalar);
+        let limits = Limits::default();
+        let shape = |text: &str| without_layout(text.as_bytes(), &limits).unwrap();
+        let read = |text: &str| {
+            compiler().parse(text.as_bytes(), CodePolicy::AllowCustom, &limits)
+        };
+        if without_layout(new.as_bytes(), &limits) == Some(shape(&old)) {
+            prop_assert_eq!(read(&new).unwrap(), read(&old).unwrap());
+        }
+    }
+}
+
+/// The property above says something: a node that was moved is the same without layout.
+#[test]
+fn a_moved_node_is_the_same_without_layout() {
+    let mut flow = hello();
+    let shape = |flow: &Value| without_layout(flow.to_string().as_bytes(), &Limits::default());
+    let before = shape(&flow);
+    vertex(&mut flow, "Greeting")["position"]["x"] = json!(-12.5);
+    assert!(before.is_some());
+    assert_eq!(shape(&flow), before);
 }
 
 /// The runtime refuses a source that is not the one that was compiled.

@@ -59,6 +59,18 @@ fn from_lower_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     (seen < 16).then_some(bytes)
 }
 
+/// Writes `bytes`, at most 32, as lower-case hex digits. Every answer and row has many of them, so no text is made
+/// on the heap.
+pub(crate) fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut digits = [0; 64];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    f.write_str(std::str::from_utf8(&digits[..2 * bytes.len()]).map_err(|_| fmt::Error)?)
+}
+
 /// Defines one hash type: fixed length, `Copy`, lower-case hex in text and JSON.
 macro_rules! hash_type {
     ($(#[$doc:meta])* $name:ident, $len:literal) => {
@@ -94,7 +106,7 @@ macro_rules! hash_type {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&hex::encode(self.0))
+                write_hex(f, &self.0)
             }
         }
 
@@ -146,6 +158,15 @@ impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
     }
+
+    /// Hashes `parts` as if they stood in one piece.
+    pub fn of_parts(parts: &[&[u8]]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for part in parts {
+            hasher.update(part);
+        }
+        Self(*hasher.finalize().as_bytes())
+    }
 }
 
 impl Sha256 {
@@ -170,6 +191,11 @@ mod tests {
             Sha256::of(b"abc").to_string(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
+    }
+
+    #[test]
+    fn parts_are_hashed_as_one_piece() {
+        assert_eq!(Digest::of_parts(&[b"colo", b"", b"phon"]), Digest::of(b"colophon"));
     }
 
     #[test]

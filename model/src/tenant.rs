@@ -123,7 +123,7 @@ impl TenantUid {
 
 impl fmt::Display for TenantUid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        crate::digest::write_hex(f, &self.0)
     }
 }
 

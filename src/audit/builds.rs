@@ -57,24 +57,29 @@ impl Press {
     /// Notes what came of a delivery that changed nothing: an unchanged flow, or a refusal. What a build or a
     /// gate made of it is written down with it.
     pub fn note_delivery(&self, tenant: TenantUid, result: &Result<Finished, BuildError>) {
-        let by = By::here();
+        let chain = Chain::Tenant(tenant);
         let act = match result {
             Ok(finished) => match &finished.outcome {
                 Made::Built(_) => return,
-                Made::NoOp(record) | Made::Replayed(record) => by
-                    .did(Action::BuildNoop, Subject::new("build", record.id))
-                    .with("flow", &record.flow),
+                Made::NoOp(record) | Made::Replayed(record) => {
+                    let what = (Action::BuildNoop, Subject::new("build", record.id));
+                    let kind = By::kind_here(chain, what.clone());
+                    if kind.is_some_and(|kind| self.gathered.add_like(&kind)) {
+                        return;
+                    }
+                    By::here().did(what.0, what.1).with("flow", &record.flow)
+                }
             },
             Err(BuildError::Gate(_)) => return,
             Err(error) => {
                 let flow = error.flow().map(ToString::to_string).unwrap_or_default();
-                let act = by.did(Action::BuildMake, Subject::new("flow", flow));
+                let act = By::here().did(Action::BuildMake, Subject::new("flow", flow));
                 let code = error.reason().to_owned();
                 let outcome =
                     if error.is_ours() { Outcome::Failed(code) } else { Outcome::Refused(code) };
                 act.came_to(outcome)
             }
         };
-        self.gathered.add(Chain::Tenant(tenant), act, Window::Second, self.clock.now());
+        self.gathered.add(chain, act, Window::Second, self.clock.now());
     }
 }

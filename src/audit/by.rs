@@ -1,7 +1,8 @@
 //! By whom something is done.
 
-use colophon_model::audit::{Act, Action, Actor, ActorKind, Origin, Outcome, Subject};
+use colophon_model::audit::{Act, Action, Actor, ActorKind, Chain, Origin, Outcome, Subject};
 
+use super::gather::Key;
 use crate::caller::{Caller, Who};
 use crate::keys::random_bytes;
 use crate::telemetry::request::About;
@@ -33,11 +34,15 @@ impl By {
 
     /// Whoever made a request.
     pub fn request(about: &About) -> Self {
-        let actor = match about.caller() {
-            Some(caller) => actor(caller),
-            None => Actor::new(ActorKind::Unknown, ""),
-        };
-        Self { actor, origin: origin(about) }
+        Self { actor: who(about), origin: origin(about) }
+    }
+
+    /// What tells this act of whoever made the request that is being answered here from others, without what
+    /// only the first of its kind is asked for.
+    pub(super) fn kind_here(chain: Chain, what: (Action, Subject)) -> Option<Key> {
+        let about = About::current()?;
+        let address = about.remote().map(|address| address.to_string());
+        Some(Key::done(chain, who(&about), address, what))
     }
 
     /// That they have done `action` to `subject`.
@@ -54,6 +59,10 @@ impl By {
 /// Runs `work` as a job of the server, which then did what is done in it.
 pub fn as_job<T>(job: &'static str, work: impl FnOnce() -> T) -> T {
     JOB.sync_scope(job, work)
+}
+
+fn who(about: &About) -> Actor {
+    about.caller().map_or_else(|| Actor::new(ActorKind::Unknown, ""), actor)
 }
 
 fn actor(caller: &Caller) -> Actor {

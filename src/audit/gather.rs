@@ -56,7 +56,7 @@ impl Acts {
 
 /// Acts that differ in none of these are one line with a count.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
+pub(super) struct Key {
     chain: Chain,
     actor: Option<Actor>,
     action: Action,
@@ -71,18 +71,38 @@ struct Waiting {
     due: UnixMillis,
 }
 
+impl Key {
+    /// Of what `actor` has done to `subject`.
+    pub(super) fn done(
+        chain: Chain,
+        actor: Actor,
+        address: Option<String>,
+        (action, subject): (Action, Subject),
+    ) -> Self {
+        let (actor, subject, outcome) = (Some(actor), Some(subject), Outcome::Success);
+        Self { chain, actor, action, subject, outcome, address }
+    }
+
+    fn of(chain: Chain, act: &Act) -> Self {
+        let address = act.origin.as_ref().map(|origin| origin.address.clone());
+        let what = (act.action, act.subject.clone());
+        let done = Self::done(chain, act.actor.clone(), address, what);
+        Self { outcome: act.outcome.clone(), ..done }
+    }
+}
+
 impl Gathered {
+    /// Counts one more act of this kind. False: none waits, and it is to be added as it is.
+    pub(super) fn add_like(&self, key: &Key) -> bool {
+        let mut acts = self.lock();
+        let same = acts.waiting.get_mut(key);
+        same.map(|same| same.act.count += 1).is_some()
+    }
+
     /// Adds that `act` was done now.
     pub fn add(&self, chain: Chain, act: Act, window: Window, now: UnixMillis) {
         let mut acts = self.lock();
-        let mut key = Key {
-            chain,
-            actor: Some(act.actor.clone()),
-            action: act.action,
-            subject: Some(act.subject.clone()),
-            outcome: act.outcome.clone(),
-            address: act.origin.as_ref().map(|origin| origin.address.clone()),
-        };
+        let mut key = Key::of(chain, &act);
         let mut act = act;
         if !acts.waiting.contains_key(&key) && !acts.has_room(chain) {
             key = Key { actor: None, subject: None, address: None, ..key };

@@ -81,6 +81,11 @@ impl<W> Lot<W> {
         self.spent.saturating_add(self.expected)
     }
 
+    /// Whether it belongs among those that have something to begin, or stands there.
+    const fn has_place(&self) -> bool {
+        self.waiting > 0 || self.listed.is_some()
+    }
+
     const fn is_idle(&self) -> bool {
         self.running == 0 && self.waiting == 0
     }
@@ -157,8 +162,9 @@ impl<W> Queue<W> {
 
     /// Begins at once, or not at all.
     pub(super) fn enter_now(&mut self, share: Share) -> Option<Begun> {
-        self.arrive(share);
-        if self.is_free_for(share) {
+        let (most, has_room) = (self.bounds.running_of(share), self.running < self.bounds.running);
+        let lot = self.arrive(share);
+        if has_room && lot.waiting == 0 && lot.running < most {
             return Some(self.begin(share));
         }
         self.forget_if_idle(share);
@@ -184,8 +190,9 @@ impl<W> Queue<W> {
 
     /// Work ended after `spent` nanoseconds: whose turn is it now?
     pub(super) fn leave(&mut self, begun: Begun, spent: u64) -> Vec<(Begun, W)> {
-        self.settle(begun, spent);
-        self.list(begun.share);
+        if self.settle(begun, spent) {
+            self.list(begun.share);
+        }
         let next = self.begin_next();
         self.forget_if_idle(begun.share);
         next
@@ -261,12 +268,6 @@ impl<W> Queue<W> {
         lot
     }
 
-    fn is_free_for(&self, share: Share) -> bool {
-        let lot = self.shares.get(&share);
-        self.running < self.bounds.running
-            && lot.is_some_and(|l| l.waiting == 0 && l.running < self.bounds.running_of(share))
-    }
-
     fn room(&self, party: Party) -> Result<(), Full> {
         if self.waiting >= self.bounds.waiting {
             return Err(Full::Total);
@@ -284,19 +285,22 @@ impl<W> Queue<W> {
             lot.running += 1;
             self.now = self.now.max(lot.spent);
             lot.expected = lot.expected.saturating_add(estimate);
+            if lot.has_place() {
+                self.list(share);
+            }
         }
-        self.list(share);
         Begun { share, estimate }
     }
 
-    fn settle(&mut self, begun: Begun, spent: u64) {
+    /// Says whether the share may belong elsewhere among those that have something to begin.
+    fn settle(&mut self, begun: Begun, spent: u64) -> bool {
         self.running -= 1;
-        if let Some(lot) = self.shares.get_mut(&begun.share) {
-            lot.running -= 1;
-            lot.expected = lot.expected.saturating_sub(begun.estimate);
-            lot.spent = lot.spent.saturating_add(spent);
-        }
         self.cost = self.cost - self.cost / SMOOTHING + spent / SMOOTHING;
+        let Some(lot) = self.shares.get_mut(&begun.share) else { return false };
+        lot.running -= 1;
+        lot.expected = lot.expected.saturating_sub(begun.estimate);
+        lot.spent = lot.spent.saturating_add(spent);
+        lot.has_place()
     }
 
     /// Puts the share where it belongs among those that have something to begin.

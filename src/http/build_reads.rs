@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use colophon_model::{BuildId, BuildRecord, FlowId};
 use colophon_store::View;
@@ -93,9 +93,10 @@ pub(super) async fn show(
     State(app): State<SharedApp>,
     Segments((slug, id)): Segments<(String, String)>,
     headers: HeaderMap,
-) -> Result<Json<BuildView>, ApiError> {
+) -> Result<Response, ApiError> {
     let work = move |app: &App, view: &View, tenant: &TenantRow, _: &HeaderMap| {
-        Ok(Json(BuildView::new(app, tenant, &record(view, tenant, &id)?)))
+        let record = record(view, tenant, &id)?;
+        Ok(BuildView::new(app, tenant, &record).answer(StatusCode::OK))
     };
     read(app, (slug, Scope::Records, headers), work).await
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use colophon_model::{
     BuildId, BuildKey, BuildRecord, BuildTag, Digest, EdgeOutput, FailedTag, FlowId, GateResult,
     Oid, Output, OutputFile, Sha256, Target, TenantBranch, TenantSlug,
@@ -9,24 +11,28 @@ use colophon_model::{
 use colophon_store::rows::TenantRow;
 use serde::Serialize;
 
-use super::edge_url;
 use super::error::ProblemView;
+use super::{ApiError, edge_url};
 use crate::app::App;
 use crate::feed;
 use crate::pipeline::{DryRun, FileChange, Finished, Timing};
 
+/// Bytes that most answers about a build have room in.
+const ANSWER: usize = 4096;
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
 /// The body of an answer about a build.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct BuildView {
+pub(super) struct BuildView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
     #[schema(value_type = String)]
     id: BuildId,
     #[schema(value_type = String)]
-    tenant: TenantSlug,
+    tenant: &'a TenantSlug,
     #[schema(value_type = String)]
-    flow: FlowId,
-    name: String,
+    flow: &'a FlowId,
+    name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
     #[schema(value_type = String)]
@@ -35,14 +41,14 @@ pub(super) struct BuildView {
     #[schema(value_type = String)]
     commit: Oid,
     #[schema(value_type = Vec<String>)]
-    tags: Vec<BuildTag>,
+    tags: &'a [BuildTag],
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    failed_tag: Option<FailedTag>,
+    failed_tag: Option<&'a FailedTag>,
     built_at: String,
-    outputs: Vec<OutputView>,
+    outputs: Vec<OutputView<'a>>,
     #[schema(value_type = Vec<Object>)]
-    gates: Vec<GateResult>,
+    gates: &'a [GateResult],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<ProblemView>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,13 +56,13 @@ pub(super) struct BuildView {
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct OutputView {
+struct OutputView<'a> {
     #[schema(value_type = String)]
     target: Target,
     #[schema(value_type = String)]
     tree: Digest,
     #[schema(value_type = Vec<Object>)]
-    files: Vec<OutputFile>,
+    files: &'a [OutputFile],
     #[serde(skip_serializing_if = "Option::is_none")]
     edge: Option<EdgeView>,
 }
@@ -96,26 +102,35 @@ impl TimingView {
     }
 }
 
-impl BuildView {
+impl<'a> BuildView<'a> {
     /// What `record` says, with a download URL that is valid for a while from now.
-    pub(super) fn new(app: &App, tenant: &TenantRow, record: &BuildRecord) -> Self {
+    pub(super) fn new(app: &App, tenant: &'a TenantRow, record: &'a BuildRecord) -> Self {
         Self {
             outcome: record.failure.is_some().then_some("failed"),
             id: record.id,
-            tenant: tenant.slug.clone(),
-            flow: record.flow.clone(),
-            name: record.name.clone(),
+            tenant: &tenant.slug,
+            flow: &record.flow,
+            name: &record.name,
             revision: record.revision,
             key: record.key,
             branch: TenantBranch::new(tenant.slug.clone()).to_string(),
             commit: record.commit,
-            tags: record.tags.clone(),
-            failed_tag: record.failure.as_ref().map(|failure| failure.tag.clone()),
+            tags: &record.tags,
+            failed_tag: record.failure.as_ref().map(|failure| &failure.tag),
             built_at: record.stamp.time().rfc3339(),
             outputs: record.outputs.iter().map(|o| output(app, tenant, o)).collect(),
-            gates: record.gates.clone(),
+            gates: &record.gates,
             warnings: Vec::new(),
             timing_ms: None,
+        }
+    }
+
+    /// The view as JSON, in one piece: it has some hundred parts, and would grow slowly by each.
+    pub(super) fn answer(&self, status: StatusCode) -> Response {
+        let mut text = Vec::with_capacity(ANSWER);
+        match serde_json::to_writer(&mut text, self) {
+            Ok(()) => (status, [(header::CONTENT_TYPE, JSON)], text).into_response(),
+            Err(error) => ApiError::internal(&error).into_response(),
         }
     }
 
@@ -155,11 +170,11 @@ impl DryRunView {
     }
 }
 
-fn output(app: &App, tenant: &TenantRow, output: &Output) -> OutputView {
+fn output<'a>(app: &App, tenant: &TenantRow, output: &'a Output) -> OutputView<'a> {
     OutputView {
         target: output.target,
         tree: output.tree,
-        files: output.files.clone(),
+        files: &output.files,
         edge: output.edge.as_ref().map(|e| edge(app, tenant, e)),
     }
 }

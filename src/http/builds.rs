@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use colophon_model::{BuildId, BuildRecord};
@@ -43,9 +44,9 @@ pub(super) struct Wanted {
 pub(super) async fn create(
     State(app): State<SharedApp>,
     wanted: Result<Query<Wanted>, QueryRejection>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, ApiError> {
+    let (Parts { headers, .. }, body) = request.into_parts();
     let (start, from) = (Instant::now(), request::remote());
     // What can be refused without the body is refused before it is read.
     let slug = auth::tenant_header(&headers)?;
@@ -181,7 +182,7 @@ fn answer(app: &App, tenant: &TenantRow, finished: &Finished, timing: TimingView
         Outcome::NoOp(_) | Outcome::Replayed(_) => StatusCode::OK,
     };
     let view = BuildView::new(app, tenant, record).of_delivery(finished, timing);
-    let mut response = (status, Json(view)).into_response();
+    let mut response = view.answer(status);
     let location = format!("/v1/builds/{}", record.id);
     if let Ok(value) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(header::LOCATION, value);
@@ -197,15 +198,15 @@ pub(super) async fn show(
     State(app): State<SharedApp>,
     Segments(id): Segments<String>,
     headers: HeaderMap,
-) -> Result<Json<BuildView>, ApiError> {
+) -> Result<Response, ApiError> {
     let reader = app.clone();
-    app.reads.run(move || load(&reader, &id, &headers)).await?.map(Json)
+    app.reads.run(move || load(&reader, &id, &headers)).await?
 }
 
-fn load(app: &App, id: &str, headers: &HeaderMap) -> Result<BuildView, ApiError> {
+fn load(app: &App, id: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
     let view = app.press.store.view()?;
     let tenant = auth::token_tenant(app, &view, headers, Scope::Records)?;
     let id: BuildId = id.parse().map_err(|_| ApiError::not_found())?;
     let record = view.get::<BuildRecord>(&(tenant.uid, id))?.ok_or_else(ApiError::not_found)?;
-    Ok(BuildView::new(app, &tenant, &record))
+    Ok(BuildView::new(app, &tenant, &record).answer(StatusCode::OK))
 }

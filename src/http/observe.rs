@@ -76,6 +76,9 @@ impl Seen {
         let status = head.status;
         self.status = status;
         self.head = is_stream(head).then(|| self.start.elapsed());
+        if self.span.is_disabled() {
+            return self; // what nobody takes need not be put into words
+        }
         self.span.record("http.response.status_code", status.as_u16());
         if status.is_server_error() {
             self.span.record("otel.status_code", "ERROR");

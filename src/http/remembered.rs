@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
-use colophon_model::TenantSlug;
+use colophon_model::{Digest, TenantSlug};
 use colophon_store::rows::TenantRow;
 
 use super::delivering::{self, About, Told};
-use super::sender;
+use super::sender::{self, Sender};
 use crate::app::App;
 use crate::intake::Proof;
 use crate::pipeline::Delivery;
@@ -46,10 +46,19 @@ pub(super) fn look(
         return Known::Nothing;
     };
     let (about, received) = (sender.about(from), app.press.clock.now());
-    let delivery = Delivery::new(sender.tenant, body.clone(), received).with(sender.origin);
+    let Sender { tenant, origin, tag, .. } = sender;
+    let (recall, store, uid) = (&app.press.recall, &app.press.store, tenant.uid);
+    let era = store.era();
+    // A tag over the body alone names it, and need not be told apart by another hash.
+    let signed = tag.and_then(|tag| recall.signed(uid, tag));
+    let digest = signed.unwrap_or_else(|| Digest::of(body));
+    let delivery = Delivery::named(tenant, body.clone(), digest, received).with(origin);
     let at = (start, app.config.gates.status);
-    match delivering::remembered(&app.press, &delivery, about.clone(), at) {
-        Some(told) => Known::Noop(Box::new((delivery.tenant, told))),
-        None => Known::Sent(Box::new((delivery, about))),
+    let Some(told) = delivering::remembered(&app.press, &delivery, about.clone(), at) else {
+        return Known::Sent(Box::new((delivery, about)));
+    };
+    if let (None, Some(tag)) = (signed, tag) {
+        recall.keep_signed((store, era), uid, tag, digest);
     }
+    Known::Noop(Box::new((delivery.tenant, told)))
 }

@@ -152,14 +152,18 @@ routes! {
 
 /// The service. Bodies are bounded by the handlers that read them.
 pub fn router(app: SharedApp) -> Router {
-    routed()
+    let router = routed()
         .merge(console::routes(&app))
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(wrong_method)
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(axum::middleware::from_fn_with_state(app.clone(), cors))
-        .layer(axum::middleware::from_fn_with_state(app.clone(), observe))
-        .with_state(app)
+        .layer(CatchPanicLayer::custom(panicked));
+    // Each layer costs each request a little.
+    let router = if app.config.server.cors_origins.is_empty() {
+        router
+    } else {
+        router.layer(axum::middleware::from_fn_with_state(app.clone(), cors))
+    };
+    router.layer(axum::middleware::from_fn_with_state(app.clone(), observe)).with_state(app)
 }
 
 async fn wrong_method(method: Method) -> ApiError {

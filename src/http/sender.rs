@@ -12,7 +12,7 @@ use super::delivering::About;
 use super::{ApiError, auth};
 use crate::app::App;
 use crate::caller::{Caller, Who};
-use crate::intake::{DeliveryId, Proof, Scheme, Verified, idempotency_key, secrets};
+use crate::intake::{DeliveryId, Proof, Scheme, Tag, Verified, idempotency_key, secrets};
 use crate::outbound;
 use crate::pipeline::Origin;
 use crate::recall::KnownSender;
@@ -29,6 +29,8 @@ pub(super) struct Sender {
     pub(super) id: Option<DeliveryId>,
     /// What tells the delivery from others.
     pub(super) origin: Origin,
+    /// The tag over the body alone, if that is how it was proven.
+    pub(super) tag: Option<Tag>,
 }
 
 /// Ids that senders choose in `Idempotency-Key` are no ids of a scheme.
@@ -78,7 +80,7 @@ pub(super) fn sender(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Send
         let repeats = secrets::row(&view, &tenant)?.repeats;
         let origin = Origin { claim, repeats, only: caller.target(), ..Origin::default() };
         let by = if caller.who == Who::Operator { By::Operator } else { By::Token };
-        return Ok(Sender { tenant, by, id, origin });
+        return Ok(Sender { tenant, by, id, origin, tag: None });
     }
     let tenant = view.get::<TenantRow>(&named)?;
     proven(app, &view, tenant, &Proof::read(headers, None), headers, body)
@@ -87,7 +89,7 @@ pub(super) fn sender(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Send
 /// The sender of an event that nothing proves but the address that it came to.
 pub(super) fn by_url(tenant: TenantRow) -> Result<Sender, ApiError> {
     auth::awake(&tenant)?;
-    Ok(Sender { tenant, by: By::Url, id: None, origin: Origin::default() })
+    Ok(Sender { tenant, by: By::Url, id: None, origin: Origin::default(), tag: None })
 }
 
 /// The sender, if `proof` was made by `tenant`.
@@ -143,9 +145,9 @@ pub(super) fn remembered(
     let press = &app.press;
     let known = press.recall.known_sender(&press.store, slug);
     let nobody = || press.recall.nobody(|| secrets::key(&press.keys, auth::NOBODY, 1));
-    let key = known.as_ref().map_or_else(nobody, |known| known.key.clone());
+    let key = std::slice::from_ref(known.as_ref().map_or_else(nobody, |known| &known.key));
     let tolerance = app.config.intake.tolerance.millis();
-    let verified = proof.made_by_one(&[key], body, press.clock.now(), tolerance);
+    let verified = proof.made_by_one(key, body, press.clock.now(), tolerance);
     let (known, verified) = (known?, verified?);
     auth::awake(&known.tenant).ok()?;
     sent(known.tenant.clone(), verified, known.repeats, headers).ok()
@@ -158,7 +160,7 @@ fn sent(
     repeats: bool,
     headers: &HeaderMap,
 ) -> Result<Sender, ApiError> {
-    let Verified { scheme, generation, id, time } = verified;
+    let Verified { scheme, generation, id, time, tag } = verified;
     let (kind, id) = match id {
         Some(id) => (scheme.word(), Some(id)),
         None => (IDEMPOTENCY_KEY, key_of(headers)?),
@@ -167,7 +169,7 @@ fn sent(
     let origin = Origin { claim, signed: time, repeats, ..Origin::default() };
     let caller = Caller::of(Who::Webhook { key: generation.to_string() }, tenant.uid);
     asked_by(&caller, Some(&tenant.slug));
-    Ok(Sender { tenant, by: By::Secret { scheme, generation }, id, origin })
+    Ok(Sender { tenant, by: By::Secret { scheme, generation }, id, origin, tag })
 }
 
 /// 401, whatever is wrong. Signatures have no scheme of their own among challenges (RFC 9110 §11.6.1 wants one with every

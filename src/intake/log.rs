@@ -19,7 +19,7 @@ use crate::fair;
 /// Most entries that wait.
 const WAITING: usize = 16 * 1024;
 /// About how many entries are written in one commit.
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 512;
 /// Most bytes of bodies that wait. Over it an entry is written without its body.
 const WAITING_BYTES: usize = 64 << 20;
 
@@ -54,34 +54,26 @@ pub struct Draft {
 impl Draft {
     /// The row of a delivery that led to the build `record`, made or refused by a gate.
     pub(crate) fn built(&self, record: &BuildRecord) -> DeliveryRow {
-        let row = self.ended(record);
+        let row = self.clone().unchanged("built", record);
         if record.failure.is_some() {
             let code = Some("gate-failed".to_owned());
             DeliveryRow { outcome: "refused".to_owned(), status: self.gate_status, code, ..row }
         } else {
-            DeliveryRow { outcome: "built".to_owned(), status: 201, ..row }
+            DeliveryRow { status: 201, ..row }
         }
     }
 
     /// The row of a delivery that is answered with the build `record`, which was there before.
-    pub(crate) fn unchanged(&self, outcome: &str, record: &BuildRecord) -> DeliveryRow {
-        DeliveryRow { outcome: outcome.to_owned(), status: 200, ..self.ended(record) }
+    pub(crate) fn unchanged(self, outcome: &str, record: &BuildRecord) -> DeliveryRow {
+        let (flow, build) = (Some(record.flow.clone()), Some(record.id));
+        let (outcome, micros) = (outcome.to_owned(), self.micros());
+        DeliveryRow { outcome, status: 200, flow, build, micros, ..self.row }
     }
 
     /// The row of a delivery that was refused.
-    pub(crate) fn refused(&self, status: u16, code: &str) -> DeliveryRow {
-        DeliveryRow {
-            outcome: "refused".to_owned(),
-            status,
-            code: Some(code.to_owned()),
-            micros: self.micros(),
-            ..self.row.clone()
-        }
-    }
-
-    fn ended(&self, record: &BuildRecord) -> DeliveryRow {
-        let (flow, build) = (Some(record.flow.clone()), Some(record.id));
-        DeliveryRow { flow, build, micros: self.micros(), ..self.row.clone() }
+    pub(crate) fn refused(self, status: u16, code: &str) -> DeliveryRow {
+        let (outcome, code, micros) = ("refused".to_owned(), Some(code.to_owned()), self.micros());
+        DeliveryRow { outcome, status, code, micros, ..self.row }
     }
 
     fn micros(&self) -> u64 {
@@ -241,6 +233,32 @@ impl DeliveryLog {
         tenants: &mut BTreeMap<TenantUid, VecDeque<Entry>>,
     ) -> Result<bool, colophon_store::Error> {
         let most = AT_ONCE.div_ceil(tenants.len());
+        let Some(change) = together(tenants, most) else {
+            return self.write_apart(store, tenants, most);
+        };
+        let rows = tenants.values().map(|entries| entries.len().min(most)).sum();
+        let result = store.commit(change);
+        if matches!(result, Err(CommitError::Conflict(_))) {
+            // A tenant was erased meanwhile: nothing of it is written, and all of the others'.
+            return self.write_apart(store, tenants, most);
+        }
+        let done = self.is_done(rows, result);
+        if done {
+            for entries in tenants.values_mut() {
+                entries.drain(..most.min(entries.len()));
+            }
+            tenants.retain(|_, entries| !entries.is_empty());
+        }
+        Ok(done)
+    }
+
+    /// The same with a change for each tenant, in its lane.
+    fn write_apart(
+        &self,
+        store: &Store,
+        tenants: &mut BTreeMap<TenantUid, VecDeque<Entry>>,
+        most: usize,
+    ) -> Result<bool, colophon_store::Error> {
         let mut tickets = Vec::with_capacity(tenants.len());
         for (uid, entries) in &*tenants {
             let some: Vec<&Entry> = entries.iter().take(most).collect();
@@ -250,24 +268,28 @@ impl DeliveryLog {
         }
         let mut has_room = true;
         for (uid, rows, ticket) in tickets {
-            match ticket.wait() {
-                // A conflict: the tenant was erased meanwhile.
-                Ok(()) | Err(CommitError::Conflict(_)) => {}
-                Err(CommitError::Full { .. }) => {
-                    has_room = false;
-                    continue;
-                }
-                Err(error) => {
-                    self.dropped.fetch_add(rows as u64, Ordering::Relaxed);
-                    tracing::warn!(rows, %error, "deliveries were not logged");
-                }
-            }
-            if let Some(entries) = tenants.get_mut(&uid) {
+            if !self.is_done(rows, ticket.wait()) {
+                has_room = false;
+            } else if let Some(entries) = tenants.get_mut(&uid) {
                 entries.drain(..rows);
             }
         }
         tenants.retain(|_, entries| !entries.is_empty());
         Ok(has_room)
+    }
+
+    /// Whether nothing more is to be done about so many rows. They are while the disk is full.
+    fn is_done(&self, rows: usize, result: Result<(), CommitError>) -> bool {
+        match result {
+            // A conflict: the tenant was erased meanwhile.
+            Ok(()) | Err(CommitError::Conflict(_)) => {}
+            Err(CommitError::Full { .. }) => return false,
+            Err(error) => {
+                self.dropped.fetch_add(rows as u64, Ordering::Relaxed);
+                tracing::warn!(rows, %error, "deliveries were not logged");
+            }
+        }
+        true
     }
 }
 
@@ -282,6 +304,23 @@ impl Drop for Running<'_> {
         let mut running = self.log.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.remove(&self.name);
     }
+}
+
+/// The first rows of all tenants in one change, which costs a small part of one for each. `None`: some have bodies,
+/// of which those that go are found in the lane.
+fn together(tenants: &BTreeMap<TenantUid, VecDeque<Entry>>, most: usize) -> Option<Change> {
+    let mut change = Change::new();
+    for (uid, entries) in tenants {
+        let slug = entries.front()?.tenant.slug.clone();
+        change.expect(uid, Some(&SlugOf { slug }));
+        for entry in entries.iter().take(most) {
+            if entry.body.is_some() {
+                return None;
+            }
+            change.put(&(*uid, entry.key), &entry.row);
+        }
+    }
+    Some(change)
 }
 
 /// The rows of one tenant's entries.
@@ -457,6 +496,29 @@ mod tests {
         let written = store.view().unwrap().get::<DeliveryRow>(&(tenant.uid, key)).unwrap();
         assert_eq!(written, Some(row.clone()));
         assert!(store.explain(&row.body).unwrap().is_some());
+    }
+
+    /// Rows of many tenants are written together. One of them that was erased must not keep the others' from being
+    /// written, nor be written itself.
+    #[test]
+    fn a_tenant_that_was_erased_takes_nothing_from_others() {
+        let store = Store::in_memory().unwrap();
+        let (tenant, row) = refused(&Bytes::new());
+        let gone = TenantRow { uid: TenantUid::from_bytes([0; 16]), ..tenant.clone() };
+        add_tenant(&store, &tenant);
+        let log = DeliveryLog::default();
+        let keys = [1, 2, 3].map(|n| DeliveryKey::new(UnixMillis::new(n), [0; 10]));
+        for key in keys {
+            for tenant in [&gone, &tenant] {
+                let (tenant, row) = (tenant.clone(), row.clone());
+                log.push(Entry { tenant, key, row, body: None });
+            }
+        }
+        log.flush(&store).unwrap();
+        let view = store.view().unwrap();
+        let written = |uid| view.scan::<DeliveryRow>(&uid).map(|row| row.unwrap().0.1).collect();
+        assert_eq!((written(tenant.uid), written(gone.uid)), (keys.to_vec(), Vec::new()));
+        assert_eq!((log.waiting(), log.dropped()), (0, 0));
     }
 
     /// The server writes by itself all the time. Who reads must not find that a delivery, neither worked on nor

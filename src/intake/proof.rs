@@ -10,7 +10,7 @@
 //! The first scheme in this order whose header is there decides, and no other one is looked at: what
 //! fails under one must not pass under a weaker one.
 
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, header};
 use colophon_model::UnixMillis;
 use data_encoding::BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -96,7 +96,7 @@ pub struct Proof {
     /// What is signed before the body.
     prefix: Vec<u8>,
     /// Tags that were sent, each good for itself; or digests of keys.
-    tags: Vec<[u8; 32]>,
+    tags: Vec<Tag>,
     id: Option<DeliveryId>,
     time: Option<UnixMillis>,
 }
@@ -112,7 +112,13 @@ pub struct Verified {
     pub id: Option<DeliveryId>,
     /// When it was signed, if that is signed.
     pub time: Option<UnixMillis>,
+    /// The tag, when it is over the body alone. It names the body: HMAC-SHA-256 gives no two bodies one tag, not
+    /// even to whoever has the key.
+    pub tag: Option<Tag>,
 }
+
+/// What a scheme with a secret makes of a delivery.
+pub type Tag = [u8; 32];
 
 impl Proof {
     /// Reads the headers, of any scheme or of `only` one. What is missing or malformed becomes a proof
@@ -128,7 +134,7 @@ impl Proof {
         read.unwrap_or_else(|| Self::bare(scheme, Vec::new()))
     }
 
-    fn bare(scheme: Scheme, tags: Vec<[u8; 32]>) -> Self {
+    fn bare(scheme: Scheme, tags: Vec<Tag>) -> Self {
         Self { scheme, prefix: Vec::new(), tags, id: None, time: None }
     }
 
@@ -159,25 +165,31 @@ impl Proof {
         now: UnixMillis,
         tolerance: u64,
     ) -> Option<Verified> {
-        let mut generation = None;
+        let mut made = None;
         for key in keys {
-            if bool::from(self.made_by(key, body)) {
-                generation = generation.or(Some(key.generation));
+            let tag = self.tag(key, body);
+            if bool::from(self.shows(&tag)) {
+                made = made.or(Some((key.generation, tag)));
             }
         }
         let in_time = self.time.is_none_or(|time| time.get().abs_diff(now.get()) <= tolerance);
-        let generation = generation.filter(|_| in_time)?;
+        let (generation, tag) = made.filter(|_| in_time)?;
         let Self { scheme, id, time, .. } = self;
-        Some(Verified { scheme: *scheme, generation, id: id.clone(), time: *time })
+        let tag = Some(tag).filter(|_| self.is_of_body_alone());
+        Some(Verified { scheme: *scheme, generation, id: id.clone(), time: *time, tag })
     }
 
-    fn made_by(&self, key: &Key, body: &[u8]) -> Choice {
-        let expected = self.tag(key, body);
-        self.tags.iter().fold(Choice::from(0), |found, tag| found | expected.ct_eq(tag))
+    fn is_of_body_alone(&self) -> bool {
+        matches!(self.scheme, Scheme::Legacy | Scheme::Github) && self.prefix.is_empty()
+    }
+
+    /// Whether `tag` is one of those that were sent. All are looked at, in constant time.
+    fn shows(&self, tag: &Tag) -> Choice {
+        self.tags.iter().fold(Choice::from(0), |found, sent| found | tag.ct_eq(sent))
     }
 
     /// The tag that `key` makes. Of a static key its digest, so that all have one length.
-    fn tag(&self, key: &Key, body: &[u8]) -> [u8; 32] {
+    fn tag(&self, key: &Key, body: &[u8]) -> Tag {
         match self.scheme {
             Scheme::Static => Sha256::digest(&key.static_key).into(),
             Scheme::Standard => hmac(&standard_key(&key.secret), &[&self.prefix, body]),
@@ -189,7 +201,7 @@ impl Proof {
     fn waste(&self, count: usize, body: &[u8]) {
         let key = Key { generation: 0, secret: String::new(), static_key: String::new() };
         for _ in 0..count {
-            std::hint::black_box(self.made_by(&key, body));
+            std::hint::black_box(self.shows(&self.tag(&key, body)));
         }
     }
 }
@@ -207,7 +219,7 @@ pub(crate) fn standard_signature(secret: &str, (id, seconds): (&str, u64), body:
     format!("v1,{}", BASE64.encode(&tag))
 }
 
-fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+fn hmac(key: &[u8], parts: &[&[u8]]) -> Tag {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     for part in parts {
         mac.update(part);
@@ -280,18 +292,17 @@ fn static_key(headers: &HeaderMap) -> Option<Proof> {
 
 /// The header's value, unless it is there twice.
 fn single<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    let name: HeaderName = name.parse().ok()?;
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)
 }
 
-fn hex_tag(text: &str) -> Option<[u8; 32]> {
+fn hex_tag(text: &str) -> Option<Tag> {
     let mut tag = [0; 32];
     hex::decode_to_slice(text, &mut tag).ok().map(|()| tag)
 }
 
-fn base64_tag(text: &str) -> Option<[u8; 32]> {
+fn base64_tag(text: &str) -> Option<Tag> {
     BASE64.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 

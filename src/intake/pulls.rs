@@ -200,7 +200,7 @@ fn build(press: &Press, due: &Due, draft: &Draft, body: Vec<u8>) -> Result<(), U
     let row = match press.run(delivery) {
         Ok(finished) => match &finished.outcome {
             Outcome::Built(_) => None,
-            outcome => Some(draft.unchanged(outcome.word(), outcome.record())),
+            outcome => Some(draft.clone().unchanged(outcome.word(), outcome.record())),
         },
         Err(BuildError::Gate(_)) => None,
         Err(error) => {
@@ -210,7 +210,7 @@ fn build(press: &Press, due: &Due, draft: &Draft, body: Vec<u8>) -> Result<(), U
                 return fail(press, due, draft, &PullError { reason, is_final: false });
             }
             let flow = error.flow().cloned();
-            Some(DeliveryRow { flow, ..draft.refused(told.status(), told.code()) })
+            Some(DeliveryRow { flow, ..draft.clone().refused(told.status(), told.code()) })
         }
     };
     end(press, due, row)
@@ -224,7 +224,7 @@ fn fail(press: &Press, due: &Due, draft: &Draft, error: &PullError) -> Result<()
     );
     let wait = WAITS.get(due.row.failures as usize).filter(|_| !error.is_final);
     let Some(wait) = wait else {
-        return end(press, due, Some(draft.refused(502, "pull-failed")));
+        return end(press, due, Some(draft.clone().refused(502, "pull-failed")));
     };
     let next = press.clock.now().plus(*wait);
     let later = PullRow { failures: due.row.failures + 1, next, ..due.row.clone() };

@@ -1,6 +1,9 @@
 //! A flow as it comes in.
 
+use std::sync::OnceLock;
+
 use axum::body::Bytes;
+use colophon_compiler::{Limits, without_layout};
 use colophon_model::{Digest, Target, UnixMillis};
 use colophon_store::rows::TenantRow;
 
@@ -21,6 +24,8 @@ pub struct Delivery {
     pub origin: Origin,
     /// BLAKE3 of `body`, taken once.
     digest: Digest,
+    /// The same without layout, taken when it is asked for.
+    shape: OnceLock<Option<Digest>>,
 }
 
 /// What comes with a delivery and tells it from others: earlier, later, or the same once more.
@@ -46,7 +51,18 @@ impl Delivery {
     pub fn new(tenant: TenantRow, body: impl Into<Bytes>, received: UnixMillis) -> Self {
         let body = body.into();
         let digest = Digest::of(&body);
-        Self { tenant, body, received, origin: Origin::default(), digest }
+        Self::named(tenant, body, digest, received)
+    }
+
+    /// The same with a body of which the digest is known.
+    pub(crate) fn named(
+        tenant: TenantRow,
+        body: Bytes,
+        digest: Digest,
+        received: UnixMillis,
+    ) -> Self {
+        let (origin, shape) = (Origin::default(), OnceLock::new());
+        Self { tenant, body, received, origin, digest, shape }
     }
 
     /// The same with what came beside it.
@@ -58,6 +74,12 @@ impl Delivery {
     /// BLAKE3 of the body.
     pub const fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// What is the same for bodies that differ in their layout alone, once one of them was read
+    /// ([`without_layout`]).
+    pub(super) fn shape(&self, limits: &Limits) -> Option<Digest> {
+        *self.shape.get_or_init(|| without_layout(&self.body, limits))
     }
 
     /// When it was made, as far as it is known: signed, or received. What was signed before a flow's head

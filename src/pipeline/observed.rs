@@ -78,6 +78,9 @@ fn targets(outcome: &Outcome) -> &'static str {
 }
 
 fn built(span: &Span, outcome: &Outcome) {
+    if span.is_disabled() {
+        return; // what nobody takes need not be put into words
+    }
     let record = outcome.record();
     let noop = matches!(outcome, Outcome::NoOp(_));
     name(span, targets(outcome));

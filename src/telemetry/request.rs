@@ -140,6 +140,9 @@ pub fn asked_by(caller: &Caller, tenant: Option<&TenantSlug>) {
 
 /// Makes the caller's span the parent of `span`, and returns the id of their trace.
 fn adopt(span: &Span, headers: &HeaderMap) -> String {
+    if span.is_disabled() && !headers.contains_key("traceparent") {
+        return new_trace();
+    }
     let propagator = TraceContextPropagator::new();
     let theirs = propagator.extract_with_context(&Context::new(), &HeaderExtractor(headers));
     if theirs.span().span_context().is_valid() {
@@ -152,7 +155,12 @@ fn adopt(span: &Span, headers: &HeaderMap) -> String {
             return span.trace_id().to_string();
         }
     }
-    hex::encode(random_bytes::<16>().unwrap_or([1; 16]))
+    new_trace()
+}
+
+/// The id of a trace that nobody knows yet.
+fn new_trace() -> String {
+    format!("{:032x}", u128::from_be_bytes(random_bytes().unwrap_or([1; 16])))
 }
 
 #[cfg(test)]

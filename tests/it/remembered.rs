@@ -1,7 +1,9 @@
 //! A flow that is delivered again and again is answered from memory. What is remembered must not outlast what it
 //! was learnt from: the flow's head, the secret, the tenant.
 
-use crate::support::{Answer, TestServer, TestTenant, small_flow};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, TestServer, TestTenant, langflow_export, small_flow};
 
 const SLUG: &str = "acme-inc";
 
@@ -76,4 +78,34 @@ fn what_is_remembered_is_one_tenants() {
     assert_eq!(server.build(&other, &body).status, 401, "the wrong secret");
     other.slug = own;
     assert_eq!(server.build(&other, &body).status, 201, "its first build");
+}
+
+/// A node that was moved leads to the build that is remembered. What is no such export is read, and the next build
+/// ends it.
+#[test]
+fn an_export_that_is_drawn_elsewhere_is_remembered_and_no_other() {
+    let server = TestServer::start();
+    let tenant = server.tenant(SLUG);
+    let (body, _) = langflow_export();
+    let flow: Value = serde_json::from_slice(&body).unwrap();
+    let at = |x: Value| {
+        let mut flow = flow.clone();
+        flow["data"]["nodes"][0]["position"]["x"] = x;
+        flow.to_string()
+    };
+    settled(&server, &tenant, at(json!(0)).as_bytes());
+    for x in [json!(1), json!(-2.5), json!(1e-7), json!(null)] {
+        let moved = server.build(&tenant, at(x).as_bytes());
+        assert_eq!((moved.status, moved.json()["outcome"].clone()), (200, "noop".into()));
+    }
+    let secret = json!(format!("sk-{}", "a1".repeat(20)));
+    let odd = at(json!(4711));
+    for bad in [at(secret), odd.replacen("4711", "04711", 1), odd.replacen("4711", "1e999", 1)] {
+        assert_eq!(server.build(&tenant, bad.as_bytes()).status, 422);
+    }
+    let mut other = flow.clone();
+    other["description"] = "another".into();
+    assert_eq!(server.build(&tenant, other.to_string().as_bytes()).status, 201);
+    let old = server.build(&tenant, at(json!(3)).as_bytes());
+    assert_eq!(old.status, 409, "it is not current any more: {:#}", old.json());
 }

@@ -22,6 +22,9 @@ const HEAD: [&str; 12] = [
     "fs_path",
 ];
 
+/// Members of a vertex that are the flow; the others say how it is drawn.
+pub(crate) const VERTEX: [&str; 3] = ["id", "type", "data"];
+
 /// Members of a vertex's `data` that only the canvas reads.
 const DATA: [&str; 5] = ["id", "showNode", "selected_output", "buildStatus", "_connectionMode"];
 
@@ -45,7 +48,7 @@ pub(super) fn of(export: Export) -> CanonicalFlow {
 /// A vertex: `id`, `type` and `data`, whose other members are layout.
 fn node(node: Placed) -> Value {
     let Value::Object(mut node) = node.value else { return Value::Null };
-    node.retain(|name, _| matches!(name.as_str(), "id" | "type" | "data"));
+    node.retain(|name, _| VERTEX.contains(&name.as_str()));
     if let Some(Value::Object(data)) = node.get_mut("data") {
         data.retain(|name, _| !DATA.contains(&name.as_str()));
         if let Some(Value::Object(inner)) = data.get_mut("node") {

@@ -1,5 +1,7 @@
 //! Published vectors, and what must not pass.
 
+use axum::http::HeaderName;
+
 use super::*;
 
 /// Test vector of the Standard Webhooks libraries.
