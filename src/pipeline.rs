@@ -188,6 +188,8 @@ struct Job {
     delivery: Delivery,
     body: Digest,
     plan: Plan,
+    /// Of the plan, which is hashed for it.
+    digest: Digest,
     key: BuildKey,
 }
 
@@ -212,7 +214,7 @@ impl Job {
             native: plan.native.clone(),
             revision: plan.revision,
             key: self.key,
-            plan: plan.digest(),
+            plan: self.digest,
             body: self.body,
             templates: press.compiler.templates(),
             compiler: Compiler::VERSION.to_owned(),
@@ -430,9 +432,10 @@ impl Press {
         let policy = delivery.tenant.policy;
         let plan = self.compiler.parse(&delivery.body, policy, &self.limits)?;
         delivery.check(plan.targets().iter().copied())?;
-        let key = self.compiler.key(&plan);
+        let digest = plan.digest();
+        let key = self.compiler.key_of(&plan, digest);
         fair::breathe();
-        Ok(Job { delivery, body, plan, key })
+        Ok(Job { delivery, body, plan, digest, key })
     }
 
     fn make(&self, job: &Job, timing: &mut Timing) -> Result<Outcome, BuildError> {
