@@ -4,12 +4,11 @@
 //! The codec of such a blob says how many bases lie below it, and a base always has fewer below itself.
 //! So no chain is a circle and none is longer than [`MAX_DEPTH`], whatever rows and frames say.
 
-use std::cell::RefCell;
-
 use colophon_model::Digest;
 use zstd::zstd_safe::{CCtx, DCtx};
 
 use crate::frame::{Codec, Frame};
+use crate::pool::Pool;
 use crate::row::mark_row;
 use crate::{KeyRange, Order, Snapshot, Table};
 
@@ -78,10 +77,8 @@ pub(crate) fn resting_on(snapshot: &dyn Snapshot, base: &Digest) -> std::io::Res
     Ok(rows.iter().filter_map(|(key, _)| digest(key)).collect())
 }
 
-thread_local! {
-    static PACK: RefCell<CCtx<'static>> = RefCell::new(CCtx::create());
-    static UNPACK: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
-}
+static PACK: Pool<CCtx<'static>> = Pool::new();
+static UNPACK: Pool<DCtx<'static>> = Pool::new();
 
 /// Whether a blob of `raw_len` bytes, of which the payload by itself has `full`, may be worth comparing.
 pub(crate) const fn may_pay(raw_len: usize, full: usize) -> bool {
@@ -113,7 +110,7 @@ fn encode(raw: &[u8], base: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let mut packed = Vec::with_capacity(zstd::zstd_safe::compress_bound(raw.len()));
-    PACK.with_borrow_mut(|zstd| zstd.compress_using_dict(&mut packed, raw, base, LEVEL)).ok()?;
+    PACK.with(CCtx::create, |zstd| zstd.compress_using_dict(&mut packed, raw, base, LEVEL)).ok()?;
     Some(packed)
 }
 
@@ -130,7 +127,7 @@ pub(crate) fn unpack(packed: &[u8], base: &[u8], max_len: usize) -> Option<Vec<u
         return None;
     }
     let mut raw = Vec::with_capacity(max_len);
-    UNPACK.with_borrow_mut(|zstd| zstd.decompress_using_dict(&mut raw, packed, base)).ok()?;
+    UNPACK.with(DCtx::create, |zstd| zstd.decompress_using_dict(&mut raw, packed, base)).ok()?;
     (raw.len() <= max_len).then_some(raw)
 }
 
