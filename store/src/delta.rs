@@ -21,6 +21,8 @@ const MAX_RATIO: usize = 8;
 /// Shortest full encoding that is tried, in bytes. Below it, the base's name and the row that remembers it
 /// take what could be saved.
 const MIN_FULL: usize = 192;
+/// So many times smaller than the blob is what generated text rarely comes to by itself.
+const FAR_SMALLER: usize = 16;
 /// The codec's number of a blob with one base below it.
 const FIRST_NUMBER: u8 = 16;
 /// What tells a zstd dictionary from plain content (RFC 8878, section 5), little-endian.
@@ -93,16 +95,31 @@ pub(crate) const fn is_worth_a_look(raw_len: usize, full: usize, base_len: usize
 
 /// `raw` as what differs from `base`, unless that saves less than a quarter of `full`, the blob by itself.
 pub(crate) fn pack(raw: &[u8], full: &Frame, base: (&Digest, &[u8], Codec)) -> Option<Frame> {
-    let (digest, bytes, codec) = base;
-    let depth = Depth::above(codec)?;
-    if !is_worth_a_look(raw.len(), full.payload().len(), bytes.len()) {
+    if !is_worth_a_look(raw.len(), full.payload().len(), base.1.len()) {
         return None;
     }
+    differing((full.digest(), raw), base).filter(|delta| pays(delta, full))
+}
+
+/// The blob `raw` as what differs from `base`, whatever that saves.
+pub(crate) fn differing(
+    (digest, raw): (Digest, &[u8]),
+    (base, bytes, codec): (&Digest, &[u8], Codec),
+) -> Option<Frame> {
+    let depth = Depth::above(codec)?;
     let packed = encode(raw, bytes)?;
-    let payload = [digest.as_bytes().as_slice(), &packed].concat();
-    let enough = full.payload().len() - full.payload().len() / 4;
-    (payload.len() <= enough)
-        .then(|| Frame::assemble(full.digest(), Codec::Delta(depth), raw.len(), &payload))
+    let payload = [base.as_bytes().as_slice(), &packed].concat();
+    Some(Frame::assemble(digest, Codec::Delta(depth), raw.len(), &payload))
+}
+
+/// Whether it saves a quarter of `full`, the blob by itself.
+pub(crate) fn pays(delta: &Frame, full: &Frame) -> bool {
+    delta.payload().len() <= full.payload().len() - full.payload().len() / 4
+}
+
+/// Whether it is so small that the blob need not be compressed by itself to know that it pays.
+pub(crate) fn is_far_smaller(delta: &Frame) -> bool {
+    delta.payload().len() <= delta.raw_len() as usize / FAR_SMALLER
 }
 
 fn encode(raw: &[u8], base: &[u8]) -> Option<Vec<u8>> {
