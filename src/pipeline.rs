@@ -297,9 +297,11 @@ impl Press {
     }
 
     /// The tenant's lane, once it is free. Whoever holds a lane may wait for a turn on a processor, so nobody
-    /// with a turn may wait for a lane: the turn is put aside.
+    /// with a turn may wait for a lane: the turn is put aside. One that is free is not waited for, and the turn
+    /// goes on, since to wait for the next one in the middle of a build takes threads to be woken.
     pub(crate) fn lane(&self, tenant: TenantUid) -> Lane {
-        fair::aside(|| self.store.lane(tenant))
+        let free = self.store.lane_now(tenant);
+        free.unwrap_or_else(|| fair::aside(|| self.store.lane(tenant)))
     }
 
     /// Forgets what is remembered of a tenant that was erased.
