@@ -189,6 +189,8 @@ struct Job {
     delivery: Delivery,
     body: Digest,
     plan: Plan,
+    /// Of the plan, which is hashed for it.
+    digest: Digest,
     key: BuildKey,
 }
 
@@ -213,7 +215,7 @@ impl Job {
             native: plan.native.clone(),
             revision: plan.revision,
             key: self.key,
-            plan: plan.digest(),
+            plan: self.digest,
             body: self.body,
             templates: press.compiler.templates(),
             compiler: Compiler::VERSION.to_owned(),
@@ -296,9 +298,11 @@ impl Press {
     }
 
     /// The tenant's lane, once it is free. Whoever holds a lane may wait for a turn on a processor, so nobody
-    /// with a turn may wait for a lane: the turn is put aside.
+    /// with a turn may wait for a lane: the turn is put aside. One that is free is not waited for, and the turn
+    /// goes on, since to wait for the next one in the middle of a build takes threads to be woken.
     pub(crate) fn lane(&self, tenant: TenantUid) -> Lane {
-        fair::aside(|| self.store.lane(tenant))
+        let free = self.store.lane_now(tenant);
+        free.unwrap_or_else(|| fair::aside(|| self.store.lane(tenant)))
     }
 
     /// Forgets what is remembered of a tenant that was erased.
@@ -444,9 +448,10 @@ impl Press {
         let policy = delivery.tenant.policy;
         let plan = self.compiler.parse(&delivery.body, policy, &self.limits)?;
         delivery.check(plan.targets().iter().copied())?;
-        let key = self.compiler.key(&plan);
+        let digest = plan.digest();
+        let key = self.compiler.key_of(&plan, digest);
         fair::breathe();
-        Ok(Job { delivery, body, plan, key })
+        Ok(Job { delivery, body, plan, digest, key })
     }
 
     fn make(&self, job: &Job, timing: &mut Timing) -> Result<Outcome, BuildError> {

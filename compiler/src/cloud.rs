@@ -66,7 +66,7 @@ pub(crate) fn modules(plan: &Plan, graph: &BuilderGraph, names: Names<'_>) -> Ve
         Module::python(names.smoke_test(), "cloud/smoke.py.tera", smoke, &shape::SMOKE),
     ];
     add_sources(&graph.top, &mut modules);
-    modules.extend(RUNTIME.iter().map(|(at, text)| Module::verbatim(path(*at), *text)));
+    modules.extend(RUNTIME.iter().map(|(at, text)| Module::copy(at, text)));
     modules
 }
 
@@ -134,7 +134,11 @@ impl Listing<'_> {
             self.add_step(step);
         }
         let nodes: Vec<_> = region.steps.iter().map(|step| step.ident().as_str()).collect();
-        self.graphs.push(json!({"body_of": body_of, "nodes": nodes, "edges": edges(region)}));
+        self.graphs.push(object([
+            ("body_of", json!(body_of)),
+            ("nodes", json!(nodes)),
+            ("edges", Value::Array(edges(region))),
+        ]));
     }
 
     fn add_step(&mut self, step: &Step) {
@@ -146,10 +150,15 @@ impl Listing<'_> {
         if !after.is_empty() {
             fields.insert(1, ("after", json!(after)));
         }
-        let fields: Vec<_> =
-            fields.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        let field =
+            |(name, value): (&str, Value)| object([("name", name.into()), ("value", value)]);
+        let fields = fields.into_iter().map(field).collect();
         let ident = step.ident().as_str();
-        self.nodes.push(json!({"ident": ident, "class": class, "fields": fields}));
+        self.nodes.push(object([
+            ("ident", ident.into()),
+            ("class", class.into()),
+            ("fields", Value::Array(fields)),
+        ]));
         if let Work::Node(Node { kind: CloudKind::Loop(repeat), .. }) = &step.work {
             self.add_region(Some(ident), &repeat.body);
         }
@@ -169,6 +178,11 @@ impl Listing<'_> {
             ("results", json!(results)),
         ]
     }
+}
+
+/// An object of values that are there already, which `json!` would write out and read again.
+fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
+    Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 /// Keyword arguments, in order.
@@ -314,21 +328,21 @@ pub(crate) fn template(value: &Template) -> Value {
 /// values differently.
 pub(crate) fn encode(value: &Template, path: &impl Fn(&Reference) -> Vec<String>) -> Value {
     match value {
-        Template::Literal(value) => json!({"lit": value}),
+        Template::Literal(value) => object([("lit", value.clone())]),
         Template::Reference(reference) => json!({"ref": path(reference)}),
         Template::Text(parts) => {
             let part = |part: &Part| match part {
                 Part::Text(text) => json!(text),
                 Part::Reference(reference) => json!(path(reference)),
             };
-            json!({"text": parts.iter().map(part).collect::<Vec<_>>()})
+            object([("text", parts.iter().map(part).collect())])
         }
         Template::List(items) => {
-            json!({"list": items.iter().map(|item| encode(item, path)).collect::<Vec<_>>()})
+            object([("list", items.iter().map(|item| encode(item, path)).collect())])
         }
         Template::Object(members) => {
             let member = |(key, value): (&String, &Template)| (key.clone(), encode(value, path));
-            json!({"object": members.iter().map(member).collect::<Map<_, _>>()})
+            object([("object", Value::Object(members.iter().map(member).collect()))])
         }
     }
 }

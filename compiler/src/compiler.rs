@@ -117,23 +117,28 @@ impl Compiler {
 
     /// The key of the build of `plan`, wheels by their hashes: equal keys, equal outputs for one tenant and flow id.
     pub fn key(&self, plan: &Plan) -> BuildKey {
+        self.key_of(plan, plan.digest())
+    }
+
+    /// The same for a plan whose digest is known to be `digest`.
+    pub fn key_of(&self, plan: &Plan, digest: Digest) -> BuildKey {
         let wheels = match &plan.graph {
             Graph::Builder(graph) => edge::wheels(graph, &self.wheels).unwrap_or_default(),
             Graph::Langflow(_) | Graph::Activepieces(_) => Vec::new(),
         };
         let named = |(one, wheel): &Pinned| format!("{one} {}\n", wheel.sha256);
         let options: String = wheels.iter().map(named).collect();
-        self.key_of(plan.digest(), plan.targets(), options.as_bytes())
+        self.derive_key(digest, plan.targets(), options.as_bytes())
     }
 
     /// Whether `key` is the one that a plan with this digest would get now: then compiling it again
     /// would change nothing. Of a flow with wheels in its bundle that is not told.
     pub fn is_current(&self, plan: Digest, key: &BuildKey) -> bool {
         let targets: [&[Target]; 2] = [&[Target::Cloud], &Target::ALL];
-        targets.into_iter().any(|targets| self.key_of(plan, targets, b"") == *key)
+        targets.into_iter().any(|targets| self.derive_key(plan, targets, b"") == *key)
     }
 
-    fn key_of(&self, plan: Digest, targets: &[Target], options: &[u8]) -> BuildKey {
+    fn derive_key(&self, plan: Digest, targets: &[Target], options: &[u8]) -> BuildKey {
         BuildKey::derive(&BuildInputs {
             plan,
             templates: self.templates(),
@@ -226,10 +231,11 @@ impl Compiler {
             (code, format!("`{path}`: {}{detail}", self.templates.blame(template)))
         };
         let bytes = match content {
-            Content::Verbatim(bytes) => match self.templates.replaced(&path) {
-                Some(own) => own.as_bytes().to_vec(),
-                None => bytes,
-            },
+            Content::Verbatim(bytes) => bytes,
+            Content::Copy(text) => {
+                let copy = self.templates.copy(&path, text);
+                return Ok((path, copy));
+            }
             Content::Python { template, context, shape } => {
                 let rendered = self.templates.render(template, &context);
                 let rendered = rendered.map_err(|e| fault(template, "E_RENDER", &e))?;

@@ -120,7 +120,7 @@ pub(crate) fn modules(graph: &BuilderGraph) -> Vec<Module> {
     let runtime = RUNTIME
         .iter()
         .filter(|(at, _)| [own.as_str(), LAUNCHER, WIRE].contains(at))
-        .map(|(at, text)| Module::verbatim(path(*at), *text));
+        .map(|(at, text)| Module::copy(at, text));
     scripts.chain(runtime).collect()
 }
 

@@ -75,21 +75,41 @@ fn close(out: &mut String, bracket: char) {
     out.push(bracket);
 }
 
+/// A text as a Python expression: see [`python`].
+pub(crate) fn python_text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    write_text(text, &mut out);
+    out
+}
+
 fn write_text(text: &str, out: &mut String) {
     out.push('"');
-    for c in text.chars() {
-        let code = u32::from(c);
-        let written = match c {
-            '"' | '\\' => write!(out, "\\{c}"),
-            '\n' => write!(out, "\\n"),
-            ' '..='~' => write!(out, "{c}"),
-            _ if code < 0x100 => write!(out, "\\x{code:02x}"),
-            _ if code < 0x1_0000 => write!(out, "\\u{code:04x}"),
-            _ => write!(out, "\\U{code:08x}"),
-        };
-        written.expect("writing to memory does not fail");
+    let mut rest = text;
+    while let Some(at) = rest.find(|c| !is_plain(c)) {
+        out.push_str(&rest[..at]);
+        let mut after = rest[at..].chars();
+        after.next().into_iter().for_each(|c| write_escape(c, out));
+        rest = after.as_str();
     }
+    out.push_str(rest);
     out.push('"');
+}
+
+/// Whether a character stands for itself between quotes.
+const fn is_plain(c: char) -> bool {
+    matches!(c, ' '..='~') && !matches!(c, '"' | '\\')
+}
+
+fn write_escape(c: char, out: &mut String) {
+    let code = u32::from(c);
+    let written = match c {
+        '"' | '\\' => write!(out, "\\{c}"),
+        '\n' => write!(out, "\\n"),
+        _ if code < 0x100 => write!(out, "\\x{code:02x}"),
+        _ if code < 0x1_0000 => write!(out, "\\u{code:04x}"),
+        _ => write!(out, "\\U{code:08x}"),
+    };
+    written.expect("writing to memory does not fail");
 }
 
 #[cfg(test)]

@@ -34,8 +34,10 @@ pub(crate) enum Content {
         /// The language.
         language: Language,
     },
-    /// As it stands: runtime files, data, and code carriers, which no gate may rewrite.
+    /// As it stands: data, and code carriers, which no gate may rewrite.
     Verbatim(Vec<u8>),
+    /// A built-in file as it stands, such as one of a runtime, unless an operator has put another in its place.
+    Copy(&'static str),
 }
 
 impl Module {
@@ -64,9 +66,14 @@ impl Module {
         Self { path, content: Content::Verbatim(bytes.into()) }
     }
 
+    /// A built-in file, which is `text` unless an operator has put another in its place.
+    pub(crate) fn copy(at: &'static str, text: &'static str) -> Self {
+        Self { path: path(at), content: Content::Copy(text) }
+    }
+
     /// Whether a template is rendered for it.
     pub(crate) const fn is_generated(&self) -> bool {
-        !matches!(self.content, Content::Verbatim(_))
+        !matches!(self.content, Content::Verbatim(_) | Content::Copy(_))
     }
 }
 

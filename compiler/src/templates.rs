@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use colophon_model::{ArtifactPath, Digest};
+use colophon_model::{Artifact, ArtifactPath, Digest, FileMode};
 use tera::{Context, Delimiters, Kwargs, State, Tera, TeraResult, Value};
 
 use crate::overrides::{self, TemplateFiles, TemplateProblem};
@@ -38,6 +38,8 @@ pub(crate) struct Templates {
     own: BTreeSet<String>,
     /// The operator's files that are copied as they stand, by the path of the built-in one.
     statics: BTreeMap<&'static str, String>,
+    /// Every file that is copied as it stands, by the path of the built-in one.
+    copies: BTreeMap<&'static str, Artifact>,
 }
 
 thread_local! {
@@ -64,6 +66,8 @@ impl Templates {
             _ => Error::Overrides(vec![together(files, &error)]),
         })?;
         let fixed = templates.values().copied().map(without_tags).collect();
+        let copy = |(path, text): (&&'static str, &&str)| (*path, as_it_stands(text));
+        let copies = statics.iter().map(copy).collect();
         let all = templates.into_iter().chain(statics).collect();
         let copied = |(path, text): &Source<'_>| (*path, (*text).to_owned());
         Ok(Self {
@@ -72,6 +76,7 @@ impl Templates {
             digest: digest(all),
             own: own.templates.iter().map(|(name, _)| (*name).to_owned()).collect(),
             statics: own.statics.iter().map(copied).collect(),
+            copies,
         })
     }
 
@@ -89,6 +94,11 @@ impl Templates {
         self.statics.get(path.as_str()).map(String::as_str)
     }
 
+    /// The built-in file at `path`, which is `text`, or the operator's in its place: hashed once for all builds.
+    pub(crate) fn copy(&self, path: &ArtifactPath, text: &str) -> Artifact {
+        self.copies.get(path.as_str()).cloned().unwrap_or_else(|| as_it_stands(text))
+    }
+
     /// Digest of every template and static file.
     pub(crate) const fn digest(&self) -> Digest {
         self.digest
@@ -103,6 +113,10 @@ impl Templates {
         })?;
         Ok(Rendered { source, passed: PASSED.take(), fixed: &self.fixed })
     }
+}
+
+fn as_it_stands(text: &str) -> Artifact {
+    Artifact::new(FileMode::Regular, text.as_bytes().to_vec())
 }
 
 /// What a template says by itself: its text outside of tags.
@@ -169,6 +183,11 @@ fn deny(text: &str, _: &mut dyn io::Write) -> io::Result<()> {
 
 /// Any value as a Python literal.
 fn lit(value: &Value, _: Kwargs, _: &State) -> TeraResult<Value> {
+    if let Some(text) = value.as_str() {
+        // Most are.
+        PASSED.with_borrow_mut(|passed| passed.push(text.to_owned()));
+        return Ok(Value::safe_string(&literal::python_text(text)));
+    }
     let json = passed(value)?;
     Ok(Value::safe_string(&literal::python(&json)))
 }
@@ -231,9 +250,9 @@ mod tests {
     fn render(template: &str, value: serde_json::Value) -> Result<String, String> {
         let mut engine = engine().unwrap();
         engine.add_raw_template("t.py", template).map_err(|e| e.to_string())?;
-        let (own, statics) = (BTreeSet::new(), BTreeMap::new());
+        let (own, statics, copies) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
         let (fixed, digest) = (String::new(), Digest::of(b""));
-        let templates = Templates { engine, fixed, digest, own, statics };
+        let templates = Templates { engine, fixed, digest, own, statics, copies };
         templates.render("t.py", &context([("x", value)])).map(|rendered| rendered.source)
     }
 
@@ -290,8 +309,8 @@ mod tests {
         engine.add_raw_template("t.py", template).unwrap();
         let fixed = without_tags(template);
         assert_eq!(fixed, "A = \n\n\nB = \n + \"c\"\n");
-        let (own, statics) = (BTreeSet::new(), BTreeMap::new());
-        let templates = Templates { engine, fixed, digest: Digest::of(b""), own, statics };
+        let (own, statics, copies) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        let templates = Templates { engine, fixed, digest: Digest::of(b""), own, statics, copies };
         for text in ["d", "e"] {
             let context = context([("x", json!({"b": [text, 1]}))]);
             let rendered = templates.render("t.py", &context).unwrap();

@@ -171,7 +171,10 @@ impl<'a> Writer<'a> {
                 Change::Put { path, mode, bytes, digest } => {
                     let oid = self.blob_id(bytes, digest)?;
                     let like = root.put(self.log, path, mode, oid)?;
-                    self.put((oid, GitKind::Blob, bytes), like, Some(digest))?;
+                    // What resembles it stands in the parent's tree or in this commit, so it need not be looked for.
+                    if like != Some(oid) {
+                        self.put((oid, GitKind::Blob, bytes), like, Some(digest))?;
+                    }
                 }
             }
         }

@@ -1,15 +1,16 @@
 //! Generated files in memory, on their way from the compiler to the store and the Git facade.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::tree::check_collisions;
 use crate::{ArtifactPath, Digest, FileMode, InvalidTree, Tree, TreeEntry};
 
-/// One file's mode, bytes and address.
+/// One file's mode, bytes and address. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifact {
     mode: FileMode,
-    bytes: Vec<u8>,
+    bytes: Arc<Vec<u8>>,
     digest: Digest,
 }
 
@@ -17,7 +18,7 @@ impl Artifact {
     /// Hashes `bytes` once; the digest goes along from here on.
     pub fn new(mode: FileMode, bytes: Vec<u8>) -> Self {
         let digest = Digest::of(&bytes);
-        Self { mode, bytes, digest }
+        Self { mode, bytes: Arc::new(bytes), digest }
     }
 
     /// The mode.

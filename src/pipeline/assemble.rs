@@ -246,7 +246,7 @@ impl<'a> Member<'a> {
         FlowHead {
             build: self.id,
             key: self.entry.job.key,
-            plan: plan.digest(),
+            plan: self.entry.job.digest,
             body: self.entry.job.body,
             revision: plan.revision.max(self.revision_before()),
             manifest: FlowManifest {
@@ -427,13 +427,13 @@ fn put_rest(
 fn put_rows(change: &mut Change, branch: &Branch<'_>, members: &[Member<'_>], records: &Records) {
     let uid = branch.uid();
     for (member, record) in members.iter().zip(&records.records) {
-        let (flow, plan) = (member.entry.flow, member.plan());
+        let flow = member.entry.flow;
         claim(change, uid, member);
         claim_id(change, uid, member);
         if let Some(head) = branch.flows.get(flow) {
             change.put::<FlowHead>(&(uid, flow.clone()), head);
         }
-        change.put(&(uid, flow.clone(), plan.digest()), &SeenPlan);
+        change.put(&(uid, flow.clone(), member.entry.job.digest), &SeenPlan);
         change.put::<BuildRecord>(&(uid, member.id), record);
         if let Some(draft) = &member.entry.job.delivery.origin.log {
             change.put(&(uid, draft.key), &draft.built(record));

@@ -79,8 +79,8 @@ impl<'a> Branch<'a> {
         file: &Artifact,
     ) -> Result<(), BuildError> {
         let base = || self.manifest_before(view);
-        let blob = PreparedBlob::of_artifact(file)?;
-        change.blob(self.uid(), blob.against(view, self.uid(), file.bytes(), base)?);
+        let blob = (file.digest(), file.bytes());
+        change.blob(self.uid(), PreparedBlob::version_of(view, self.uid(), blob, base)?);
         Ok(())
     }
 

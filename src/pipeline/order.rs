@@ -38,10 +38,11 @@ pub(super) fn decide_order(view: &View, job: &Job, flow: &FlowId) -> Result<Deci
     if let Some(record) = claimed(view, &job.delivery, job.body)? {
         return Ok(Decision::Replayed(record));
     }
-    if let Some(record) = current(view, uid, flow, &job.key)? {
+    let head = view.get::<FlowHead>(&(uid, flow.clone()))?;
+    if let Some(record) = of_head(view, uid, head.as_ref(), &job.key)? {
         return Ok(Decision::NoOp(record));
     }
-    check_order(view, job, flow)?;
+    check_order(view, job, flow, head)?;
     Ok(Decision::Build)
 }
 
@@ -68,6 +69,16 @@ pub(super) fn current(
     key: &BuildKey,
 ) -> Result<Option<Box<BuildRecord>>, BuildError> {
     let head = view.get::<FlowHead>(&(uid, flow.clone()))?;
+    of_head(view, uid, head.as_ref(), key)
+}
+
+/// The build of a flow's head, if it has this key.
+fn of_head(
+    view: &View,
+    uid: TenantUid,
+    head: Option<&FlowHead>,
+    key: &BuildKey,
+) -> Result<Option<Box<BuildRecord>>, BuildError> {
     let Some(head) = head.filter(|h| h.key == *key) else { return Ok(None) };
     Ok(view.get::<BuildRecord>(&(uid, head.build))?.map(Box::new))
 }
@@ -76,12 +87,16 @@ pub(super) fn current(
 /// revision it must be signed after the latest delivery that was built. Without a time too, content that was
 /// current once and is no longer is taken for a replay, unless the tenant allows it. Content means the plan,
 /// so that moving a node does not make an old flow new.
-fn check_order(view: &View, job: &Job, flow: &FlowId) -> Result<(), BuildError> {
-    let uid = job.delivery.tenant.uid;
-    let Some(head) = view.get::<FlowHead>(&(uid, flow.clone()))? else {
+fn check_order(
+    view: &View,
+    job: &Job,
+    flow: &FlowId,
+    head: Option<FlowHead>,
+) -> Result<(), BuildError> {
+    let Some(head) = head else {
         return check_return(view, job, flow);
     };
-    if job.plan.digest() == head.plan {
+    if job.digest == head.plan {
         return Ok(()); // the same flow, compiled anew: the templates or the compiler have changed
     }
     let flow = flow.clone();
@@ -136,7 +151,7 @@ fn order(
             _ => Order::After,
         });
     }
-    let seen = (job.delivery.tenant.uid, flow.clone(), job.plan.digest());
+    let seen = (job.delivery.tenant.uid, flow.clone(), job.digest);
     let is_seen = !repeats && view.get::<SeenPlan>(&seen)?.is_some();
     Ok(if is_seen { Order::Seen } else { Order::After })
 }

@@ -45,7 +45,7 @@ impl<'a> Versions<'a> {
         raw: &[u8],
         base: impl FnOnce() -> Option<Digest>,
     ) -> Result<PreparedBlob, BuildError> {
-        Ok(PreparedBlob::new(raw)?.against(self.view, self.uid, raw, base)?)
+        Ok(PreparedBlob::version_of(self.view, self.uid, (Digest::of(raw), raw), base)?)
     }
 
     /// The flow as received.
@@ -115,6 +115,7 @@ impl NewFile<'_> {
             if self.is_bundled { versions.bundled(path) } else { versions.file(path) }
         };
         let Versions { view, uid, .. } = self.versions;
-        Ok(PreparedBlob::of_artifact(self.file)?.against(view, *uid, self.file.bytes(), base)?)
+        let blob = (self.file.digest(), self.file.bytes());
+        Ok(PreparedBlob::version_of(view, *uid, blob, base)?)
     }
 }

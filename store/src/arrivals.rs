@@ -62,10 +62,9 @@ impl Choice<'_> {
         arrival: &Arrival<'b>,
         is_bad: impl Fn(&Digest) -> bool,
     ) -> io::Result<&'b Frame> {
-        let full = arrival.blob.frame();
         let frame = match arrival.blob.delta() {
             Some(delta) if self.may_rest(arrival, delta, is_bad)? => delta,
-            _ => full,
+            _ => arrival.blob.frame(),
         };
         self.chosen.insert(frame.digest(), frame.codec());
         Ok(frame)

@@ -1,6 +1,6 @@
 //! Blobs: prepared outside the writer, found again through rows of their own.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use colophon_model::{Artifact, Digest, TenantUid, UnixMillis};
 use rayon::prelude::*;
@@ -16,10 +16,17 @@ pub struct PreparedBlob(Arc<Prepared>);
 
 #[derive(Debug)]
 struct Prepared {
-    full: Frame,
+    digest: Digest,
+    /// The blob by itself. Where what differs from another is far smaller, it is made when somebody asks for it.
+    full: OnceLock<Frame>,
+    /// The bytes to make it from; none when it is made.
+    raw: Vec<u8>,
     /// What differs from another blob of the tenant. The writer takes it if that blob is there then.
     delta: Option<Frame>,
 }
+
+/// From this length on, in bytes, what differs is looked at before the blob is compressed by itself.
+const LONG: usize = 4096;
 
 impl PreparedBlob {
     /// Hashes and compresses `raw` on this thread.
@@ -35,7 +42,48 @@ impl PreparedBlob {
     }
 
     fn whole(digest: Digest, raw: &[u8]) -> Self {
-        Self(Arc::new(Prepared { full: Frame::pack(digest, raw), delta: None }))
+        Self::with(digest, OnceLock::from(Frame::pack(digest, raw)), None)
+    }
+
+    fn with(digest: Digest, full: OnceLock<Frame>, delta: Option<Frame>) -> Self {
+        Self(Arc::new(Prepared { digest, full, raw: Vec::new(), delta }))
+    }
+
+    /// The same as [`Self::of_artifact`] and [`Self::against`]; but a long blob of which little differs is not
+    /// compressed by itself, unless it turns out that it cannot rest on `base`.
+    pub fn version_of(
+        view: &View,
+        tenant: TenantUid,
+        (digest, raw): (Digest, &[u8]),
+        base: impl FnOnce() -> Option<Digest>,
+    ) -> Result<Self, Error> {
+        check_size(raw)?;
+        if raw.len() < LONG {
+            return Self::whole(digest, raw).against(view, tenant, raw, base);
+        }
+        let base = base().filter(|base| *base != digest);
+        let delta = match base {
+            Some(base) => Self::delta_on(view, tenant, (digest, raw), &base)?,
+            None => None,
+        };
+        if delta.as_ref().is_some_and(delta::is_far_smaller) {
+            let (full, raw) = (OnceLock::new(), raw.to_vec());
+            return Ok(Self(Arc::new(Prepared { digest, full, raw, delta })));
+        }
+        let full = Frame::pack(digest, raw);
+        let delta = delta.filter(|delta| delta::pays(delta, &full));
+        Ok(Self::with(digest, OnceLock::from(full), delta))
+    }
+
+    /// What differs from `base`, where that may serve as one.
+    fn delta_on(
+        view: &View,
+        tenant: TenantUid,
+        (digest, raw): (Digest, &[u8]),
+        base: &Digest,
+    ) -> Result<Option<Frame>, Error> {
+        let read = view.base_for(tenant, (raw.len(), raw.len()), base)?;
+        Ok(read.and_then(|(bytes, codec)| delta::differing((digest, raw), (base, &bytes, codec))))
     }
 
     /// The blob, which is `raw`, as what differs from `base`, where that pays: `base` is a blob that `tenant`
@@ -52,17 +100,19 @@ impl PreparedBlob {
         raw: &[u8],
         base: impl FnOnce() -> Option<Digest>,
     ) -> Result<Self, Error> {
-        if !delta::may_pay(raw.len(), self.0.full.payload().len()) {
+        let lengths = (raw.len(), self.frame().payload().len());
+        if !delta::may_pay(lengths.0, lengths.1) {
             return Ok(self);
         }
         let Some(base) = base().filter(|base| *base != self.digest()) else { return Ok(self) };
-        let Some((bytes, codec)) = view.base_for(tenant, &self, raw.len(), &base)? else {
+        let Some((bytes, codec)) = view.base_for(tenant, lengths, &base)? else {
             return Ok(self);
         };
-        let delta = delta::pack(raw, &self.0.full, (&base, &bytes, codec));
+        let delta = delta::pack(raw, self.frame(), (&base, &bytes, codec));
+        let digest = self.digest();
         let full =
             Arc::try_unwrap(self.0).map_or_else(|shared| shared.full.clone(), |own| own.full);
-        Ok(Self(Arc::new(Prepared { full, delta })))
+        Ok(Self::with(digest, full, delta))
     }
 
     /// Compresses many generated files on all cores; the answer has their order.
@@ -72,12 +122,25 @@ impl PreparedBlob {
 
     /// The blob's address.
     pub fn digest(&self) -> Digest {
-        self.0.full.digest()
+        self.0.digest
     }
 
     /// The blob by itself, as it goes into a segment.
     pub fn frame(&self) -> &Frame {
-        &self.0.full
+        self.0.full.get_or_init(|| Frame::pack(self.0.digest, &self.0.raw))
+    }
+
+    /// The blob's bytes.
+    pub(crate) fn read(&self) -> Option<Vec<u8>> {
+        match self.0.full.get() {
+            Some(full) => full.unpack(),
+            None => Some(self.0.raw.clone()),
+        }
+    }
+
+    /// The form in which the blob is likely to be stored.
+    pub(crate) fn likely(&self) -> &Frame {
+        self.delta().unwrap_or_else(|| self.frame())
     }
 
     /// The blob as what differs from another, if that pays.

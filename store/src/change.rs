@@ -85,6 +85,6 @@ impl Change {
 
     /// What the change adds to a group, in bytes of blobs.
     pub(crate) fn blob_bytes(&self) -> usize {
-        self.blobs.iter().map(|(_, blob)| blob.frame().as_bytes().len()).sum()
+        self.blobs.iter().map(|(_, blob)| blob.likely().as_bytes().len()).sum()
     }
 }

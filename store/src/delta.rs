@@ -4,12 +4,11 @@
 //! The codec of such a blob says how many bases lie below it, and a base always has fewer below itself.
 //! So no chain is a circle and none is longer than [`MAX_DEPTH`], whatever rows and frames say.
 
-use std::cell::RefCell;
-
 use colophon_model::Digest;
 use zstd::zstd_safe::{CCtx, DCtx};
 
 use crate::frame::{Codec, Frame};
+use crate::pool::Pool;
 use crate::row::mark_row;
 use crate::{KeyRange, Order, Snapshot, Table};
 
@@ -22,6 +21,8 @@ const MAX_RATIO: usize = 8;
 /// Shortest full encoding that is tried, in bytes. Below it, the base's name and the row that remembers it
 /// take what could be saved.
 const MIN_FULL: usize = 192;
+/// So many times smaller than the blob is what generated text rarely comes to by itself.
+const FAR_SMALLER: usize = 16;
 /// The codec's number of a blob with one base below it.
 const FIRST_NUMBER: u8 = 16;
 /// What tells a zstd dictionary from plain content (RFC 8878, section 5), little-endian.
@@ -78,10 +79,8 @@ pub(crate) fn resting_on(snapshot: &dyn Snapshot, base: &Digest) -> std::io::Res
     Ok(rows.iter().filter_map(|(key, _)| digest(key)).collect())
 }
 
-thread_local! {
-    static PACK: RefCell<CCtx<'static>> = RefCell::new(CCtx::create());
-    static UNPACK: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
-}
+static PACK: Pool<CCtx<'static>> = Pool::new();
+static UNPACK: Pool<DCtx<'static>> = Pool::new();
 
 /// Whether a blob of `raw_len` bytes, of which the payload by itself has `full`, may be worth comparing.
 pub(crate) const fn may_pay(raw_len: usize, full: usize) -> bool {
@@ -96,16 +95,31 @@ pub(crate) const fn is_worth_a_look(raw_len: usize, full: usize, base_len: usize
 
 /// `raw` as what differs from `base`, unless that saves less than a quarter of `full`, the blob by itself.
 pub(crate) fn pack(raw: &[u8], full: &Frame, base: (&Digest, &[u8], Codec)) -> Option<Frame> {
-    let (digest, bytes, codec) = base;
-    let depth = Depth::above(codec)?;
-    if !is_worth_a_look(raw.len(), full.payload().len(), bytes.len()) {
+    if !is_worth_a_look(raw.len(), full.payload().len(), base.1.len()) {
         return None;
     }
+    differing((full.digest(), raw), base).filter(|delta| pays(delta, full))
+}
+
+/// The blob `raw` as what differs from `base`, whatever that saves.
+pub(crate) fn differing(
+    (digest, raw): (Digest, &[u8]),
+    (base, bytes, codec): (&Digest, &[u8], Codec),
+) -> Option<Frame> {
+    let depth = Depth::above(codec)?;
     let packed = encode(raw, bytes)?;
-    let payload = [digest.as_bytes().as_slice(), &packed].concat();
-    let enough = full.payload().len() - full.payload().len() / 4;
-    (payload.len() <= enough)
-        .then(|| Frame::assemble(full.digest(), Codec::Delta(depth), raw.len(), &payload))
+    let payload = [base.as_bytes().as_slice(), &packed].concat();
+    Some(Frame::assemble(digest, Codec::Delta(depth), raw.len(), &payload))
+}
+
+/// Whether it saves a quarter of `full`, the blob by itself.
+pub(crate) fn pays(delta: &Frame, full: &Frame) -> bool {
+    delta.payload().len() <= full.payload().len() - full.payload().len() / 4
+}
+
+/// Whether it is so small that the blob need not be compressed by itself to know that it pays.
+pub(crate) fn is_far_smaller(delta: &Frame) -> bool {
+    delta.payload().len() <= delta.raw_len() as usize / FAR_SMALLER
 }
 
 fn encode(raw: &[u8], base: &[u8]) -> Option<Vec<u8>> {
@@ -113,7 +127,7 @@ fn encode(raw: &[u8], base: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let mut packed = Vec::with_capacity(zstd::zstd_safe::compress_bound(raw.len()));
-    PACK.with_borrow_mut(|zstd| zstd.compress_using_dict(&mut packed, raw, base, LEVEL)).ok()?;
+    PACK.with(CCtx::create, |zstd| zstd.compress_using_dict(&mut packed, raw, base, LEVEL)).ok()?;
     Some(packed)
 }
 
@@ -130,7 +144,7 @@ pub(crate) fn unpack(packed: &[u8], base: &[u8], max_len: usize) -> Option<Vec<u
         return None;
     }
     let mut raw = Vec::with_capacity(max_len);
-    UNPACK.with_borrow_mut(|zstd| zstd.decompress_using_dict(&mut raw, packed, base)).ok()?;
+    UNPACK.with(DCtx::create, |zstd| zstd.decompress_using_dict(&mut raw, packed, base)).ok()?;
     (raw.len() <= max_len).then_some(raw)
 }
 

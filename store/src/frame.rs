@@ -1,6 +1,5 @@
 //! How a blob's bytes are encoded: compression, and the frame around them in a segment.
 
-use std::cell::RefCell;
 use std::ops::Range;
 
 use colophon_model::Digest;
@@ -9,6 +8,7 @@ use zstd::zstd_safe::{CParameter, ResetDirective};
 
 use crate::delta::{self, Depth};
 use crate::dictionary::Dictionary;
+use crate::pool::Pool;
 
 /// Longest blob, in bytes before compression. Lengths are stored as `u32`.
 pub const MAX_BLOB_LEN: usize = 256 << 20;
@@ -32,11 +32,8 @@ pub(crate) enum Codec {
     Delta(Depth),
 }
 
-thread_local! {
-    // To make one takes longer than to pack or unpack a small blob.
-    static COMPRESSOR: RefCell<Compressor<'static>> = RefCell::default();
-    static DECOMPRESSOR: RefCell<Decompressor<'static>> = RefCell::default();
-}
+static COMPRESSORS: Pool<Compressor<'static>> = Pool::new();
+static DECOMPRESSORS: Pool<Decompressor<'static>> = Pool::new();
 
 impl Codec {
     pub(crate) const fn number(self) -> u8 {
@@ -72,7 +69,7 @@ impl Codec {
     }
 
     fn encode(self, raw: &[u8]) -> Option<Vec<u8>> {
-        COMPRESSOR.with_borrow_mut(|zstd| {
+        COMPRESSORS.with(Compressor::default, |zstd| {
             zstd.context_mut().reset(ResetDirective::SessionAndParameters).ok()?;
             match self {
                 Self::Raw => return Some(raw.to_vec()),
@@ -92,7 +89,7 @@ impl Codec {
         if max_len > MAX_BLOB_LEN {
             return None;
         }
-        DECOMPRESSOR.with_borrow_mut(|zstd| {
+        DECOMPRESSORS.with(Decompressor::default, |zstd| {
             match self {
                 Self::Raw => return (payload.len() <= max_len).then(|| payload.to_vec()),
                 Self::Zstd => zstd.set_dictionary(&[]),

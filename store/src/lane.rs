@@ -33,6 +33,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     held: bool,
+    /// How many wait until it is not.
+    waiting: usize,
     /// Changes that are submitted and not answered, oldest first.
     pending: Vec<Arc<Change>>,
 }
@@ -43,8 +45,20 @@ impl Shared {
     }
 
     fn hold(&self) {
-        let held = self.released.wait_while(self.state(), |state| state.held);
-        held.unwrap_or_else(PoisonError::into_inner).held = true;
+        let mut state = self.state();
+        state.waiting += 1;
+        let held = self.released.wait_while(state, |state| state.held);
+        let mut state = held.unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
+        state.held = true;
+    }
+
+    /// Whether it is held now: not while another holds it, nor before those who wait.
+    fn hold_now(&self) -> bool {
+        let mut state = self.state();
+        let is_free = !state.held && state.waiting == 0;
+        state.held |= is_free;
+        is_free
     }
 
     fn release(&self) {
@@ -63,6 +77,11 @@ impl Lanes {
         let place = Place::take(lanes, tenant);
         place.shared.hold();
         Lane { store, held: Held(place) }
+    }
+
+    pub(crate) fn hold_now(lanes: &Arc<Self>, store: Store, tenant: TenantUid) -> Option<Lane> {
+        let place = Place::take(lanes, tenant);
+        place.shared.hold_now().then(|| Lane { store, held: Held(place) })
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<TenantUid, InUse>> {
@@ -165,6 +184,26 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Who does not wait gets a lane that is free, and does not go before those who wait.
+    #[test]
+    fn a_lane_that_is_free_is_held_at_once() {
+        let (store, tenant) = (Store::in_memory().unwrap(), TenantUid::from_bytes([1; 16]));
+        let lane = store.lane_now(tenant).unwrap();
+        assert!(store.lane_now(tenant).is_none());
+        drop(lane);
+        let lane = store.lane(tenant);
+        assert!(store.lane_now(tenant).is_none());
+        drop(lane);
+        assert!(store.lane_now(tenant).is_some());
+        let shared = Shared {
+            state: Mutex::new(State { waiting: 1, ..State::default() }),
+            ..Shared::default()
+        };
+        assert!(!shared.hold_now());
+        shared.state().waiting = 0;
+        assert!(shared.hold_now());
+    }
 
     /// The list of lanes does not grow with the number of tenants ever seen.
     #[test]

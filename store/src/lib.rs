@@ -50,6 +50,7 @@ mod lease;
 mod meter;
 pub mod outbox;
 mod pace;
+mod pool;
 mod progress;
 pub mod quota;
 mod reach;

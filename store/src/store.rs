@@ -208,6 +208,11 @@ impl Store {
         Lanes::hold(&self.0.lanes, self.clone(), tenant)
     }
 
+    /// Holds the tenant's lane, if nobody holds it or waits for it.
+    pub fn lane_now(&self, tenant: TenantUid) -> Option<Lane> {
+        Lanes::hold_now(&self.0.lanes, self.clone(), tenant)
+    }
+
     /// Commits a change outside any lane (a new tenant, a token) and waits until it is durable or
     /// refused.
     pub fn commit(&self, change: Change) -> Result<(), CommitError> {

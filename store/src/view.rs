@@ -15,8 +15,7 @@ use crate::row::key_bytes;
 use crate::rows::RefChanges;
 use crate::sync::Arc;
 use crate::{
-    Change, Entry, Error, InvalidRow, KeyPart, KeyRange, Lease, Order, PreparedBlob, Row, Segments,
-    Snapshot,
+    Change, Entry, Error, InvalidRow, KeyPart, KeyRange, Lease, Order, Row, Segments, Snapshot,
 };
 
 /// One consistent state: everything committed when it was taken and, for a lane's view, the changes
@@ -157,7 +156,7 @@ impl View {
     pub(crate) fn read_any(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
         let pending = self.snapshot.above.iter().find_map(|change| change.find_blob(digest));
         if let Some(blob) = pending {
-            return blob.frame().unpack().ok_or(Error::Corrupt { digest: *digest });
+            return blob.read().ok_or(Error::Corrupt { digest: *digest });
         }
         let reader = self.durable();
         let read = reader.read(digest);
@@ -175,20 +174,18 @@ impl View {
         Reader::new(&*self.snapshot.below, &*self.segments)
     }
 
-    /// The bytes and the codec of `base`, if `blob` of `raw_len` bytes may rest on it for `tenant`. Nothing
-    /// is read of a base that is too long, or has too many below it.
+    /// The bytes and the codec of `base`, if a blob of `raw_len` bytes, whose payload by itself has `full`, may rest
+    /// on it for `tenant`. Nothing is read of a base that is too long, or has too many below it.
     pub(crate) fn base_for(
         &self,
         tenant: TenantUid,
-        blob: &PreparedBlob,
-        raw_len: usize,
+        (raw_len, full): (usize, usize),
         base: &Digest,
     ) -> Result<Option<(Vec<u8>, Codec)>, Error> {
         if !self.has_blob(tenant, base)? {
             return Ok(None);
         }
         let Some((codec, base_len)) = self.encoding(base)? else { return Ok(None) };
-        let full = blob.frame().payload().len();
         if Depth::above(codec).is_none() || !delta::is_worth_a_look(raw_len, full, base_len) {
             return Ok(None);
         }
@@ -207,7 +204,7 @@ impl View {
         }
         let pending = self.snapshot.above.iter().find_map(|change| change.find_blob(digest));
         Ok(pending.map(|blob| {
-            let frame = blob.delta().unwrap_or_else(|| blob.frame());
+            let frame = blob.likely();
             (frame.codec(), frame.raw_len() as usize)
         }))
     }

@@ -45,8 +45,7 @@ pub(crate) fn modules(plan: &Plan, graph: &ActivepiecesGraph, names: Names<'_>) 
         ),
     ];
     let shared = cloud::RUNTIME.iter().filter(|(at, _)| SHARED.contains(at));
-    modules
-        .extend(RUNTIME.iter().chain(shared).map(|(at, text)| Module::verbatim(path(*at), *text)));
+    modules.extend(RUNTIME.iter().chain(shared).map(|(at, text)| Module::copy(at, text)));
     // Code carriers: taken as they stand, for their name is the hash of their bytes.
     modules.extend(scripts.into_iter().map(|(sha256, javascript)| {
         Module::verbatim(path(format!("app/components/{sha256}.mjs")), javascript)

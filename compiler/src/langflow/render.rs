@@ -37,7 +37,7 @@ pub(crate) fn modules(plan: &Plan, graph: &LangflowGraph, names: Names<'_>) -> V
         Module::python(names.smoke_test(), "cloud/langflow_smoke.py.tera", smoke, &shape::SMOKE),
     ];
     modules.push(Module::verbatim(names.requirements(), requirements(graph.lfx)));
-    modules.extend(RUNTIME.iter().map(|(at, text)| Module::verbatim(path(*at), *text)));
+    modules.extend(RUNTIME.iter().map(|(at, text)| Module::copy(at, text)));
     // Code carriers: taken as they stand, for their name is the hash of their bytes.
     modules.extend(sources.into_iter().map(|(sha256, source)| {
         Module::verbatim(path(format!("app/components/{sha256}.py")), source)

@@ -30,7 +30,8 @@ fn version(n: u64, len: usize) -> Vec<u8> {
 const SIZES: [usize; 2] = [9000, 600];
 
 fn against(view: &View, tenant: TenantUid, bytes: &[u8], base: &[u8]) -> PreparedBlob {
-    blob(bytes).against(view, tenant, bytes, || Some(Digest::of(base))).unwrap()
+    let new = (Digest::of(bytes), bytes);
+    PreparedBlob::version_of(view, tenant, new, || Some(Digest::of(base))).unwrap()
 }
 
 fn named(tenant: u8, bytes: &[u8], blob: PreparedBlob) -> Change {

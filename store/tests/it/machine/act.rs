@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use colophon_model::{Digest, TenantUid};
 use colophon_store::rows::TufFile;
 use colophon_store::{
-    Change, CommitError, Disk, FsckOptions, FsckReport, GcOptions, GcReport, Pace, Progress,
-    PurgeOptions,
+    Change, CommitError, Disk, FsckOptions, FsckReport, GcOptions, GcReport, Pace, PreparedBlob,
+    Progress, PurgeOptions,
 };
 use proptest::sample::Index;
 
@@ -124,9 +124,9 @@ impl Run {
         if keep && is_there {
             change.keep(uid, content.digest);
         } else {
-            let prepared = blob(&content.bytes);
+            let new = (content.digest, content.bytes.as_slice());
             // It reads the base, and may find damage.
-            let prepared = prepared.against(&view, uid, &content.bytes, || Some(base.digest));
+            let prepared = PreparedBlob::version_of(&view, uid, new, || Some(base.digest));
             puts = self.puts([content.digest]);
             change.blob(uid, prepared.unwrap());
         }
