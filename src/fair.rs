@@ -4,6 +4,7 @@
 mod held;
 mod party;
 mod queue;
+pub mod slice;
 
 #[cfg(test)]
 mod tests;

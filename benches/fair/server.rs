@@ -17,10 +17,8 @@ const BUILDS: u64 = 60;
 pub(crate) struct Bench {
     server: Child,
     _dir: tempfile::TempDir,
-    /// Where the server is.
-    pub(crate) address: String,
-    /// The tenant whose time is taken.
-    pub(crate) quiet: Tenant,
+    address: String,
+    quiet: Tenant,
     /// One for each storm, so that they do not change what the other storms do.
     storms: [Tenant; 3],
 }
@@ -47,6 +45,11 @@ impl Bench {
             }
         }
         Ok(Self { server, _dir: dir, address, quiet, storms })
+    }
+
+    /// Where the server is, and the tenant whose time is taken.
+    pub(crate) fn quiet(&self) -> (&str, &Tenant) {
+        (&self.address, &self.quiet)
     }
 
     /// Lets 64 clients of another tenant loose.

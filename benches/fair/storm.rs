@@ -1,7 +1,7 @@
 //! The storm: a process with 64 clients of one tenant, each of which asks again as soon as it is answered.
 
 use std::io::Read as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::content::{Kind, Tenant};
+use crate::priority::Priority;
 use crate::raw::Client;
 
 const CLIENTS: usize = 64;
@@ -31,10 +32,8 @@ impl Storm {
     pub(crate) fn start(address: &str, kind: Kind, tenant: &Tenant) -> anyhow::Result<Self> {
         let (address, tenant) = (address.to_owned(), tenant.clone());
         let orders = serde_json::to_string(&Orders { address, kind: kind as usize, tenant })?;
-        let nice = std::env::var("COLOPHON_BENCH_NICE").unwrap_or_else(|_| "10".to_owned());
-        let process = Command::new("nice")
-            .args(["-n", &nice])
-            .arg(std::env::current_exe()?)
+        let process = Priority::Last
+            .again()?
             .args(["--storm", &orders])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use serde::Serialize;
+use tokio::runtime::{Builder, Runtime};
 
 use super::out::Out;
 use crate::clock::SystemClock;
 use crate::config::{Config, Overrides};
+use crate::fair::slice;
 use crate::secrets::Secrets;
 use crate::serve::{Server, Signals};
 use crate::telemetry;
@@ -33,8 +35,7 @@ pub(super) fn run(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
     let config = Config::load(overrides)?;
     let secrets = Secrets::new(&config.secrets, Arc::new(SystemClock));
     let _telemetry = telemetry::start(&config.telemetry, &secrets)?;
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.event_interval(EVENT_INTERVAL).enable_all().build()?;
+    let runtime = runtime(&mut Builder::new_multi_thread())?;
     let result = runtime.block_on(async {
         let data = config.data.display().to_string();
         let server = Server::start(config, Arc::new(SystemClock)).await?;
@@ -54,4 +55,33 @@ pub(super) fn run(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
     // Work that hangs must not keep the process: what it had acknowledged is durable.
     runtime.shutdown_timeout(LAST_WORK);
     result
+}
+
+/// Its threads are of two kinds that begin alike: some answer requests, some work. The first go before the others,
+/// whatever those are at. Only they park.
+fn runtime(builder: &mut Builder) -> std::io::Result<Runtime> {
+    builder.on_thread_start(slice::usual).on_thread_park(slice::short);
+    builder.event_interval(EVENT_INTERVAL).enable_all().build()
+}
+
+#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+mod tests {
+    use super::*;
+    use crate::fair::slice::tests::slice;
+
+    /// One that answers has a short slice, one that works has none, whoever started it.
+    #[test]
+    fn threads_that_answer_go_before_those_that_work() {
+        let usual = slice();
+        let runtime = runtime(Builder::new_multi_thread().worker_threads(1)).unwrap();
+        let slices = async {
+            // It parks until then.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            #[expect(clippy::disallowed_methods, reason = "the thread is what is asked about")]
+            let working = tokio::task::spawn_blocking(slice).await.unwrap();
+            (slice(), working)
+        };
+        let (answering, working) = runtime.block_on(runtime.spawn(slices)).unwrap();
+        assert_eq!((answering, working), (usual.map(|_| 100_000), usual));
+    }
 }
