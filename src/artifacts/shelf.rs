@@ -203,7 +203,7 @@ pub(super) struct Seen {
     /// The same, and that of which there is an old version, or the mark that it was deleted.
     pub(super) all: BTreeSet<Sha256>,
     /// Why nobody could look for versions.
-    unseen: Option<Trouble>,
+    pub(super) unseen: Option<Trouble>,
 }
 
 /// What was taken out of the bucket.

@@ -115,10 +115,11 @@ pub(super) fn remembered(
 
 /// The answer to a delivery that was refused for what it is, before there was a flow to look at. It is logged as any
 /// other, without its body: that is no flow, and cannot be run again.
-pub(super) fn refused(press: &Press, tenant: &TenantRow, draft: &Draft, refused: ApiError) -> Told {
+pub(super) fn refused(press: &Press, tenant: &TenantRow, draft: Draft, refused: ApiError) -> Told {
+    let key = draft.key;
     let row = draft.refused(refused.status(), refused.code());
-    press.deliveries.push(Entry { tenant: tenant.clone(), key: draft.key, row, body: None });
-    Told { key: draft.key, result: Err(refused), left: None }
+    press.deliveries.push(Entry { tenant: tenant.clone(), key, row, body: None });
+    Told { key, result: Err(refused), left: None }
 }
 
 /// The delivery's row, to be written when it is known what became of it.

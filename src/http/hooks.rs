@@ -132,7 +132,7 @@ fn deliver(
     Ok(match taken {
         Ok(outcome) => Taken::Event(Box::new(tenant), key, outcome),
         Err(refused) => {
-            let told = delivering::refused(&app.press, &tenant, &draft, refused);
+            let told = delivering::refused(&app.press, &tenant, draft, refused);
             Taken::Flow(Box::new(tenant), told)
         }
     })
