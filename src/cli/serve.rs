@@ -20,7 +20,7 @@ const LAST_WORK: Duration = Duration::from_secs(10);
 
 /// So many steps of requests are taken before a busy thread looks which others have come: a step may be a whole
 /// no-op, and tokio's own 61 of them are some milliseconds.
-const EVENT_INTERVAL: u32 = 16;
+const EVENT_INTERVAL: u32 = 4;
 
 #[derive(Serialize)]
 struct Ready {
