@@ -3,6 +3,7 @@
 
 mod bucket;
 mod destroy;
+mod kms;
 mod signed;
 mod trouble;
 mod url;
@@ -32,6 +33,8 @@ use crate::config::ExportConfig;
 use crate::secrets::Secrets;
 use bucket::Bucket;
 pub(crate) use destroy::Destroyed;
+pub use kms::{InvalidKmsKey, KmsKey};
+pub(crate) use kms::{Kms, RECIPIENT};
 use signed::Signed;
 pub use trouble::Trouble;
 pub use url::{InvalidPlace, PlaceUrl};

@@ -131,7 +131,7 @@ impl Job for Erase {
         buckets.retain(|place| Some(place.as_str()) != press.artifacts.name());
         let mut outside = outside(mirror.as_ref(), &exports);
         outside.splice(0..0, bucket::outside(press.artifacts.name(), &cleared, &buckets));
-        let shredded = shred.map(|shred| shred.finish(press.clock.now()));
+        let shredded = shred.map(|shred| shred.finish(press.clock.now())).transpose()?;
         sign(
             site,
             &Statement {

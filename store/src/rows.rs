@@ -32,7 +32,10 @@ pub use artifact::{ArtifactRow, UploadRow};
 pub use audit::{AuditCheckpoint, AuditHead, AuditLine, AuditOrigin};
 pub use delivery::{DeliveryBody, DeliveryKey, DeliveryRow, InvalidDeliveryKey};
 pub use edge::{BundleAlias, BundleTree, Document, EdgeRepo, PoolRoot, SignedFile, TufFile};
-pub use export::{ExportBlob, ExportKey, ExportPlace, ExportState, KeyCopy, PlannedExport};
+pub use export::{
+    ExportBlob, ExportKey, ExportPlace, ExportState, FormerExportKey, KeyCopy, KeyLeftover,
+    PlannedExport, ShredFate, ShredPlace, ShredRecord,
+};
 pub use flow::{
     BuildNumber, EdgeHead, EnvHead, FlowClaim, FlowGone, FlowHead, FlowOwner, SeenPlan,
 };
@@ -124,6 +127,7 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::Import => row::<ImportRow>(key, value),
         Table::FormerKey => row::<FormerKey>(key, value),
         Table::ExportKey => row::<ExportKey>(key, value),
+        Table::ShredRecord => row::<ShredRecord>(key, value),
         Table::ExportState => row::<ExportState>(key, value),
         Table::AuditLine => row::<AuditLine>(key, value),
         Table::AuditHead => row::<AuditHead>(key, value),
