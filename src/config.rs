@@ -425,6 +425,10 @@ impl Config {
         problems.extend(self.events.problems());
         problems.extend(self.export.problems());
         problems.extend(self.export.problems_in(&self.data));
+        if self.export.needs_vault() && self.secrets.vault.address.is_none() {
+            let text = "`export.recipients` names a key of a vault, and `secrets.vault.address` names none";
+            problems.push(text.to_owned());
+        }
         problems.extend(self.tokens.problems());
         problems.extend(self.intake.problems(&self.retention));
         problems.extend(self.keys.problems());

@@ -26,22 +26,26 @@ pub mod layout;
 mod ledger;
 mod pace;
 mod probe;
+mod recipient;
 mod restore;
 mod run;
 mod upload;
 mod verify;
+mod wrapped;
 
 use crate::place;
 pub use crate::place::{InvalidPlace, Lock, LockMode, Options, Place, PlaceUrl};
 pub use cursor::Cursor;
-pub use erasure::{Erased, ErasureRecord, KeyFate, Shredder};
+pub use erasure::{Erased, ErasureRecord, KeyFate, Registrar, Shredder};
 pub use error::{ExportError, Trouble};
 pub use head::Head;
-pub use keyring::{adopt, identity_file};
+pub use keyring::{IdentityFile, Rotation, identity_file, rotate};
 pub use probe::{Probe, reach};
+pub use recipient::{InvalidRecipient, Recipient};
 pub use restore::{
-    Compared, Imported, Missing, RestoreError, RestoreOptions, Surveyed, check_free, import,
-    is_past, survey,
+    Compared, ExportKeys, Imported, Missing, RestoreError, RestoreOptions, Surveyed, check_free,
+    import, is_past, survey,
 };
 pub use run::{Asked, Exported, Increment, export};
 pub use verify::{ErasedExport, Finding, Verified, VerifyOptions, verify_all};
+pub use wrapped::{recipient_problem, try_recipient};

@@ -17,5 +17,5 @@ mod worker;
 
 pub use drills::drill_turn;
 pub use lacks::{Lacks, lacks};
-pub use status::{Count, ExportStatus, Phase, counts, list, status};
+pub use status::{Count, ExportStatus, KeysLeft, Phase, counts, list, status};
 pub use worker::Exporter;

@@ -46,13 +46,14 @@ pub use edge::{
 };
 pub use erase::{ERASURE_TYPE, Erase, ErasureReport, Outside, Statement};
 pub use export::{Exported, GitBundle, GitExport, OutError};
-pub use export_key::{ExportIdentity, Revealed};
+pub use export_key::{ExportIdentity, ExportKeyRotated, Revealed, RotateExportKey};
 pub use fsck::Fsck;
 pub use gc::Gc;
 pub use import::{Discarded, FailedImport, Identities, Import, ImportReport};
 pub use purge::{Purge, Purged};
 pub use rebuild::GitRebuild;
 pub use recompile::{FailedFlow, Recompile, RecompileReport};
+pub use shred::records::write_missing as write_missing_records;
 pub use shred::{RecordFate, Shredded};
 
 /// A job and what it was asked to do.
@@ -146,6 +147,9 @@ pub enum JobError {
         "nothing of tenant `{0}` was exported sealed, so there is no key; `export.encrypt` turns that on"
     )]
     NoKey(TenantSlug),
+    /// The tenant's exports have keys, and not that one.
+    #[error("nothing of tenant `{0}` was exported sealed with key {1}")]
+    OtherKey(TenantSlug, String),
     /// A directory that a server cannot find without knowing where the caller stands.
     #[error("`{0}` is not an absolute path")]
     Relative(PathBuf),

@@ -3,6 +3,7 @@
 
 mod bucket;
 mod destroy;
+mod kms;
 mod parts;
 mod signed;
 mod trouble;
@@ -33,6 +34,8 @@ use crate::config::ExportConfig;
 use crate::secrets::Secrets;
 use bucket::Bucket;
 pub(crate) use destroy::Destroyed;
+pub use kms::{InvalidKmsKey, KmsKey};
+pub(crate) use kms::{Kms, RECIPIENT};
 pub(crate) use parts::Upload;
 pub(crate) use signed::{Reply, Signed};
 pub use trouble::Trouble;

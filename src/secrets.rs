@@ -6,9 +6,11 @@ mod master;
 mod reference;
 mod secret;
 mod sops;
+mod transit;
 mod vault;
 
 pub use found::{SecretError, Secrets};
 pub use master::{check_key, master_key};
 pub use reference::{InvalidRef, SecretRef};
 pub use secret::Secret;
+pub use transit::{InvalidTransitKey, TransitError, TransitKey, Wrapped};

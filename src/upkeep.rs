@@ -16,6 +16,7 @@ use crate::exporter::drill_turn;
 use crate::http::chain;
 use crate::maintenance::{
     Drill, DrillReport, Drilled, Gc, Job, JobError, Purge, Resign, Site, perform,
+    write_missing_records,
 };
 use crate::tasks::TaskError;
 use crate::units::{Size, Span};
@@ -103,11 +104,19 @@ async fn erasures(app: SharedApp) {
 }
 
 async fn finish_erasures(app: &SharedApp) {
-    let press = app.press.clone();
-    let work = move || Ok(press.store.resume_erasures(&|_| {})?);
-    let resumed = settle("erase", app.maintenance.run(work).await);
-    if let Some(count) = resumed.filter(|count| *count > 0) {
+    let worker = app.clone();
+    let work = move || {
+        let resumed = worker.press.store.resume_erasures(&|_| {})?;
+        // Behind that: only what is erased is said to be.
+        let site = Site { press: &worker.press, config: &worker.config };
+        Ok((resumed, write_missing_records(site)?))
+    };
+    let Some((count, records)) = settle("erase", app.maintenance.run(work).await) else { return };
+    if count > 0 {
         tracing::info!(count, "finished erasures that were interrupted");
+    }
+    if records > 0 {
+        tracing::info!(records, "wrote records of erasures that were missing");
     }
 }
 

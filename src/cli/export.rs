@@ -43,8 +43,10 @@ enum Command {
     Drill(DrillArgs),
     /// Print the public key that signs exports, and its fingerprint
     Key(Overrides),
-    /// Hand out the key of a tenant's sealed exports, for an auditor: who has it reads all of them, those to come too
+    /// Hand out the keys of a tenant's sealed exports, for an auditor: who has them reads all of it, what is to come too
     Identity(Identity),
+    /// Seal a tenant's exports with a new key from now on; the old one opens what it sealed
+    RotateKey(RotateKey),
 }
 
 /// Adds to an export what is new.
@@ -81,9 +83,22 @@ struct Identity {
     /// Whose
     #[arg(long, value_name = "SLUG")]
     tenant: TenantSlug,
+    /// That key alone, `age1…` [default: all that the tenant ever had]
+    #[arg(long, value_name = "RECIPIENT")]
+    key: Option<envelope::KeyId>,
     /// Write it to this new file, which only you may read [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+/// Replaces a key.
+#[derive(Debug, Args)]
+struct RotateKey {
+    /// Whose
+    #[arg(long, value_name = "SLUG")]
+    tenant: TenantSlug,
     #[command(flatten)]
     overrides: Overrides,
 }
@@ -166,6 +181,7 @@ impl Export {
             Some(Command::Drill(drill)) => drill.run(out),
             Some(Command::Key(overrides)) => key(&overrides, out),
             Some(Command::Identity(identity)) => identity.run(out),
+            Some(Command::RotateKey(rotate)) => rotate.run(out),
         }
     }
 }
@@ -212,6 +228,10 @@ fn status_text(export: &ExportStatus) -> String {
     say("failures", (export.failures > 0).then(|| export.failures.to_string()));
     say("why", export.trouble.clone());
     say("next", export.next.clone());
+    for keys in &export.keys_left {
+        let left = keys.left.join("; ");
+        say("KEYS LEFT", Some(format!("at {} since {}: {left}", keys.at, keys.since)));
+    }
     say("by itself", (!export.scheduled).then(|| "no: `export.to` does not name it".to_owned()));
     lines.join("\n")
 }
@@ -357,31 +377,56 @@ fn opener(
         identities.extend(read.with_context(|| format!("`{}`", path.display()))?);
     }
     if let Some(tenant) = own {
-        let revealed = reveal(tenant, overrides, out)?;
+        let revealed = reveal(tenant, None, overrides, out)?;
         identities.extend(envelope::Identity::parse_all(&revealed.identity)?);
     }
     Ok(Opener::new(identities))
 }
 
-fn reveal(tenant: &TenantSlug, overrides: &Overrides, out: Out) -> anyhow::Result<Revealed> {
-    let job = ExportIdentity { tenant: tenant.clone() };
+fn reveal(
+    tenant: &TenantSlug,
+    key: Option<envelope::KeyId>,
+    overrides: &Overrides,
+    out: Out,
+) -> anyhow::Result<Revealed> {
+    let job = ExportIdentity { tenant: tenant.clone(), key };
     job::run(overrides, out, &job, &Request::Post("/v1/maintenance/export/identity"))
 }
 
 impl Identity {
     fn run(self, out: Out) -> anyhow::Result<()> {
-        let Self { tenant, out: file, overrides } = self;
+        let Self { tenant, key, out: file, overrides } = self;
         if let Some(path) = file.as_ref().filter(|path| path.exists()) {
             bail!("`{}` is there already", path.display());
         }
-        let revealed = reveal(&tenant, &overrides, out)?;
+        let revealed = reveal(&tenant, key, &overrides, out)?;
         let Some(path) = file else {
             return out.data(&revealed, |revealed| revealed.identity.trim_end().to_owned());
         };
         crate::keys::write_secret(&path, &revealed.identity)
             .with_context(|| format!("cannot write `{}`", path.display()))?;
-        let told = Written { key: revealed.key, file: path };
-        out.data(&told, |told| format!("key {} is in {}", told.key, told.file.display()))
+        let told = Written { key: revealed.key, keys: revealed.keys, file: path };
+        out.data(&told, |told| {
+            let all =
+                told.keys.iter().map(|key| format!("key {key} is in {}", told.file.display()));
+            all.collect::<Vec<_>>().join("\n")
+        })
+    }
+}
+
+impl RotateKey {
+    fn run(self, out: Out) -> anyhow::Result<()> {
+        let job = maintenance::RotateExportKey { tenant: self.tenant };
+        let path = "/v1/maintenance/export/rotate-key";
+        let done = job::run(&self.overrides, out, &job, &Request::Post(path))?;
+        out.data(&done, |done| {
+            let lines = [
+                format!("{}: what is exported from now on has a new key", done.tenant),
+                row("key", &done.key),
+                row("before", format!("{}: kept for what it sealed", done.former)),
+            ];
+            lines.join("\n")
+        })
     }
 }
 
@@ -389,6 +434,7 @@ impl Identity {
 #[derive(Debug, serde::Serialize)]
 struct Written {
     key: String,
+    keys: Vec<String>,
     file: PathBuf,
 }
 
@@ -411,9 +457,9 @@ fn verified(found: &Verified) -> String {
         row("audit log", count(found.lines, "line")),
         row("blobs", format!("{}, {read}", found.blobs)),
     ];
-    if let [first, more @ ..] = found.sealed.as_slice() {
-        let others = if more.is_empty() { "" } else { " and others" };
-        lines.push(row("sealed", format!("with {first}{others}")));
+    for (at, key) in found.sealed.iter().enumerate() {
+        let label = if at == 0 { "sealed" } else { "" };
+        lines.push(row(label, format!("with {key}")));
     }
     if found.unopened > 0 {
         let files = count(found.unopened, "file");
@@ -430,7 +476,13 @@ fn verified(found: &Verified) -> String {
         }
         let at = erased.finished.as_ref().unwrap_or(&erased.began);
         let word = if erased.finished.is_some() { "at" } else { "begun at" };
-        lines.push(row("erased", format!("{word} {at}; key {} is destroyed", erased.key)));
+        let keys = erased.former_keys.iter().chain([&erased.key]).map(ToString::to_string);
+        let keys: Vec<String> = keys.collect();
+        let keys = match keys.as_slice() {
+            [key] => format!("key {key} is destroyed"),
+            keys => format!("keys {} are destroyed", keys.join(", ")),
+        };
+        lines.push(row("erased", format!("{word} {at}; {keys}")));
         lines.extend(erased.left.iter().map(|what| row("LEFT", what)));
     }
     lines.extend(

@@ -37,9 +37,13 @@ pub(super) struct Import {
     /// Believe the key that lies at the place, which whoever can write there can replace
     #[arg(long, conflicts_with = "key")]
     key_as_found: bool,
-    /// The key that opens what is sealed, as `colophon export identity` gives it; may be given several times
+    /// The keys that open what is sealed, as `colophon export identity` gives them; may be given several times. Sealed exports go
+    /// on with the newest
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
+    /// Seal what is exported from here with a new key, not with the one that was given
+    #[arg(long)]
+    new_export_key: bool,
     /// Copy of the old server's `keys/master.key`, put into a data directory that has none
     #[arg(long, value_name = "FILE", conflicts_with = "new_master")]
     master: Option<PathBuf>,
@@ -82,6 +86,7 @@ impl Import {
             key: key.transpose()?,
             key_as_found: self.key_as_found,
             identity: maintenance::Identities::new(identity),
+            new_export_key: self.new_export_key,
             verify: self.verify,
             dry_run: self.dry_run,
             discard: self.discard,
@@ -160,9 +165,10 @@ fn preview(
     for slug in slugs {
         let found = survey(&place, slug, &config.export, (master.as_ref(), &options), &report);
         let found = found.map_err(|error| anyhow::anyhow!(error.told()))?;
-        tenants.extend(
-            found.iter().map(|one| Imported::preview(one, own.as_ref() == Some(&one.verified.key))),
-        );
+        tenants.extend(found.iter().map(|one| {
+            let same_key = own.as_ref() == Some(&one.verified.key);
+            Imported::preview(one, same_key, job.new_export_key)
+        }));
     }
     Ok(ImportReport {
         from: job.from.clone(),
@@ -204,6 +210,7 @@ fn told(one: &Imported) -> Vec<String> {
         row("audit log", count(one.lines, "line")),
         row("blobs", format!("{}, {}", one.blobs, Size::bytes(one.bytes).rounded())),
     ];
+    lines.extend(one.export_key.as_ref().map(|key| row("sealing", format!("goes on with {key}"))));
     lines.extend(one.tip.map(|tip| row("tip", tip)));
     if !one.dry_run {
         lines.push(row(

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::export::envelope::KeyId;
-use crate::export::{Lock, LockMode, Options, Place, PlaceUrl};
+use crate::export::{Lock, LockMode, Options, Place, PlaceUrl, Recipient, recipient_problem};
 use crate::secrets::SecretRef;
 use crate::units::{Size, Span};
 
@@ -46,8 +45,8 @@ pub struct ExportConfig {
     pub encrypt: bool,
     /// Where copies of those keys are put, encrypted for `recipients`. None: this server alone has them.
     pub keys: Option<PlaceUrl>,
-    /// Who can read those copies: age recipients.
-    pub recipients: Vec<KeyId>,
+    /// Who can read those copies: age recipients, keys of Vault's transit engine (`vault:…`) and of AWS KMS (`awskms:…`).
+    pub recipients: Vec<Recipient>,
     /// How objects are locked. None: they are not.
     pub lock: Option<LockMode>,
     /// For how long they are locked.
@@ -123,6 +122,11 @@ impl ExportConfig {
     /// Whether builds ask to be exported.
     pub const fn follows_builds(&self) -> bool {
         self.after_builds && !self.to.is_empty()
+    }
+
+    /// Whether copies of keys are encrypted by the vault of `secrets.vault`.
+    pub(super) fn needs_vault(&self) -> bool {
+        self.recipients.iter().any(|recipient| matches!(recipient, Recipient::Transit(_)))
     }
 
     /// What is wrong with where and when the server exports by itself.
@@ -202,6 +206,15 @@ impl ExportConfig {
             self.keys.is_some() == self.recipients.is_empty(),
             "`export.keys` and `export.recipients` are given together",
         );
+        check(
+            self.recipients.iter().enumerate().any(|(at, one)| self.recipients[..at].contains(one)),
+            "`export.recipients` has one twice",
+        );
+        for recipient in &self.recipients {
+            if let Some(problem) = recipient_problem(recipient, self) {
+                problems.push(format!("`export.recipients`: {problem}"));
+            }
+        }
         if let Some(Err(error)) = self.secret_key.as_ref().map(|text| text.parse::<SecretRef>()) {
             problems.push(format!("`export.secret_key`: {error}"));
         }
@@ -255,7 +268,9 @@ mod tests {
             (
                 ExportConfig {
                     keys: Some("s3://evidence".parse().unwrap()),
-                    recipients: vec![crate::export::envelope::Identity::from_secret([1; 32]).id()],
+                    recipients: vec![crate::export::Recipient::Age(
+                        crate::export::envelope::Identity::from_secret([1; 32]).id(),
+                    )],
                     ..good.clone()
                 },
                 "apart",

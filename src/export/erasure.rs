@@ -2,9 +2,9 @@
 //! anything is destroyed, so that a crash leaves no silence, and when it is done.
 
 use axum::body::Bytes;
-use colophon_model::audit::Action;
+use colophon_model::audit::{Action, Chain};
 use colophon_model::{Sha256, TenantSlug, TenantUid, UnixMillis};
-use colophon_store::rows::{ExportKey, ExportPlace, TenantRow};
+use colophon_store::rows::{ExportKey, ShredPlace, TenantRow};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
@@ -33,6 +33,9 @@ pub struct ErasureRecord {
     pub finished: Option<String>,
     /// Version of the form: 1.
     pub format: u32,
+    /// Keys of before that are destroyed too, the oldest first; left out when there was one key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_keys: Vec<String>,
     /// The key that is destroyed.
     pub key: String,
     /// What became of copies of the key. Empty in the statement that it began.
@@ -63,7 +66,7 @@ pub struct KeyFate {
     pub place: String,
 }
 
-/// Writes statements about one erasure, and destroys copies of the key.
+/// Destroys copies of one tenant's keys.
 pub struct Shredder<'a> {
     press: &'a Press,
     config: &'a ExportConfig,
@@ -81,28 +84,59 @@ impl<'a> Shredder<'a> {
         config: &'a ExportConfig,
         tenant: &'a TenantRow,
     ) -> Result<Self, ExportError> {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.map_err(ExportError::Aside)?;
-        Ok(Self { press, config, tenant, runtime })
+        Ok(Self { press, config, tenant, runtime: runtime()? })
     }
 
-    /// Writes `record` to a place.
+    /// Has the store forget copies that were destroyed, and remember what is left: the tenant stays.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub fn forget_copies(&self, key: &ExportKey, fates: &[KeyFate]) -> Result<(), ExportError> {
+        let left = fates.iter().map(|fate| (fate.place.as_str(), fate.left.as_slice()));
+        let row = copies::after_destroying(key, left, self.press.clock.now());
+        let action = Some(Action::KeyCopy);
+        keyring::commit(self.press, self.tenant, Some(key), &row, action).map(drop)
+    }
+
+    /// Destroys every copy of the key that lies elsewhere.
+    pub fn destroy_copies(&self, key: &ExportKey) -> Vec<KeyFate> {
+        let done = copies::destroy(self.press, self.config, &self.runtime, self.tenant.uid, key);
+        let fate = |(place, done)| match done {
+            Ok(super::place::Destroyed { deleted, left }) => KeyFate { deleted, left, place },
+            Err(Trouble { text, .. }) => KeyFate { deleted: 0, left: vec![text], place },
+        };
+        done.into_iter().map(fate).collect()
+    }
+}
+
+/// Writes statements to places that were exported to.
+pub struct Registrar<'a> {
+    press: &'a Press,
+    config: &'a ExportConfig,
+    runtime: Runtime,
+}
+
+impl<'a> Registrar<'a> {
+    /// With the server's credentials.
+    ///
+    /// # Errors
+    /// When no thread can be had for it.
+    pub fn new(press: &'a Press, config: &'a ExportConfig) -> Result<Self, ExportError> {
+        Ok(Self { press, config, runtime: runtime()? })
+    }
+
+    /// Writes `record` to a place. The same one that is there already is as good as written.
     ///
     /// # Errors
     /// When the place cannot be reached, or refuses it.
     pub fn write(
         &self,
-        to: &ExportPlace,
+        to: &ShredPlace,
         began: UnixMillis,
         record: &ErasureRecord,
     ) -> Result<(), ExportError> {
-        let url = to.url.parse::<PlaceUrl>();
-        let url = url.map_err(|_| Trouble::new("export-refused", format!("`{}`", to.url)))?;
-        let options = Options { endpoint: to.endpoint.clone(), region: to.region.clone() };
-        let place = Place::open(&url, self.config, &options, &self.press.secrets)?;
-        let retry = Retry { attempts: self.config.attempts, first: super::run::FIRST_WAIT };
-        let carrier = Carrier::new(&place, layout::tenant(&self.tenant.slug), 0, retry);
+        let place = self.open(to)?;
+        let carrier = self.carrier(&place, layout::tenant(&record.tenant.slug));
         let bytes = record.encode();
         let signature = Bytes::copy_from_slice(&self.press.keys.export_key().sign(&bytes));
         let name = layout::erasure(began, record.finished.is_none());
@@ -115,24 +149,56 @@ impl<'a> Shredder<'a> {
         })
     }
 
-    /// Has the store forget that copies lie elsewhere: some were destroyed, and the tenant stays.
+    /// The statement at a place that the erasure of a tenant, known by its pseudonym, began then; `None` when this server signed
+    /// none there.
     ///
     /// # Errors
-    /// When the store refuses.
-    pub fn forget_copies(&self, key: &ExportKey) -> Result<(), ExportError> {
-        let row = ExportKey { copies: Vec::new(), ..key.clone() };
-        keyring::commit(self.press, self.tenant, Some(key), &row, Action::KeyCopy).map(drop)
+    /// When the place cannot be read.
+    pub fn begun(
+        &self,
+        at: &ShredPlace,
+        (tenant, began): (&str, UnixMillis),
+    ) -> Result<Option<ErasureRecord>, ExportError> {
+        let place = self.open(at)?;
+        let carrier = self.carrier(&place, String::new());
+        let (key, name) = (self.press.keys.export_key().public(), layout::erasure(began, true));
+        self.runtime.block_on(async {
+            let folders = carrier.again(async || place.folders(layout::VERSION).await).await;
+            let folders = folders.map_err(|failure| failure.into_trouble(layout::VERSION))?;
+            for slug in folders {
+                let path = format!("{}/{slug}/{name}", layout::VERSION);
+                let Some(bytes) = carrier.find_within(&path, LARGEST).await? else { continue };
+                let signature = carrier.find_within(&format!("{path}.sig"), LARGEST).await?;
+                let signed = signature.is_some_and(|signature| key.verifies(&bytes, &signature));
+                let record: Option<ErasureRecord> = serde_json::from_slice(&bytes).ok();
+                let same = |record: &ErasureRecord| Chain::pseudonym(record.tenant.uid) == tenant;
+                if let Some(record) = record.filter(same).filter(|_| signed) {
+                    return Ok(Some(record));
+                }
+            }
+            Ok(None)
+        })
     }
 
-    /// Destroys every copy of the key that lies elsewhere.
-    pub fn destroy_copies(&self, key: &ExportKey) -> Vec<KeyFate> {
-        let done = copies::destroy(self.press, self.config, &self.runtime, self.tenant.uid, key);
-        let fate = |(place, done)| match done {
-            Ok(super::place::Destroyed { deleted, left }) => KeyFate { deleted, left, place },
-            Err(Trouble { text, .. }) => KeyFate { deleted: 0, left: vec![text], place },
-        };
-        done.into_iter().map(fate).collect()
+    fn open(&self, at: &ShredPlace) -> Result<Place, ExportError> {
+        let url = at.url.parse::<PlaceUrl>();
+        let url = url.map_err(|_| Trouble::new("export-refused", format!("`{}`", at.url)))?;
+        let options = Options { endpoint: at.endpoint.clone(), region: at.region.clone() };
+        Ok(Place::open(&url, self.config, &options, &self.press.secrets)?)
     }
+
+    fn carrier<'p>(&self, place: &'p Place, folder: String) -> Carrier<'p> {
+        let retry = Retry { attempts: self.config.attempts, first: super::run::FIRST_WAIT };
+        Carrier::new(place, folder, 0, retry)
+    }
+}
+
+/// Largest statement that is read, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+fn runtime() -> Result<Runtime, ExportError> {
+    let made = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    made.map_err(ExportError::Aside)
 }
 
 impl ErasureRecord {

@@ -26,13 +26,14 @@ mod source;
 mod writer;
 
 use colophon_model::TenantSlug;
-use colophon_store::rows::TenantRow;
+use colophon_store::rows::{ExportKey, TenantRow};
 use colophon_store::{Progress, Report};
 use colophon_trust::attest::PublicKey;
 use tokio::runtime::Runtime;
 
-use super::envelope::Opener;
+use super::envelope::{Identity, Opener};
 use super::error::ExportError;
+use super::keyring;
 use super::layout;
 use super::place::Place;
 use super::verify::{Proven, Verified, VerifyOptions, examine, folders, reader};
@@ -61,6 +62,20 @@ pub struct RestoreOptions {
     pub compare: bool,
     /// Opens what is sealed.
     pub opener: Opener,
+    /// What becomes of the keys that sealed it.
+    pub export_keys: ExportKeys,
+}
+
+/// What becomes of the keys that sealed what is restored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ExportKeys {
+    /// Sealed exports go on with the newest.
+    #[default]
+    Keep,
+    /// Sealed exports go on with a new one; those are kept for what they sealed.
+    Replace,
+    /// They are not kept: nothing is exported from here.
+    Leave,
 }
 
 /// An export that was checked and found good.
@@ -124,7 +139,9 @@ async fn one(
         return Err(RestoreError::Erased(erased.clone()));
     }
     if verified.unopened > 0 {
-        let key = verified.sealed.first().map(ToString::to_string).unwrap_or_default();
+        // The first one that is missing.
+        let missing = verified.sealed.iter().find(|key| !options.opener.has(key));
+        let key = missing.map(ToString::to_string).unwrap_or_default();
         return Err(RestoreError::Sealed { at: folder, key });
     }
     let source = Source::new(&carrier, &options.opener);
@@ -173,6 +190,8 @@ fn write(
     let edge = runtime.block_on(source.edge(&from.proven))?.filter(|_| same_key);
     let begun = begin(press, place, from, edge.is_some(), report)?;
     let mut done = Imported::of(from, begun.resumed, same_key);
+    let sealing = sealing_keys(press, from, options)?;
+    done.export_key = sealing.as_ref().and_then(|row| row.id.parse().ok());
     runtime.block_on(first::first(press, &source, from))?;
     let rotations = runtime.block_on(lines::lines(press, &source, from, report))?;
     let mut builds = Builds::new(press, &source, from, config.concurrency);
@@ -194,13 +213,33 @@ fn write(
         press,
         place,
         from,
-        finish::Facts { flows, objects: git.objects, edge, rotations, begun: &begun.row },
+        finish::Facts { flows, objects: git.objects, edge, rotations, sealing, begun: &begun.row },
     )?;
     done.missing = report::missing(&done);
     if options.compare {
         done.compared = Some(compare::compare((press, &runtime), &source, from, &tags, report)?);
     }
     Ok(done)
+}
+
+/// The keys that sealed what is restored, as this server keeps them. None when nothing is sealed, or they are not to be kept.
+fn sealing_keys(
+    press: &Press,
+    from: &Surveyed,
+    options: &RestoreOptions,
+) -> Result<Option<ExportKey>, RestoreError> {
+    let held = from.verified.sealed.iter().filter_map(|key| options.opener.identity(key));
+    let mut held: Vec<Identity> = held.cloned().collect();
+    match options.export_keys {
+        ExportKeys::Leave => return Ok(None),
+        ExportKeys::Replace if !held.is_empty() => {
+            held.push(Identity::generate().map_err(|_| ExportError::Key)?);
+        }
+        ExportKeys::Keep | ExportKeys::Replace => {}
+    }
+    let Some((current, former)) = held.split_last() else { return Ok(None) };
+    let now = press.clock.now();
+    Ok(Some(keyring::given(&press.keys, from.tenant.uid, (former, current), now)?))
 }
 
 /// Whether what was exported is of the past of this store.

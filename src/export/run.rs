@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
 use super::cursor::Cursor;
-use super::envelope::{KeyId, Sealer};
+use super::envelope::KeyId;
 use super::error::ExportError;
 use super::head::{Head, Owner};
 use super::increment::{Limits, NAMES, Until, fitting, until};
@@ -29,6 +29,7 @@ use super::upload::{Carrier, Retry};
 use crate::audit::By;
 use crate::config::ExportConfig;
 use crate::pipeline::Press;
+use sealed::Sealers;
 
 /// How an export is asked for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -116,10 +117,10 @@ pub fn export(
     let runtime = runtime.map_err(ExportError::Aside)?;
     let retry = Retry { attempts: config.attempts, first: FIRST_WAIT };
     let folder = layout::tenant(&tenant.slug);
-    let sealer = if asked.dry_run {
-        None
+    let sealers = if asked.dry_run {
+        Sealers::NONE
     } else {
-        sealed::sealer((press, config, &runtime), tenant, place.url())?
+        sealed::sealers((press, config, &runtime), tenant, place.url())?
     };
     let run = Run {
         press,
@@ -129,7 +130,7 @@ pub fn export(
         asked,
         report,
         runtime,
-        sealer,
+        sealers,
         carrier: Carrier::new(place, folder, config.bytes_per_second.get(), retry),
         ledger: Ledger { store: &press.store, tenant, place: place.id() },
         key: press.keys.export_key(),
@@ -163,8 +164,8 @@ struct Run<'a> {
     carrier: Carrier<'a>,
     ledger: Ledger<'a>,
     key: DetachedKey,
-    /// Seals, when the tenant has a key: bags that are sealed, or were begun so.
-    sealer: Option<Sealer>,
+    /// Seal bags that are sealed, or were begun so.
+    sealers: Sealers,
     public: PublicKeys,
 }
 
@@ -383,7 +384,7 @@ impl Run<'_> {
         goal: &mut Option<Until>,
     ) -> Result<Option<Until>, ExportError> {
         let (since, previous) = (there.cursor(), there.previous().map(|(_, sha256)| sha256));
-        if let Some(plan) = row.planned {
+        if let Some(plan) = &row.planned {
             // What was begun plain does not go on so once everything is to be sealed.
             let as_wanted = plan.sealed || !self.config.encrypt;
             if as_wanted && (plan.sequence, plan.previous) == (since.sequence + 1, previous) {
@@ -416,6 +417,11 @@ impl Run<'_> {
             builds: next.builds,
             lines: next.lines,
             sealed: self.config.encrypt,
+            key: self
+                .sealers
+                .current()
+                .filter(|_| self.config.encrypt)
+                .map(|it| it.key().to_string()),
         });
         self.ledger.set(row)?;
         Ok(Some(next))

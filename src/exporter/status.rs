@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use colophon_model::{Digest, TenantSlug, UnixMillis};
-use colophon_store::rows::{ExportDrill, ExportPlace, TenantRow};
+use colophon_store::rows::{ExportDrill, ExportKey, ExportPlace, KeyLeftover, TenantRow};
 use colophon_store::{Error, View};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,23 @@ pub struct ExportStatus {
     pub code: Option<String>,
     /// What was wrong with it.
     pub trouble: Option<String>,
+    /// Copies of the tenant's keys, by place, that should be gone and could not be deleted. They are the tenant's: each of its
+    /// exports says the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys_left: Vec<KeysLeft>,
+}
+
+/// Copies of keys that should be gone, at one place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct KeysLeft {
+    /// The place.
+    pub at: String,
+    /// Since when they should be gone, RFC 3339.
+    pub since: String,
+    /// When that was tried last, RFC 3339.
+    pub tried: String,
+    /// What is there still, and why.
+    pub left: Vec<String>,
 }
 
 /// Where an export stands.
@@ -159,6 +176,18 @@ fn of(
     Ok(all)
 }
 
+fn keys_left(view: &View, tenant: &TenantRow) -> Result<Vec<KeysLeft>, Error> {
+    let keys = view.get::<ExportKey>(&tenant.uid)?;
+    let left = keys.map(|keys| keys.leftovers).unwrap_or_default();
+    let one = |KeyLeftover { url, left, since, tried, .. }| KeysLeft {
+        at: url,
+        since: since.rfc3339(),
+        tried: tried.rfc3339(),
+        left,
+    };
+    Ok(left.into_iter().map(one).collect())
+}
+
 fn read(
     view: &View,
     (rules, to): (&Rules, &str),
@@ -190,5 +219,6 @@ fn read(
         failures: state.as_ref().map_or(0, |state| state.failures),
         code: state.as_ref().map(|state| state.code.clone()),
         trouble: state.map(|state| state.trouble),
+        keys_left: keys_left(view, tenant)?,
     })
 }

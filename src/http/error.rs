@@ -483,7 +483,7 @@ impl From<JobError> for ApiError {
             JobError::KeysLeft { .. } => {
                 return Self::new(StatusCode::CONFLICT, "export-keys-left", error.to_string());
             }
-            JobError::NoKey(_) => {
+            JobError::NoKey(_) | JobError::OtherKey(..) => {
                 return Self::new(StatusCode::NOT_FOUND, "export-no-key", error.to_string());
             }
             JobError::Unconfirmed { .. } => "unconfirmed",

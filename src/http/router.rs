@@ -19,7 +19,7 @@ use crate::app::SharedApp;
 use crate::maintenance::{
     Archive, AuditCheckpoint, AuditVerify, Backup, Drill, Export, ExportIdentity, Fsck, Gc,
     GitBundle, GitExport, GitRebuild, Import, ImportRoots, Purge, Recompile, RequestRoots, Resign,
-    Rollback, Rotate,
+    Rollback, Rotate, RotateExportKey,
 };
 
 routes! {
@@ -57,6 +57,7 @@ routes! {
     post "/v1/maintenance/export/drill" => maintenance::run::<Drill>;
     post "/v1/maintenance/import" => maintenance::run::<Import>;
     post "/v1/maintenance/export/identity" => maintenance::run::<ExportIdentity>;
+    post "/v1/maintenance/export/rotate-key" => maintenance::run::<RotateExportKey>;
     post "/v1/maintenance/rebuild" => maintenance::run::<Recompile>;
     post "/v1/maintenance/edge/resign" => maintenance::run::<Resign>;
     post "/v1/maintenance/edge/rotate" => maintenance::run::<Rotate>;

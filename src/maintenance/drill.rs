@@ -18,8 +18,8 @@ use crate::audit::By;
 use crate::config::Config;
 use crate::export::envelope::{Identity, Opener};
 use crate::export::{
-    ExportError, Finding, Imported, Options, Place, PlaceUrl, RestoreError, RestoreOptions,
-    identity_file, import, is_past, survey,
+    ExportError, ExportKeys, Finding, Imported, Options, Place, PlaceUrl, RestoreError,
+    RestoreOptions, identity_file, import, is_past, survey,
 };
 
 /// Restores exports for trial.
@@ -189,11 +189,14 @@ fn attempt(
     (dir, done): (&Path, &mut Drilled),
     report: Report<'_>,
 ) -> Result<(), Failure> {
-    let own = identity_file(site.press, tenant);
+    let own = identity_file(site.press, tenant, None);
     let own = own.map_err(|error| failure(error.code(), &error.told()))?;
-    let own = own.and_then(|(_, text)| Identity::parse_all(&text).ok()).unwrap_or_default();
+    let own = own.and_then(|file| Identity::parse_all(&file.text).ok()).unwrap_or_default();
     let opener = Opener::new(own);
-    let options = RestoreOptions { compare: true, opener, ..RestoreOptions::default() };
+    // What is restored for trial exports nothing: it needs no keys.
+    let export_keys = ExportKeys::Leave;
+    let options =
+        RestoreOptions { compare: true, opener, export_keys, ..RestoreOptions::default() };
     let with = (Some(&site.press.keys), &options);
     let begun = Instant::now();
     let found = survey(place, Some(&tenant.slug), &site.config.export, with, report)?;

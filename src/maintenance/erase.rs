@@ -134,19 +134,22 @@ impl Job for Erase {
         let drill = forget_drill(&site.config.data);
         let erased = press.store.erase(&self.slug, &act, started, report);
         press.forget(tenant.uid);
-        if let (Err(_), Some(shred)) = (&erased, &shred)
-            && press.store.view()?.get::<TenantRow>(&self.slug)?.is_some()
-        {
-            // A hold came in between, or the store refused: the tenant is as it was.
-            shred.give_up()?;
-        }
-        let erased = erased?.ok_or_else(|| JobError::Unknown(self.slug.clone()))?;
+        let erased = match erased {
+            Err(error) => {
+                let there = press.store.view()?.get::<TenantRow>(&self.slug)?.is_some();
+                // A hold came in between, or the store refused: the tenant is as it was.
+                shred.filter(|_| there).map_or(Ok(()), Shred::give_up)?;
+                return Err(error.into());
+            }
+            Ok(erased) => erased,
+        };
+        let erased = erased.ok_or_else(|| JobError::Unknown(self.slug.clone()))?;
         let cleared = bucket::clear(site, &tenant.slug);
         buckets.retain(|place| Some(place.as_str()) != press.artifacts.name());
         let mut outside = outside(mirror.as_ref(), &exports);
         outside.splice(0..0, bucket::outside(press.artifacts.name(), &cleared, &buckets));
         outside.extend(drill.as_ref().err().map(left_of_drill));
-        let shredded = shred.map(|shred| shred.finish(press.clock.now()));
+        let shredded = shred.map(|shred| shred.finish(press.clock.now())).transpose()?;
         sign(
             site,
             &Statement {

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::{AuditVerify, Fsck, Job, JobError, Site};
 use crate::export::envelope::{Identity, Opener};
 use crate::export::{
-    ExportError, Imported, Options, Place, PlaceUrl, RestoreError, RestoreOptions, Surveyed,
-    check_free, import, survey,
+    ExportError, ExportKeys, Imported, Options, Place, PlaceUrl, RestoreError, RestoreOptions,
+    Surveyed, check_free, import, survey,
 };
 
 /// Restores tenants from an export.
@@ -37,6 +37,9 @@ pub struct Import {
     /// Age identities that open what is sealed, as `colophon export identity` gives them.
     #[serde(default)]
     pub identity: Identities,
+    /// Seal what is exported from here with a new key. Those that were given are kept for what they sealed.
+    #[serde(default)]
+    pub new_export_key: bool,
     /// Compare what was restored with the export, and check the store.
     #[serde(default)]
     pub verify: bool,
@@ -149,7 +152,8 @@ impl Job for Import {
         let own = site.press.keys.export_key().public().id();
         for from in &found {
             if self.dry_run {
-                done.tenants.push(Imported::preview(from, from.verified.key == own));
+                let same_key = from.verified.key == own;
+                done.tenants.push(Imported::preview(from, same_key, self.new_export_key));
                 continue;
             }
             let config = (site.press, &site.config.export, site.config.data.as_path());
@@ -204,7 +208,9 @@ impl Import {
         let key = self.key.as_deref().map(PublicKey::from_pem).transpose();
         let key = key.map_err(|_| RestoreError::UntrustedKey { claimed: None })?;
         let (key_as_found, compare) = (self.key_as_found, self.verify);
-        Ok(RestoreOptions { key, key_as_found, compare, opener: self.identity.opener()? })
+        let export_keys = if self.new_export_key { ExportKeys::Replace } else { ExportKeys::Keep };
+        let opener = self.identity.opener()?;
+        Ok(RestoreOptions { key, key_as_found, compare, opener, export_keys })
     }
 
     fn discard(&self, site: Site<'_>, report: Report<'_>) -> Result<Vec<Discarded>, JobError> {

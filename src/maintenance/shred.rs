@@ -1,20 +1,25 @@
 //! Crypto-shredding: what was exported sealed cannot be taken back from where it is locked, so its key is destroyed.
 
+pub(super) mod records;
+
 use colophon_model::UnixMillis;
 use colophon_model::audit::{Action, Chain, Outcome, Subject};
-use colophon_store::rows::{ExportKey, ExportPlace, TenantRow};
+use colophon_store::rows::{ExportKey, ExportPlace, ShredPlace, ShredRecord, TenantRow};
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::{Erase, JobError, Site};
 use crate::audit::By;
-use crate::export::{self, ErasureRecord, KeyFate, Shredder};
+use crate::export::{self, ErasureRecord, KeyFate, Registrar, Shredder};
 
 /// What became of the key of a tenant's sealed exports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shredded {
     /// The key: an age recipient.
     pub key: String,
+    /// Keys of before, destroyed too, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_keys: Vec<String>,
     /// Each place where copies of it lay.
     pub keys: Vec<KeyFate>,
     /// Each place that was exported to, and whether the statement about the erasure lies there.
@@ -40,10 +45,11 @@ pub(super) struct Shred<'a> {
     site: Site<'a>,
     tenant: &'a TenantRow,
     key: &'a ExportKey,
-    shredder: Shredder<'a>,
-    places: Vec<ExportPlace>,
+    registrar: Registrar<'a>,
     record: ErasureRecord,
-    began: UnixMillis,
+    /// What the store remembers, so that the record is completed whatever happens.
+    row: ShredRecord,
+    places: Vec<ShredPlace>,
 }
 
 impl<'a> Shred<'a> {
@@ -58,87 +64,111 @@ impl<'a> Shred<'a> {
         exports: &[ExportPlace],
         began: UnixMillis,
     ) -> Result<Self, JobError> {
-        let shredder = Shredder::new(site.press, &site.config.export, tenant)?;
-        let places: Vec<_> = exports.iter().filter(|place| place.sealed > 0).cloned().collect();
+        let config = &site.config.export;
+        let registrar = Registrar::new(site.press, config)?;
+        let sealed = exports.iter().filter(|place| place.sealed > 0);
+        let places: Vec<_> = sealed.map(place).collect();
         let record = ErasureRecord {
             approved_by: job.approved_by.clone(),
             began: began.rfc3339(),
             by: by(),
             finished: None,
             format: ErasureRecord::FORMAT,
+            former_keys: key.former.iter().map(|former| former.id.clone()).collect(),
             key: key.id.clone(),
             keys: Vec::new(),
             tenant: export::Erased { slug: tenant.slug.clone(), uid: tenant.uid },
         };
-        let mut shred = Self { site, tenant, key, shredder, places, record, began };
-        let unwritten = shred.write().into_iter().filter_map(|fate| {
+        let fates = write(&registrar, &places, (began, &record));
+        let unwritten = fates.into_iter().filter_map(|fate| {
             let problem = fate.problem?;
             Some(format!("no record can be written to {}: {problem}", fate.place))
         });
         let unwritten: Vec<String> = unwritten.collect();
         if !unwritten.is_empty() && !job.leave_keys {
-            shred.came_to_nothing()?;
+            came_to_nothing(site, tenant)?;
             return Err(JobError::KeysLeft { slug: tenant.slug.clone(), left: unwritten });
         }
-        let keys = shred.shredder.destroy_copies(key);
+        let shredder = Shredder::new(site.press, config, tenant)?;
+        let keys = shredder.destroy_copies(key);
         let left = keys.iter().flat_map(|fate| {
             fate.left.iter().map(|what| format!("a copy of its key at {}: {what}", fate.place))
         });
         let left: Vec<String> = left.collect();
         if !left.is_empty() && !job.leave_keys {
-            shred.give_up()?;
+            // The next export puts copies again where they should be.
+            shredder.forget_copies(key, &keys)?;
+            came_to_nothing(site, tenant)?;
             return Err(JobError::KeysLeft { slug: tenant.slug.clone(), left });
         }
-        shred.record.keys = keys;
-        Ok(shred)
+        let row = records::remember(site, tenant.uid, began, (&keys, &places))?;
+        let record = ErasureRecord { keys, ..record };
+        Ok(Self { site, tenant, key, registrar, record, row, places })
     }
 
     /// The tenant stays: the next export puts copies of the key again where they should be.
     ///
     /// # Errors
     /// When the store refuses.
-    pub(super) fn give_up(&self) -> Result<(), JobError> {
-        self.shredder.forget_copies(self.key)?;
-        self.came_to_nothing()
-    }
-
-    /// Writes it down in the tenant's log, so that a bag follows what was said to begin: by that readers know that the
-    /// tenant is there still.
-    fn came_to_nothing(&self) -> Result<(), JobError> {
-        let act = By::here().did(Action::TenantErase, Subject::new("tenant", &self.tenant.slug));
-        let act = act.came_to(Outcome::Failed("export-keys-left".to_owned()));
-        let done = self.site.press.write_down(Chain::Tenant(self.tenant.uid), &[act]);
-        Ok(done.map_err(colophon_store::Error::from)?)
+    pub(super) fn give_up(mut self) -> Result<(), JobError> {
+        let shredder = Shredder::new(self.site.press, &self.site.config.export, self.tenant)?;
+        shredder.forget_copies(self.key, &self.record.keys)?;
+        self.row.places.clear();
+        records::set(self.site, &self.row)?;
+        came_to_nothing(self.site, self.tenant)
     }
 
     /// Says beside what was exported that it is done.
-    pub(super) fn finish(mut self, finished: UnixMillis) -> Shredded {
-        self.record.finished = Some(finished.rfc3339());
-        let own = KeyFate { deleted: 1, left: Vec::new(), place: "store".to_owned() };
-        self.record.keys.push(own);
-        let records = self.write();
+    ///
+    /// # Errors
+    /// When the store refuses. The tenant is erased.
+    pub(super) fn finish(mut self, finished: UnixMillis) -> Result<Shredded, JobError> {
+        self.row.finished = Some(finished);
+        records::set(self.site, &self.row)?;
+        records::complete(&mut self.record, finished);
+        let records = write(&self.registrar, &self.places, (self.row.began, &self.record));
+        let failed = |place: &ShredPlace| {
+            records.iter().any(|fate| fate.place == place.url && fate.problem.is_some())
+        };
+        self.row.places.retain(failed);
+        records::set(self.site, &self.row)?;
         let record = self.record.encode();
         let signature = self.site.press.keys.export_key().sign(&record);
-        Shredded {
+        Ok(Shredded {
             key: self.record.key,
+            former_keys: self.record.former_keys,
             keys: self.record.keys,
             records,
             record: String::from_utf8_lossy(&record).into_owned(),
             signature: BASE64.encode(&signature),
-        }
+        })
     }
+}
 
-    fn write(&self) -> Vec<RecordFate> {
-        let one = |place: &ExportPlace| RecordFate {
-            place: place.url.clone(),
-            problem: self
-                .shredder
-                .write(place, self.began, &self.record)
-                .err()
-                .map(|error| error.told()),
-        };
-        self.places.iter().map(one).collect()
-    }
+/// Writes it down in the tenant's log, so that a bag follows what was said to begin: by that readers know that the
+/// tenant is there still.
+fn came_to_nothing(site: Site<'_>, tenant: &TenantRow) -> Result<(), JobError> {
+    let act = By::here().did(Action::TenantErase, Subject::new("tenant", &tenant.slug));
+    let act = act.came_to(Outcome::Failed("export-keys-left".to_owned()));
+    let done = site.press.write_down(Chain::Tenant(tenant.uid), &[act]);
+    Ok(done.map_err(colophon_store::Error::from)?)
+}
+
+fn place(row: &ExportPlace) -> ShredPlace {
+    let (url, endpoint, region) = (row.url.clone(), row.endpoint.clone(), row.region.clone());
+    ShredPlace { url, endpoint, region }
+}
+
+fn write(
+    registrar: &Registrar<'_>,
+    places: &[ShredPlace],
+    (began, record): (UnixMillis, &ErasureRecord),
+) -> Vec<RecordFate> {
+    let one = |place: &ShredPlace| RecordFate {
+        place: place.url.clone(),
+        problem: registrar.write(place, began, record).err().map(|error| error.told()),
+    };
+    places.iter().map(one).collect()
 }
 
 /// The kind of credential that the job is done with.

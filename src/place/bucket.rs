@@ -32,32 +32,14 @@ impl Bucket {
         config: &ExportConfig,
         options: &Options,
     ) -> Result<Self, Trouble> {
-        let variable = |names: &[&str]| {
-            names.iter().find_map(|name| std::env::var(name).ok().filter(|text| !text.is_empty()))
-        };
         let endpoint = options.endpoint.clone().or_else(|| config.endpoint.clone());
         let endpoint = endpoint.or_else(|| variable(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]));
         let endpoint = endpoint.map(|url| url.trim_end_matches('/').to_owned());
         let region = options.region.clone().or_else(|| config.region.clone());
         let region = region.or_else(|| variable(&["AWS_REGION", "AWS_DEFAULT_REGION"]));
         let plain = match &endpoint {
-            Some(url) if url.starts_with("http://") => {
-                if !config.plain_http && !is_near(url) {
-                    return Err(Trouble::new(
-                        "export-plain-http",
-                        format!("`{url}` is not encrypted"),
-                    )
-                    .hint("use https://, or set `export.plain_http`"));
-                }
-                true
-            }
-            Some(url) if !url.starts_with("https://") => {
-                return Err(Trouble::new(
-                    "export-refused",
-                    format!("`{url}` is no endpoint: it begins with https://"),
-                ));
-            }
-            _ => false,
+            Some(url) => is_plain(url, config)?,
+            None => false,
         };
         let region = region.unwrap_or_else(|| "us-east-1".to_owned());
         Ok(Self { name: name.to_owned(), endpoint, region, path_style: config.path_style, plain })
@@ -98,13 +80,7 @@ impl Bucket {
                 .with_endpoint(endpoint)
                 .with_config(AmazonS3ConfigKey::S3Endpoint, endpoint);
         }
-        if let (Some(id), Some(from)) = (&config.access_key, &config.secret_key) {
-            let wrong = |text: String| Trouble::new("export-credentials", text);
-            let from =
-                from.parse().map_err(|error| wrong(format!("`export.secret_key`: {error}")))?;
-            let secret = secrets.read(&from).map_err(|error| wrong(error.to_string()))?;
-            builder = builder.with_access_key_id(id).with_secret_access_key(secret.reveal());
-        }
+        builder = with_credentials(builder, config, secrets)?;
         builder = match (&config.encryption, &config.kms_key) {
             (Encryption::None, _) => builder,
             (Encryption::S3, _) => with_sse(builder, "AES256"),
@@ -148,6 +124,21 @@ impl Bucket {
     }
 }
 
+/// With the key that is configured, if one is.
+pub(super) fn with_credentials(
+    builder: AmazonS3Builder,
+    config: &ExportConfig,
+    secrets: &Secrets,
+) -> Result<AmazonS3Builder, Trouble> {
+    let (Some(id), Some(from)) = (&config.access_key, &config.secret_key) else {
+        return Ok(builder);
+    };
+    let wrong = |text: String| Trouble::new("export-credentials", text);
+    let from = from.parse().map_err(|error| wrong(format!("`export.secret_key`: {error}")))?;
+    let secret = secrets.read(&from).map_err(|error| wrong(error.to_string()))?;
+    Ok(builder.with_access_key_id(id).with_secret_access_key(secret.reveal()))
+}
+
 /// With an encryption that has no method of its own.
 fn with_sse(builder: AmazonS3Builder, word: &str) -> AmazonS3Builder {
     let key: Option<AmazonS3ConfigKey> = "aws_server_side_encryption".parse().ok();
@@ -155,6 +146,27 @@ fn with_sse(builder: AmazonS3Builder, word: &str) -> AmazonS3Builder {
         Some(key) => builder.with_config(key, word),
         None => builder,
     }
+}
+
+/// The first of these variables of the environment that says something.
+pub(super) fn variable(names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| std::env::var(name).ok().filter(|text| !text.is_empty()))
+}
+
+/// Whether an endpoint is reached without encryption, where that may be.
+pub(super) fn is_plain(url: &str, config: &ExportConfig) -> Result<bool, Trouble> {
+    if url.starts_with("http://") {
+        if !config.plain_http && !is_near(url) {
+            return Err(Trouble::new("export-plain-http", format!("`{url}` is not encrypted"))
+                .hint("use https://, or set `export.plain_http`"));
+        }
+        return Ok(true);
+    }
+    if url.starts_with("https://") {
+        return Ok(false);
+    }
+    let text = format!("`{url}` is no endpoint: it begins with https://");
+    Err(Trouble::new("export-refused", text))
 }
 
 /// Whether the endpoint is this machine.

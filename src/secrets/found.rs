@@ -54,6 +54,12 @@ impl Secrets {
         Secret::new(&text).ok_or_else(no_secret)
     }
 
+    /// The vault, and the token that it takes.
+    pub(super) fn vault(&self) -> Result<(&Vault, Secret), SecretError> {
+        self.vault.address()?;
+        Ok((&self.vault, self.vault_token()?))
+    }
+
     /// What opens the vault is itself found on this machine.
     fn vault_token(&self) -> Result<Secret, SecretError> {
         let from = self.config.vault.token.as_deref().unwrap_or_default();

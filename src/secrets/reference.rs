@@ -85,7 +85,7 @@ fn is_variable(name: &str) -> bool {
 }
 
 /// A name that needs no quoting in a URL or a path, and leads nowhere else.
-fn is_word(name: &str) -> bool {
+pub(super) fn is_word(name: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     (1..=200).contains(&name.len()) && name.chars().all(word) && !name.starts_with('.')
 }

@@ -108,32 +108,17 @@ impl Vault {
         place: &str,
         token: impl FnOnce() -> Result<Secret, SecretError>,
     ) -> Result<Values, SecretError> {
-        let address = self.config.address.as_deref().map(|url| url.trim_end_matches('/'));
-        let address = address.ok_or_else(|| {
-            SecretError("a secret is in a vault, and `secrets.vault.address` names none".to_owned())
-        })?;
-        let token = token()?;
-        let mut request = self
-            .agent
-            .get(format!("{address}/v1/{place}"))
-            .header("x-vault-token", token.reveal())
-            .header("x-vault-request", "true");
-        if let Some(namespace) = &self.config.namespace {
-            request = request.header("x-vault-namespace", namespace);
-        }
-        let said = |what: &str| SecretError(format!("the vault at {address} {what}"));
-        let mut answer = request
-            .call()
-            .map_err(|e| said(&format!("did not answer: {}", token.blot(&e.to_string()))))?;
-        match answer.status().as_u16() {
+        self.address()?;
+        let said = |what: &str| SecretError(self.said(what));
+        let (status, bytes) =
+            self.send(place, None, &token()?).map_err(|(text, _)| SecretError(text))?;
+        match status {
             200 => {}
             403 => return Err(said(&format!("does not let this server read `{place}`"))),
             404 => return Err(said(&format!("has no secret at `{place}`"))),
             503 => return Err(said("is sealed, or not ready")),
             status => return Err(said(&format!("answered with status {status}"))),
         }
-        let bytes = answer.body_mut().with_config().limit(LARGEST).read_to_vec();
-        let bytes = Zeroizing::new(bytes.map_err(|_| said("cut its answer"))?);
         // Not with the parser's words: they may repeat what was read.
         let parsed: Answer =
             serde_json::from_slice(&bytes).map_err(|_| said("is no KV engine of version 2"))?;
@@ -143,5 +128,49 @@ impl Vault {
             _ => None,
         });
         Ok(Arc::new(texts.collect()))
+    }
+
+    /// Its URL, without a final slash.
+    pub(super) fn address(&self) -> Result<&str, SecretError> {
+        let address = self.config.address.as_deref().map(|url| url.trim_end_matches('/'));
+        address.ok_or_else(|| {
+            SecretError("a secret is in a vault, and `secrets.vault.address` names none".to_owned())
+        })
+    }
+
+    /// A sentence about it.
+    pub(super) fn said(&self, what: &str) -> String {
+        format!("the vault at {} {what}", self.address().unwrap_or_default())
+    }
+
+    /// Asks with `GET`, or says `body` with `POST`; returns the status and what was answered. An error says whether it may
+    /// help to ask again.
+    pub(super) fn send(
+        &self,
+        path: &str,
+        body: Option<&str>,
+        token: &Secret,
+    ) -> Result<(u16, Zeroizing<Vec<u8>>), (String, bool)> {
+        let address = self.address().map_err(|error| (error.to_string(), false))?;
+        let mut request = axum::http::Request::builder()
+            .method(if body.is_some() { "POST" } else { "GET" })
+            .uri(format!("{address}/v1/{path}"))
+            .header("x-vault-token", token.reveal())
+            .header("x-vault-request", "true");
+        if let Some(namespace) = &self.config.namespace {
+            request = request.header("x-vault-namespace", namespace);
+        }
+        let failed = |error: &dyn std::fmt::Display| {
+            self.said(&format!("did not answer: {}", token.blot(&error.to_string())))
+        };
+        let sent = match body {
+            None => request.body(()).map(|request| self.agent.run(request)),
+            Some(body) => request.body(body).map(|request| self.agent.run(request)),
+        };
+        let sent = sent.map_err(|error| (failed(&error), false))?;
+        let mut answer = sent.map_err(|error| (failed(&error), true))?;
+        let bytes = answer.body_mut().with_config().limit(LARGEST).read_to_vec();
+        let bytes = bytes.map_err(|_| (self.said("cut its answer"), true))?;
+        Ok((answer.status().as_u16(), Zeroizing::new(bytes)))
     }
 }

@@ -33,7 +33,8 @@ pub use audit::{AuditCheckpoint, AuditHead, AuditLine, AuditOrigin};
 pub use delivery::{DeliveryBody, DeliveryKey, DeliveryRow, InvalidDeliveryKey};
 pub use edge::{BundleAlias, BundleTree, Document, EdgeRepo, PoolRoot, SignedFile, TufFile};
 pub use export::{
-    ExportBlob, ExportDrill, ExportKey, ExportPlace, ExportState, KeyCopy, KnownHead, PlannedExport,
+    ExportBlob, ExportDrill, ExportKey, ExportPlace, ExportState, FormerExportKey, KeyCopy,
+    KeyLeftover, KnownHead, PlannedExport, ShredFate, ShredPlace, ShredRecord,
 };
 pub use flow::{
     BuildNumber, EdgeHead, EnvHead, FlowClaim, FlowGone, FlowHead, FlowOwner, SeenPlan,
@@ -126,6 +127,7 @@ pub(crate) fn decodes(table: Table, key: &[u8], value: &[u8]) -> Result<(), Inva
         Table::Import => row::<ImportRow>(key, value),
         Table::FormerKey => row::<FormerKey>(key, value),
         Table::ExportKey => row::<ExportKey>(key, value),
+        Table::ShredRecord => row::<ShredRecord>(key, value),
         Table::ExportState => row::<ExportState>(key, value),
         Table::ExportDrill => row::<ExportDrill>(key, value),
         Table::AuditLine => row::<AuditLine>(key, value),

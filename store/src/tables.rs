@@ -134,6 +134,8 @@ tables! {
     Upload = "upload-1",
     /// Tenant uid → the key that the tenant's exports are sealed with.
     ExportKey = "export-key-1",
+    /// Digest of a tenant's pseudonym → an erasure whose signed record is not at every place yet.
+    ShredRecord = "shred-record-1",
     /// (uid, digest of a place) → exports of the schedule to that place that failed.
     ExportState = "export-state-1",
     /// (uid, digest of a place) → what came of restoring that export for trial.

@@ -26,7 +26,7 @@ fn press(operator: &Identity, change: impl FnOnce(&mut ExportConfig)) -> (TestSe
         let keys = config.data.with_file_name("wrapped");
         config.export.encrypt = true;
         config.export.keys = Some(format!("file://{}", keys.display()).parse().unwrap());
-        config.export.recipients = vec![operator.id()];
+        config.export.recipients = vec![operator.id().into()];
         change(&mut config.export);
     });
     let tenant = server.tenant("acme-inc");
@@ -251,7 +251,7 @@ fn copies_of_the_key_are_for_those_who_are_named() {
     assert!(check_closed(&server, &to, Opener::new(copy(&first).unwrap())).unopened == 0);
 
     let mut config = server.app.config.clone();
-    config.export.recipients = vec![second.id()];
+    config.export.recipients = vec![second.id().into()];
     build(&server, &tenant, 2);
     let site = Site { press: &server.app.press, config: &config };
     perform(&job(&to, "acme-inc"), site, &|_| {}).unwrap();
@@ -361,7 +361,7 @@ fn after_shredding_no_version_tells_anything_and_the_chain_holds() {
             endpoint: Some(store.url()),
             encrypt: true,
             keys: Some("s3://keys/colophon".parse().unwrap()),
-            recipients: vec![operator.id()],
+            recipients: vec![operator.id().into()],
             lock: Some(LockMode::Compliance),
             lock_for: Span::hours(1),
             ..config.export.clone()

@@ -244,7 +244,7 @@ fn an_erasure_that_came_to_nothing_does_not_keep_a_tenant_from_coming_back() {
         let keys = config.data.with_file_name("wrapped");
         config.export.encrypt = true;
         config.export.keys = Some(format!("file://{}", keys.display()).parse().unwrap());
-        config.export.recipients = vec![operator.id()];
+        config.export.recipients = vec![operator.id().to_string().parse().unwrap()];
     });
     let tenant = server.tenant("acme-inc");
     build(&server, &tenant, 1);
@@ -299,7 +299,7 @@ fn copies_are_destroyed_at_the_store_where_they_were_put() {
         config.export.attempts = 1;
         config.export.encrypt = true;
         config.export.keys = Some(format!("s3://{BUCKET}/keys").parse().unwrap());
-        config.export.recipients = vec![operator.id()];
+        config.export.recipients = vec![operator.id().to_string().parse().unwrap()];
     });
     let tenant = server.tenant("acme-inc");
     build(&server, &tenant, 1);

@@ -30,6 +30,8 @@ mod erase;
 mod events;
 mod export;
 mod export_faults;
+mod export_keys;
+mod export_recipients;
 mod export_requests;
 mod export_s3;
 mod export_schedule;

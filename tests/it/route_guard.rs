@@ -83,6 +83,7 @@ const CASES: &[Case] = &[
         r#"{"from": "memory://guard", "tenants": ["{slug}"]}"#,
     ),
     case("post", "/v1/maintenance/export/identity", Operator, r#"{"tenant": "{slug}"}"#),
+    case("post", "/v1/maintenance/export/rotate-key", Operator, r#"{"tenant": "{slug}"}"#),
     case("post", "/v1/maintenance/rebuild", Operator, r#"{"tenant": "{slug}"}"#),
     case("post", "/v1/maintenance/edge/resign", Operator, r#"{"tenants": ["{slug}"]}"#),
     case("post", "/v1/maintenance/edge/rotate", Operator, r#"{"tenant": "{slug}"}"#),

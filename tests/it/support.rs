@@ -1,5 +1,6 @@
 //! A server in this process on a free port, and the requests tests make of it.
 
+pub(crate) mod bao;
 pub(crate) mod builder;
 pub(crate) mod checkout;
 pub(crate) mod clients;

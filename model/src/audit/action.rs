@@ -72,6 +72,8 @@ actions! {
     TenantRelease = "tenant.release",
     /// A key was made that exports are sealed with.
     KeyCreate = "key.create",
+    /// Such a key took the place of another.
+    KeyRotate = "key.rotate",
     /// Copies of such a key were encrypted for operators and put elsewhere.
     KeyCopy = "key.copy",
     /// Such a key was handed out.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Doctor;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
-use crate::export::{ExportError, Options, Place, PlaceUrl, reach};
+use crate::export::{ExportError, Options, Place, PlaceUrl, reach, try_recipient};
 use crate::http::chain;
 use crate::outgoing;
 use crate::secrets::{SecretRef, Secrets};
@@ -23,6 +23,7 @@ pub(super) fn look(doctor: &mut Doctor, config: &Config) {
     public_url(doctor, config);
     collector(doctor, config);
     exports(doctor, config);
+    recipients(doctor, config);
 }
 
 fn certificate(doctor: &mut Doctor, config: &Config) {
@@ -94,6 +95,22 @@ fn exports(doctor: &mut Doctor, config: &Config) {
             Err(error) => {
                 let hint = error.hint().unwrap_or("exports wait meanwhile; builds go on");
                 doctor.fail("exports", chain(&error), hint);
+            }
+        }
+    }
+}
+
+/// Services that copies of keys are encrypted by. A few bytes that are no key are.
+fn recipients(doctor: &mut Doctor, config: &Config) {
+    let secrets = Secrets::new(&config.secrets, Arc::new(SystemClock));
+    let mut settings = config.export.clone();
+    settings.request_timeout = Span::seconds(PATIENCE.as_secs());
+    for recipient in &config.export.recipients {
+        match try_recipient(recipient, &settings, &secrets) {
+            Ok(()) => doctor.ok("key copies", format!("`{recipient}` encrypts")),
+            Err(error) => {
+                let hint = error.hint().unwrap_or("sealed exports of new keys wait meanwhile");
+                doctor.fail("key copies", chain(&error), hint);
             }
         }
     }

@@ -10,7 +10,14 @@ use super::{Identity, KeyId};
 /// Opens what is sealed for any of its keys.
 #[derive(Clone, Default)]
 pub struct Opener {
-    keys: Vec<(KeyId, x25519::Identity)>,
+    keys: Vec<Held>,
+}
+
+#[derive(Clone)]
+struct Held {
+    id: KeyId,
+    ours: Identity,
+    theirs: x25519::Identity,
 }
 
 /// Why something was not opened.
@@ -45,7 +52,7 @@ impl From<DecryptError> for Unopened {
 
 impl std::fmt::Debug for Opener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.keys.iter().map(|(id, _)| id)).finish()
+        f.debug_list().entries(self.keys.iter().map(|key| &key.id)).finish()
     }
 }
 
@@ -53,15 +60,20 @@ impl Opener {
     /// With these keys.
     pub fn new(identities: impl IntoIterator<Item = Identity>) -> Self {
         let theirs = |identity: Identity| {
-            let parsed = identity.to_text().parse().ok()?;
-            Some((identity.id(), parsed))
+            let theirs = identity.to_text().parse().ok()?;
+            Some(Held { id: identity.id(), ours: identity, theirs })
         };
         Self { keys: identities.into_iter().filter_map(theirs).collect() }
     }
 
     /// Whether it has that key.
     pub fn has(&self, key: &KeyId) -> bool {
-        self.keys.iter().any(|(id, _)| id == key)
+        self.identity(key).is_some()
+    }
+
+    /// That key, if it has it.
+    pub fn identity(&self, key: &KeyId) -> Option<&Identity> {
+        self.keys.iter().find(|held| held.id == *key).map(|held| &held.ours)
     }
 
     /// Whether it has none.
@@ -110,7 +122,7 @@ impl Opener {
     }
 
     fn reader<R: Read>(&self, sealed: R) -> Result<impl Read, Unopened> {
-        let keys = self.keys.iter().map(|(_, identity)| identity as &dyn age::Identity);
+        let keys = self.keys.iter().map(|held| &held.theirs as &dyn age::Identity);
         Ok(Decryptor::new(sealed)?.decrypt(keys)?)
     }
 }

@@ -4,8 +4,8 @@
 use colophon_model::audit::{Act, Action, Chain, Subject};
 use colophon_model::{BuildKind, BuildRecord, UnixMillis};
 use colophon_store::rows::{
-    BuildNumber, EdgeRepo, FlowGone, FlowHead, FormerKey, ImportRow, RootsOrigin, SignedFile,
-    SlugOf, TenantHead, TenantRow, WebhookRow,
+    BuildNumber, EdgeRepo, ExportKey, FlowGone, FlowHead, FormerKey, ImportRow, RootsOrigin,
+    SignedFile, SlugOf, TenantHead, TenantRow, WebhookRow,
 };
 use colophon_store::{Change, CommitError, audit, quota};
 
@@ -24,6 +24,8 @@ pub(super) struct Facts<'a> {
     pub(super) objects: u32,
     /// What agents go on with; none when this server has other keys, or nothing was exported of it.
     pub(super) edge: Option<EdgeState>,
+    /// The keys that sealed exports go on with; none when nothing was sealed, or they are not to be taken.
+    pub(super) sealing: Option<ExportKey>,
     /// How often a webhook secret was replaced.
     pub(super) rotations: u32,
     pub(super) begun: &'a ImportRow,
@@ -60,7 +62,10 @@ pub(super) fn finish(
     change.expect(&uid, Some(facts.begun)).delete::<ImportRow>(&uid);
     let (next, secrets) = (1 + facts.rotations.saturating_add(SKIPPED), Vec::new());
     change.put(&uid, &WebhookRow { next, secrets, repeats: false });
-    let act = |id: String| told(place, from, kept, id);
+    if let Some(keys) = &facts.sealing {
+        change.put(&uid, keys);
+    }
+    let act = |id: String| told((place, from), (kept, facts.sealing.as_ref()), id);
     let own = [act(tenant.slug.to_string())];
     audit::append(&mut change, &press.store.view()?, Chain::Tenant(uid), &own, now)?;
     let system = [act(Chain::pseudonym(uid))];
@@ -71,16 +76,24 @@ pub(super) fn finish(
     }
 }
 
-fn told(place: &Place, from: &Surveyed, kept: bool, id: String) -> Act {
+fn told(
+    (place, from): (&Place, &Surveyed),
+    (kept, sealing): (bool, Option<&ExportKey>),
+    id: String,
+) -> Act {
     let head = &from.proven.head;
-    By::here()
+    let act = By::here()
         .did(Action::TenantImport, Subject::new("tenant", id))
         .with("place", place.url())
         .with("export", &head.export)
         .with("builds", head.cursor.builds)
         .with("lines", head.cursor.audit.seq)
         .with("key", &from.verified.key)
-        .with("roots", if kept { "kept" } else { "new" })
+        .with("roots", if kept { "kept" } else { "new" });
+    match sealing {
+        Some(keys) => act.with("export_key", &keys.id),
+        None => act,
+    }
 }
 
 /// Keeps the public keys that what was signed before verifies with: exports go on to bring them.

@@ -44,6 +44,10 @@ pub struct Imported {
     /// The keys that it is sealed with; left out when all is plain.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sealed: Vec<KeyId>,
+    /// The key that sealed exports go on with: the newest of those, or a new one when that was asked for. Left out when nothing is
+    /// sealed, and when the new one is not made yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export_key: Option<KeyId>,
     /// Whether that is the key of this server: it has the old master key.
     pub same_key: bool,
     /// Whether agents go on with the root that they have pinned.
@@ -88,6 +92,7 @@ impl Imported {
             tip: head.cursor.tip,
             key: found.key.clone(),
             sealed: found.sealed.clone(),
+            export_key: None,
             same_key,
             edge_kept: false,
             resumed,
@@ -98,10 +103,11 @@ impl Imported {
     }
 
     /// What would be restored of an export that was found good.
-    pub fn preview(from: &Surveyed, same_key: bool) -> Self {
+    pub fn preview(from: &Surveyed, same_key: bool, new_export_key: bool) -> Self {
         let has_edge = from.proven.bags.iter().any(|bag| has(bag, layout::EDGE));
         let mut done = Self::of(from, false, same_key);
         (done.dry_run, done.edge_kept) = (true, same_key && has_edge);
+        done.export_key = done.sealed.last().filter(|_| !new_export_key).cloned();
         (done.blobs, done.bytes) = (from.verified.blobs, from.verified.bytes);
         done.missing = missing(&done);
         done
@@ -126,12 +132,6 @@ pub(super) fn missing(done: &Imported) -> Vec<Missing> {
         "what was delivered and not built, names of deliveries, what agents reported, where acts came from",
         "gone with the old store".to_owned(),
     );
-    if !done.sealed.is_empty() {
-        add(
-            "the key that exports are sealed with: the next sealed bag gets a new one",
-            "keep the identity file as long as the old bags".to_owned(),
-        );
-    }
     if !done.edge_kept {
         add(
             "the edge repository's root: it is a new one of this server",

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use colophon_model::Digest;
-use colophon_store::rows::{ExportBlob, ExportPlace, TenantRow};
+use colophon_store::rows::{ExportBlob, ExportPlace, PlannedExport, TenantRow};
 use tokio::runtime::Runtime;
 
 use super::Run;
@@ -15,35 +15,58 @@ use crate::export::bag::Body;
 use crate::export::envelope::{KeyId, Sealer};
 use crate::export::error::ExportError;
 use crate::export::increment::Content;
+use crate::export::keyring::Ring;
 use crate::export::place::PlaceUrl;
 use crate::export::{copies, keyring, layout};
 use crate::pipeline::Press;
 
+/// What seals for the tenant: one for each of its keys, the one in use last.
+pub(super) struct Sealers(Vec<Sealer>);
+
 /// Seals for the tenant: with a key that is made when there is none and there shall be, and whose copies lie where they should.
-pub(super) fn sealer(
+pub(super) fn sealers(
     (press, config, runtime): (&Press, &ExportConfig, &Runtime),
     tenant: &TenantRow,
     to: &PlaceUrl,
-) -> Result<Option<Sealer>, ExportError> {
+) -> Result<Sealers, ExportError> {
+    let of = |ring: &Ring| Sealers(ring.all().map(Sealer::new).collect());
     if !config.encrypt {
         // A bag that was begun with it is ended with it.
         let kept = keyring::find(press, tenant.uid)?;
-        return Ok(kept.map(|kept| Sealer::new(&kept.identity)));
+        return Ok(kept.as_ref().map_or(Sealers::NONE, of));
     }
-    let mut kept = keyring::ensure(press, tenant)?;
-    copies::ensure(press, config, runtime, (tenant, to), &mut kept)?;
-    Ok(Some(Sealer::new(&kept.identity)))
+    let mut ring = keyring::ensure(press, tenant)?;
+    copies::ensure(press, config, runtime, (tenant, to), &mut ring)?;
+    Ok(of(&ring))
+}
+
+impl Sealers {
+    /// The tenant has no key, or nothing is written.
+    pub(super) const NONE: Self = Self(Vec::new());
+
+    /// What new bags are sealed with.
+    pub(super) fn current(&self) -> Option<&Sealer> {
+        self.0.last()
+    }
+
+    /// What sealed a bag that was begun. A version of before keys could be replaced did not say which: the first one did.
+    fn of_begun(&self, plan: &PlannedExport) -> Option<&Sealer> {
+        match &plan.key {
+            Some(key) => self.0.iter().find(|sealer| sealer.key().to_string() == *key),
+            None => self.0.first(),
+        }
+    }
 }
 
 impl Run<'_> {
     /// What seals the bag that was begun; none: it is plain.
     pub(super) fn sealer_of(&self, row: &ExportPlace) -> Result<Option<&Sealer>, ExportError> {
-        let wanted = row.planned.map_or(self.config.encrypt, |planned| planned.sealed);
-        match (wanted, &self.sealer) {
-            (false, _) => Ok(None),
-            (true, Some(sealer)) => Ok(Some(sealer)),
-            (true, None) => Err(ExportError::Key),
-        }
+        let found = match &row.planned {
+            Some(plan) if plan.sealed => self.sealers.of_begun(plan),
+            None if self.config.encrypt => self.sealers.current(),
+            _ => return Ok(None),
+        };
+        found.map(Some).ok_or(ExportError::Key)
     }
 
     /// The key that the next bag would be sealed with, as far as there is one.
@@ -52,7 +75,7 @@ impl Run<'_> {
             return Ok(None);
         }
         let kept = keyring::find(self.press, self.tenant.uid)?;
-        Ok(kept.map(|kept| kept.identity.id()))
+        Ok(kept.map(|kept| kept.current().id()))
     }
 
     /// The files below `data/` of a sealed bag. All but the checkpoint are sealed; what is needed to follow the log and to find

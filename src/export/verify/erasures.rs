@@ -18,6 +18,9 @@ const SIGNATURE: &str = ".sig";
 pub struct ErasedExport {
     /// The key that was destroyed.
     pub key: KeyId,
+    /// Keys of before that were destroyed with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_keys: Vec<KeyId>,
     /// When that began, RFC 3339.
     pub began: String,
     /// When it was done; left out when that was not said.
@@ -75,8 +78,10 @@ fn read(bytes: &[u8], head: &Head, given_up: &[String]) -> Option<ErasedExport> 
         .into_iter()
         .flat_map(|fate| fate.left.into_iter().map(move |what| format!("{}: {what}", fate.place)));
     let given_up = given_up.iter().any(|time| *time >= record.began);
+    let former = record.former_keys.iter().map(|key| key.parse().ok()).collect::<Option<_>>();
     ours.then_some(ErasedExport {
         key: record.key.parse().ok()?,
+        former_keys: former?,
         came_to_nothing: record.finished.is_none() && given_up,
         began: record.began,
         finished: record.finished,

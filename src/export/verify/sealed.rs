@@ -106,6 +106,11 @@ impl Check<'_> {
             if let Some(key) = &key {
                 self.sealed_with(key);
             }
+            if key.as_ref().map(ToString::to_string).as_deref()
+                != tags.info.value(layout::ENCRYPTION_KEY)
+            {
+                self.found.wrong(&at, format!("object {sha256} has another key than the bag"));
+            }
             objects.insert(sha256);
             if !self.note(sha256, blob) {
                 self.found.wrong(&at, format!("object {sha256} is another one in a list"));

@@ -139,7 +139,12 @@ pub(super) fn maintenance() -> Vec<Op> {
         ),
         job(
             "/v1/maintenance/export/identity",
-            "Hand out the key of a tenant's sealed exports",
+            "Hand out the keys of a tenant's sealed exports",
+            json!({"tenant": "acme-inc"}),
+        ),
+        job(
+            "/v1/maintenance/export/rotate-key",
+            "Replace the key of a tenant's sealed exports",
             json!({"tenant": "acme-inc"}),
         ),
         job("/v1/maintenance/rebuild", "Compile flows again", json!({"dry_run": true})),

@@ -100,7 +100,7 @@ pub struct ExportDrill {
 json_row!(ExportDrill, ExportDrill, (TenantUid, Digest));
 
 /// An export that was begun: it is made again with the same bytes, and so goes on where it was cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedExport {
     /// Its number.
@@ -114,6 +114,9 @@ pub struct PlannedExport {
     /// Whether it is sealed.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub sealed: bool,
+    /// The key that it is sealed with; left out by versions of before keys could be replaced: it is the tenant's first.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<String>,
 }
 
 /// A blob as it lies at a place. The last part of the key is its digest.
@@ -131,21 +134,41 @@ pub struct ExportBlob {
 
 json_row!(ExportBlob, ExportBlob, (TenantUid, Digest, Digest));
 
-/// The key that a tenant's exports are sealed with.
+/// The keys that a tenant's exports are sealed with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExportKey {
-    /// Its public half, an age recipient: what names it.
+    /// The public half of the one in use, an age recipient: what names it.
     pub id: String,
     /// Its secret half, encrypted with a key that the server derives from its master key; base64.
     pub sealed: String,
     /// When it was made.
     pub made: UnixMillis,
-    /// Copies of it that lie elsewhere.
+    /// Copies of all of the keys that lie elsewhere.
     pub copies: Vec<KeyCopy>,
+    /// Keys of before, the oldest first: they open what they sealed.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub former: Vec<FormerExportKey>,
+    /// Places where copies lie that should not, and could not be deleted yet.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub leftovers: Vec<KeyLeftover>,
 }
 
 json_row!(ExportKey, ExportKey, TenantUid);
+
+/// A key that nothing new is sealed with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FormerExportKey {
+    /// Its public half.
+    pub id: String,
+    /// Its secret half, as that of the one in use.
+    pub sealed: String,
+    /// When it was made.
+    pub made: UnixMillis,
+    /// When another took its place.
+    pub retired: UnixMillis,
+}
 
 /// A copy of a key, encrypted for operators, that lies at a place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,6 +185,74 @@ pub struct KeyCopy {
     pub region: Option<String>,
     /// What it is named there.
     pub name: String,
-    /// Whom it is encrypted for: age recipients.
+    /// Whom it is encrypted for, as `export.recipients` names them.
     pub recipients: BTreeSet<String>,
 }
+
+/// Copies of keys at a place that could not be deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyLeftover {
+    /// The place.
+    pub url: String,
+    /// URL of its store, as of the copies.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub endpoint: Option<String>,
+    /// The region, likewise.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub region: Option<String>,
+    /// What they are named there.
+    pub names: BTreeSet<String>,
+    /// What is there still, and why.
+    pub left: Vec<String>,
+    /// Since when they should be gone.
+    pub since: UnixMillis,
+    /// When it was tried last.
+    pub tried: UnixMillis,
+}
+
+/// An erasure that destroyed keys of sealed exports, and whose signed record is not at every place yet. It outlives the tenant and
+/// does not name it: whose it was is said by the record that it began, at the places. The key is a digest of the tenant's pseudonym.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShredRecord {
+    /// The tenant's pseudonym, as in the system's audit log.
+    pub tenant: String,
+    /// When the erasure began.
+    pub began: UnixMillis,
+    /// When it was done; none: it was not known to be done when this was written.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub finished: Option<UnixMillis>,
+    /// What became of copies of the keys.
+    pub keys: Vec<ShredFate>,
+    /// Places where the record is still to be written.
+    pub places: Vec<ShredPlace>,
+}
+
+/// What became of copies of keys at a place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShredFate {
+    /// The place.
+    pub place: String,
+    /// How many objects, versions and delete marks were deleted there.
+    pub deleted: u64,
+    /// What is there still, and why.
+    pub left: Vec<String>,
+}
+
+/// A place that was exported to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShredPlace {
+    /// Where it is.
+    pub url: String,
+    /// URL of the store, when it was named with the place and not configured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub endpoint: Option<String>,
+    /// The region, likewise.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub region: Option<String>,
+}
+
+json_row!(ShredRecord, ShredRecord, Digest);

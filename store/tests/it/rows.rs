@@ -11,10 +11,11 @@ use colophon_model::{
 };
 use colophon_store::rows::{
     ArtifactRow, BuildNumber, BundleAlias, BundleTree, DeliveryBody, DeliveryClaim, DeliveryKey,
-    Document, EdgeHead, Effect, EnvHead, ExportBlob, ExportDrill, ExportPlace, ExportState,
-    FirstCommit, FlowClaim, FlowGone, FlowHead, FlowOwner, FormerKey, GitOid, Halt, HookId,
-    HookRow, ImportRow, KnownHead, MirrorRow, MirrorState, MirrorTag, OutboxRow, PlannedExport,
-    PullFrom, PullRow, QuotaStamp, RefRow, RootsOrigin, SeenPlan, SlugOf, TenantHead, TenantRow,
+    Document, EdgeHead, Effect, EnvHead, ExportBlob, ExportDrill, ExportKey, ExportPlace,
+    ExportState, FirstCommit, FlowClaim, FlowGone, FlowHead, FlowOwner, FormerExportKey, FormerKey,
+    GitOid, Halt, HookId, HookRow, ImportRow, KeyCopy, KeyLeftover, KnownHead, MirrorRow,
+    MirrorState, MirrorTag, OutboxRow, PlannedExport, PullFrom, PullRow, QuotaStamp, RefRow,
+    RootsOrigin, SeenPlan, ShredFate, ShredPlace, ShredRecord, SlugOf, TenantHead, TenantRow,
     TokenRow, TokenUsed, TufFile, UploadRow, WebhookRow, WebhookSecret,
 };
 use colophon_store::{Row, Table};
@@ -347,8 +348,14 @@ fn every_row_round_trips_and_refuses_junk() {
 /// The rows of deliveries, of hooks and of what deliveries are checked with.
 #[test]
 fn rows_of_exports_round_trip() {
-    let planned =
-        PlannedExport { sequence: 2, previous: Some(sha(1)), builds: 3, lines: 4, sealed: true };
+    let planned = PlannedExport {
+        sequence: 2,
+        previous: Some(sha(1)),
+        builds: 3,
+        lines: 4,
+        sealed: true,
+        key: None,
+    };
     let place = ExportPlace {
         url: "s3://evidence/x".to_owned(),
         sequence: 1,
@@ -391,6 +398,52 @@ fn rows_of_exports_round_trip() {
     let (slug, url) = ("acme-inc".parse().unwrap(), "s3://evidence/x".to_owned());
     strict(&uid(1), &ImportRow { slug, url, tagmanifest: sha(2), begun: TIME });
     strict(&(uid(1), "keys/pub/x.pem".to_owned()), &FormerKey { text: "-----BEGIN".to_owned() });
+}
+
+/// The keys of sealed exports, as versions of before wrote them too, and what is remembered of an erasure.
+#[test]
+fn rows_of_sealing_keys_round_trip() {
+    let former = FormerExportKey {
+        id: "age1a".to_owned(),
+        sealed: "x".to_owned(),
+        made: TIME,
+        retired: TIME,
+    };
+    let url = "s3://keys/x".to_owned();
+    let left = KeyLeftover {
+        url: url.clone(),
+        endpoint: None,
+        region: None,
+        names: ["b".to_owned()].into(),
+        left: vec!["denied".to_owned()],
+        since: TIME,
+        tried: TIME,
+    };
+    let copy = KeyCopy {
+        url: url.clone(),
+        endpoint: None,
+        region: None,
+        name: "a".to_owned(),
+        recipients: ["b".to_owned()].into(),
+    };
+    let key = ExportKey {
+        id: "age1b".to_owned(),
+        sealed: "y".to_owned(),
+        made: TIME,
+        copies: vec![copy],
+        former: vec![former],
+        leftovers: vec![left],
+    };
+    strict(&uid(1), &key);
+    let old = br#"{"id":"age1b","sealed":"y","made":7,"copies":[]}"#;
+    let read = ExportKey::decode(old).unwrap();
+    assert_eq!(read.encode(), old, "rows are compared by their bytes");
+    let fate = ShredFate { place: url.clone(), deleted: 1, left: Vec::new() };
+    let place = ShredPlace { url, endpoint: None, region: None };
+    let (keys, places) = (vec![fate], vec![place]);
+    let record = ShredRecord { tenant: "p".to_owned(), began: TIME, finished: None, keys, places };
+    strict(&digest(1), &record);
+    strict(&digest(1), &ShredRecord { finished: Some(TIME), ..record });
 }
 
 #[test]

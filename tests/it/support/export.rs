@@ -61,8 +61,8 @@ pub(crate) fn opener(server: &TestServer, slug: &str) -> Opener {
     let Some(tenant) = view.get::<TenantRow>(&slug.parse().unwrap()).unwrap() else {
         return Opener::default();
     };
-    let file = colophon::export::identity_file(&server.app.press, &tenant).unwrap();
-    let keys = file.map(|(_, text)| Identity::parse_all(&text).unwrap());
+    let file = colophon::export::identity_file(&server.app.press, &tenant, None).unwrap();
+    let keys = file.map(|file| Identity::parse_all(&file.text).unwrap());
     Opener::new(keys.unwrap_or_default())
 }
 

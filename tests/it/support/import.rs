@@ -29,6 +29,7 @@ pub(crate) fn job(from: &str, slug: &str) -> Import {
         key: None,
         key_as_found: false,
         identity: colophon::maintenance::Identities::default(),
+        new_export_key: false,
         verify: true,
         dry_run: false,
         discard: false,

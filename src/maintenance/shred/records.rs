@@ -1,0 +1,132 @@
+//! The statement that a shredding is done, completed after a crash or once a place that failed can be written again.
+//!
+//! The store remembers it without the tenant's name, which nothing here may keep: the statement that it began, at the place, says
+//! the rest.
+
+use colophon_model::audit::Chain;
+use colophon_model::{Digest, TenantUid, UnixMillis};
+use colophon_store::rows::{ShredFate, ShredPlace, ShredRecord, SlugOf, TenantRow};
+use colophon_store::{Change, Error};
+
+use crate::export::{ErasureRecord, ExportError, KeyFate, Registrar};
+use crate::maintenance::{JobError, Site};
+
+/// Remembers that the store is about to forget a tenant whose keys were destroyed elsewhere.
+pub(super) fn remember(
+    site: Site<'_>,
+    tenant: TenantUid,
+    began: UnixMillis,
+    (keys, places): (&[KeyFate], &[ShredPlace]),
+) -> Result<ShredRecord, JobError> {
+    let fates = keys.iter().map(|fate| {
+        let KeyFate { place, deleted, left } = fate.clone();
+        ShredFate { place, deleted, left }
+    });
+    let row = ShredRecord {
+        tenant: Chain::pseudonym(tenant),
+        began,
+        finished: None,
+        keys: fates.collect(),
+        places: places.to_vec(),
+    };
+    set(site, &row)?;
+    Ok(row)
+}
+
+/// Puts the row, or takes it away when nothing is left to be written.
+pub(super) fn set(site: Site<'_>, row: &ShredRecord) -> Result<(), JobError> {
+    let key = Digest::of(row.tenant.as_bytes());
+    let mut change = Change::new();
+    // On a full disk too: it is part of an erasure.
+    change.use_reserve();
+    if row.places.is_empty() {
+        change.delete::<ShredRecord>(&key);
+    } else {
+        change.put(&key, row);
+    }
+    Ok(site.press.store.commit(change).map_err(Error::from)?)
+}
+
+/// Says that it is done, and that the store's own key is gone.
+pub(super) fn complete(record: &mut ErasureRecord, finished: UnixMillis) {
+    record.finished = Some(finished.rfc3339());
+    record.keys.push(KeyFate { deleted: 1, left: Vec::new(), place: "store".to_owned() });
+}
+
+/// Writes the statements that are missing of erasures that are done; returns how many were written. What cannot be written stays for
+/// the next time. Interrupted erasures must have been finished before.
+///
+/// # Errors
+/// When the store cannot be read or refuses.
+pub fn write_missing(site: Site<'_>) -> Result<usize, JobError> {
+    let view = site.press.store.view()?;
+    let rows = view.scan::<ShredRecord>(&()).map(|row| row.map(|(_, row)| row));
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    // A view is a reader, which the end of an erasure waits for.
+    drop(view);
+    let mut written = 0;
+    for row in rows {
+        match one(site, row) {
+            Ok(count) => written += count,
+            Err(error) => tracing::warn!(%error, "the record of an erasure is still to be written"),
+        }
+    }
+    Ok(written)
+}
+
+fn one(site: Site<'_>, mut row: ShredRecord) -> Result<usize, JobError> {
+    let registrar = Registrar::new(site.press, &site.config.export)?;
+    let Some(begun) = begun(&registrar, &row)? else {
+        tracing::warn!(began = %row.began.rfc3339(), "no place has the record that an erasure began");
+        return Ok(0);
+    };
+    let slug = site.press.store.view()?.get::<SlugOf>(&begun.tenant.uid)?;
+    if let Some(SlugOf { slug }) = slug {
+        // The crash came before the store began; whoever erases the tenant again says so anew.
+        if let Some(tenant) = site.press.store.view()?.get::<TenantRow>(&slug)? {
+            super::came_to_nothing(site, &tenant)?;
+        }
+        row.places.clear();
+        set(site, &row)?;
+        return Ok(0);
+    }
+    let finished = row.finished.unwrap_or_else(|| site.press.clock.now());
+    // Before it is written anywhere, so that it says the same everywhere.
+    row.finished = Some(finished);
+    set(site, &row)?;
+    let keys = row.keys.iter().cloned().map(|ShredFate { place, deleted, left }| KeyFate {
+        deleted,
+        left,
+        place,
+    });
+    let mut record = ErasureRecord { keys: keys.collect(), ..begun };
+    complete(&mut record, finished);
+    let before = row.places.len();
+    let began = row.began;
+    row.places.retain(|place| match registrar.write(place, began, &record) {
+        Ok(()) => false,
+        Err(error) => {
+            let place = &place.url;
+            tracing::warn!(place, error = error.told(), "the record of an erasure is not written");
+            true
+        }
+    });
+    set(site, &row)?;
+    Ok(before - row.places.len())
+}
+
+/// The statement that it began, from the first place that has it.
+fn begun(
+    registrar: &Registrar<'_>,
+    row: &ShredRecord,
+) -> Result<Option<ErasureRecord>, ExportError> {
+    let mut trouble = None;
+    for place in &row.places {
+        match registrar.begun(place, (&row.tenant, row.began)) {
+            Ok(Some(record)) => return Ok(Some(record)),
+            Ok(None) => {}
+            Err(error) => trouble = Some(error),
+        }
+    }
+    trouble.map_or(Ok(None), Err)
+}
