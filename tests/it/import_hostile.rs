@@ -269,6 +269,12 @@ fn more_attacks() -> Vec<Attack> {
         attack("a number of bags that is beyond all", "import-not-good", "bag-info.txt", |it| {
             it.head(|head| head["sequence"] = u64::MAX.into());
         }),
+    ]
+}
+
+/// Bags that are none, or not whole, and a key that is somebody else's.
+fn attacks_on_the_chain() -> Vec<Attack> {
+    vec![
         attack(
             "a bag that is number zero",
             "import-not-good",
@@ -335,7 +341,9 @@ fn every_attack_is_refused_with_a_code_and_a_place_and_changes_nothing() {
     let new = beside(&server, |config| config.export.attempts = 1);
     let before = files(&new.data()).len();
     let mut wrong = Vec::new();
-    for (name, code, word, forge) in attacks().into_iter().chain(more_attacks()) {
+    for (name, code, word, forge) in
+        attacks().into_iter().chain(more_attacks()).chain(attacks_on_the_chain())
+    {
         let to = tempfile::tempdir().unwrap();
         forge(&Forge::copy(&server, &good, to.path()));
         for verify in [false, true] {
