@@ -229,8 +229,8 @@ fn a_run_uses_one_connection() {
     let tenant = server.tenant("acme-inc");
     let machine = Machine::enrolled(&server, &tenant);
     for (revision, arguments, requests) in [
-        // What is new, whether its files lie elsewhere, the files, the report.
-        (1, &["apply"][..], 4),
+        // What is new, and that no files lie elsewhere; the files, the report.
+        (1, &["apply"][..], 3),
         (2, &["apply", "--no-sync"], 6),
         (3, &["watch", "--once"], 2),
         (4, &["check"], 2),
