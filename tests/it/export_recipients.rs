@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::bao::{Bao, ROOT_TOKEN, peer};
 use crate::support::export::{check, export, files, job, run};
 use crate::support::programs::{cache, need, program};
-use crate::support::s3::{self, KEY, Store};
+use crate::support::s3::{self, Store};
 use crate::support::{TestServer, agent, read, small_flow};
 
 const GUIDE: &str = include_str!("../../docs/export.md");
