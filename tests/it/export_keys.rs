@@ -115,8 +115,7 @@ fn a_new_key_opens_new_bags_and_the_old_one_the_old() {
     assert_eq!(export(&server, &url(&to), "acme-inc"), 1);
     assert_eq!(named(&to), ids(&both));
     assert_eq!(files(&server.path("wrapped")).len(), 2, "a copy of each");
-    let log =
-        String::from_utf8(server.operator("GET", "/v1/tenants/acme-inc/audit", "").bytes).unwrap();
+    let log = String::from_utf8(server.operator("GET", "/v1/t/acme-inc/audit", "").bytes).unwrap();
     assert!(log.contains("key.rotate"), "{log}");
 
     let folder = to.join("v1/acme-inc");
