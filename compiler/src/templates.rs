@@ -69,13 +69,13 @@ impl Templates {
         let copy = |(path, text): (&&'static str, &&str)| (*path, as_it_stands(text));
         let copies = statics.iter().map(copy).collect();
         let all = templates.into_iter().chain(statics).collect();
-        let copied = |(path, text): &Source<'_>| (*path, (*text).to_owned());
+        let owned = |(path, text): &Source<'_>| (*path, (*text).to_owned());
         Ok(Self {
             engine,
             fixed,
             digest: digest(all),
             own: own.templates.iter().map(|(name, _)| (*name).to_owned()).collect(),
-            statics: own.statics.iter().map(copied).collect(),
+            statics: own.statics.iter().map(owned).collect(),
             copies,
         })
     }

@@ -226,7 +226,7 @@ fn leftover(
 /// The row when copies were to be destroyed and some are `left` at places, which are told by their URL.
 pub(super) fn after_destroying<'a>(
     row: &ExportKey,
-    left: impl Iterator<Item = (&'a str, &'a [String])> + Clone,
+    left: &(impl Iterator<Item = (&'a str, &'a [String])> + Clone),
     now: UnixMillis,
 ) -> ExportKey {
     let one = |spot: Spot| {

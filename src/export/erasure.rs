@@ -93,7 +93,7 @@ impl<'a> Shredder<'a> {
     /// When the store refuses.
     pub fn forget_copies(&self, key: &ExportKey, fates: &[KeyFate]) -> Result<(), ExportError> {
         let left = fates.iter().map(|fate| (fate.place.as_str(), fate.left.as_slice()));
-        let row = copies::after_destroying(key, left, self.press.clock.now());
+        let row = copies::after_destroying(key, &left, self.press.clock.now());
         let action = Some(Action::KeyCopy);
         keyring::commit(self.press, self.tenant, Some(key), &row, action).map(drop)
     }

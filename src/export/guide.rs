@@ -25,6 +25,10 @@ mod tests {
     #[test]
     fn another_text_has_another_name() {
         assert_ne!(path(), layout::guide(&Sha256::of(b"another text")));
-        assert!(path().starts_with("VERIFY-") && path().ends_with(".md"), "{}", path());
+        assert!(
+            path().starts_with("VERIFY-") && path().strip_suffix(".md").is_some(),
+            "{}",
+            path()
+        );
     }
 }

@@ -232,6 +232,6 @@ mod tests {
         let (tenant, key) = (TenantUid::from_bytes([1; 16]), Identity::from_secret([3; 32]).id());
         let names: BTreeSet<String> = all.iter().map(|one| one.file(tenant, &key)).collect();
         assert_eq!(names.len(), 3);
-        assert!(Audience::all(&[vault])[0].file(tenant, &key).ends_with(".json"));
+        assert!(Audience::all(&[vault])[0].file(tenant, &key).strip_suffix(".json").is_some());
     }
 }

@@ -49,6 +49,9 @@ struct Version {
     data: Option<BTreeMap<String, serde_json::Value>>,
 }
 
+/// The status of an answer, and what it said.
+pub(super) type Answered = (u16, Zeroizing<Vec<u8>>);
+
 impl Vault {
     /// Certificates are checked against those that the machine trusts. Redirects are not followed, so
     /// that the token goes nowhere else.
@@ -150,7 +153,7 @@ impl Vault {
         path: &str,
         body: Option<&str>,
         token: &Secret,
-    ) -> Result<(u16, Zeroizing<Vec<u8>>), (String, bool)> {
+    ) -> Result<Answered, (String, bool)> {
         let address = self.address().map_err(|error| (error.to_string(), false))?;
         let mut request = axum::http::Request::builder()
             .method(if body.is_some() { "POST" } else { "GET" })

@@ -361,13 +361,13 @@ fn next_erasure(view: &View) -> Result<u64, Error> {
     Ok(last.map_or(1, |(last, _)| last + 1))
 }
 
-/// Deletes the tenant's tokens and hooks, which are found by what they are named.
 /// The act of an erasure with what ends by it.
 fn ended(view: &View, tenant: &TenantRow, act: &Act) -> Result<Act, Error> {
     let chain = view.get::<AuditHead>(&tenant.uid)?.unwrap_or_default().0;
     Ok(act.clone().with("lines", chain.seq).with("root", chain.peaks.root()))
 }
 
+/// Deletes the tenant's tokens and hooks, which are found by what they are named.
 fn delete_keys(view: &View, tenant: TenantUid, change: &mut Change) -> Result<(), Error> {
     for row in view.scan::<HookRow>(&()) {
         let (key, hook) = row?;
@@ -405,6 +405,7 @@ mod tests {
             (Table::Tenant, "in the first transaction"),
             (Table::Token, "by the row's tenant"),
             (Table::Hook, "by the row's tenant"),
+            (Table::ShredRecord, "names the tenant by its pseudonym, and ends with its record"),
         ];
         for table in Table::ALL {
             let erased = TENANT_TABLES.contains(table);

@@ -57,7 +57,7 @@ mod tests {
                 || depth,
                 |_| {
                     if depth > 0 {
-                        nest(pool, depth - 1)
+                        nest(pool, depth - 1);
                     }
                 },
             );

@@ -45,6 +45,7 @@ impl Authority {
 }
 
 /// What a TLS server asks of clients.
+#[derive(Clone, Copy)]
 enum Clients<'a> {
     /// Nothing.
     Unasked,

@@ -33,7 +33,6 @@ pub(super) fn outside(
     before: &[String],
 ) -> Vec<Outside> {
     let here = place.and_then(|place| match cleared {
-        Ok(None) => None,
         Ok(Some(ClearedBucket { left, .. })) if !left.is_empty() => Some(Outside {
             what: format!(
                 "{} versions of the tenant's bundles in the bucket {place}: {}",
@@ -48,7 +47,7 @@ pub(super) fn outside(
             ),
             how: format!("{VERSIONS}, if the bucket has versioning"),
         }),
-        Ok(Some(_)) => None,
+        Ok(_) => None,
         Err(problem) => Some(Outside {
             what: format!("the tenant's bundles in the bucket {place}: {problem}"),
             how: "the server takes them away as soon as it can, and tries again at its next start; look whether the \

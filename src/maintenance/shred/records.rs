@@ -102,8 +102,8 @@ fn one(site: Site<'_>, mut row: ShredRecord) -> Result<usize, JobError> {
     let mut record = ErasureRecord { keys: keys.collect(), ..begun };
     complete(&mut record, finished);
     let before = row.places.len();
-    let began = row.began;
-    row.places.retain(|place| match registrar.write(place, began, &record) {
+    let since = row.began;
+    row.places.retain(|place| match registrar.write(place, since, &record) {
         Ok(()) => false,
         Err(error) => {
             let place = &place.url;
