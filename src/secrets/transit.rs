@@ -159,7 +159,7 @@ impl TransitError {
     }
 }
 
-/// What the engine says of a key that is no AEAD: "'[0].associated_data' provided for non-AEAD cipher suite rsa-2048".
+/// What the engine says of a key that is no AEAD: `'[0].associated_data' provided for non-AEAD cipher suite rsa-2048`.
 fn binds_nothing(answer: &[u8]) -> bool {
     let said = refusal(answer);
     said.contains("associated_data") && said.contains("non-AEAD")
