@@ -268,9 +268,9 @@ mod tests {
             (
                 ExportConfig {
                     keys: Some("s3://evidence".parse().unwrap()),
-                    recipients: vec![crate::export::Recipient::Age(
-                        crate::export::envelope::Identity::from_secret([1; 32]).id(),
-                    )],
+                    recipients: vec![
+                        crate::export::envelope::Identity::from_secret([1; 32]).id().into(),
+                    ],
                     ..good.clone()
                 },
                 "apart",

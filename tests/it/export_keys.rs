@@ -11,11 +11,10 @@ use colophon::config::ExportConfig;
 use colophon::export::envelope::{Identity, Opener};
 use colophon::export::{Options, Place, Verified, VerifyOptions, verify_all};
 use colophon::maintenance::{
-    Erase, ErasureReport, Identities, Import, JobError, RotateExportKey, Site, perform,
-    write_missing_records,
+    Identities, Import, RotateExportKey, Site, perform, write_missing_records,
 };
 
-use crate::support::export::{check, commands, export, files, follow, job, run};
+use crate::support::export::{check, commands, erase, export, files, follow, job, run, seal};
 use crate::support::import::{self, beside};
 use crate::support::process::{ServerProcess, colophon, told};
 use crate::support::programs::{need, program};
@@ -26,10 +25,7 @@ use crate::support::{TestServer, TestTenant, small_flow};
 fn press(change: impl FnOnce(&mut ExportConfig)) -> (TestServer, TestTenant) {
     let operator = Identity::from_secret([9; 32]);
     let server = TestServer::with(|config| {
-        let keys = config.data.with_file_name("wrapped");
-        config.export.encrypt = true;
-        config.export.keys = Some(format!("file://{}", keys.display()).parse().unwrap());
-        config.export.recipients = vec![operator.id().into()];
+        seal(config, &operator);
         change(&mut config.export);
     });
     let tenant = server.tenant("acme-inc");
@@ -53,16 +49,6 @@ fn site(server: &TestServer) -> Site<'_> {
 fn rotate(server: &TestServer) {
     let job = RotateExportKey { tenant: "acme-inc".parse().unwrap() };
     perform(&job, site(server), &|_| {}).unwrap();
-}
-
-fn erase(server: &TestServer, leave_keys: bool) -> Result<ErasureReport, JobError> {
-    let job = Erase {
-        slug: "acme-inc".parse().unwrap(),
-        confirm: "acme-inc".to_owned(),
-        approved_by: None,
-        leave_keys,
-    };
-    perform(&job, site(server), &|_| {})
 }
 
 /// The tenant's keys, the oldest first.

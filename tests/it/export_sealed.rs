@@ -9,10 +9,12 @@ use std::process::Command;
 use colophon::config::ExportConfig;
 use colophon::export::envelope::{Identity, Opener, Sealer};
 use colophon::export::{LockMode, Options, Place, Verified, VerifyOptions, verify_all};
-use colophon::maintenance::{Erase, ErasureReport, JobError, Site, perform};
+use colophon::maintenance::{Site, perform};
 use colophon::units::Span;
 
-use crate::support::export::{check, commands, export, files, follow, job, opener, run};
+use crate::support::export::{
+    check, commands, erase, export, files, follow, job, opener, run, seal,
+};
 use crate::support::process::{colophon, refused, told};
 use crate::support::s3::{self, KEY, Store};
 use crate::support::{ORDER_INTAKE, TestServer, TestTenant, small_flow};
@@ -23,10 +25,7 @@ const SECRETS: [&str; 3] = ["quagmire", "zanzibar text", "native-quagmire"];
 /// A server that seals, with copies of keys for `operator` in a folder of their own, and a tenant with flows.
 fn press(operator: &Identity, change: impl FnOnce(&mut ExportConfig)) -> (TestServer, TestTenant) {
     let server = TestServer::with(|config| {
-        let keys = config.data.with_file_name("wrapped");
-        config.export.encrypt = true;
-        config.export.keys = Some(format!("file://{}", keys.display()).parse().unwrap());
-        config.export.recipients = vec![operator.id().into()];
+        seal(config, operator);
         change(&mut config.export);
     });
     let tenant = server.tenant("acme-inc");
@@ -52,16 +51,6 @@ fn check_closed(server: &TestServer, to: &str, keys: Opener) -> Verified {
     let key = Some(server.app.press.keys.export_key().public());
     let how = VerifyOptions { key, percent: 100, concurrency: 4, opener: keys };
     verify_all(&place.unwrap(), None, config, &how, &|_| {}).unwrap().remove(0)
-}
-
-fn erase(server: &TestServer, leave_keys: bool) -> Result<ErasureReport, JobError> {
-    let job = Erase {
-        slug: "acme-inc".parse().unwrap(),
-        confirm: "acme-inc".to_owned(),
-        approved_by: Some("the data protection officer".to_owned()),
-        leave_keys,
-    };
-    perform(&job, Site { press: &server.app.press, config: &server.app.config }, &|_| {})
 }
 
 /// Which of the strings stand in any file below a folder, or in its name.

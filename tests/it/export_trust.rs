@@ -17,7 +17,7 @@ use colophon::units::Span;
 use colophon_store::rows::TenantRow;
 
 use crate::export_s3::large_flow;
-use crate::support::export::{check, commands, export, files, follow, job, run};
+use crate::support::export::{check, commands, export, files, follow, job, run, seal};
 use crate::support::import::{beside, job as import_job, run as import, url};
 use crate::support::process::run as command;
 use crate::support::s3::{BUCKET, KEY, Store, with_key};
@@ -241,10 +241,7 @@ fn erase(server: &TestServer, config: &ExportConfig) -> Result<(), String> {
 fn an_erasure_that_came_to_nothing_does_not_keep_a_tenant_from_coming_back() {
     let operator = Identity::generate().unwrap();
     let server = TestServer::with(|config| {
-        let keys = config.data.with_file_name("wrapped");
-        config.export.encrypt = true;
-        config.export.keys = Some(format!("file://{}", keys.display()).parse().unwrap());
-        config.export.recipients = vec![operator.id().to_string().parse().unwrap()];
+        seal(config, &operator);
     });
     let tenant = server.tenant("acme-inc");
     build(&server, &tenant, 1);
@@ -299,7 +296,7 @@ fn copies_are_destroyed_at_the_store_where_they_were_put() {
         config.export.attempts = 1;
         config.export.encrypt = true;
         config.export.keys = Some(format!("s3://{BUCKET}/keys").parse().unwrap());
-        config.export.recipients = vec![operator.id().to_string().parse().unwrap()];
+        config.export.recipients = vec![operator.id().into()];
     });
     let tenant = server.tenant("acme-inc");
     build(&server, &tenant, 1);

@@ -3,13 +3,32 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use colophon::config::ExportConfig;
+use colophon::config::{Config, ExportConfig};
 use colophon::export::envelope::{Identity, Opener};
 use colophon::export::{Options, Place, PlaceUrl, Verified, VerifyOptions, verify_all};
-use colophon::maintenance::{Export, ExportReport, JobError, Site, perform};
+use colophon::maintenance::{Erase, ErasureReport, Export, ExportReport, JobError, Site, perform};
 use colophon_store::rows::TenantRow;
 
 use super::TestServer;
+
+/// Has a server seal exports, with copies of the keys for `operator` in the folder `wrapped` beside its data.
+pub(crate) fn seal(config: &mut Config, operator: &Identity) {
+    let keys = config.data.with_file_name("wrapped");
+    config.export.encrypt = true;
+    config.export.keys = Some(format!("file://{}", keys.display()).parse().unwrap());
+    config.export.recipients = vec![operator.id().into()];
+}
+
+/// Erases the tenant `acme-inc`.
+pub(crate) fn erase(server: &TestServer, leave_keys: bool) -> Result<ErasureReport, JobError> {
+    let job = Erase {
+        slug: "acme-inc".parse().unwrap(),
+        confirm: "acme-inc".to_owned(),
+        approved_by: Some("the data protection officer".to_owned()),
+        leave_keys,
+    };
+    perform(&job, Site { press: &server.app.press, config: &server.app.config }, &|_| {})
+}
 
 /// What exports `slug` to `to`.
 pub(crate) fn job(to: &str, slug: &str) -> Export {
