@@ -79,43 +79,55 @@ impl<'a> Shred<'a> {
             keys: Vec::new(),
             tenant: export::Erased { slug: tenant.slug.clone(), uid: tenant.uid },
         };
-        let fates = write(&registrar, &places, (began, &record));
+        let row = records::remember(site, tenant.uid, began, &places)?;
+        let mut shred = Self { site, tenant, key, registrar, record, row, places };
+        let left = shred.announce();
+        if !left.is_empty() && !job.leave_keys {
+            shred.came_to_nothing()?;
+            return Err(JobError::KeysLeft { slug: tenant.slug.clone(), left });
+        }
+        let left = shred.destroy_copies()?;
+        if !left.is_empty() && !job.leave_keys {
+            shred.give_up()?;
+            return Err(JobError::KeysLeft { slug: tenant.slug.clone(), left });
+        }
+        Ok(shred)
+    }
+
+    /// Writes the statement that it begins; returns where it could not be written.
+    fn announce(&self) -> Vec<String> {
+        let fates = write(&self.registrar, &self.places, (self.row.began, &self.record));
         let unwritten = fates.into_iter().filter_map(|fate| {
             let problem = fate.problem?;
             Some(format!("no record can be written to {}: {problem}", fate.place))
         });
-        let unwritten: Vec<String> = unwritten.collect();
-        if !unwritten.is_empty() && !job.leave_keys {
-            came_to_nothing(site, tenant)?;
-            return Err(JobError::KeysLeft { slug: tenant.slug.clone(), left: unwritten });
-        }
-        let shredder = Shredder::new(site.press, config, tenant)?;
-        let keys = shredder.destroy_copies(key);
-        let left = keys.iter().flat_map(|fate| {
-            fate.left.iter().map(|what| format!("a copy of its key at {}: {what}", fate.place))
-        });
-        let left: Vec<String> = left.collect();
-        if !left.is_empty() && !job.leave_keys {
-            // The next export puts copies again where they should be.
-            shredder.forget_copies(key, &keys)?;
-            came_to_nothing(site, tenant)?;
-            return Err(JobError::KeysLeft { slug: tenant.slug.clone(), left });
-        }
-        let row = records::remember(site, tenant.uid, began, (&keys, &places))?;
-        let record = ErasureRecord { keys, ..record };
-        Ok(Self { site, tenant, key, registrar, record, row, places })
+        unwritten.collect()
     }
 
-    /// The tenant stays: the next export puts copies of the key again where they should be.
+    /// Destroys copies of the keys; returns what is left of them.
+    fn destroy_copies(&mut self) -> Result<Vec<String>, JobError> {
+        let shredder = Shredder::new(self.site.press, &self.site.config.export, self.tenant)?;
+        self.record.keys = shredder.destroy_copies(self.key);
+        records::keep_fates(self.site, &mut self.row, &self.record.keys)?;
+        let left = self.record.keys.iter().flat_map(|fate| {
+            fate.left.iter().map(|what| format!("a copy of its key at {}: {what}", fate.place))
+        });
+        Ok(left.collect())
+    }
+
+    /// The tenant stays.
     ///
     /// # Errors
     /// When the store refuses.
-    pub(super) fn give_up(mut self) -> Result<(), JobError> {
-        let shredder = Shredder::new(self.site.press, &self.site.config.export, self.tenant)?;
-        shredder.forget_copies(self.key, &self.record.keys)?;
+    pub(super) fn give_up(self) -> Result<(), JobError> {
+        forget_copies(self.site, (self.tenant, self.key), &self.record.keys)?;
+        self.came_to_nothing()
+    }
+
+    fn came_to_nothing(mut self) -> Result<(), JobError> {
+        came_to_nothing(self.site, self.tenant)?;
         self.row.places.clear();
-        records::set(self.site, &self.row)?;
-        came_to_nothing(self.site, self.tenant)
+        records::set(self.site, &self.row)
     }
 
     /// Says beside what was exported that it is done.
@@ -143,6 +155,15 @@ impl<'a> Shred<'a> {
             signature: BASE64.encode(&signature),
         })
     }
+}
+
+/// Copies were destroyed, and the tenant stays: the next export puts them again where they should be.
+fn forget_copies(
+    site: Site<'_>,
+    (tenant, key): (&TenantRow, &ExportKey),
+    fates: &[KeyFate],
+) -> Result<(), JobError> {
+    Ok(Shredder::new(site.press, &site.config.export, tenant)?.forget_copies(key, fates)?)
 }
 
 /// Writes it down in the tenant's log, so that a bag follows what was said to begin: by that readers know that the

@@ -9,10 +9,16 @@ use std::time::Duration;
 
 use colophon::config::ExportConfig;
 use colophon::export::envelope::{Identity, Opener};
-use colophon::export::{Options, Place, Verified, VerifyOptions, verify_all};
+use colophon::export::{
+    Erased, ErasureRecord, Options, Place, Registrar, Verified, VerifyOptions, verify_all,
+};
 use colophon::maintenance::{
     Identities, Import, RotateExportKey, Site, perform, write_missing_records,
 };
+use colophon_model::audit::Chain;
+use colophon_model::{Digest, UnixMillis};
+use colophon_store::Change;
+use colophon_store::rows::{ShredPlace, ShredRecord, TenantRow};
 
 use crate::support::export::{check, commands, erase, export, files, follow, job, run, seal};
 use crate::support::import::{self, beside};
@@ -337,8 +343,60 @@ fn the_record_of_an_erasure_that_was_killed_is_written_by_the_next_start() {
     drop(server);
 }
 
-/// A record that could not be written is written later, the same as the report has it; and a tenant that is there still, since the
-/// crash came before the store began, gets none.
+/// A crash before the store began leaves a tenant that goes on: no record says that it is erased, readers are told that it came to
+/// nothing, and copies of its keys that were destroyed by then are made again.
+#[test]
+fn an_erasure_that_was_cut_before_the_store_began_came_to_nothing() {
+    let (server, tenant) = press(|_| {});
+    let to = server.path("evidence");
+    export(&server, &url(&to), "acme-inc");
+    let (store, began) = (&server.app.press.store, UnixMillis::new(server.clock_millis()));
+    let row = store
+        .view()
+        .unwrap()
+        .get::<TenantRow>(&"acme-inc".parse::<colophon_model::TenantSlug>().unwrap())
+        .unwrap()
+        .unwrap();
+    let at = ShredPlace { url: url(&to), endpoint: None, region: None };
+    let record = ErasureRecord {
+        approved_by: None,
+        began: began.rfc3339(),
+        by: "operator".to_owned(),
+        finished: None,
+        format: ErasureRecord::FORMAT,
+        former_keys: Vec::new(),
+        key: keys(&server)[0].id().to_string(),
+        keys: Vec::new(),
+        tenant: Erased { slug: row.slug.clone(), uid: row.uid },
+    };
+    let registrar = Registrar::new(&server.app.press, &server.app.config.export).unwrap();
+    registrar.write(&at, began, &record).unwrap();
+    fs::remove_dir_all(server.path("wrapped")).unwrap();
+    let pseudonym = Chain::pseudonym(row.uid);
+    let name = Digest::of(pseudonym.as_bytes());
+    let cut = ShredRecord {
+        tenant: pseudonym,
+        began,
+        finished: None,
+        keys: Vec::new(),
+        places: vec![at],
+    };
+    let mut change = Change::new();
+    change.put(&name, &cut);
+    store.commit(change).unwrap();
+
+    server.clock.advance(5_000);
+    assert_eq!(write_missing_records(site(&server)).unwrap(), 0);
+    assert!(store.view().unwrap().get::<ShredRecord>(&name).unwrap().is_none());
+    build(&server, &tenant, 2);
+    export(&server, &url(&to), "acme-inc");
+    let found = check(&server, &url(&to), "acme-inc");
+    assert!(found.is_clean() && found.erased[0].came_to_nothing, "{found:#?}");
+    assert_eq!(files(&to.join("v1/acme-inc/erasure")).len(), 2, "that it began, and its signature");
+    assert_eq!(files(&server.path("wrapped")).len(), 1, "the copy is there again");
+}
+
+/// A record that could not be written is written later, the same as the report has it.
 #[test]
 fn a_record_that_failed_is_written_later_as_it_was_reported() {
     let (server, _) = press(|config| config.attempts = 1);

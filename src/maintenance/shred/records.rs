@@ -5,32 +5,44 @@
 
 use colophon_model::audit::Chain;
 use colophon_model::{Digest, TenantUid, UnixMillis};
-use colophon_store::rows::{ShredFate, ShredPlace, ShredRecord, SlugOf, TenantRow};
+use colophon_store::rows::{ExportKey, ShredFate, ShredPlace, ShredRecord, TenantRow};
 use colophon_store::{Change, Error};
 
 use crate::export::{ErasureRecord, ExportError, KeyFate, Registrar};
 use crate::maintenance::{JobError, Site};
 
-/// Remembers that the store is about to forget a tenant whose keys were destroyed elsewhere.
+/// Remembers that a tenant's erasure begins, before anybody else is told.
 pub(super) fn remember(
     site: Site<'_>,
     tenant: TenantUid,
     began: UnixMillis,
-    (keys, places): (&[KeyFate], &[ShredPlace]),
+    places: &[ShredPlace],
 ) -> Result<ShredRecord, JobError> {
-    let fates = keys.iter().map(|fate| {
-        let KeyFate { place, deleted, left } = fate.clone();
-        ShredFate { place, deleted, left }
-    });
     let row = ShredRecord {
         tenant: Chain::pseudonym(tenant),
         began,
         finished: None,
-        keys: fates.collect(),
+        keys: Vec::new(),
         places: places.to_vec(),
     };
     set(site, &row)?;
     Ok(row)
+}
+
+/// Remembers what became of copies of the keys, before the store forgets the tenant.
+pub(super) fn keep_fates(
+    site: Site<'_>,
+    row: &mut ShredRecord,
+    fates: &[KeyFate],
+) -> Result<(), JobError> {
+    let one = |KeyFate { place, deleted, left }| ShredFate { place, deleted, left };
+    row.keys = fates.iter().cloned().map(one).collect();
+    set(site, row)
+}
+
+fn fates(row: &ShredRecord) -> Vec<KeyFate> {
+    let one = |ShredFate { place, deleted, left }| KeyFate { deleted, left, place };
+    row.keys.iter().cloned().map(one).collect()
 }
 
 /// Puts the row, or takes it away when nothing is left to be written.
@@ -75,31 +87,19 @@ pub fn write_missing(site: Site<'_>) -> Result<usize, JobError> {
 }
 
 fn one(site: Site<'_>, mut row: ShredRecord) -> Result<usize, JobError> {
+    if let Some(tenant) = living(site, &row.tenant)? {
+        return goes_on(site, &tenant, row).map(|()| 0);
+    }
     let registrar = Registrar::new(site.press, &site.config.export)?;
     let Some(begun) = begun(&registrar, &row)? else {
         tracing::warn!(began = %row.began.rfc3339(), "no place has the record that an erasure began");
         return Ok(0);
     };
-    let slug = site.press.store.view()?.get::<SlugOf>(&begun.tenant.uid)?;
-    if let Some(SlugOf { slug }) = slug {
-        // The crash came before the store began; whoever erases the tenant again says so anew.
-        if let Some(tenant) = site.press.store.view()?.get::<TenantRow>(&slug)? {
-            super::came_to_nothing(site, &tenant)?;
-        }
-        row.places.clear();
-        set(site, &row)?;
-        return Ok(0);
-    }
     let finished = row.finished.unwrap_or_else(|| site.press.clock.now());
     // Before it is written anywhere, so that it says the same everywhere.
     row.finished = Some(finished);
     set(site, &row)?;
-    let keys = row.keys.iter().cloned().map(|ShredFate { place, deleted, left }| KeyFate {
-        deleted,
-        left,
-        place,
-    });
-    let mut record = ErasureRecord { keys: keys.collect(), ..begun };
+    let mut record = ErasureRecord { keys: fates(&row), ..begun };
     complete(&mut record, finished);
     let before = row.places.len();
     let since = row.began;
@@ -113,6 +113,26 @@ fn one(site: Site<'_>, mut row: ShredRecord) -> Result<usize, JobError> {
     });
     set(site, &row)?;
     Ok(before - row.places.len())
+}
+
+/// The tenant with that pseudonym, if it is there.
+fn living(site: Site<'_>, pseudonym: &str) -> Result<Option<TenantRow>, JobError> {
+    let view = site.press.store.view()?;
+    let mut tenants = view.scan::<TenantRow>(&()).map(|row| row.map(|(_, tenant)| tenant));
+    let found = tenants
+        .find(|row| row.as_ref().map_or(true, |tenant| Chain::pseudonym(tenant.uid) == pseudonym));
+    Ok(found.transpose()?)
+}
+
+/// The erasure was cut before the store began: it came to nothing, whatever became of copies of the keys by then.
+fn goes_on(site: Site<'_>, tenant: &TenantRow, mut row: ShredRecord) -> Result<(), JobError> {
+    let key = site.press.store.view()?.get::<ExportKey>(&tenant.uid)?;
+    if let Some(key) = key {
+        super::forget_copies(site, (tenant, &key), &fates(&row))?;
+    }
+    super::came_to_nothing(site, tenant)?;
+    row.places.clear();
+    set(site, &row)
 }
 
 /// The statement that it began, from the first place that has it.
