@@ -23,7 +23,7 @@ use crate::units::{Size, Span};
 
 /// How long after the start a job runs first, unless its interval is shorter.
 const FIRST: Duration = Duration::from_mins(5);
-/// How soon a job is tried again when another was running.
+/// How soon a job is tried again when it could not run.
 const AGAIN: Duration = Duration::from_mins(1);
 /// Time between two looks for interrupted erasures.
 const ERASURES: Span = Span::hours(1);
@@ -98,12 +98,13 @@ async fn repeat<F: Future<Output = bool>>(
 
 async fn erasures(app: SharedApp) {
     loop {
-        finish_erasures(&app).await;
-        sleep(ERASURES.get()).await;
+        let ran = finish_erasures(&app).await;
+        sleep(if ran { ERASURES.get() } else { AGAIN }).await;
     }
 }
 
-async fn finish_erasures(app: &SharedApp) {
+/// Whether it ran.
+async fn finish_erasures(app: &SharedApp) -> bool {
     let worker = app.clone();
     let work = move || {
         let resumed = worker.press.store.resume_erasures(&|_| {})?;
@@ -111,13 +112,17 @@ async fn finish_erasures(app: &SharedApp) {
         let site = Site { press: &worker.press, config: &worker.config };
         Ok((resumed, write_missing_records(site)?))
     };
-    let Some((count, records)) = settle("erase", app.maintenance.run(work).await) else { return };
+    // It waits for its turn: a step of the scrub that comes first must not put it off.
+    let Some((count, records)) = settle("erase", app.maintenance.resume(work).await) else {
+        return false;
+    };
     if count > 0 {
         tracing::info!(count, "finished erasures that were interrupted");
     }
     if records > 0 {
         tracing::info!(records, "wrote records of erasures that were missing");
     }
+    true
 }
 
 /// Whether it ran.
