@@ -249,6 +249,15 @@ impl Gated {
     }
 }
 
+/// A body whose key is remembered.
+struct Recognised {
+    /// The digest by which it is: its own, or that of all that differ from it in their layout alone.
+    by: Digest,
+    known: Known,
+    /// The turn of its flow.
+    turn: u64,
+}
+
 impl Press {
     /// A press over `store`.
     #[expect(clippy::too_many_arguments, reason = "each is a part it stands on, given once")]
@@ -368,16 +377,18 @@ impl Press {
         let uid = delivery.tenant.uid;
         let begin = |claim| self.flights.begin(uid, claim).ok_or(BuildError::InFlight);
         let _flight = delivery.origin.claim.map(begin).transpose()?;
-        // The turn first: what the view shows of heads is then of this turn or a later one.
-        let turn = self.store.turn(uid);
+        let known = self.recognise(&delivery);
         let view = self.store.view()?;
         writable(&view, &delivery.tenant)?;
         if let Some(record) = order::claimed(&view, &delivery, body)? {
             let outcome = Outcome::Replayed(record.into());
             return Ok(Finished { outcome, timing, warnings: Vec::new() });
         }
-        if let Some((known, record)) = self.recognise(&view, &delivery)? {
-            self.recall.keep_current((&self.store, &view), (uid, turn), known, &record);
+        if let Some(Recognised { by, known, turn }) = known
+            && let Some(record) = order::current(&view, uid, &known.flow, &known.key)?
+        {
+            let record = record.into();
+            self.recall.keep_current((&self.store, &view), (uid, turn), by, &record);
             drop(view);
             delivery.check(record.outputs.iter().map(|output| output.target))?;
             self.give_back(&delivery, body, &record)?;
@@ -393,19 +404,15 @@ impl Press {
     }
 
     /// A body that was compiled a moment ago and is still its flow's current build needs no
-    /// parsing: its key is known. So is that of one which differs in its layout alone. Says by which digest it
-    /// was known.
-    fn recognise(
-        &self,
-        view: &View,
-        delivery: &Delivery,
-    ) -> Result<Option<(Digest, Arc<BuildRecord>)>, BuildError> {
+    /// parsing: its key is known. So is that of one which differs in its layout alone.
+    fn recognise(&self, delivery: &Delivery) -> Option<Recognised> {
         let uid = delivery.tenant.uid;
-        let recall = |digest| Some((digest, self.memo.recall(&(uid, digest))?));
+        let recall = |by| Some((by, self.memo.recall(&(uid, by))?));
         let known = recall(delivery.digest()).or_else(|| recall(delivery.shape(&self.limits)?));
-        let Some((digest, known)) = known else { return Ok(None) };
-        let record = order::current(view, uid, &known.flow, &known.key)?;
-        Ok(record.map(|record| (digest, record.into())))
+        let (by, known) = known?;
+        // Before there is a view: what that shows of the head is then of this turn or a later one.
+        let turn = self.store.turn(&(uid, known.flow.clone()));
+        Some(Recognised { by, known, turn })
     }
 
     /// Remembers which key a body has, and all that differ from it in their layout alone; but not when there was

@@ -62,7 +62,7 @@ impl Weigh for KnownSender {
     }
 }
 
-/// A build that was its flow's current one in a turn of its tenant.
+/// A build that was its flow's current one in a turn of that.
 #[derive(Debug)]
 struct Current {
     turn: u64,
@@ -201,7 +201,7 @@ impl Recall {
     }
 
     /// The build that a body of the tenant leads to, when it is remembered that its flow's current one has
-    /// that key, and none of the tenant's flows has been built since.
+    /// that key, and that flow has not been built since.
     pub fn current(
         &self,
         store: &Store,
@@ -209,10 +209,11 @@ impl Recall {
         body: Digest,
     ) -> Option<Arc<BuildRecord>> {
         let known = self.current.get(store, &(tenant, body))?;
-        (known.turn == store.turn(tenant)).then(|| known.record.clone())
+        let flow = (tenant, known.record.flow.clone());
+        (known.turn == store.turn(&flow)).then(|| known.record.clone())
     }
 
-    /// Remembers that `view`, taken in the tenant's turn `turn` or later, shows `record` as the build that is
+    /// Remembers that `view`, taken in its flow's turn `turn` or later, shows `record` as the build that is
     /// current and that `body` leads to.
     pub fn keep_current(
         &self,

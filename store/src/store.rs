@@ -15,13 +15,14 @@ use crate::gc::Retired;
 use crate::lane::Lanes;
 use crate::lease::Leases;
 use crate::meter::Meter;
+use crate::rows::FlowHead;
 use crate::space::Space;
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::turns::Turns;
 use crate::writer::{Answer, Ticket, Writer};
 use crate::{
     Change, CommitError, Disk, Durability, Error, FileSegments, Kv, Lane, Lease, MemoryKv,
-    MemorySegments, OsDisk, RedbKv, Segments, Table, View, Watermarks,
+    MemorySegments, OsDisk, RedbKv, Row, Segments, Table, View, Watermarks,
 };
 
 /// How to open a store.
@@ -195,12 +196,12 @@ impl Store {
         self.0.era.number()
     }
 
-    /// The number of the tenant's current turn. What a view that was taken after it was asked for shows of
-    /// the heads of the tenant's flows still holds, build and key, while this is the number.
+    /// The number of a flow's current turn. What a view that was taken after it was asked for shows of
+    /// the flow's head still holds, build and key, while this is the number.
     ///
-    /// Every build of the tenant raises it. It costs nothing to ask, and is of this process alone.
-    pub fn turn(&self, tenant: TenantUid) -> u64 {
-        self.0.turns.number(tenant)
+    /// Every build of the flow raises it. It costs nothing to ask, and is of this process alone.
+    pub fn turn(&self, flow: &<FlowHead as Row>::Key) -> u64 {
+        self.0.turns.number(flow)
     }
 
     /// Waits for the tenant's lane and holds it. Holding two lanes at once may deadlock.

@@ -1,20 +1,21 @@
-//! Turns: as long as a tenant's turn lasts, none of its flows has another head than before.
+//! Turns: as long as a flow's turn lasts, it has no other head than before.
 //!
 //! A flow that is delivered again unchanged is answered by what its head says. Who remembers that answer
 //! must know when there may be another head.
 
-use colophon_model::TenantUid;
+use std::hash::{DefaultHasher, Hasher as _};
 
-use crate::row::KeyPart as _;
+use crate::row::key_bytes;
+use crate::rows::FlowHead;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::{Batch, Table, Writes};
+use crate::{Batch, Row, Table, Writes};
 
-/// Tenants that share a number are told too often that something may have changed, and never too rarely. So
-/// their number is bounded, however many tenants there are.
-const SLOTS: usize = 4096;
+/// Flows that share a number are told too often that something may have changed, and never too rarely. So
+/// their number is bounded, however many flows there are.
+const SLOTS: usize = 16 * 1024;
 
-/// The numbers of the tenants' turns. They are of this process alone, and start anew with it.
+/// The numbers of the flows' turns. They are of this process alone, and start anew with it.
 #[derive(Debug, Clone)]
 pub(crate) struct Turns(Arc<[AtomicU64]>);
 
@@ -25,28 +26,28 @@ impl Default for Turns {
 }
 
 impl Turns {
-    pub(crate) fn number(&self, tenant: TenantUid) -> u64 {
-        self.slot(tenant).load(Ordering::SeqCst)
+    pub(crate) fn number(&self, flow: &<FlowHead as Row>::Key) -> u64 {
+        self.slot(&key_bytes(flow)).load(Ordering::SeqCst)
     }
 
-    /// Begins the next turn of every tenant of whose flows `batch`, once written, may change the head. It is
+    /// Begins the next turn of every flow whose head `batch`, once written, may change. It is
     /// called once a commit can be seen and before anyone is told of it, as [`crate::era::Era::end`].
     pub(crate) fn end_for(&self, batch: &Batch) {
-        for tenant in heads(&batch.writes) {
-            self.slot(tenant).fetch_add(1, Ordering::SeqCst);
+        for flow in heads(&batch.writes) {
+            self.slot(flow).fetch_add(1, Ordering::SeqCst);
         }
     }
 
-    fn slot(&self, tenant: TenantUid) -> &AtomicU64 {
-        // Uids are random, so any of their bytes will do.
-        let [a, b, ..] = *tenant.as_bytes();
-        &self.0[usize::from(u16::from_le_bytes([a, b])) % SLOTS]
+    fn slot(&self, flow: &[u8]) -> &AtomicU64 {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(flow);
+        let slots = self.0.len() as u64;
+        &self.0[usize::try_from(hasher.finish() % slots).unwrap_or(0)]
     }
 }
 
-/// The tenants of whose flows a head is written or deleted.
-fn heads(writes: &Writes) -> impl Iterator<Item = TenantUid> {
+/// The flows of which a head is written or deleted.
+fn heads(writes: &Writes) -> impl Iterator<Item = &[u8]> {
     let from = writes.range((Table::FlowHead, Vec::new())..).map(|((table, key), _)| (table, key));
-    let keys = from.take_while(|(table, _)| **table == Table::FlowHead);
-    keys.filter_map(|(_, key)| TenantUid::take(&mut key.as_slice()))
+    from.take_while(|(table, _)| **table == Table::FlowHead).map(|(_, key)| key.as_slice())
 }

@@ -5,25 +5,27 @@ use colophon_store::{Change, Store};
 
 use crate::support::{build, uid};
 
-/// Whether a commit of `change` ends the turn of tenant 1, as who asks after the answer sees it.
+/// Whether a commit of `change` ends the turn of tenant 1's flow, as who asks after the answer sees it.
 fn ends(store: &Store, change: Change) -> bool {
-    let before = store.turn(uid(1));
+    let flow = (uid(1), "one".parse().unwrap());
+    let before = store.turn(&flow);
     store.commit(change).unwrap();
-    store.turn(uid(1)) != before
+    store.turn(&flow) != before
 }
 
 /// A change that writes a flow's head; that it deletes one makes no difference here.
-fn head_of(n: u8) -> Change {
+fn head_of(n: u8, flow: &str) -> Change {
     let mut change = Change::new();
-    change.delete::<FlowHead>(&(uid(n), "one".parse().unwrap()));
+    change.delete::<FlowHead>(&(uid(n), flow.parse().unwrap()));
     change
 }
 
 #[test]
-fn a_flows_head_ends_the_turn_of_its_tenant_alone() {
+fn a_flows_head_ends_the_turn_of_that_flow_alone() {
     let store = Store::in_memory().unwrap();
-    assert!(ends(&store, head_of(1)));
-    assert!(!ends(&store, head_of(2)), "another tenant's");
+    assert!(ends(&store, head_of(1, "one")));
+    assert!(!ends(&store, head_of(2, "one")), "another tenant's");
+    assert!(!ends(&store, head_of(1, "two")), "another flow's");
     assert!(!ends(&store, build(uid(1), None).0), "no head of a flow");
-    assert!(ends(&store, head_of(1)));
+    assert!(ends(&store, head_of(1, "one")));
 }
