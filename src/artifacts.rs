@@ -24,7 +24,7 @@ use crate::http::chain;
 use crate::place::{Options, Place, PlaceUrl};
 
 pub use ledger::{Waiting, places, waiting};
-pub use shelf::{Cleared, Shelf};
+pub use shelf::{Cleared, Shelf, folder};
 pub use worker::Uploader;
 
 /// The bucket of this server, if it has one. Cheap to clone.

@@ -1,5 +1,6 @@
 //! Creating and finding tenants, what they may be used for, and what is told of them.
 
+mod buckets;
 pub mod overview;
 mod standing;
 
@@ -16,13 +17,14 @@ use colophon_store::rows::{
 };
 use colophon_store::{Change, CommitError, PreparedBlob, Store, Table, View};
 
-use crate::config::Tokens;
+use crate::config::{Config, Tokens};
 use crate::feed::{FeedError, pool, repo};
 use crate::keys::random_bytes;
 use crate::pipeline::{ATTEMPTS, FilesError, Press, puts, with_manifest};
 use crate::projection::{TenantLog, commits, record_objects};
 use crate::tokens::{self, NewToken, TokenKind};
 
+pub use buckets::Buckets;
 pub use standing::{Standing, Step, step};
 
 /// Why a tenant, or a token of one, could not be made or found.
@@ -242,11 +244,11 @@ fn planted(press: &Press, slug: &TenantSlug) -> Result<FileSet, TenantError> {
 pub fn show(
     press: &Press,
     slug: &TenantSlug,
-    public_url: &str,
+    config: &Config,
 ) -> Result<overview::TenantDetails, TenantError> {
     let view = press.store.view()?;
     let tenant = find(&view, slug)?;
-    Ok(overview::details(&view, &tenant, public_url, press.quota, press.clock.now())?)
+    Ok(overview::details(&view, &tenant, config, press.quota, press.clock.now())?)
 }
 
 /// Finds a tenant by name.

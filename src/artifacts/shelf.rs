@@ -223,7 +223,12 @@ fn zip_of(slug: &TenantSlug, name: &str) -> Option<Sha256> {
 }
 
 fn key(slug: &TenantSlug, zip: &Sha256) -> String {
-    format!("{slug}/{zip}.zip")
+    format!("{}{zip}.zip", folder(slug))
+}
+
+/// Where the bundles of a tenant are, below the bucket's prefix.
+pub fn folder(slug: &TenantSlug) -> String {
+    format!("{slug}/")
 }
 
 #[cfg(test)]

@@ -209,7 +209,7 @@ fn create(config: &Config, wanted: &CreateTenant) -> anyhow::Result<CreatedTenan
         Access::Direct(press) => {
             let tokens = (wanted.tokens.as_slice(), &config.tokens);
             let made = tenants::create_with(&press, &wanted.slug, wanted.components, tokens)?;
-            Ok(CreatedTenant::new(&config.public_url(), made))
+            Ok(CreatedTenant::new(config, made))
         }
         Access::Server(client) => client.post("/v1/tenants", wanted),
     }
@@ -233,6 +233,9 @@ fn text(made: &CreatedTenant, root_out: Option<&Path>) -> String {
          keep the secret: it goes into the builder's webhook settings and is not shown again",
         made.slug, made.uid, made.git_url, made.webhook_secret
     );
+    for (what, folder) in made.buckets.named() {
+        let _ = write!(text, "\n{what:<15} {folder}");
+    }
     for CreatedToken { token, view } in &made.tokens {
         let kind = view.kind.word();
         let _ = write!(text, "\ntoken {kind:<9} {token}\n                id {}; ", view.id);

@@ -91,7 +91,7 @@ pub(super) fn details(
     tenant: &TenantRow,
 ) -> Result<TenantDetails, colophon_store::Error> {
     let (rule, now) = (app.press.quota, app.press.clock.now());
-    overview::details(view, tenant, &app.public_url, rule, now)
+    overview::details(view, tenant, &app.config, rule, now)
 }
 
 /// How the tenant stands.

@@ -15,8 +15,9 @@ use super::path::Segments;
 use super::tokens::CreatedToken;
 use super::{ApiError, auth};
 use crate::app::{App, SharedApp};
+use crate::config::Config;
 use crate::tenants::overview::{self, TenantDetails, TenantPage};
-use crate::tenants::{self, Step};
+use crate::tenants::{self, Buckets, Step};
 use crate::tokens::TokenKind;
 
 /// Largest request of this kind, in bytes.
@@ -52,6 +53,9 @@ pub struct CreatedTenant {
     pub webhook_secret: String,
     /// URL of its Git repository.
     pub git_url: String,
+    /// Its folders in buckets; left out when there is none.
+    #[serde(skip_serializing_if = "Buckets::is_empty", default)]
+    pub buckets: Buckets,
     /// Where its root keys live: `server` means that this server could sign anything for it.
     #[schema(value_type = String)]
     pub roots: RootsOrigin,
@@ -80,14 +84,15 @@ pub(super) async fn create(
         tenants::create_with(&maker.press, &wanted.slug, wanted.components, tokens)
     };
     let made = app.reads.run(work).await??;
-    Ok((StatusCode::CREATED, Json(CreatedTenant::new(&app.public_url, made))))
+    Ok((StatusCode::CREATED, Json(CreatedTenant::new(&app.config, made))))
 }
 
 impl CreatedTenant {
     /// What to tell of `made`.
-    pub fn new(public_url: &str, made: tenants::NewTenant) -> Self {
+    pub fn new(config: &Config, made: tenants::NewTenant) -> Self {
         Self {
-            git_url: format!("{public_url}/git/{}.git", made.tenant.slug),
+            git_url: format!("{}/git/{}.git", config.public_url(), made.tenant.slug),
+            buckets: Buckets::of(config, &made.tenant.slug),
             slug: made.tenant.slug,
             uid: made.tenant.uid.to_string(),
             webhook_secret: made.webhook_secret,
@@ -129,7 +134,7 @@ pub(super) async fn show(
     auth::check_operator(&app, &headers)?;
     let slug: TenantSlug = slug.parse().map_err(|_| ApiError::not_found())?;
     let reader = app.clone();
-    let read = move || tenants::show(&reader.press, &slug, &reader.public_url);
+    let read = move || tenants::show(&reader.press, &slug, &reader.config);
     Ok(Json(app.reads.run(read).await??))
 }
 
@@ -198,7 +203,7 @@ async fn step(
     let taker = app.clone();
     let take = move || {
         tenants::step(&taker.press, &slug, step)?;
-        tenants::show(&taker.press, &slug, &taker.public_url)
+        tenants::show(&taker.press, &slug, &taker.config)
     };
     Ok(Json(app.reads.run(take).await??))
 }

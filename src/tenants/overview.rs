@@ -6,7 +6,8 @@ use colophon_store::rows::{AgentRow, FlowHead, QuotaStamp, RootsOrigin, TenantHe
 use colophon_store::{Error, View};
 use serde::{Deserialize, Serialize};
 
-use super::Standing;
+use super::{Buckets, Standing};
+use crate::config::Config;
 use crate::feed::repo;
 use crate::tokens;
 
@@ -67,6 +68,9 @@ pub struct TenantDetails {
     pub roots: RootsOrigin,
     /// URL of its Git repository.
     pub git_url: String,
+    /// Its folders in buckets; left out when there is none.
+    #[serde(skip_serializing_if = "Buckets::is_empty", default)]
+    pub buckets: Buckets,
     /// The commit at its branch's tip.
     #[schema(value_type = Option<String>)]
     pub commit: Option<Oid>,
@@ -141,7 +145,7 @@ pub fn list(view: &View, after: Option<&TenantSlug>, limit: usize) -> Result<Ten
 pub fn details(
     view: &View,
     tenant: &TenantRow,
-    public_url: &str,
+    config: &Config,
     rule: Rule,
     now: UnixMillis,
 ) -> Result<TenantDetails, Error> {
@@ -155,7 +159,8 @@ pub fn details(
         edge_archived: repo::state(tenant, &head).archived,
         components: tenant.policy,
         roots: tenant.roots,
-        git_url: format!("{public_url}/git/{}.git", tenant.slug),
+        git_url: format!("{}/git/{}.git", config.public_url(), tenant.slug),
+        buckets: Buckets::of(config, &tenant.slug),
         commit: head.tip,
         flows: view.scan::<FlowHead>(&uid).count() as u64,
         agents: view.scan::<AgentRow>(&uid).count() as u64,

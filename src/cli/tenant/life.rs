@@ -48,7 +48,7 @@ pub(super) fn table(listed: &TenantPage) -> String {
 
 pub(super) fn show(config: &Config, out: Out, slug: &TenantSlug) -> anyhow::Result<()> {
     let shown = match admin::open(config)? {
-        Access::Direct(press) => tenants::show(&press, slug, &config.public_url())?,
+        Access::Direct(press) => tenants::show(&press, slug, config)?,
         Access::Server(client) => client.get(&format!("/v1/tenants/{slug}"))?,
     };
     out.data(&shown, details)
@@ -58,7 +58,7 @@ pub(super) fn step(config: &Config, out: Out, slug: &TenantSlug, step: Step) -> 
     let shown: TenantDetails = match admin::open(config)? {
         Access::Direct(press) => {
             tenants::step(&press, slug, step)?;
-            tenants::show(&press, slug, &config.public_url())?
+            tenants::show(&press, slug, config)?
         }
         Access::Server(client) => {
             client.post(&format!("/v1/tenants/{slug}/{}", step.word()), &serde_json::json!({}))?
@@ -101,6 +101,7 @@ fn details(one: &TenantDetails) -> String {
         row("agents", one.agents),
         row("tokens", one.tokens),
     ];
+    lines.extend(one.buckets.named().map(|(what, folder)| row(what, folder)));
     if let Some(since) = &one.held {
         lines.push(row("legal hold", format!("since {since}: it cannot be erased")));
     }
