@@ -3,6 +3,11 @@
 
 use std::time::Duration;
 
+/// How long the service manager may take to make room for a word. It reads them one by one, and few may wait; what it
+/// does not take by then is not worth a server that stands still.
+#[cfg(target_os = "linux")]
+const PATIENCE: Duration = Duration::from_millis(200);
+
 /// Says `state`, such as `READY=1`.
 #[cfg(target_os = "linux")]
 pub(super) fn say(state: &str) {
@@ -21,7 +26,9 @@ fn send(socket: &std::ffi::OsStr, state: &str) -> std::io::Result<()> {
         Some(name) => SocketAddr::from_abstract_name(name)?,
         None => SocketAddr::from_pathname(socket)?,
     };
-    UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address).map(drop)
+    let from = UnixDatagram::unbound()?;
+    from.set_write_timeout(Some(PATIENCE))?;
+    from.send_to_addr(state.as_bytes(), &address).map(drop)
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -17,6 +17,8 @@ use crate::support::{TestServer, TestTenant, agent, read, small_flow};
 const SOON: Duration = Duration::from_secs(2);
 /// How often it is tried at most.
 const ROUNDS: usize = 9;
+/// Between two looks of those who look all the while: they must not have the processors to themselves.
+const PAUSE: Duration = Duration::from_millis(3);
 const TOKEN: &str = "a-token-of-callers";
 
 /// A runner's process; ended when dropped.
@@ -107,6 +109,7 @@ fn a_runner_answers_with_the_new_flow_within_two_seconds() {
                 while !stop.load(Ordering::Relaxed) {
                     let answer = if keeps { ask(&kept, url) } else { ask(&agent(), url) };
                     seen.push(answer);
+                    std::thread::sleep(PAUSE);
                 }
                 seen
             })
@@ -115,6 +118,7 @@ fn a_runner_answers_with_the_new_flow_within_two_seconds() {
             let mut walks = Vec::new();
             while !stop.load(Ordering::Relaxed) {
                 walks.extend(walked(&place.dir));
+                std::thread::sleep(PAUSE);
             }
             walks
         });

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use colophon::intake::legacy_signature as webhook_signature;
 use rcgen::{CertificateParams, KeyPair};
@@ -152,12 +153,16 @@ fn the_service_manager_is_told() {
     let path = place.dir.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
     let env = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "20000")];
-    let mut server = place.serve("", &env, Stdio::inherit());
-    let next = || {
+    // It listens all the while, as a manager does: few words may wait.
+    let (say, said) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
         let mut word = [0; 64];
-        let length = manager.recv(&mut word).unwrap();
-        String::from_utf8(word[..length].to_vec()).unwrap()
-    };
+        while let Ok(length) = manager.recv(&mut word) {
+            let _ = say.send(String::from_utf8_lossy(&word[..length]).into_owned());
+        }
+    });
+    let next = || said.recv_timeout(Duration::from_mins(3)).expect("the server says nothing");
+    let mut server = place.serve("", &env, Stdio::inherit());
     assert_eq!(next(), "READY=1");
     assert_eq!(next(), "WATCHDOG=1");
     assert!(server.terminate().success());
@@ -165,12 +170,29 @@ fn the_service_manager_is_told() {
     assert_eq!(rest.as_deref(), Some("STOPPING=1"));
 }
 
+/// A manager that reads nothing must not keep the server from ending.
+#[test]
+fn a_service_manager_that_does_not_listen_is_not_waited_for() {
+    let place = Place::new();
+    let path = place.dir.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    let waiting = std::fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").unwrap();
+    let env = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "2000")];
+    let mut server = place.serve("", &env, Stdio::piped());
+    // More words than may wait: one was not taken.
+    let mut log = server.log();
+    let full = log.by_ref().lines().find(|line| line.as_ref().unwrap().contains("WATCHDOG=1"));
+    assert!(full.is_some(), "{waiting} may wait");
+    assert!(server.terminate().success());
+    drop(manager);
+}
+
 /// Slow clients are let go: with half a head, with half a body, with nothing at all, and with a part of what HTTP/2
 /// begins with.
 #[test]
 fn a_client_that_sends_nothing_more_is_let_go() {
     let place = Place::new();
-    let config = "[server]\nheader_timeout = \"1s\"\nbody_timeout = \"1s\"\n";
+    let config = "[server]\nheader_timeout = \"3s\"\nbody_timeout = \"3s\"\n";
     let server = place.serve(config, &[], Stdio::inherit());
     let (mut building, _) = place.begin_build(&server);
     for begin in ["", "PRI * HT", "GET /healthz HTTP/1.1\r\nHost: x\r\n"] {

@@ -45,15 +45,15 @@ pub(super) fn watch(
 ) -> Result<Exit, Error> {
     cache.config()?;
     if options.once {
-        return poll(cli, options, cache, clock(), output);
+        return Ok(poll(cli, options, cache, clock(), output)?.exit);
     }
     let stop = signals()?;
     let mut backoff = Backoff::new(options.interval, options.jitter);
     let mut wait = backoff.first(&mut chance);
     while stopped(&stop, wait) == Stopped::No {
         wait = match poll(cli, options, cache, clock(), output) {
-            Ok(Exit::Ok | Exit::Activation) => backoff.success(&mut chance),
-            Ok(_) => backoff.failure(None, &mut chance),
+            Ok(Polled { exit: Exit::Ok | Exit::Activation, .. }) => backoff.success(&mut chance),
+            Ok(Polled { asked, .. }) => backoff.failure(asked, &mut chance),
             Err(error @ Error::Archived { .. }) => {
                 output.error(&error);
                 backoff.success(&mut chance)
@@ -69,20 +69,31 @@ pub(super) fn watch(
     Ok(Exit::Ok)
 }
 
+/// What came of asking once.
+struct Polled {
+    exit: Exit,
+    /// How long the server asked to wait, when it had no time for something: the longest of it.
+    asked: Option<Duration>,
+}
+
 fn poll(
     cli: &Cli,
     options: &WatchOptions,
     cache: &Cache,
     now: UnixMillis,
     output: &mut Output,
-) -> Result<Exit, Error> {
+) -> Result<Polled, Error> {
     let policy = options.trial.policy(&Settings::of(cache)?);
     let agent = agent(cli, cache.clone(), now)?.with_policy(policy);
     let outcomes = agent.apply(None, &mut output.progress());
     let outcomes = output.after_sync(&agent, outcomes);
     let line = agent.close();
     let trouble = trouble(&outcomes);
-    let ended = outcomes.map(|outcomes| output.polled(&outcomes));
+    let ended = outcomes.map(|outcomes| {
+        let errors = outcomes.iter().filter_map(|one| one.result.as_ref().err());
+        let asked = errors.filter_map(Error::retry_after).max();
+        Polled { exit: output.polled(&outcomes), asked }
+    });
     tell(cli, cache, Some(line), now, trouble.as_deref(), output);
     ended
 }

