@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 use crate::app::SharedApp;
 use crate::http::chain;
 
-/// How long an entry waits for others: what a crash may lose came within this.
+/// How long an entry waits for others, unless there are many: what a crash may lose came within this.
 const WAIT: Duration = Duration::from_millis(500);
 
 /// The task of a running server.
@@ -24,7 +24,7 @@ impl DeliveryFlush {
         let worker = app.clone();
         task.spawn(async move {
             loop {
-                sleep(WAIT).await;
+                let _ = timeout(WAIT, worker.press.deliveries.crowded()).await;
                 flush(&worker).await;
             }
         });

@@ -14,10 +14,14 @@ use colophon_model::{BuildRecord, TenantUid};
 use colophon_store::rows::{DeliveryBody, DeliveryKey, DeliveryRow, SlugOf, TenantRow};
 use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
 
+use tokio::sync::Notify;
+
 use crate::fair;
 
 /// Most entries that wait.
 const WAITING: usize = 16 * 1024;
+/// With so many waiting, they are written before their time: what comes meanwhile is to find room.
+const CROWD: usize = WAITING / 4;
 /// About how many entries are written in one commit.
 const AT_ONCE: usize = 512;
 /// Most bytes of bodies that wait. Over it an entry is written without its body.
@@ -98,6 +102,8 @@ pub struct Entry {
 #[derive(Debug, Default)]
 pub struct DeliveryLog {
     waiting: Mutex<Waiting>,
+    /// Many wait.
+    crowd: Notify,
     /// Held while what waited is on its way into the store.
     writing: Mutex<()>,
     /// Deliveries whose senders wait no longer, while they are worked on.
@@ -154,7 +160,18 @@ impl DeliveryLog {
 
     /// Lets an entry wait to be written. Never blocks on the store.
     pub fn push(&self, entry: Entry) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.push(entry);
+        let count = waiting.entries.len();
+        drop(waiting);
+        if count == CROWD {
+            self.crowd.notify_one();
+        }
+    }
+
+    /// Waits until so many wait that they are to be written at once.
+    pub(crate) async fn crowded(&self) {
+        self.crowd.notified().await;
     }
 
     /// Whether anything waits to be written.
@@ -581,6 +598,28 @@ mod tests {
         let written = view.scan::<DeliveryRow>(&tenant.uid).map(|row| row.unwrap().1.at.get());
         assert!(written.eq(0..many), "all that waited, in order");
         assert_eq!((log.waiting(), log.dropped()), (0, 9));
+    }
+
+    /// A storm of deliveries is not lost for want of room while there is a store that would take them.
+    #[tokio::test]
+    async fn many_that_wait_are_not_left_waiting() {
+        let store = Store::in_memory().unwrap();
+        let (tenant, row) = refused(&Bytes::new());
+        add_tenant(&store, &tenant);
+        let log = DeliveryLog::default();
+        let push = |n: u64| {
+            let (tenant, row) = (tenant.clone(), row.clone());
+            let key = DeliveryKey::new(UnixMillis::new(n), [0; 10]);
+            log.push(Entry { tenant, key, row, body: None });
+        };
+        let soon = std::time::Duration::from_millis(1);
+        (1..CROWD as u64).for_each(push);
+        assert!(tokio::time::timeout(soon, log.crowded()).await.is_err(), "there is time");
+        push(CROWD as u64);
+        log.crowded().await;
+        log.flush(&store).unwrap();
+        assert_eq!((log.waiting(), log.dropped()), (0, 0));
+        assert!(tokio::time::timeout(soon, log.crowded()).await.is_err(), "once");
     }
 
     #[test]

@@ -26,7 +26,7 @@ struct Noted {
 
 impl Usage {
     /// Notes that the token with this digest, which is one of `tenant`, is used at `now`. Only tokens
-    /// that are known and good are noted, so this stays as small as their number.
+    /// that are known and good are noted, and what was written is forgotten within some hours.
     pub fn note(&self, token: Sha256, tenant: TenantUid, now: UnixMillis) {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = |before: &Noted| now.get().saturating_sub(before.at.get()) < COARSE;
@@ -59,7 +59,15 @@ impl Usage {
             }
             self.settle(&there, &gone);
         }
+        self.forget_old();
         Ok(written)
+    }
+
+    /// What is written and would be noted anew says no more than the store does.
+    fn forget_old(&self) {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = noted.values().map(|one| one.at.get()).max().unwrap_or_default();
+        noted.retain(|_, one| !one.written || newest - one.at.get() < COARSE);
     }
 
     fn settle(&self, written: &[(Sha256, UnixMillis)], gone: &[Sha256]) {
@@ -135,6 +143,15 @@ mod tests {
         usage.note(known, tenant, UnixMillis::new(start + COARSE));
         assert_eq!(usage.flush(&store).unwrap(), 1);
         assert_eq!(stored().at, UnixMillis::new(start + COARSE));
+        assert!(usage.last(&known).is_some());
+        let other = Sha256::of(b"other");
+        let mut change = Change::new();
+        change.put(&other, &row(other));
+        store.commit(change).unwrap();
+        usage.note(other, tenant, UnixMillis::new(start + 2 * COARSE));
+        usage.flush(&store).unwrap();
+        assert_eq!(usage.last(&known), None, "the store alone knows it now");
+        assert!(usage.last(&other).is_some());
         assert!(store.view().unwrap().get::<TokenUsed>(&(tenant, gone)).unwrap().is_none());
     }
 }
