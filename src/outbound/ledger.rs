@@ -196,8 +196,10 @@ impl Ledger<'_> {
         self.submit(change).map(drop)
     }
 
-    /// Whether the change was taken. If not, something was changed meanwhile.
-    fn submit(&self, change: Change) -> Result<bool, Unsettled> {
+    /// Whether the change was taken. If not, something was changed meanwhile. A full disk keeps none of them back: what
+    /// was sent, and not written down, would be sent again.
+    fn submit(&self, mut change: Change) -> Result<bool, Unsettled> {
+        change.use_reserve();
         match self.store.lane(self.tenant.uid).submit(change).wait() {
             Ok(()) => Ok(true),
             Err(CommitError::Conflict(_)) => Ok(false),

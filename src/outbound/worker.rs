@@ -222,6 +222,9 @@ impl Sender<'_> {
             if self.stopping.load(Ordering::Relaxed) || start.elapsed() > TURN {
                 return Ok(());
             }
+            if store.room().is_err() {
+                return Ok(()); // it waits for room: what came of it might not be written down
+            }
             let Some(turn) = ledger.next(self.app.press.clock.now())? else { break };
             if !self.attempt(&ledger, &turn)? {
                 break;
@@ -321,6 +324,13 @@ impl Sender<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::App;
+    use crate::clock::SystemClock;
+    use crate::config::Config;
+    use crate::outbound::manage::create;
+    use crate::outbound::replay::test as try_out;
+    use crate::tenants;
+    use crate::units::Size;
     use colophon_model::CodePolicy;
     use colophon_store::rows::RootsOrigin;
 
@@ -368,5 +378,49 @@ mod tests {
         assert!(PLACES.seat(again, &busy(&[(1, 9, false)])).is_empty());
         let full = busy(&[(1, 1, false), (2, 1, false), (3, 1, false), (4, 1, false)]);
         assert!(PLACES.seat(vec![due_of(5, 1, false)], &full).is_empty());
+    }
+
+    /// A server whose disk counts as full below `low`, and that may send to this machine.
+    fn server(data: &std::path::Path, low: Size) -> SharedApp {
+        let mut config = Config { data: data.to_owned(), ..Config::default() };
+        (config.space.low, config.space.high) = (low, low);
+        config.space.reserve = Size::bytes(0);
+        config.outbound.allow = vec!["127.0.0.0/8".parse().unwrap()];
+        config.outbound.plain_http = true;
+        Arc::new(App::open(config, Arc::new(SystemClock)).unwrap())
+    }
+
+    /// An event that is sent, and of which nothing can be written down, would be sent again twice a second, for as long
+    /// as the disk is full. What was on its way when it became full is written down all the same.
+    #[test]
+    fn a_full_disk_has_nothing_sent_and_nothing_sent_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let app = server(&dir.path().join("data"), Size::bytes(0));
+        let slug = "acme".parse().unwrap();
+        tenants::create(&app.press, &slug, CodePolicy::None).unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let wanted = serde_json::from_value(serde_json::json!({ "url": url })).unwrap();
+        let made = create(&app.press, &slug, &wanted).unwrap();
+        try_out(&app.press, &slug, made.endpoint.id).unwrap();
+        drop(app);
+
+        let app = server(&dir.path().join("data"), Size::bytes(u64::MAX));
+        let (store, now) = (&app.press.store, app.press.clock.now());
+        let due = due(store, now).unwrap().remove(0);
+        let clock = app.press.clock.clone();
+        let client = Client::new(app.press.outbound.policy.clone(), clock, Duration::from_secs(1));
+        let stopping = AtomicBool::new(false);
+        Sender { app: &app, client: &client, stopping: &stopping, due: &due }.run().unwrap();
+        let asked = listener.accept().map(drop).unwrap_err();
+        assert_eq!(asked.kind(), std::io::ErrorKind::WouldBlock, "nobody connected");
+
+        let ledger = Ledger { store, tenant: &due.tenant, endpoint: due.place.endpoint };
+        let turn = ledger.next(now).unwrap().unwrap();
+        let (excerpt, took) = (String::new(), Duration::ZERO);
+        let reply = Reply { status: Ok(204), asked: None, excerpt, took };
+        ledger.record(&turn, &reply, (now, [0; 9]), u64::MAX).unwrap().unwrap();
+        assert!(ledger.next(now).unwrap().is_none(), "it is not sent again");
     }
 }
