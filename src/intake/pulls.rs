@@ -111,6 +111,9 @@ impl Duty for Reads {
 
 /// What is due, one for each tenant that has nothing in work, who waits longest first.
 fn due(press: &Press, busy: &HashSet<TenantUid>) -> Result<Vec<Due>, colophon_store::Error> {
+    if press.store.room().is_err() {
+        return Ok(Vec::new()); // nothing could be built of what is read
+    }
     let (view, now) = (press.store.view()?, press.clock.now());
     let mut first: HashMap<TenantUid, (DeliveryKey, PullRow)> = HashMap::new();
     for row in view.scan::<PullRow>(&()) {
@@ -246,8 +249,10 @@ fn end(press: &Press, due: &Due, row: Option<DeliveryRow>) -> Result<(), Unsettl
 }
 
 /// A conflict means that the tenant was erased meanwhile. Its row is looked at too: an erasure takes tables one
-/// after the other, and what was written behind it would stay.
+/// after the other, and what was written behind it would stay. A disk that has become full since keeps it not back:
+/// the builder would be asked again and again.
 fn settle_change(press: &Press, due: &Due, mut change: Change) -> Result<(), Unsettled> {
+    change.use_reserve();
     change.expect(&due.tenant.uid, Some(&SlugOf { slug: due.tenant.slug.clone() }));
     match press.lane(due.tenant.uid).submit(change).wait() {
         Ok(()) | Err(CommitError::Conflict(_)) => {
@@ -260,6 +265,8 @@ fn settle_change(press: &Press, due: &Due, mut change: Change) -> Result<(), Uns
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use colophon_model::{CodePolicy, Digest};
 
     use super::*;
@@ -267,6 +274,7 @@ mod tests {
     use crate::clock::SystemClock;
     use crate::config::Config;
     use crate::tenants;
+    use crate::units::Size;
 
     fn delivery(press: &Press) -> DeliveryRow {
         DeliveryRow {
@@ -288,26 +296,68 @@ mod tests {
         }
     }
 
+    /// A press whose disk counts as full below `low`.
+    fn press(data: &Path, low: Size) -> Press {
+        let mut config = Config { data: data.join("data"), ..Config::default() };
+        (config.space.low, config.space.high, config.space.reserve) = (low, low, Size::bytes(0));
+        open_press(&config, Arc::new(SystemClock), Owner::Command).unwrap()
+    }
+
+    /// A tenant with a read that is due, and the delivery that asked for it.
+    fn waiting(press: &Press) -> (Due, Draft) {
+        let tenant = tenants::create(press, &"acme".parse().unwrap(), CodePolicy::None);
+        let (tenant, now) = (tenant.unwrap().tenant, press.clock.now());
+        let (uid, key) = (tenant.uid, DeliveryKey::new(now, [0; 10]));
+        let (flow, version) = ("f1".to_owned(), "v1".to_owned());
+        let hook = HookId::from_random([1; 16]);
+        let row = PullRow { hook, flow, version, failures: 0, next: now };
+        let draft = Draft { key, row: delivery(press), start: Instant::now(), gate_status: 422 };
+        let mut change = Change::new();
+        change.put(&(uid, key), &row).put(&(uid, key), &draft.row);
+        press.store.commit(change).unwrap();
+        (Due { tenant, key, row }, draft)
+    }
+
+    fn standing(press: &Press, due: &Due) -> Option<PullRow> {
+        press.store.view().unwrap().get(&(due.tenant.uid, due.key)).unwrap()
+    }
+
+    fn looked(press: &Press) -> usize {
+        super::due(press, &HashSet::new()).unwrap().len()
+    }
+
     /// An erasure takes the tenant's row first and its tables one after the other, deliveries before reads. What
     /// a read under way has to say must not be written behind it, where it would stay for ever.
     #[test]
     fn a_read_that_ends_during_an_erasure_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let config = Config { data: dir.path().join("data"), ..Config::default() };
-        let press = open_press(&config, Arc::new(SystemClock), Owner::Command).unwrap();
-        let slug = "acme".parse().unwrap();
-        let tenant = tenants::create(&press, &slug, CodePolicy::None).unwrap().tenant;
-        let now = press.clock.now();
-        let (uid, key) = (tenant.uid, DeliveryKey::new(now, [0; 10]));
-        let (flow, version) = ("f1".to_owned(), "v1".to_owned());
-        let hook = HookId::from_random([1; 16]);
-        let row = PullRow { hook, flow, version, failures: 0, next: now };
+        let press = press(dir.path(), Size::bytes(0));
+        let (due, _) = waiting(&press);
+        let (uid, key) = (due.tenant.uid, due.key);
         let mut change = Change::new();
-        change.put(&(uid, key), &row).delete::<SlugOf>(&uid);
+        change.delete::<SlugOf>(&uid).delete::<DeliveryRow>(&(uid, key));
         press.store.commit(change).unwrap();
-        let due = Due { tenant, key, row };
         end(&press, &due, Some(delivery(&press))).unwrap();
         let view = press.store.view().unwrap();
         assert_eq!(view.get::<DeliveryRow>(&(uid, key)).unwrap(), None);
+    }
+
+    /// A builder whose answers cannot be built or written down would be asked twice a second, for as long as the disk
+    /// is full. What was asked when it became full is put off all the same.
+    #[test]
+    fn a_full_disk_has_no_builder_asked_again_and_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let roomy = press(dir.path(), Size::bytes(0));
+        let (due, draft) = waiting(&roomy);
+        assert_eq!(looked(&roomy), 1);
+        drop(roomy);
+        let full = press(dir.path(), Size::bytes(u64::MAX));
+        assert_eq!(looked(&full), 0);
+        let error = PullError { reason: "busy".to_owned(), is_final: false };
+        fail(&full, &due, &draft, &error).unwrap();
+        assert_eq!(standing(&full, &due).unwrap().failures, 1);
+        let due = Due { row: standing(&full, &due).unwrap(), ..due };
+        end(&full, &due, None).unwrap();
+        assert_eq!(standing(&full, &due), None);
     }
 }
