@@ -206,6 +206,7 @@ fn build(press: &Press, due: &Due, draft: &Draft, body: Vec<u8>) -> Result<(), U
             outcome => Some(draft.clone().unchanged(outcome.word(), outcome.record())),
         },
         Err(BuildError::Gate(_)) => None,
+        Err(BuildError::Suspended) => return Ok(()), // it is read again when the tenant is resumed
         Err(error) => {
             let told = ApiError::build(&error);
             if matches!(told.status(), 429 | 503 | 507) {
@@ -273,7 +274,7 @@ mod tests {
     use crate::app::{Owner, open_press};
     use crate::clock::SystemClock;
     use crate::config::Config;
-    use crate::tenants;
+    use crate::tenants::{self, Step};
     use crate::units::Size;
 
     fn delivery(press: &Press) -> DeliveryRow {
@@ -340,6 +341,24 @@ mod tests {
         end(&press, &due, Some(delivery(&press))).unwrap();
         let view = press.store.view().unwrap();
         assert_eq!(view.get::<DeliveryRow>(&(uid, key)).unwrap(), None);
+    }
+
+    /// An event that was acknowledged is not lost because its tenant was suspended while the builder was asked.
+    #[test]
+    fn a_read_that_ends_while_its_tenant_is_suspended_waits_until_it_is_resumed() {
+        let dir = tempfile::tempdir().unwrap();
+        let press = press(dir.path(), Size::bytes(0));
+        let (due, draft) = waiting(&press);
+        let step = |step| tenants::step(&press, &due.tenant.slug, step).unwrap();
+        step(Step::Suspend);
+        let flow = br#"{"schema": "x"}"#.to_vec();
+        build(&press, &due, &draft, flow).unwrap();
+        assert_eq!((standing(&press, &due).as_ref(), looked(&press)), (Some(&due.row), 0));
+        let view = press.store.view().unwrap();
+        let told = view.get::<DeliveryRow>(&(due.tenant.uid, due.key)).unwrap();
+        assert_eq!(told, Some(draft.row), "nothing is said of it yet");
+        step(Step::Resume);
+        assert_eq!(looked(&press), 1);
     }
 
     /// A builder whose answers cannot be built or written down would be asked twice a second, for as long as the disk
