@@ -21,7 +21,7 @@ use crate::audit::{By, as_job};
 use crate::http::chain;
 use crate::keys::random_bytes;
 use crate::place::Trouble;
-use crate::schedule::{Duty, Schedule, found};
+use crate::schedule::{Duty, Ended, Schedule, Taken, found};
 use crate::tasks::TaskError;
 
 /// Bundles of a tenant that are brought before another tenant gets the place.
@@ -140,27 +140,28 @@ impl Duty for Uploads {
         }
     }
 
-    async fn due(&self, busy: HashSet<About>) -> Vec<Due> {
-        let room = self.app.config.edge.artifact_uploads.saturating_sub(busy.len());
+    async fn due(&self, taken: Taken<About>) -> Vec<Due> {
+        let room = self.app.config.edge.artifact_uploads.saturating_sub(taken.busy.len());
         if room == 0 || self.app.press.artifacts.shelf().is_none() {
             return Vec::new();
         }
         let mut due = self.uploads().await;
-        due.retain(|due| !busy.contains(&Self::about(due)));
+        due.retain(|due| !taken.holds(&Self::about(due)));
         due.truncate(room);
-        let taken: HashSet<About> = busy.into_iter().chain(due.iter().map(Self::about)).collect();
+        let Taken { busy, resting } = taken;
+        let taken = busy.into_iter().chain(resting).chain(due.iter().map(Self::about)).collect();
         let checks = self.checks(&taken, room - due.len()).await;
         due.into_iter().chain(checks).collect()
     }
 
-    async fn work(&self, due: Due) {
-        let Some(bucket) = self.app.press.artifacts.shelf() else { return };
+    async fn work(&self, due: Due) -> Ended {
+        let Some(bucket) = self.app.press.artifacts.shelf() else { return Ended::Settled };
         match due {
             Due::Upload(tenant) => {
-                for _ in 0..AT_A_TURN {
-                    if !self.one(bucket, &tenant).await {
-                        break;
-                    }
+                if let Err(error) = self.turn(bucket, &tenant).await {
+                    let (tenant, error) = (tenant.slug.as_str(), chain(&error));
+                    tracing::error!(tenant, error, "what came of an upload is not settled");
+                    return Ended::Unsettled;
                 }
             }
             Due::Check(tenant) => {
@@ -172,6 +173,7 @@ impl Duty for Uploads {
                 self.tell_check(checked, None);
             }
         }
+        Ended::Settled
     }
 }
 
@@ -254,19 +256,17 @@ impl Uploads {
         due
     }
 
-    /// Brings the next bundle of a tenant. `false`: there is none, or it failed.
-    async fn one(&self, bucket: &Shelf, tenant: &TenantRow) -> bool {
-        let (press, uid, now) = (self.app.press.clone(), tenant.uid, self.now());
-        let next = move || ledger::next(&press.store, uid, now);
-        let job = match self.app.reads.resume(next).await {
-            Ok(Ok(Some(job))) => job,
-            Ok(Ok(None)) | Err(_) => return false,
-            Ok(Err(error)) => {
-                tracing::error!(error = %chain(&error), "what is to be uploaded cannot be read");
-                return false;
+    /// Brings bundles of a tenant until none is due, one failed, or it is another's turn.
+    async fn turn(&self, bucket: &Shelf, tenant: &TenantRow) -> Result<(), Failed> {
+        for _ in 0..AT_A_TURN {
+            let (press, uid, now) = (self.app.press.clone(), tenant.uid, self.now());
+            let next = move || ledger::next(&press.store, uid, now);
+            let Some(job) = self.app.reads.resume(next).await?? else { break };
+            if !self.upload(bucket, tenant, &job).await? {
+                break;
             }
-        };
-        self.upload(bucket, tenant, &job).await
+        }
+        Ok(())
     }
 
     /// Brings one bundle, and writes down what came of it. `false`: it failed.
@@ -282,20 +282,15 @@ impl Uploads {
         colophon.artifact.place = bucket.url(),
         colophon.artifact.sha256 = %job.zip,
     ))]
-    async fn upload(&self, bucket: &Shelf, tenant: &TenantRow, job: &Job) -> bool {
+    async fn upload(&self, bucket: &Shelf, tenant: &TenantRow, job: &Job) -> Result<bool, Failed> {
         let carried = self.carry(bucket, tenant, job).await;
         trace(&carried);
         let well = carried.is_ok();
-        match self.note(tenant, job, carried).await {
+        if self.note(tenant, job, carried).await? == Noted::TooLate && well {
             // The tenant was erased meanwhile: what was just written goes again.
-            Ok(Noted::TooLate) if well => self.take_back(bucket, tenant, job).await,
-            Ok(_) => {}
-            Err(error) => {
-                tracing::error!(error = %chain(&error), "what came of an upload is not written down");
-                return false;
-            }
+            self.take_back(bucket, tenant, job).await;
         }
-        well
+        Ok(well)
     }
 
     /// The bundle as it was signed, to the bucket. `None`: it was purged since.

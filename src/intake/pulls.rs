@@ -1,7 +1,7 @@
 //! Flows that are to be read from a builder's API: kept as rows, so that an event that was acknowledged is
 //! never forgotten, and worked off by a task of the running server.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use crate::audit::as_job;
 use crate::fair::Share;
 use crate::http::{ApiError, chain};
 use crate::pipeline::{BuildError, Delivery, Outcome, Press};
-use crate::schedule::{Duty, Schedule, found};
+use crate::schedule::{Duty, Ended, Schedule, Taken, found};
 use crate::tasks::TaskError;
 
 /// Reads at a time, one for each tenant.
@@ -97,20 +97,24 @@ impl Duty for Reads {
         due.tenant.uid
     }
 
-    async fn due(&self, busy: HashSet<TenantUid>) -> Vec<Due> {
+    async fn due(&self, taken: Taken<TenantUid>) -> Vec<Due> {
         let press = self.app.press.clone();
-        found(Self::WHAT, self.app.reads.resume(move || due(&press, &busy)).await)
+        found(Self::WHAT, self.app.reads.resume(move || due(&press, &taken)).await)
     }
 
-    async fn work(&self, due: Due) {
-        if let Err(error) = attempt(&self.app, self.client.clone(), due).await {
-            tracing::error!(error = %chain(&error), "what was read from a builder is not settled");
+    async fn work(&self, due: Due) -> Ended {
+        match attempt(&self.app, self.client.clone(), due).await {
+            Ok(()) => Ended::Settled,
+            Err(error) => {
+                tracing::error!(error = %chain(&error), "what was read from a builder is not settled");
+                Ended::Unsettled
+            }
         }
     }
 }
 
 /// What is due, one for each tenant that has nothing in work, who waits longest first.
-fn due(press: &Press, busy: &HashSet<TenantUid>) -> Result<Vec<Due>, colophon_store::Error> {
+fn due(press: &Press, taken: &Taken<TenantUid>) -> Result<Vec<Due>, colophon_store::Error> {
     if press.store.room().is_err() {
         return Ok(Vec::new()); // nothing could be built of what is read
     }
@@ -118,7 +122,7 @@ fn due(press: &Press, busy: &HashSet<TenantUid>) -> Result<Vec<Due>, colophon_st
     let mut first: HashMap<TenantUid, (DeliveryKey, PullRow)> = HashMap::new();
     for row in view.scan::<PullRow>(&()) {
         let ((uid, key), row) = row?;
-        if row.next > now || busy.contains(&uid) {
+        if row.next > now || taken.holds(&uid) {
             continue;
         }
         // A suspended tenant rests: what waits for it is read when it is resumed.
@@ -131,7 +135,7 @@ fn due(press: &Press, busy: &HashSet<TenantUid>) -> Result<Vec<Due>, colophon_st
     turns.sort_by_key(|(uid, (key, row))| (row.next, *key, *uid));
     let mut found = Vec::new();
     for (uid, (key, row)) in turns {
-        if found.len() + busy.len() >= AT_ONCE {
+        if found.len() + taken.busy.len() >= AT_ONCE {
             break;
         }
         let tenant = tenant_of(&view, uid)?.filter(|tenant| tenant.suspended.is_none());
@@ -324,7 +328,7 @@ mod tests {
     }
 
     fn looked(press: &Press) -> usize {
-        super::due(press, &HashSet::new()).unwrap().len()
+        super::due(press, &Taken::default()).unwrap().len()
     }
 
     /// An erasure takes the tenant's row first and its tables one after the other, deliveries before reads. What

@@ -1,6 +1,5 @@
 //! The worker of a running server: looks for what is due, and has it pushed.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +13,7 @@ use super::state::Outcome;
 use super::status::tenant_of;
 use crate::app::SharedApp;
 use crate::http::chain;
-use crate::schedule::{Duty, Schedule, found};
+use crate::schedule::{Duty, Ended, Schedule, Taken, found};
 
 /// The worker of a running server.
 #[derive(Debug)]
@@ -68,26 +67,27 @@ impl Duty for Pushes {
         due.tenant.uid
     }
 
-    async fn due(&self, busy: HashSet<TenantUid>) -> Vec<Due> {
-        let room = self.app.config.mirror.workers.saturating_sub(busy.len());
+    async fn due(&self, taken: Taken<TenantUid>) -> Vec<Due> {
+        let room = self.app.config.mirror.workers.saturating_sub(taken.busy.len());
         if room == 0 {
             return Vec::new();
         }
         let press = self.app.press.clone();
         let looked = self.app.reads.resume(move || due(&press.store, press.clock.now())).await;
         let mut due = found(Self::WHAT, looked);
-        due.retain(|due| !busy.contains(&due.tenant.uid));
+        due.retain(|due| !taken.holds(&due.tenant.uid));
         due.truncate(room);
         due
     }
 
-    async fn work(&self, due: Due) {
+    async fn work(&self, due: Due) -> Ended {
         let (app, client, stopping) =
             (self.app.clone(), self.client.clone(), self.stopping.clone());
         let work = move || attempt(&app, &client, &stopping, &due);
-        if let Err(error) = self.app.mirrors.resume(work).await {
+        self.app.mirrors.resume(work).await.unwrap_or_else(|error| {
             tracing::error!(error = %chain(&error), "a push ended unexpectedly");
-        }
+            Ended::Unsettled
+        })
     }
 }
 
@@ -136,7 +136,7 @@ fn look(
     vcs.repository.url.full = due.mirror.url,
     colophon.tenant = %due.tenant.slug,
 ))]
-fn attempt(app: &SharedApp, client: &Client, stopping: &AtomicBool, due: &Due) {
+fn attempt(app: &SharedApp, client: &Client, stopping: &AtomicBool, due: &Due) -> Ended {
     let config = &app.config.mirror;
     let attempt = Attempt {
         press: &app.press,
@@ -147,10 +147,18 @@ fn attempt(app: &SharedApp, client: &Client, stopping: &AtomicBool, due: &Due) {
         pace: config.push_every.millis(),
         stopping,
     };
-    if let Some((outcome, state)) = attempt.run() {
-        app.press.metrics.push(trace(&outcome));
-        tell(&due.tenant, &outcome, &state, &due.mirror.url);
+    match attempt.run() {
+        Ok(Some((outcome, state))) => {
+            app.press.metrics.push(trace(&outcome));
+            tell(&due.tenant, &outcome, &state, &due.mirror.url);
+        }
+        Ok(None) => {}
+        Err(fault) => {
+            tracing::error!(error = fault.text(), "what came of a push could not be recorded");
+            return Ended::Unsettled;
+        }
     }
+    Ended::Settled
 }
 
 /// Says in the current span how it went, and returns the word for it.

@@ -4,7 +4,7 @@
 //! were slow or failed the last time share half of the places, so that those that are well never wait for
 //! them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ use crate::audit::as_job;
 use crate::http::chain;
 use crate::keys::random_bytes;
 use crate::outgoing;
-use crate::schedule::{Duty, Schedule, found};
+use crate::schedule::{Duty, Ended, Schedule, Taken, found};
 
 /// Events that are sent to an endpoint before others get its place.
 const AT_A_TURN: usize = 50;
@@ -105,33 +105,39 @@ impl Duty for Sends {
         due.place
     }
 
-    async fn due(&self, busy: HashSet<Place>) -> Vec<Due> {
+    async fn due(&self, taken: Taken<Place>) -> Vec<Due> {
         let config = &self.app.config.outbound;
         let places = Places {
             all: config.workers,
             slow: config.workers.div_ceil(2),
             per_tenant: config.per_tenant,
         };
-        if busy.len() >= places.all {
+        if taken.busy.len() >= places.all {
             return Vec::new();
         }
         let press = self.app.press.clone();
         let looked = self.app.reads.resume(move || due(&press.store, press.clock.now())).await;
-        places.seat(found(Self::WHAT, looked), &busy)
+        places.seat(found(Self::WHAT, looked), &taken)
     }
 
-    async fn work(&self, due: Due) {
+    async fn work(&self, due: Due) -> Ended {
         let (app, client, stopping) =
             (self.app.clone(), self.client.clone(), self.stopping.clone());
         let work = move || {
             let sender = Sender { app: &app, client: &client, stopping: &stopping, due: &due };
-            if let Err(error) = as_job("notify", || sender.run()) {
-                tracing::error!(error = %chain(&error), "what came of an event is not settled");
-            }
+            let done = as_job("notify", || sender.run());
+            done.map_or_else(
+                |error| {
+                    tracing::error!(error = %chain(&error), "what came of an event is not settled");
+                    Ended::Unsettled
+                },
+                |()| Ended::Settled,
+            )
         };
-        if let Err(error) = self.app.notifications.resume(work).await {
+        self.app.notifications.resume(work).await.unwrap_or_else(|error| {
             tracing::error!(error = %chain(&error), "a delivery to an endpoint ended unexpectedly");
-        }
+            Ended::Unsettled
+        })
     }
 }
 
@@ -177,16 +183,18 @@ fn look(
 }
 
 impl Places {
-    /// Those of `due` that get a place beside the `busy` ones.
-    fn seat(self, due: Vec<Due>, busy: &HashSet<Place>) -> Vec<Due> {
+    /// Those of `due` that get a place beside what is busy.
+    fn seat(self, due: Vec<Due>, Taken { busy, resting }: &Taken<Place>) -> Vec<Due> {
         let mut taken = busy.len();
         let mut slow = busy.iter().filter(|place| place.slow).count();
         let mut of_tenant: HashMap<TenantUid, usize> = HashMap::new();
         for place in busy {
             *of_tenant.entry(place.tenant).or_default() += 1;
         }
+        // It may have become slow or well since.
         let at_work = |place: &Place| {
-            busy.iter().any(|at| (at.tenant, at.endpoint) == (place.tenant, place.endpoint))
+            let mut known = busy.iter().chain(resting);
+            known.any(|at| (at.tenant, at.endpoint) == (place.tenant, place.endpoint))
         };
         let mut seated = Vec::new();
         for due in due.into_iter().filter(|due| !at_work(&due.place)) {
@@ -350,8 +358,10 @@ mod tests {
         Due { tenant, place: Place { tenant: uid, endpoint, slow }, since: 0 }
     }
 
-    fn busy(all: &[(u8, u8, bool)]) -> HashSet<Place> {
-        all.iter().map(|(tenant, endpoint, slow)| due_of(*tenant, *endpoint, *slow).place).collect()
+    fn busy(all: &[(u8, u8, bool)]) -> Taken<Place> {
+        let place =
+            |&(tenant, endpoint, slow): &(u8, u8, bool)| due_of(tenant, endpoint, slow).place;
+        Taken { busy: all.iter().map(place).collect(), ..Taken::default() }
     }
 
     const PLACES: Places = Places { all: 4, slow: 2, per_tenant: 2 };
@@ -364,18 +374,24 @@ mod tests {
         let seated = PLACES.seat(due(), &hanging);
         assert_eq!(seated.len(), 1);
         assert_eq!(seated[0].place, due_of(5, 1, false).place);
-        let seated = PLACES.seat(due(), &HashSet::new());
+        let seated = PLACES.seat(due(), &Taken::default());
         assert_eq!(seated.len(), 3, "two that are slow, and the one that is not");
     }
 
     #[test]
     fn one_tenant_has_its_share_and_one_endpoint_one_place() {
         let of_one = || (1..=4).map(|n| due_of(1, n, false)).collect::<Vec<_>>();
-        assert_eq!(PLACES.seat(of_one(), &HashSet::new()).len(), 2);
+        assert_eq!(PLACES.seat(of_one(), &Taken::default()).len(), 2);
         assert_eq!(PLACES.seat(of_one(), &busy(&[(1, 9, false)])).len(), 1);
         // It was well when it began, and is slow by now: still the same endpoint.
         let again = vec![due_of(1, 9, true)];
         assert!(PLACES.seat(again, &busy(&[(1, 9, false)])).is_empty());
+        // One that came to nothing takes no place, and is not sent to either.
+        let resting =
+            Taken { resting: busy(&[(1, 1, true), (1, 2, false)]).busy, ..Taken::default() };
+        let seated = PLACES.seat(of_one(), &resting);
+        let places: Vec<Place> = seated.iter().map(|due| due.place).collect();
+        assert_eq!(places, [due_of(1, 3, false).place, due_of(1, 4, false).place]);
         let full = busy(&[(1, 1, false), (2, 1, false), (3, 1, false), (4, 1, false)]);
         assert!(PLACES.seat(vec![due_of(5, 1, false)], &full).is_empty());
     }
