@@ -10,6 +10,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use colophon_model::UnixMillis;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -21,6 +22,21 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How long a piece is left alone that came to nothing. It is due as it was, and would be begun again at the next look,
 /// before all others.
 const REST: Duration = Duration::from_mins(1);
+
+/// How far a clock may be set back, in milliseconds, by whoever keeps it right, before it counts as having been wrong.
+const SET: u64 = 60_000;
+
+/// When something is due that was put off until `next`, by `longest` milliseconds at most. What is further ahead was put
+/// off while the clock was ahead (a machine whose clock was wrong when it started): it is due at once, and not only when
+/// the clock is there again.
+pub(crate) fn due_at(next: UnixMillis, now: UnixMillis, longest: u64) -> UnixMillis {
+    if next > now.plus(longest).plus(SET) { now } else { next }
+}
+
+/// Whether that is so at `now`.
+pub(crate) fn is_due(next: UnixMillis, now: UnixMillis, longest: u64) -> bool {
+    due_at(next, now, longest) <= now
+}
 
 /// How a piece of work ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +172,18 @@ mod tests {
     use super::*;
     use std::sync::Mutex;
     use tokio::sync::Notify;
+
+    /// A clock that was years ahead when the machine started, and is right by now, keeps nothing waiting for years.
+    #[test]
+    fn what_is_put_off_for_longer_than_can_be_is_due() {
+        let (now, longest) = (UnixMillis::new(1_000_000_000), 5_000);
+        let due = |next| is_due(next, now, longest);
+        assert!(due(UnixMillis::new(0)) && due(now));
+        assert!(!due(now.plus(1)) && !due(now.plus(longest)));
+        assert!(!due(now.plus(longest + SET)), "a clock that was set back a little was not wrong");
+        assert!(due(now.plus(longest + SET + 1)) && due(UnixMillis::new(u64::MAX)));
+        assert_eq!(due_at(now.plus(9), now, longest), now.plus(9));
+    }
 
     /// Things that are always due; what is worked on; and how often.
     #[derive(Default)]

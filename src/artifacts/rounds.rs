@@ -5,6 +5,8 @@ use std::collections::{HashSet, VecDeque};
 use colophon_model::{TenantUid, UnixMillis};
 use colophon_store::rows::TenantRow;
 
+use crate::schedule::is_due;
+
 /// How long to wait before a comparison that failed, or a look for tenants, is tried again, in milliseconds.
 const RETRY: u64 = 60_000;
 
@@ -38,9 +40,9 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    /// Whether all are to be compared again.
-    pub(super) fn is_due(&self, now: UnixMillis) -> bool {
-        self.next.is_none_or(|next| next <= now)
+    /// Whether all are to be compared again, which is done `every` so many milliseconds.
+    pub(super) fn is_due(&self, now: UnixMillis, every: u64) -> bool {
+        self.next.is_none_or(|next| is_due(next, now, every.max(RETRY)))
     }
 
     /// Begins a round with `all` tenants, and says that the next one is `every` milliseconds later. What is left of the
@@ -80,7 +82,7 @@ impl Rounds {
             }
             let Some((from, item)) = self.queue.pop_front() else { break };
             let about = About::of(&item);
-            if from > now || taken.contains(&about) {
+            if !is_due(from, now, RETRY) || taken.contains(&about) {
                 self.queue.push_back((from, item));
             } else {
                 self.begun.insert(about);
@@ -129,12 +131,12 @@ mod tests {
     #[test]
     fn a_round_that_is_not_done_is_finished_before_the_next() {
         let (mut rounds, none) = (Rounds::default(), HashSet::new());
-        assert!(rounds.is_due(NOW));
+        assert!(rounds.is_due(NOW, EVERY));
         rounds.begin(Some(tenants(&[1, 2, 3, 4])), NOW, EVERY);
         assert_eq!(names(&rounds.take(3, &none, NOW)), [0, 1, 2]);
         rounds.again(tenants(&[2]).pop(), NOW);
         let later = NOW.plus(EVERY);
-        assert!(!rounds.is_due(NOW.plus(EVERY - 1)) && rounds.is_due(later));
+        assert!(!rounds.is_due(NOW.plus(EVERY - 1), EVERY) && rounds.is_due(later, EVERY));
         rounds.begin(Some(tenants(&[1, 2, 4, 5])), later, EVERY);
         assert_eq!(names(&rounds.take(9, &none, later)), [4, 2, 0, 1, 5], "each once, 3 is gone");
     }
@@ -144,7 +146,9 @@ mod tests {
     fn a_round_whose_tenants_cannot_be_read_begins_soon() {
         let (mut rounds, none) = (Rounds::default(), HashSet::new());
         rounds.begin(None, NOW, EVERY);
-        assert!(!rounds.is_due(NOW.plus(RETRY - 1)) && rounds.is_due(NOW.plus(RETRY)));
+        assert!(
+            !rounds.is_due(NOW.plus(RETRY - 1), EVERY) && rounds.is_due(NOW.plus(RETRY), EVERY)
+        );
         assert!(rounds.take(9, &none, NOW).is_empty());
     }
 

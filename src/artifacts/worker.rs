@@ -250,8 +250,8 @@ impl Uploads {
 
     /// Begins a round of comparisons when it is time.
     async fn begin_round(&self) {
-        let now = self.now();
-        if !self.rounds().is_due(now) {
+        let (now, every) = (self.now(), self.app.config.edge.artifact_check_every.millis());
+        if !self.rounds().is_due(now, every) {
             return;
         }
         let press = self.app.press.clone();
@@ -265,7 +265,7 @@ impl Uploads {
             Ok(Err(error)) => tell_unread(&error.into()),
             Err(error) => tell_unread(&error),
         };
-        self.rounds().begin(all, now, self.app.config.edge.artifact_check_every.millis());
+        self.rounds().begin(all, now, every);
     }
 
     /// Brings bundles of a tenant until none is due, one failed, or it is another's turn.

@@ -6,12 +6,12 @@ use std::collections::{HashMap, HashSet};
 use colophon_model::{Digest, TenantUid, UnixMillis};
 
 use super::due::Due;
-use crate::schedule::Taken;
+use crate::schedule::{Taken, is_due};
 
 /// The wait after the first failure, in milliseconds; it doubles with each that follows.
 const FIRST: u64 = 15_000;
 /// The longest wait: an hour.
-const LONGEST: u64 = 3_600_000;
+pub(super) const LONGEST: u64 = 3_600_000;
 
 /// How long to wait after `failures` in a row, in milliseconds. `chance` is a random number; it makes the wait shorter
 /// by up to half, so that not all come back together.
@@ -45,15 +45,15 @@ pub(super) struct Rests(HashMap<Digest, Rest>);
 #[derive(Debug)]
 struct Rest {
     failures: u32,
-    until: u64,
+    until: UnixMillis,
 }
 
 impl Rests {
     /// An export to the place failed for a reason that is the place's.
     pub(super) fn failed(&mut self, place: Digest, now: UnixMillis, chance: u8) {
-        let rest = self.0.entry(place).or_insert(Rest { failures: 0, until: 0 });
+        let rest = self.0.entry(place).or_insert(Rest { failures: 0, until: now });
         rest.failures = rest.failures.saturating_add(1);
-        rest.until = now.get().saturating_add(wait(rest.failures, chance));
+        rest.until = now.plus(wait(rest.failures, chance));
     }
 
     /// The place answers.
@@ -78,7 +78,7 @@ impl Rests {
                 continue;
             }
             let may = match self.0.get(&due.place) {
-                Some(rest) => rest.until <= now.get() && !places.contains(&due.place),
+                Some(rest) => is_due(rest.until, now, LONGEST) && !places.contains(&due.place),
                 None => true,
             };
             if seated.len() < room && may && tenants.insert(due.tenant.uid) {

@@ -16,7 +16,7 @@ use crate::audit::as_job;
 use crate::fair::Share;
 use crate::http::{ApiError, chain};
 use crate::pipeline::{BuildError, Delivery, Outcome, Press};
-use crate::schedule::{Duty, Ended, Schedule, Taken, found};
+use crate::schedule::{Duty, Ended, Schedule, Taken, found, is_due};
 use crate::tasks::TaskError;
 
 /// Reads at a time, one for each tenant.
@@ -24,7 +24,9 @@ pub const AT_ONCE: usize = 8;
 /// Most that wait for a tenant.
 const WAITING: usize = 256;
 /// How long to wait after each failure, in milliseconds; after the last the delivery is refused.
-const WAITS: [u64; 6] = [5_000, 30_000, 120_000, 600_000, 1_800_000, 3_600_000];
+const WAITS: [u64; 6] = [5_000, 30_000, 120_000, 600_000, 1_800_000, LONGEST];
+/// The longest of them.
+const LONGEST: u64 = 3_600_000;
 
 /// Takes an event that came in at `hook`: what it names is read soon. Returns what is said of it.
 pub fn take(
@@ -122,7 +124,7 @@ fn due(press: &Press, taken: &Taken<TenantUid>) -> Result<Vec<Due>, colophon_sto
     let mut first: HashMap<TenantUid, (DeliveryKey, PullRow)> = HashMap::new();
     for row in view.scan::<PullRow>(&()) {
         let ((uid, key), row) = row?;
-        if row.next > now || taken.holds(&uid) {
+        if !is_due(row.next, now, LONGEST) || taken.holds(&uid) {
             continue;
         }
         // A suspended tenant rests: what waits for it is read when it is resumed.
@@ -362,6 +364,24 @@ mod tests {
         let told = view.get::<DeliveryRow>(&(due.tenant.uid, due.key)).unwrap();
         assert_eq!(told, Some(draft.row), "nothing is said of it yet");
         step(Step::Resume);
+        assert_eq!(looked(&press), 1);
+    }
+
+    /// What was put off while the clock was years ahead does not wait for years.
+    #[test]
+    fn a_read_that_a_clock_that_was_ahead_has_put_off_is_due() {
+        let dir = tempfile::tempdir().unwrap();
+        let press = press(dir.path(), Size::bytes(0));
+        let (due, _) = waiting(&press);
+        let put_off = |millis| {
+            let mut change = Change::new();
+            let next = press.clock.now().plus(millis);
+            change.put(&(due.tenant.uid, due.key), &PullRow { next, ..due.row.clone() });
+            press.store.commit(change).unwrap();
+        };
+        put_off(LONGEST);
+        assert_eq!(looked(&press), 0);
+        put_off(1 << 40);
         assert_eq!(looked(&press), 1);
     }
 

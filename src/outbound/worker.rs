@@ -20,7 +20,7 @@ use super::announce::endpoints;
 use super::client::{Client, Message, Reply};
 use super::ledger::{Ledger, Turn, Unsettled, Written};
 use super::manage::secrets;
-use super::state::Verdict;
+use super::state::{Verdict, is_due};
 use crate::app::SharedApp;
 use crate::audit::as_job;
 use crate::http::chain;
@@ -173,13 +173,13 @@ fn look(
 ) -> Result<Option<Due>, Error> {
     let to = (tenant.uid, endpoint);
     let state = view.get::<EndpointState>(&to)?.unwrap_or_default();
-    if row.disabled.is_some() || state.rest > now.get() {
+    if row.disabled.is_some() || !is_due(state.rest, now) {
         return Ok(None);
     }
     let Some((key, _)) = view.scan::<SendRow>(&to).next().transpose()? else { return Ok(None) };
     let since = key.1.0;
     let place = Place { tenant: tenant.uid, endpoint, slow: state.slow };
-    Ok((since <= now.get()).then(|| Due { tenant: tenant.clone(), place, since }))
+    Ok(is_due(since, now).then(|| Due { tenant: tenant.clone(), place, since }))
 }
 
 impl Places {
@@ -340,7 +340,8 @@ mod tests {
     use crate::tenants;
     use crate::units::Size;
     use colophon_model::CodePolicy;
-    use colophon_store::rows::RootsOrigin;
+    use colophon_store::Change;
+    use colophon_store::rows::{EventKey, HoldRow, RootsOrigin};
 
     fn due_of(tenant: u8, endpoint: u8, slow: bool) -> Due {
         let (uid, at) = (TenantUid::from_bytes([tenant; 16]), UnixMillis::new(1));
@@ -406,6 +407,39 @@ mod tests {
         Arc::new(App::open(config, Arc::new(SystemClock)).unwrap())
     }
 
+    /// A tenant with an endpoint that a test event waits for.
+    fn endpoint(app: &SharedApp, url: &str) {
+        let slug = "acme".parse().unwrap();
+        tenants::create(&app.press, &slug, CodePolicy::None).unwrap();
+        let wanted = serde_json::from_value(serde_json::json!({ "url": url })).unwrap();
+        let made = create(&app.press, &slug, &wanted).unwrap();
+        try_out(&app.press, &slug, made.endpoint.id).unwrap();
+    }
+
+    /// What was put off while the clock was years ahead does not wait for years, and neither does what waits for it.
+    #[test]
+    fn what_a_clock_that_was_ahead_has_put_off_is_sent() {
+        let dir = tempfile::tempdir().unwrap();
+        let app = server(&dir.path().join("data"), Size::bytes(0));
+        endpoint(&app, "http://127.0.0.1:9999/");
+        let (store, now) = (&app.press.store, app.press.clock.now());
+        let Due { tenant, place, .. } = due(store, now).unwrap().remove(0);
+        let (to, ahead) = ((tenant.uid, place.endpoint), now.plus(1 << 40).get());
+        let view = store.view().unwrap();
+        let (key, row) = view.scan::<SendRow>(&to).next().unwrap().unwrap();
+        let flow: colophon_model::FlowId = "one".parse().unwrap();
+        let event = EventKey::new(UnixMillis::new(1), 0, [0; 8]);
+        let mut change = Change::new();
+        change.delete::<SendRow>(&key);
+        change.put(&(to, (ahead, key.1.1)), &SendRow { flow: Some(flow.clone()), ..row });
+        change.put(&to, &EndpointState { rest: ahead, ..EndpointState::default() });
+        change.put(&(to.0, to.1, flow), &HoldRow { event, until: ahead });
+        store.commit(change).unwrap();
+        assert_eq!(due(store, now).unwrap().len(), 1);
+        let ledger = Ledger { store, tenant: &tenant, endpoint: place.endpoint };
+        assert!(ledger.next(now).unwrap().is_some());
+    }
+
     /// An event that is sent, and of which nothing can be written down, would be sent again twice a second, for as long
     /// as the disk is full. What was on its way when it became full is written down all the same.
     #[test]
@@ -414,12 +448,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let app = server(&dir.path().join("data"), Size::bytes(0));
-        let slug = "acme".parse().unwrap();
-        tenants::create(&app.press, &slug, CodePolicy::None).unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
-        let wanted = serde_json::from_value(serde_json::json!({ "url": url })).unwrap();
-        let made = create(&app.press, &slug, &wanted).unwrap();
-        try_out(&app.press, &slug, made.endpoint.id).unwrap();
+        endpoint(&app, &format!("http://{}/", listener.local_addr().unwrap()));
         drop(app);
 
         let app = server(&dir.path().join("data"), Size::bytes(u64::MAX));
