@@ -9,6 +9,7 @@
 mod check;
 mod ledger;
 pub mod policy;
+mod rounds;
 mod shelf;
 mod worker;
 

@@ -2,14 +2,15 @@
 //! about the same thing. Pushes to mirrors, reads from builders and deliveries to endpoints go by it.
 //!
 //! Whether something is due is for the store and the clock to say, so that a restart goes on where the last
-//! run ended; here is only what is being worked on.
+//! run ended; here is only what is being worked on, and what came to nothing a moment ago.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use colophon_model::UnixMillis;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -18,6 +19,55 @@ use crate::tasks::TaskError;
 
 /// How often is looked for what is due: one read, of nothing as a rule.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long a piece is left alone that came to nothing. It is due as it was, and would be begun again at the next look,
+/// before all others.
+const REST: Duration = Duration::from_mins(1);
+
+/// How far a clock may be set back, in milliseconds, by whoever keeps it right, before it counts as having been wrong.
+const SET: u64 = 60_000;
+
+/// When something is due that was put off until `next`, by `longest` milliseconds at most. What is further ahead was put
+/// off while the clock was ahead (a machine whose clock was wrong when it started): it is due at once, and not only when
+/// the clock is there again.
+pub(crate) fn due_at(next: UnixMillis, now: UnixMillis, longest: u64) -> UnixMillis {
+    if next > now.plus(longest).plus(SET) { now } else { next }
+}
+
+/// Whether that is so at `now`.
+pub(crate) fn is_due(next: UnixMillis, now: UnixMillis, longest: u64) -> bool {
+    due_at(next, now, longest) <= now
+}
+
+/// How a piece of work ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// What came of it is written down, if anything was to be.
+    Settled,
+    /// Nothing is written down of it: the store did not take it, or it panicked.
+    Unsettled,
+}
+
+/// What is not to be begun at a look.
+#[derive(Debug)]
+pub(crate) struct Taken<About> {
+    /// What is being worked on: each has a place.
+    pub(crate) busy: HashSet<About>,
+    /// What came to nothing a moment ago. It has no place: others may use it.
+    pub(crate) resting: HashSet<About>,
+}
+
+impl<About> Default for Taken<About> {
+    fn default() -> Self {
+        Self { busy: HashSet::new(), resting: HashSet::new() }
+    }
+}
+
+impl<About: Eq + Hash> Taken<About> {
+    /// Whether something is not to be begun.
+    pub(crate) fn holds(&self, about: &About) -> bool {
+        self.busy.contains(about) || self.resting.contains(about)
+    }
+}
 
 /// A kind of work.
 pub(crate) trait Duty: Send + Sync + 'static {
@@ -31,11 +81,11 @@ pub(crate) trait Duty: Send + Sync + 'static {
     /// What a piece is about.
     fn about(due: &Self::Due) -> Self::About;
 
-    /// What is due and not `busy`, in its turn, and no more than there is room for beside what is.
-    fn due(&self, busy: HashSet<Self::About>) -> impl Future<Output = Vec<Self::Due>> + Send;
+    /// What is due and not `taken`, in its turn, and no more than there is room for beside what is busy.
+    fn due(&self, taken: Taken<Self::About>) -> impl Future<Output = Vec<Self::Due>> + Send;
 
     /// Does a piece of work to its end, whatever that is.
-    fn work(&self, due: Self::Due) -> impl Future<Output = ()> + Send;
+    fn work(&self, due: Self::Due) -> impl Future<Output = Ended> + Send;
 }
 
 /// The task that sees to a duty.
@@ -50,8 +100,13 @@ impl Schedule {
 
     /// Starts seeing to `duty`.
     pub(crate) fn start(duty: impl Duty) -> Self {
+        Self::resting(duty, REST)
+    }
+
+    /// The same, where what came to nothing is left alone for so long.
+    fn resting(duty: impl Duty, rest: Duration) -> Self {
         let mut task = JoinSet::new();
-        task.spawn(see_to(Arc::new(duty)));
+        task.spawn(see_to(Arc::new(duty), rest));
         Self(task)
     }
 
@@ -61,26 +116,33 @@ impl Schedule {
     }
 }
 
-async fn see_to<D: Duty>(duty: Arc<D>) {
-    let mut running: JoinSet<()> = JoinSet::new();
+async fn see_to<D: Duty>(duty: Arc<D>, rest: Duration) {
+    let mut running: JoinSet<Ended> = JoinSet::new();
     let mut busy: HashMap<Id, D::About> = HashMap::new();
+    let mut resting: HashMap<D::About, Instant> = HashMap::new();
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             Some(ended) = running.join_next_with_id() => {
                 // A piece that panicked leaves its place too.
-                let id = match ended {
-                    Ok((id, ())) => id,
-                    Err(error) => {
-                        tracing::error!(%error, "{} ended unexpectedly", D::WHAT);
-                        error.id()
-                    }
-                };
-                busy.remove(&id);
+                let (id, ended) = ended.unwrap_or_else(|error| {
+                    tracing::error!(%error, "{} ended unexpectedly", D::WHAT);
+                    (error.id(), Ended::Unsettled)
+                });
+                if let Some(about) = busy.remove(&id)
+                    && ended == Ended::Unsettled
+                {
+                    resting.insert(about, Instant::now());
+                }
             }
             _ = looks.tick() => {
-                for due in duty.due(busy.values().cloned().collect()).await {
+                resting.retain(|_, since| since.elapsed() < rest);
+                let taken = Taken {
+                    busy: busy.values().cloned().collect(),
+                    resting: resting.keys().cloned().collect(),
+                };
+                for due in duty.due(taken).await {
                     let (about, worker) = (D::about(&due), duty.clone());
                     let task = running.spawn(async move { worker.work(due).await });
                     busy.insert(task.id(), about);
@@ -111,6 +173,18 @@ mod tests {
     use std::sync::Mutex;
     use tokio::sync::Notify;
 
+    /// A clock that was years ahead when the machine started, and is right by now, keeps nothing waiting for years.
+    #[test]
+    fn what_is_put_off_for_longer_than_can_be_is_due() {
+        let (now, longest) = (UnixMillis::new(1_000_000_000), 5_000);
+        let due = |next| is_due(next, now, longest);
+        assert!(due(UnixMillis::new(0)) && due(now));
+        assert!(!due(now.plus(1)) && !due(now.plus(longest)));
+        assert!(!due(now.plus(longest + SET)), "a clock that was set back a little was not wrong");
+        assert!(due(now.plus(longest + SET + 1)) && due(UnixMillis::new(u64::MAX)));
+        assert_eq!(due_at(now.plus(9), now, longest), now.plus(9));
+    }
+
     /// Things that are always due; what is worked on; and how often.
     #[derive(Default)]
     struct Log {
@@ -135,25 +209,31 @@ mod tests {
             *due
         }
 
-        async fn due(&self, busy: HashSet<u32>) -> Vec<u32> {
-            self.things.iter().copied().filter(|thing| !busy.contains(thing)).collect()
+        async fn due(&self, taken: Taken<u32>) -> Vec<u32> {
+            self.things.iter().copied().filter(|thing| !taken.holds(thing)).collect()
         }
 
-        async fn work(&self, thing: u32) {
+        async fn work(&self, thing: u32) -> Ended {
             {
                 let mut log = self.log.lock().unwrap();
                 log.twice |= !log.at_work.insert(thing);
                 log.begun.push(thing);
             }
             self.begun.notify_one();
-            if thing == 0 {
+            if thing == PANICS {
                 self.log.lock().unwrap().at_work.remove(&thing);
                 panic!("on purpose");
             }
-            self.go_on.notified().await;
+            if thing != UNSETTLED {
+                self.go_on.notified().await;
+            }
             self.log.lock().unwrap().at_work.remove(&thing);
+            if thing == UNSETTLED { Ended::Unsettled } else { Ended::Settled }
         }
     }
+
+    const PANICS: u32 = 0;
+    const UNSETTLED: u32 = 1;
 
     /// A piece that hangs or panics neither keeps others waiting nor its own place.
     #[tokio::test]
@@ -161,14 +241,14 @@ mod tests {
         let (log, begun, go_on) =
             (Arc::<Mutex<Log>>::default(), Arc::new(Notify::new()), Arc::new(Notify::new()));
         let duty = Always {
-            things: vec![0, 7],
+            things: vec![PANICS, 7],
             log: log.clone(),
             begun: begun.clone(),
             go_on: go_on.clone(),
         };
-        let schedule = Schedule::start(duty);
+        let schedule = Schedule::resting(duty, Duration::ZERO);
         let count = |thing: u32| log.lock().unwrap().begun.iter().filter(|b| **b == thing).count();
-        while count(0) < 3 {
+        while count(PANICS) < 3 {
             begun.notified().await;
         }
         assert_eq!(count(7), 1, "it is still at work");
@@ -178,5 +258,26 @@ mod tests {
         }
         schedule.stop().await;
         assert!(!log.lock().unwrap().twice);
+    }
+
+    /// What is due for ever, since nothing is ever written down of it, does not go before others at every look.
+    #[tokio::test]
+    async fn what_came_to_nothing_is_left_alone_while_others_go_on() {
+        let (log, begun, go_on) =
+            (Arc::<Mutex<Log>>::default(), Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let duty = Always {
+            things: vec![PANICS, UNSETTLED, 7],
+            log: log.clone(),
+            begun: begun.clone(),
+            go_on: go_on.clone(),
+        };
+        let schedule = Schedule::start(duty);
+        let count = |thing: u32| log.lock().unwrap().begun.iter().filter(|b| **b == thing).count();
+        while count(7) < 3 {
+            begun.notified().await;
+            go_on.notify_one();
+        }
+        schedule.stop().await;
+        assert_eq!((count(PANICS), count(UNSETTLED)), (1, 1));
     }
 }

@@ -6,6 +6,7 @@ use colophon_store::rows::{ArtifactRow, BundleAlias, SlugOf, TenantRow, UploadRo
 use colophon_store::{Change, CommitError, Error, Store, View, audit};
 
 use crate::audit::By;
+use crate::schedule::is_due;
 
 /// The longest wait between two attempts at a bundle, in milliseconds: five minutes.
 const LONGEST: u64 = 5 * 60 * 1000;
@@ -34,7 +35,7 @@ pub(super) fn due(store: &Store, now: UnixMillis) -> Result<Vec<TenantRow>, Erro
     let mut due: Vec<(UnixMillis, TenantUid)> = Vec::new();
     for row in view.scan::<UploadRow>(&()) {
         let ((uid, _), row) = row?;
-        if row.next > now {
+        if !is_due(row.next, now, LONGEST) {
             continue;
         }
         // Rows of one tenant lie together.
@@ -61,7 +62,9 @@ pub(super) fn next(store: &Store, uid: TenantUid, now: UnixMillis) -> Result<Opt
     let mut first: Option<(Sha256, UploadRow)> = None;
     for row in view.scan::<UploadRow>(&uid) {
         let ((_, zip), row) = row?;
-        if row.next <= now && first.as_ref().is_none_or(|(_, other)| row.next < other.next) {
+        if is_due(row.next, now, LONGEST)
+            && first.as_ref().is_none_or(|(_, other)| row.next < other.next)
+        {
             first = Some((zip, row));
         }
     }
@@ -213,6 +216,34 @@ mod tests {
         assert_eq!([wait(1, 255), wait(2, 255), wait(3, 255)], [1000, 2000, 4000]);
         assert_eq!((wait(30, 255), wait(30, 0)), (LONGEST, LONGEST / 2));
         assert_eq!(wait(u32::MAX, 0), LONGEST / 2);
+    }
+
+    /// What was put off while the clock was years ahead does not wait for years.
+    #[test]
+    fn what_a_clock_that_was_ahead_has_put_off_is_due() {
+        let (store, now) = (Store::in_memory().unwrap(), UnixMillis::new(1_000_000));
+        let (uid, zip) = (TenantUid::from_bytes([1; 16]), Sha256::of(b"a"));
+        let slug: colophon_model::TenantSlug = "acme".parse().unwrap();
+        let tenant = TenantRow {
+            uid,
+            slug: slug.clone(),
+            created: now,
+            policy: colophon_model::CodePolicy::None,
+            roots: colophon_store::rows::RootsOrigin::Server,
+            suspended: None,
+            archived: None,
+            held: None,
+        };
+        let found = |millis| {
+            let row = UploadRow { next: now.plus(millis), ..UploadRow::new(now) };
+            let mut change = Change::new();
+            change.put(&slug, &tenant).put(&uid, &SlugOf { slug: slug.clone() });
+            change.put(&(uid, zip), &row);
+            store.commit(change).unwrap();
+            (due(&store, now).unwrap().len(), next(&store, uid, now).unwrap().is_some())
+        };
+        assert_eq!(found(LONGEST), (0, false));
+        assert_eq!(found(1 << 40), (1, true));
     }
 
     /// Nothing of a suspended tenant is brought, so nobody is woken for it.

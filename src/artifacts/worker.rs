@@ -3,26 +3,27 @@
 //! One tenant is worked on at a time by one worker, a few bundles at a turn, so that whoever publishes many does not
 //! keep others waiting. The bucket need not be there when the server starts, nor later: what is due waits.
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use colophon_model::audit::{Act, Action, Chain, Outcome, Subject};
-use colophon_model::{Sha256, TenantUid, UnixMillis};
+use colophon_model::{Sha256, UnixMillis};
 use colophon_store::Error;
 use colophon_store::rows::TenantRow;
 use tokio::task::JoinSet;
 
 use super::check;
 use super::ledger::{self, Job, Noted};
+use super::rounds::{About, Rounds};
 use super::shelf::{Cleared, Put, Shelf};
 use crate::app::SharedApp;
 use crate::audit::{By, as_job};
 use crate::http::chain;
 use crate::keys::random_bytes;
 use crate::place::Trouble;
-use crate::schedule::{Duty, Schedule, found};
-use crate::tasks::TaskError;
+use crate::schedule::{Duty, Ended, Schedule, Taken, found};
+use crate::tasks::{TaskError, Tasks};
 
 /// Bundles of a tenant that are brought before another tenant gets the place.
 const AT_A_TURN: usize = 8;
@@ -30,8 +31,6 @@ const AT_A_TURN: usize = 8;
 const REFRESH: Duration = Duration::from_mins(1);
 /// How long to wait before a bucket that could not be opened is tried again.
 const REOPEN: Duration = Duration::from_secs(5);
-/// How long to wait before a comparison that failed is tried again, in milliseconds.
-const RETRY_CHECK: u64 = 60_000;
 /// Looks take one part in so many of the time, however much waits.
 const SHARE: u32 = 20;
 
@@ -50,7 +49,11 @@ impl Uploader {
             return Self { schedule: Schedule::idle(), keeper };
         }
         keeper.spawn(keep(app.clone()));
-        let schedule = Schedule::start(Uploads { app: app.clone(), rounds: Mutex::default() });
+        let schedule = Schedule::start(Uploads {
+            app: app.clone(),
+            rounds: Mutex::default(),
+            look: Mutex::default(),
+        });
         Self { schedule, keeper }
     }
 
@@ -61,24 +64,34 @@ impl Uploader {
     }
 }
 
-/// Opens the bucket, however long it takes until it can be, and keeps its credentials good.
+/// Opens the bucket, and keeps its credentials good.
 async fn keep(app: SharedApp) {
+    let worker = app.clone();
+    let Some(bucket) = opened(&app.reads, move || open(&worker), REOPEN).await else { return };
+    app.press.artifacts.opened(bucket);
+    while let Some(bucket) = app.press.artifacts.shelf() {
+        bucket.refresh().await;
+        tokio::time::sleep(REFRESH).await;
+    }
+}
+
+/// What `open` opens, however long it takes until it can be, with a `pause` after each failure. `None`: there is none.
+async fn opened<T: Send + 'static>(
+    tasks: &Tasks,
+    open: impl Fn() -> Option<Result<T, Trouble>> + Clone + Send + 'static,
+    pause: Duration,
+) -> Option<T> {
     loop {
-        if let Some(bucket) = app.press.artifacts.shelf() {
-            bucket.refresh().await;
-            tokio::time::sleep(REFRESH).await;
-            continue;
-        }
-        let worker = app.clone();
-        match app.reads.resume(move || open(&worker)).await {
-            Ok(Some(Ok(bucket))) => {
-                app.press.artifacts.opened(bucket);
-                continue;
-            }
+        match tasks.resume(open.clone()).await {
+            Ok(Some(Ok(bucket))) => return Some(bucket),
             Ok(Some(Err(trouble))) => tell_closed(&trouble),
-            Ok(None) | Err(_) => return, // there is none, or the program is stopping
+            Ok(None) => return None,
+            // It panicked. When the program stops, the task that waits here is stopped too.
+            Err(error) => {
+                tracing::error!(error = %chain(&error), "opening the bucket ended unexpectedly");
+            }
         }
-        tokio::time::sleep(REOPEN).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -107,25 +120,41 @@ enum Due {
     Erased,
 }
 
-/// What a piece of work is about: an upload and a comparison never meet at one tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum About {
-    Tenant(TenantUid),
-    Erased,
-}
-
-/// What is to be compared, and when that begins anew.
-#[derive(Debug, Default)]
-struct Rounds {
-    next: Option<UnixMillis>,
-    queue: VecDeque<(UnixMillis, Option<TenantRow>)>,
-    /// When the next look for what is due may begin.
-    look: Option<Instant>,
-}
-
 struct Uploads {
     app: SharedApp,
     rounds: Mutex<Rounds>,
+    /// When the next look for what is to be brought may begin.
+    look: Mutex<Option<Instant>>,
+}
+
+/// What is begun beside what is taken, when there are `all` places. Uploads may come without end, and must not keep
+/// comparisons waiting for as long: one of several places is a comparison's, if there is one to make.
+fn seat(
+    rounds: &mut Rounds,
+    uploads: Vec<TenantRow>,
+    Taken { busy, resting }: Taken<About>,
+    (all, now): (usize, UnixMillis),
+) -> Vec<Due> {
+    let mut room = all.saturating_sub(busy.len());
+    let first = usize::from(all > 1 && !rounds.is_running(&busy)).min(room);
+    let mut out: HashSet<About> = busy.into_iter().chain(resting).collect();
+    let mut checks = rounds.take(first, &out, now);
+    room -= checks.len();
+    out.extend(checks.iter().map(About::of));
+    let mut due = Vec::new();
+    for tenant in uploads {
+        if room > 0 && out.insert(About::Tenant(tenant.uid)) {
+            room -= 1;
+            due.push(Due::Upload(tenant));
+        }
+    }
+    checks.extend(rounds.take(room, &out, now));
+    due.extend(checks.into_iter().map(|item| item.map_or(Due::Erased, Due::Check)));
+    due
+}
+
+fn locked<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Duty for Uploads {
@@ -140,27 +169,24 @@ impl Duty for Uploads {
         }
     }
 
-    async fn due(&self, busy: HashSet<About>) -> Vec<Due> {
-        let room = self.app.config.edge.artifact_uploads.saturating_sub(busy.len());
-        if room == 0 || self.app.press.artifacts.shelf().is_none() {
+    async fn due(&self, taken: Taken<About>) -> Vec<Due> {
+        let all = self.app.config.edge.artifact_uploads;
+        if taken.busy.len() >= all || self.app.press.artifacts.shelf().is_none() {
             return Vec::new();
         }
-        let mut due = self.uploads().await;
-        due.retain(|due| !busy.contains(&Self::about(due)));
-        due.truncate(room);
-        let taken: HashSet<About> = busy.into_iter().chain(due.iter().map(Self::about)).collect();
-        let checks = self.checks(&taken, room - due.len()).await;
-        due.into_iter().chain(checks).collect()
+        self.begin_round().await;
+        let uploads = self.uploads().await;
+        seat(&mut self.rounds(), uploads, taken, (all, self.now()))
     }
 
-    async fn work(&self, due: Due) {
-        let Some(bucket) = self.app.press.artifacts.shelf() else { return };
+    async fn work(&self, due: Due) -> Ended {
+        let Some(bucket) = self.app.press.artifacts.shelf() else { return Ended::Settled };
         match due {
             Due::Upload(tenant) => {
-                for _ in 0..AT_A_TURN {
-                    if !self.one(bucket, &tenant).await {
-                        break;
-                    }
+                if let Err(error) = self.turn(bucket, &tenant).await {
+                    let (tenant, error) = (tenant.slug.as_str(), chain(&error));
+                    tracing::error!(tenant, error, "what came of an upload is not settled");
+                    return Ended::Unsettled;
                 }
             }
             Due::Check(tenant) => {
@@ -172,6 +198,7 @@ impl Duty for Uploads {
                 self.tell_check(checked, None);
             }
         }
+        Ended::Settled
     }
 }
 
@@ -204,69 +231,54 @@ impl Uploads {
         self.app.press.clock.now()
     }
 
-    fn rounds(&self) -> std::sync::MutexGuard<'_, Rounds> {
-        self.rounds.lock().unwrap_or_else(PoisonError::into_inner)
+    fn rounds(&self) -> MutexGuard<'_, Rounds> {
+        locked(&self.rounds)
     }
 
     /// Tenants whose bundles are due. While much waits, it is looked less often.
-    async fn uploads(&self) -> Vec<Due> {
+    async fn uploads(&self) -> Vec<TenantRow> {
         let begun = Instant::now();
-        if self.rounds().look.is_some_and(|look| look > begun) {
+        if locked(&self.look).is_some_and(|look| look > begun) {
             return Vec::new();
         }
         let (press, now) = (self.app.press.clone(), self.now());
         let looked = self.app.reads.resume(move || ledger::due(&press.store, now)).await;
         let due = found(Self::WHAT, looked);
-        self.rounds().look = Some(begun + begun.elapsed() * SHARE);
-        due.into_iter().map(Due::Upload).collect()
-    }
-
-    /// The next comparisons of this round.
-    async fn checks(&self, taken: &HashSet<About>, room: usize) -> Vec<Due> {
-        let now = self.now();
-        if self.rounds().next.is_none_or(|next| next <= now) {
-            let press = self.app.press.clone();
-            let all = move || {
-                let view = press.store.view()?;
-                let rows = view.scan::<TenantRow>(&String::new());
-                rows.map(|row| row.map(|(_, tenant)| tenant)).collect::<Result<Vec<_>, _>>()
-            };
-            let all = found(Self::WHAT, self.app.reads.resume(all).await);
-            let mut rounds = self.rounds();
-            rounds.next = Some(now.plus(self.app.config.edge.artifact_check_every.millis()));
-            let every = [None].into_iter().chain(all.into_iter().map(Some));
-            rounds.queue = every.map(|item| (now, item)).collect();
-        }
-        let mut rounds = self.rounds();
-        let mut due = Vec::new();
-        for _ in 0..rounds.queue.len() {
-            if due.len() == room {
-                break;
-            }
-            let Some((from, item)) = rounds.queue.pop_front() else { break };
-            let about = item.as_ref().map_or(About::Erased, |tenant| About::Tenant(tenant.uid));
-            if from > now || taken.contains(&about) {
-                rounds.queue.push_back((from, item));
-            } else {
-                due.push(item.map_or(Due::Erased, Due::Check));
-            }
-        }
+        *locked(&self.look) = Some(begun + begun.elapsed() * SHARE);
         due
     }
 
-    /// Brings the next bundle of a tenant. `false`: there is none, or it failed.
-    async fn one(&self, bucket: &Shelf, tenant: &TenantRow) -> bool {
-        let (press, uid, now) = (self.app.press.clone(), tenant.uid, self.now());
-        let next = move || ledger::next(&press.store, uid, now);
-        let job = match self.app.reads.resume(next).await {
-            Ok(Ok(Some(job))) => job,
-            Ok(Ok(None)) | Err(_) => return false,
-            Ok(Err(error)) => {
-                tracing::error!(error = %chain(&error), "what is to be uploaded cannot be read");
-                return false;
-            }
+    /// Begins a round of comparisons when it is time.
+    async fn begin_round(&self) {
+        let (now, every) = (self.now(), self.app.config.edge.artifact_check_every.millis());
+        if !self.rounds().is_due(now, every) {
+            return;
+        }
+        let press = self.app.press.clone();
+        let all = move || {
+            let view = press.store.view()?;
+            let rows = view.scan::<TenantRow>(&String::new());
+            rows.map(|row| row.map(|(_, tenant)| tenant)).collect::<Result<Vec<_>, Error>>()
         };
-        self.upload(bucket, tenant, &job).await
+        let all = match self.app.reads.resume(all).await.map_err(Failed::from) {
+            Ok(Ok(all)) => Some(all),
+            Ok(Err(error)) => tell_unread(&error.into()),
+            Err(error) => tell_unread(&error),
+        };
+        self.rounds().begin(all, now, every);
+    }
+
+    /// Brings bundles of a tenant until none is due, one failed, or it is another's turn.
+    async fn turn(&self, bucket: &Shelf, tenant: &TenantRow) -> Result<(), Failed> {
+        for _ in 0..AT_A_TURN {
+            let (press, uid, now) = (self.app.press.clone(), tenant.uid, self.now());
+            let next = move || ledger::next(&press.store, uid, now);
+            let Some(job) = self.app.reads.resume(next).await?? else { break };
+            if !self.upload(bucket, tenant, &job).await? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Brings one bundle, and writes down what came of it. `false`: it failed.
@@ -282,20 +294,15 @@ impl Uploads {
         colophon.artifact.place = bucket.url(),
         colophon.artifact.sha256 = %job.zip,
     ))]
-    async fn upload(&self, bucket: &Shelf, tenant: &TenantRow, job: &Job) -> bool {
+    async fn upload(&self, bucket: &Shelf, tenant: &TenantRow, job: &Job) -> Result<bool, Failed> {
         let carried = self.carry(bucket, tenant, job).await;
         trace(&carried);
         let well = carried.is_ok();
-        match self.note(tenant, job, carried).await {
+        if self.note(tenant, job, carried).await? == Noted::TooLate && well {
             // The tenant was erased meanwhile: what was just written goes again.
-            Ok(Noted::TooLate) if well => self.take_back(bucket, tenant, job).await,
-            Ok(_) => {}
-            Err(error) => {
-                tracing::error!(error = %chain(&error), "what came of an upload is not written down");
-                return false;
-            }
+            self.take_back(bucket, tenant, job).await;
         }
-        well
+        Ok(well)
     }
 
     /// The bundle as it was signed, to the bucket. `None`: it was purged since.
@@ -419,8 +426,8 @@ impl Uploads {
             }
             Err(failed) => {
                 tracing::warn!(tenant, error = %chain(&failed), "the bucket could not be compared");
-                let from = self.now().plus(RETRY_CHECK);
-                self.rounds().queue.push_back((from, item));
+                let now = self.now();
+                self.rounds().again(item, now);
             }
         }
     }
@@ -482,6 +489,11 @@ fn tell_left(tenant: Option<&TenantRow>, cleared: &Cleared) {
 
 const DENIED: &str = "`colophon edge policy --upload` prints what the server's key must be allowed";
 
+fn tell_unread(error: &Failed) -> Option<Vec<TenantRow>> {
+    tracing::error!(error = %chain(error), "whose bundles are to be compared cannot be read; it is tried again");
+    None
+}
+
 fn tell_failed(tenant: &TenantRow, job: &Job, failed: &Failed) {
     let (code, hint) = match failed {
         Failed::Place(trouble) if trouble.code == "export-denied" => {
@@ -499,4 +511,78 @@ fn tell_failed(tenant: &TenantRow, job: &Job, failed: &Failed) {
         hint,
         "a bundle could not be uploaded; it is tried again"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use colophon_model::{CodePolicy, TenantUid};
+    use colophon_store::rows::RootsOrigin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn tenant(byte: u8) -> TenantRow {
+        TenantRow {
+            uid: TenantUid::from_bytes([byte; 16]),
+            slug: format!("tenant-{byte}").parse().unwrap(),
+            created: UnixMillis::new(0),
+            policy: CodePolicy::None,
+            roots: RootsOrigin::Server,
+            suspended: None,
+            archived: None,
+            held: None,
+        }
+    }
+
+    /// A panic is not the end of the program: without the keeper nothing would be brought until the next start.
+    #[tokio::test]
+    async fn a_bucket_is_opened_although_the_first_attempt_panics() {
+        let (tasks, tries) = (Tasks::new(1, 0), Arc::new(AtomicU32::new(0)));
+        let count = tries.clone();
+        let open = move || {
+            assert!(count.fetch_add(1, Ordering::Relaxed) > 0, "on purpose");
+            Some(Ok::<_, Trouble>(7))
+        };
+        assert_eq!(opened(&tasks, open, Duration::ZERO).await, Some(7));
+        assert_eq!(tries.load(Ordering::Relaxed), 2);
+        assert_eq!(opened(&tasks, || None::<Result<u32, Trouble>>, Duration::ZERO).await, None);
+    }
+
+    /// What begins beside what is taken: `u` and `c` with a tenant's number, `e` for those that were erased.
+    fn begun(rounds: &mut Rounds, uploads: &[u8], taken: &[u8], all: usize) -> Vec<String> {
+        let busy = taken.iter().map(|byte| About::Tenant(tenant(*byte).uid)).collect();
+        let taken = Taken { busy, ..Taken::default() };
+        let uploads = uploads.iter().copied().map(tenant).collect();
+        let seated = seat(rounds, uploads, taken, (all, UnixMillis::new(1)));
+        let name = |due: &Due| match due {
+            Due::Upload(tenant) => format!("u{}", tenant.uid.as_bytes()[0]),
+            Due::Check(tenant) => format!("c{}", tenant.uid.as_bytes()[0]),
+            Due::Erased => "e".to_owned(),
+        };
+        seated.iter().map(name).collect()
+    }
+
+    /// However much is to be brought, what was purged goes from the bucket, and what is missing there is found.
+    #[test]
+    fn uploads_without_end_keep_no_comparison_waiting() {
+        let round = |all: &[u8]| {
+            let mut rounds = Rounds::default();
+            let tenants = all.iter().copied().map(tenant).collect();
+            rounds.begin(Some(tenants), UnixMillis::new(0), 1000);
+            rounds
+        };
+        let mut rounds = round(&[7, 8]);
+        assert_eq!(begun(&mut rounds, &[1, 2, 3], &[], 2), ["u1", "e"]);
+        assert_eq!(begun(&mut rounds, &[2, 3], &[1], 2), ["c7"], "the first one has ended");
+        assert_eq!(begun(&mut rounds, &[2, 3], &[7], 2), ["u2"], "one place is enough");
+        assert_eq!(begun(&mut rounds, &[8], &[], 3), ["c8"], "and never two at one tenant");
+        assert_eq!(begun(&mut rounds, &[1, 2], &[], 2), ["u1", "u2"], "nothing is kept free");
+        let mut rounds = round(&[7]);
+        assert_eq!(
+            begun(&mut rounds, &[1], &[], 3),
+            ["u1", "e", "c7"],
+            "what is left is theirs too"
+        );
+        assert_eq!(begun(&mut round(&[7]), &[1], &[], 1), ["u1"], "the only place is for uploads");
+    }
 }

@@ -6,11 +6,12 @@ use std::collections::{HashMap, HashSet};
 use colophon_model::{Digest, TenantUid, UnixMillis};
 
 use super::due::Due;
+use crate::schedule::{Taken, is_due};
 
 /// The wait after the first failure, in milliseconds; it doubles with each that follows.
 const FIRST: u64 = 15_000;
 /// The longest wait: an hour.
-const LONGEST: u64 = 3_600_000;
+pub(super) const LONGEST: u64 = 3_600_000;
 
 /// How long to wait after `failures` in a row, in milliseconds. `chance` is a random number; it makes the wait shorter
 /// by up to half, so that not all come back together.
@@ -44,15 +45,15 @@ pub(super) struct Rests(HashMap<Digest, Rest>);
 #[derive(Debug)]
 struct Rest {
     failures: u32,
-    until: u64,
+    until: UnixMillis,
 }
 
 impl Rests {
     /// An export to the place failed for a reason that is the place's.
     pub(super) fn failed(&mut self, place: Digest, now: UnixMillis, chance: u8) {
-        let rest = self.0.entry(place).or_insert(Rest { failures: 0, until: 0 });
+        let rest = self.0.entry(place).or_insert(Rest { failures: 0, until: now });
         rest.failures = rest.failures.saturating_add(1);
-        rest.until = now.get().saturating_add(wait(rest.failures, chance));
+        rest.until = now.plus(wait(rest.failures, chance));
     }
 
     /// The place answers.
@@ -60,20 +61,24 @@ impl Rests {
         self.0.remove(&place);
     }
 
-    /// Those of `due` that may be worked on beside what is `busy`, `room` at most: none of a place that rests, one of a
+    /// Those of `due` that may be worked on beside what is busy, `room` at most: none of a place that rests, one of a
     /// place that failed, and of each tenant one, so that no tenant has all the room.
     pub(super) fn seat(
         &self,
         due: Vec<Due>,
-        busy: &HashSet<(TenantUid, Digest)>,
+        taken: &Taken<(TenantUid, Digest)>,
         (room, now): (usize, UnixMillis),
     ) -> Vec<Due> {
-        let mut tenants: HashSet<TenantUid> = busy.iter().map(|(tenant, _)| *tenant).collect();
-        let mut places: HashSet<Digest> = busy.iter().map(|(_, place)| *place).collect();
+        let mut tenants: HashSet<TenantUid> =
+            taken.busy.iter().map(|(tenant, _)| *tenant).collect();
+        let mut places: HashSet<Digest> = taken.busy.iter().map(|(_, place)| *place).collect();
         let mut seated = Vec::new();
         for due in due {
+            if taken.resting.contains(&(due.tenant.uid, due.place)) {
+                continue;
+            }
             let may = match self.0.get(&due.place) {
-                Some(rest) => rest.until <= now.get() && !places.contains(&due.place),
+                Some(rest) => is_due(rest.until, now, LONGEST) && !places.contains(&due.place),
                 None => true,
             };
             if seated.len() < room && may && tenants.insert(due.tenant.uid) {
@@ -121,16 +126,20 @@ mod tests {
         let places = |seated: Vec<Due>| -> Vec<u8> {
             seated.iter().map(|due| due.place.as_bytes()[0]).collect()
         };
-        let none = HashSet::new();
+        let none = Taken::default();
         assert_eq!(places(rests.seat(all(), &none, (9, at(0)))), [1, 1, 2, 1]);
         rests.failed(bad, at(0), 255);
         assert_eq!(places(rests.seat(all(), &none, (9, at(14_999)))), [2], "it rests");
         assert_eq!(places(rests.seat(all(), &none, (9, at(15_000)))), [1, 2], "one tries");
-        let busy = HashSet::from([(TenantUid::from_bytes([1; 16]), bad)]);
+        let first = HashSet::from([(TenantUid::from_bytes([1; 16]), bad)]);
+        let busy = Taken { busy: first.clone(), ..Taken::default() };
         assert_eq!(places(rests.seat(all(), &busy, (9, at(15_000)))), [2], "one tries already");
         rests.answered(bad);
         assert_eq!(places(rests.seat(all(), &none, (9, at(0)))), [1, 1, 2, 1]);
         let twice = vec![due(1, 1), due(1, 2), due(2, 1)];
         assert_eq!(places(rests.seat(twice, &none, (2, at(0)))), [1, 1], "one for each tenant");
+        let resting = Taken { resting: first, ..Taken::default() };
+        let next = rests.seat(vec![due(1, 1), due(2, 2)], &resting, (1, at(0)));
+        assert_eq!(places(next), [2], "what came to nothing does not keep the only place");
     }
 }

@@ -197,8 +197,8 @@ fn read(
 ) -> Result<ExportStatus, Error> {
     let lacks = lacks(view, tenant, row)?;
     let scheduled = rules.places.iter().any(|(_, known)| *known == place);
-    let state = failing(view, (tenant.uid, place), row)?.filter(|_| scheduled);
-    let next = if scheduled { rules.when(view, tenant, place)? } else { None };
+    let state = failing(view, (tenant.uid, place), row, now)?.filter(|_| scheduled);
+    let next = if scheduled { rules.when(view, tenant, place, now)? } else { None };
     let lag = lacks.since.map_or(0, |since| now.get().saturating_sub(since.get()) / 1000);
     Ok(ExportStatus {
         slug: tenant.slug.clone(),

@@ -1,6 +1,5 @@
 //! The worker of a running server: looks for what is due, and has it exported.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use crate::audit::as_job;
 use crate::export::{Asked, ExportError, Exported, Options, Place, export};
 use crate::http::chain;
 use crate::keys::random_bytes;
-use crate::schedule::{Duty, Schedule, found};
+use crate::schedule::{Duty, Ended, Schedule, Taken, found};
 
 /// How often all tenants are looked at. Those whose builds ask are at every look.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -88,8 +87,8 @@ impl Duty for Exports {
         (due.tenant.uid, due.place)
     }
 
-    async fn due(&self, busy: HashSet<(TenantUid, Digest)>) -> Vec<Due> {
-        let room = self.app.config.export.workers.saturating_sub(busy.len());
+    async fn due(&self, taken: Taken<(TenantUid, Digest)>) -> Vec<Due> {
+        let room = self.app.config.export.workers.saturating_sub(taken.busy.len());
         if room == 0 {
             return Vec::new();
         }
@@ -97,7 +96,7 @@ impl Duty for Exports {
         let look = move || rules.due(&press.store.view()?, press.clock.now(), scope);
         let due = found(Self::WHAT, self.app.reads.resume(look).await);
         let all = due.len();
-        let seated = locked(&self.rests).seat(due, &busy, (room, self.app.press.clock.now()));
+        let seated = locked(&self.rests).seat(due, &taken, (room, self.app.press.clock.now()));
         if seated.len() == room && room < all {
             // Others wait for a place only, and not for the next sweep.
             *self.swept.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -105,7 +104,7 @@ impl Duty for Exports {
         seated
     }
 
-    async fn work(&self, due: Due) {
+    async fn work(&self, due: Due) -> Ended {
         let work = Work {
             app: self.app.clone(),
             rules: self.rules.clone(),
@@ -114,9 +113,10 @@ impl Duty for Exports {
             due,
         };
         let done = self.app.exports.resume(move || as_job("export", || work.run())).await;
-        if let Err(error) = done {
+        done.unwrap_or_else(|error| {
             tracing::error!(error = %chain(&error), "an export ended unexpectedly");
-        }
+            Ended::Unsettled
+        })
     }
 }
 
@@ -130,7 +130,7 @@ struct Work {
 }
 
 impl Work {
-    fn run(&self) {
+    fn run(&self) -> Ended {
         let Due { tenant, to, place, .. } = &self.due;
         let store = &self.app.press.store;
         let settled = match self.export() {
@@ -147,7 +147,9 @@ impl Work {
         if let Err(error) = settled {
             let (tenant, error) = (tenant.slug.as_str(), chain(&error));
             tracing::error!(tenant, %to, error, "what came of an export is not written down");
+            return Ended::Unsettled;
         }
+        Ended::Settled
     }
 
     #[tracing::instrument(target = "trace", name = "export", skip_all, err(Debug, level = "trace"), fields(

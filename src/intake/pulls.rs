@@ -1,7 +1,7 @@
 //! Flows that are to be read from a builder's API: kept as rows, so that an event that was acknowledged is
 //! never forgotten, and worked off by a task of the running server.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use crate::audit::as_job;
 use crate::fair::Share;
 use crate::http::{ApiError, chain};
 use crate::pipeline::{BuildError, Delivery, Outcome, Press};
-use crate::schedule::{Duty, Schedule, found};
+use crate::schedule::{Duty, Ended, Schedule, Taken, found, is_due};
 use crate::tasks::TaskError;
 
 /// Reads at a time, one for each tenant.
@@ -24,7 +24,9 @@ pub const AT_ONCE: usize = 8;
 /// Most that wait for a tenant.
 const WAITING: usize = 256;
 /// How long to wait after each failure, in milliseconds; after the last the delivery is refused.
-const WAITS: [u64; 6] = [5_000, 30_000, 120_000, 600_000, 1_800_000, 3_600_000];
+const WAITS: [u64; 6] = [5_000, 30_000, 120_000, 600_000, 1_800_000, LONGEST];
+/// The longest of them.
+const LONGEST: u64 = 3_600_000;
 
 /// Takes an event that came in at `hook`: what it names is read soon. Returns what is said of it.
 pub fn take(
@@ -97,25 +99,32 @@ impl Duty for Reads {
         due.tenant.uid
     }
 
-    async fn due(&self, busy: HashSet<TenantUid>) -> Vec<Due> {
+    async fn due(&self, taken: Taken<TenantUid>) -> Vec<Due> {
         let press = self.app.press.clone();
-        found(Self::WHAT, self.app.reads.resume(move || due(&press, &busy)).await)
+        found(Self::WHAT, self.app.reads.resume(move || due(&press, &taken)).await)
     }
 
-    async fn work(&self, due: Due) {
-        if let Err(error) = attempt(&self.app, self.client.clone(), due).await {
-            tracing::error!(error = %chain(&error), "what was read from a builder is not settled");
+    async fn work(&self, due: Due) -> Ended {
+        match attempt(&self.app, self.client.clone(), due).await {
+            Ok(()) => Ended::Settled,
+            Err(error) => {
+                tracing::error!(error = %chain(&error), "what was read from a builder is not settled");
+                Ended::Unsettled
+            }
         }
     }
 }
 
 /// What is due, one for each tenant that has nothing in work, who waits longest first.
-fn due(press: &Press, busy: &HashSet<TenantUid>) -> Result<Vec<Due>, colophon_store::Error> {
+fn due(press: &Press, taken: &Taken<TenantUid>) -> Result<Vec<Due>, colophon_store::Error> {
+    if press.store.room().is_err() {
+        return Ok(Vec::new()); // nothing could be built of what is read
+    }
     let (view, now) = (press.store.view()?, press.clock.now());
     let mut first: HashMap<TenantUid, (DeliveryKey, PullRow)> = HashMap::new();
     for row in view.scan::<PullRow>(&()) {
         let ((uid, key), row) = row?;
-        if row.next > now || busy.contains(&uid) {
+        if !is_due(row.next, now, LONGEST) || taken.holds(&uid) {
             continue;
         }
         // A suspended tenant rests: what waits for it is read when it is resumed.
@@ -128,7 +137,7 @@ fn due(press: &Press, busy: &HashSet<TenantUid>) -> Result<Vec<Due>, colophon_st
     turns.sort_by_key(|(uid, (key, row))| (row.next, *key, *uid));
     let mut found = Vec::new();
     for (uid, (key, row)) in turns {
-        if found.len() + busy.len() >= AT_ONCE {
+        if found.len() + taken.busy.len() >= AT_ONCE {
             break;
         }
         let tenant = tenant_of(&view, uid)?.filter(|tenant| tenant.suspended.is_none());
@@ -203,6 +212,7 @@ fn build(press: &Press, due: &Due, draft: &Draft, body: Vec<u8>) -> Result<(), U
             outcome => Some(draft.clone().unchanged(outcome.word(), outcome.record())),
         },
         Err(BuildError::Gate(_)) => None,
+        Err(BuildError::Suspended) => return Ok(()), // it is read again when the tenant is resumed
         Err(error) => {
             let told = ApiError::build(&error);
             if matches!(told.status(), 429 | 503 | 507) {
@@ -246,8 +256,10 @@ fn end(press: &Press, due: &Due, row: Option<DeliveryRow>) -> Result<(), Unsettl
 }
 
 /// A conflict means that the tenant was erased meanwhile. Its row is looked at too: an erasure takes tables one
-/// after the other, and what was written behind it would stay.
+/// after the other, and what was written behind it would stay. A disk that has become full since keeps it not back:
+/// the builder would be asked again and again.
 fn settle_change(press: &Press, due: &Due, mut change: Change) -> Result<(), Unsettled> {
+    change.use_reserve();
     change.expect(&due.tenant.uid, Some(&SlugOf { slug: due.tenant.slug.clone() }));
     match press.lane(due.tenant.uid).submit(change).wait() {
         Ok(()) | Err(CommitError::Conflict(_)) => {
@@ -260,13 +272,16 @@ fn settle_change(press: &Press, due: &Due, mut change: Change) -> Result<(), Uns
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use colophon_model::{CodePolicy, Digest};
 
     use super::*;
     use crate::app::{Owner, open_press};
     use crate::clock::SystemClock;
     use crate::config::Config;
-    use crate::tenants;
+    use crate::tenants::{self, Step};
+    use crate::units::Size;
 
     fn delivery(press: &Press) -> DeliveryRow {
         DeliveryRow {
@@ -288,26 +303,104 @@ mod tests {
         }
     }
 
+    /// A press whose disk counts as full below `low`.
+    fn press(data: &Path, low: Size) -> Press {
+        let mut config = Config { data: data.join("data"), ..Config::default() };
+        (config.space.low, config.space.high, config.space.reserve) = (low, low, Size::bytes(0));
+        open_press(&config, Arc::new(SystemClock), Owner::Command).unwrap()
+    }
+
+    /// A tenant with a read that is due, and the delivery that asked for it.
+    fn waiting(press: &Press) -> (Due, Draft) {
+        let tenant = tenants::create(press, &"acme".parse().unwrap(), CodePolicy::None);
+        let (tenant, now) = (tenant.unwrap().tenant, press.clock.now());
+        let (uid, key) = (tenant.uid, DeliveryKey::new(now, [0; 10]));
+        let (flow, version) = ("f1".to_owned(), "v1".to_owned());
+        let hook = HookId::from_random([1; 16]);
+        let row = PullRow { hook, flow, version, failures: 0, next: now };
+        let draft = Draft { key, row: delivery(press), start: Instant::now(), gate_status: 422 };
+        let mut change = Change::new();
+        change.put(&(uid, key), &row).put(&(uid, key), &draft.row);
+        press.store.commit(change).unwrap();
+        (Due { tenant, key, row }, draft)
+    }
+
+    fn standing(press: &Press, due: &Due) -> Option<PullRow> {
+        press.store.view().unwrap().get(&(due.tenant.uid, due.key)).unwrap()
+    }
+
+    fn looked(press: &Press) -> usize {
+        super::due(press, &Taken::default()).unwrap().len()
+    }
+
     /// An erasure takes the tenant's row first and its tables one after the other, deliveries before reads. What
     /// a read under way has to say must not be written behind it, where it would stay for ever.
     #[test]
     fn a_read_that_ends_during_an_erasure_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let config = Config { data: dir.path().join("data"), ..Config::default() };
-        let press = open_press(&config, Arc::new(SystemClock), Owner::Command).unwrap();
-        let slug = "acme".parse().unwrap();
-        let tenant = tenants::create(&press, &slug, CodePolicy::None).unwrap().tenant;
-        let now = press.clock.now();
-        let (uid, key) = (tenant.uid, DeliveryKey::new(now, [0; 10]));
-        let (flow, version) = ("f1".to_owned(), "v1".to_owned());
-        let hook = HookId::from_random([1; 16]);
-        let row = PullRow { hook, flow, version, failures: 0, next: now };
+        let press = press(dir.path(), Size::bytes(0));
+        let (due, _) = waiting(&press);
+        let (uid, key) = (due.tenant.uid, due.key);
         let mut change = Change::new();
-        change.put(&(uid, key), &row).delete::<SlugOf>(&uid);
+        change.delete::<SlugOf>(&uid).delete::<DeliveryRow>(&(uid, key));
         press.store.commit(change).unwrap();
-        let due = Due { tenant, key, row };
         end(&press, &due, Some(delivery(&press))).unwrap();
         let view = press.store.view().unwrap();
         assert_eq!(view.get::<DeliveryRow>(&(uid, key)).unwrap(), None);
+    }
+
+    /// An event that was acknowledged is not lost because its tenant was suspended while the builder was asked.
+    #[test]
+    fn a_read_that_ends_while_its_tenant_is_suspended_waits_until_it_is_resumed() {
+        let dir = tempfile::tempdir().unwrap();
+        let press = press(dir.path(), Size::bytes(0));
+        let (due, draft) = waiting(&press);
+        let step = |step| tenants::step(&press, &due.tenant.slug, step).unwrap();
+        step(Step::Suspend);
+        let flow = br#"{"schema": "x"}"#.to_vec();
+        build(&press, &due, &draft, flow).unwrap();
+        assert_eq!((standing(&press, &due).as_ref(), looked(&press)), (Some(&due.row), 0));
+        let view = press.store.view().unwrap();
+        let told = view.get::<DeliveryRow>(&(due.tenant.uid, due.key)).unwrap();
+        assert_eq!(told, Some(draft.row), "nothing is said of it yet");
+        step(Step::Resume);
+        assert_eq!(looked(&press), 1);
+    }
+
+    /// What was put off while the clock was years ahead does not wait for years.
+    #[test]
+    fn a_read_that_a_clock_that_was_ahead_has_put_off_is_due() {
+        let dir = tempfile::tempdir().unwrap();
+        let press = press(dir.path(), Size::bytes(0));
+        let (due, _) = waiting(&press);
+        let put_off = |millis| {
+            let mut change = Change::new();
+            let next = press.clock.now().plus(millis);
+            change.put(&(due.tenant.uid, due.key), &PullRow { next, ..due.row.clone() });
+            press.store.commit(change).unwrap();
+        };
+        put_off(LONGEST);
+        assert_eq!(looked(&press), 0);
+        put_off(1 << 40);
+        assert_eq!(looked(&press), 1);
+    }
+
+    /// A builder whose answers cannot be built or written down would be asked twice a second, for as long as the disk
+    /// is full. What was asked when it became full is put off all the same.
+    #[test]
+    fn a_full_disk_has_no_builder_asked_again_and_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let roomy = press(dir.path(), Size::bytes(0));
+        let (due, draft) = waiting(&roomy);
+        assert_eq!(looked(&roomy), 1);
+        drop(roomy);
+        let full = press(dir.path(), Size::bytes(u64::MAX));
+        assert_eq!(looked(&full), 0);
+        let error = PullError { reason: "busy".to_owned(), is_final: false };
+        fail(&full, &due, &draft, &error).unwrap();
+        assert_eq!(standing(&full, &due).unwrap().failures, 1);
+        let due = Due { row: standing(&full, &due).unwrap(), ..due };
+        end(&full, &due, None).unwrap();
+        assert_eq!(standing(&full, &due), None);
     }
 }

@@ -38,8 +38,11 @@ struct Session<'a> {
 }
 
 impl Attempt<'_> {
-    /// Does it, and records what came of it. `None`: the mirror changed meanwhile.
-    pub(super) fn run(&self) -> Option<(Outcome, MirrorState)> {
+    /// Does it, and records what came of it. `None`: the mirror changed meanwhile, or the server stops.
+    ///
+    /// # Errors
+    /// When what came of it could not be recorded.
+    pub(super) fn run(&self) -> Result<Option<(Outcome, MirrorState)>, Fault> {
         let (store, tenant, mirror) = (&self.press.store, self.tenant, self.mirror);
         let ledger = Ledger { store, tenant, mirror };
         let (outcome, look) = match self.prepare() {
@@ -54,18 +57,15 @@ impl Attempt<'_> {
             Err(fault) => (failure(&fault), None),
         };
         if self.is_stopping() && matches!(outcome, Outcome::Failed(..)) {
-            return None; // it was cut here
+            return Ok(None); // it was cut here
         }
         let now = self.press.clock.now();
         let chance = random_bytes::<1>().map_or(u8::MAX, |[byte]| byte);
         let timing = Timing { now, pace: self.pace, chance };
         match ledger.record(&outcome, look.as_ref(), timing) {
-            Ok(state) => state.map(|state| (outcome, state)),
-            Err(Fault::Obsolete) => None,
-            Err(fault) => {
-                tracing::error!(error = fault.text(), "what came of a push could not be recorded");
-                None
-            }
+            Ok(state) => Ok(state.map(|state| (outcome, state))),
+            Err(Fault::Obsolete) => Ok(None),
+            Err(fault) => Err(fault),
         }
     }
 

@@ -5,7 +5,7 @@ const FIRST: u64 = 10_000;
 /// The longest wait of our own choice: an hour.
 const LONGEST: u64 = 3_600_000;
 /// The longest wait that a remote can ask for: a day.
-const LONGEST_ASKED: u64 = 24 * LONGEST;
+pub(super) const LONGEST_ASKED: u64 = 24 * LONGEST;
 
 /// How long to wait after `failures` in a row, in milliseconds. `chance` is a random number; it makes
 /// the wait shorter by up to half, so that many mirrors of one host do not come back together.

@@ -1,6 +1,5 @@
 //! The worker of a running server: looks for what is due, and has it pushed.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,12 +8,13 @@ use colophon_store::rows::{Effect, MirrorRow, MirrorState, OutboxRow, TenantRow}
 use colophon_store::{Store, View};
 
 use super::attempt::Attempt;
+use super::backoff::LONGEST_ASKED;
 use super::client::Client;
 use super::state::Outcome;
 use super::status::tenant_of;
 use crate::app::SharedApp;
 use crate::http::chain;
-use crate::schedule::{Duty, Schedule, found};
+use crate::schedule::{Duty, Ended, Schedule, Taken, found, is_due};
 
 /// The worker of a running server.
 #[derive(Debug)]
@@ -68,37 +68,40 @@ impl Duty for Pushes {
         due.tenant.uid
     }
 
-    async fn due(&self, busy: HashSet<TenantUid>) -> Vec<Due> {
-        let room = self.app.config.mirror.workers.saturating_sub(busy.len());
+    async fn due(&self, taken: Taken<TenantUid>) -> Vec<Due> {
+        let room = self.app.config.mirror.workers.saturating_sub(taken.busy.len());
         if room == 0 {
             return Vec::new();
         }
-        let press = self.app.press.clone();
-        let looked = self.app.reads.resume(move || due(&press.store, press.clock.now())).await;
+        let (press, pace) = (self.app.press.clone(), self.app.config.mirror.push_every.millis());
+        let look = move || due(&press.store, press.clock.now(), pace);
+        let looked = self.app.reads.resume(look).await;
         let mut due = found(Self::WHAT, looked);
-        due.retain(|due| !busy.contains(&due.tenant.uid));
+        due.retain(|due| !taken.holds(&due.tenant.uid));
         due.truncate(room);
         due
     }
 
-    async fn work(&self, due: Due) {
+    async fn work(&self, due: Due) -> Ended {
         let (app, client, stopping) =
             (self.app.clone(), self.client.clone(), self.stopping.clone());
         let work = move || attempt(&app, &client, &stopping, &due);
-        if let Err(error) = self.app.mirrors.resume(work).await {
+        self.app.mirrors.resume(work).await.unwrap_or_else(|error| {
             tracing::error!(error = %chain(&error), "a push ended unexpectedly");
-        }
+            Ended::Unsettled
+        })
     }
 }
 
-/// Every mirror that is due, in its turn.
-fn due(store: &Store, now: UnixMillis) -> Result<Vec<Due>, colophon_store::Error> {
+/// Every mirror that is due, in its turn. `pace` is the time between two pushes to one, in milliseconds.
+fn due(store: &Store, now: UnixMillis, pace: u64) -> Result<Vec<Due>, colophon_store::Error> {
     let view = store.view()?;
+    let longest = LONGEST_ASKED.max(pace);
     let mut all = Vec::new();
     for row in view.scan::<OutboxRow>(&()) {
         let ((uid, effect), row) = row?;
         if effect == Effect::Push {
-            all.extend(look(&view, uid, row, now)?);
+            all.extend(look(&view, uid, row, (now, longest))?);
         }
     }
     all.sort_by_key(|due| due.turn);
@@ -109,10 +112,11 @@ fn look(
     view: &View,
     uid: TenantUid,
     row: OutboxRow,
-    now: UnixMillis,
+    (now, longest): (UnixMillis, u64),
 ) -> Result<Option<Due>, colophon_store::Error> {
     let state = view.get::<MirrorState>(&uid)?;
-    if state.as_ref().is_some_and(|state| state.halt.is_some() || state.next > now) {
+    let rests = |state: &MirrorState| state.halt.is_some() || !is_due(state.next, now, longest);
+    if state.as_ref().is_some_and(rests) {
         return Ok(None);
     }
     let (Some(tenant), Some(mirror)) = (tenant_of(view, uid)?, view.get::<MirrorRow>(&uid)?) else {
@@ -136,7 +140,7 @@ fn look(
     vcs.repository.url.full = due.mirror.url,
     colophon.tenant = %due.tenant.slug,
 ))]
-fn attempt(app: &SharedApp, client: &Client, stopping: &AtomicBool, due: &Due) {
+fn attempt(app: &SharedApp, client: &Client, stopping: &AtomicBool, due: &Due) -> Ended {
     let config = &app.config.mirror;
     let attempt = Attempt {
         press: &app.press,
@@ -147,10 +151,18 @@ fn attempt(app: &SharedApp, client: &Client, stopping: &AtomicBool, due: &Due) {
         pace: config.push_every.millis(),
         stopping,
     };
-    if let Some((outcome, state)) = attempt.run() {
-        app.press.metrics.push(trace(&outcome));
-        tell(&due.tenant, &outcome, &state, &due.mirror.url);
+    match attempt.run() {
+        Ok(Some((outcome, state))) => {
+            app.press.metrics.push(trace(&outcome));
+            tell(&due.tenant, &outcome, &state, &due.mirror.url);
+        }
+        Ok(None) => {}
+        Err(fault) => {
+            tracing::error!(error = fault.text(), "what came of a push could not be recorded");
+            return Ended::Unsettled;
+        }
     }
+    Ended::Settled
 }
 
 /// Says in the current span how it went, and returns the word for it.
@@ -235,11 +247,21 @@ mod tests {
         outbox::request(&mut change, &store.view().unwrap(), active.uid, Effect::Push, now)
             .unwrap();
         store.commit(change).unwrap();
-        let count = || due(&store, now).unwrap().len();
+        let count = || due(&store, now, 0).unwrap().len();
         assert_eq!(count(), 1);
         put(&TenantRow { suspended: Some(now), ..active.clone() });
         assert_eq!(count(), 0);
-        put(&TenantRow { archived: Some(now), ..active });
+        put(&TenantRow { archived: Some(now), ..active.clone() });
         assert_eq!(count(), 1, "what is archived is still brought to its mirror");
+        let rest = |millis| {
+            let mut change = Change::new();
+            let next = now.plus(millis);
+            change.put(&active.uid, &MirrorState { next, ..super::super::state::fresh(now) });
+            store.commit(change).unwrap();
+        };
+        rest(LONGEST_ASKED);
+        assert_eq!(count(), 0);
+        rest(1 << 40);
+        assert_eq!(count(), 1, "a clock that was years ahead keeps it not for years");
     }
 }

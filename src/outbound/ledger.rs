@@ -70,7 +70,7 @@ impl Ledger<'_> {
             let view = self.store.lane(self.tenant.uid).settled()?;
             let Some(endpoint) = self.awake(&view, now)? else { return Ok(None) };
             let first = view.scan::<SendRow>(&self.to()).next().transpose()?;
-            let Some((key, row)) = first.filter(|(key, _)| key.1.0 <= now.get()) else {
+            let Some((key, row)) = first.filter(|(key, _)| state::is_due(key.1.0, now)) else {
                 return Ok(None);
             };
             let mut change = Change::new();
@@ -91,7 +91,7 @@ impl Ledger<'_> {
     fn awake(&self, view: &View, now: UnixMillis) -> Result<Option<EndpointRow>, Error> {
         let state = view.get::<EndpointState>(&self.to())?.unwrap_or_default();
         let endpoint = view.get::<EndpointRow>(&self.to())?;
-        Ok(endpoint.filter(|it| it.disabled.is_none() && state.rest <= now.get()))
+        Ok(endpoint.filter(|it| it.disabled.is_none() && state::is_due(state.rest, now)))
     }
 
     /// Until when an earlier event of the same flow keeps this one waiting.
@@ -104,7 +104,7 @@ impl Ledger<'_> {
     ) -> Result<Option<u64>, Error> {
         let Some(flow) = &row.flow else { return Ok(None) };
         let earlier = view.get::<HoldRow>(&self.hold(flow))?;
-        let earlier = earlier.filter(|it| it.event < key.1.1 && it.until > now.get());
+        let earlier = earlier.filter(|it| it.event < key.1.1 && !state::is_due(it.until, now));
         Ok(earlier.map(|it| it.until))
     }
 
@@ -196,8 +196,10 @@ impl Ledger<'_> {
         self.submit(change).map(drop)
     }
 
-    /// Whether the change was taken. If not, something was changed meanwhile.
-    fn submit(&self, change: Change) -> Result<bool, Unsettled> {
+    /// Whether the change was taken. If not, something was changed meanwhile. A full disk keeps none of them back: what
+    /// was sent, and not written down, would be sent again.
+    fn submit(&self, mut change: Change) -> Result<bool, Unsettled> {
+        change.use_reserve();
         match self.store.lane(self.tenant.uid).submit(change).wait() {
             Ok(()) => Ok(true),
             Err(CommitError::Conflict(_)) => Ok(false),

@@ -21,6 +21,8 @@ const WAITS: [u64; 9] = [
 ];
 /// The longest wait that an endpoint can ask for.
 pub(super) const LONGEST_ASKED: u64 = 24 * HOUR;
+/// The longest wait that there is.
+pub(super) const LONGEST: u64 = LONGEST_ASKED + LONGEST_ASKED / 5;
 /// Failures of one event for which later ones of its flow wait: half an hour.
 pub(super) const HELD: u32 = 3;
 /// Failures in a row after which an endpoint rests between two attempts, whatever they are about.
@@ -66,6 +68,7 @@ mod tests {
         assert_eq!(wait(1, 0, Some(90_000)), Some(90_000));
         assert_eq!(wait(2, 0, Some(1)), Some(300_000));
         assert_eq!(wait(1, 0, Some(u64::MAX)), Some(LONGEST_ASKED));
+        assert_eq!(wait(9, 255, Some(u64::MAX)), Some(LONGEST), "there is none longer");
         assert_eq!(wait(10, 0, Some(1)), None, "asking does not give it another attempt");
     }
 

@@ -5,6 +5,7 @@ use colophon_store::rows::{EndpointState, SendRow};
 
 use super::client::Reply;
 use super::retry;
+use crate::schedule;
 
 /// Longer than this, in milliseconds, and an endpoint is slow.
 const SLOW: u128 = 2_000;
@@ -51,6 +52,11 @@ impl Verdict {
             Self::Delivered | Self::Gone => None,
         }
     }
+}
+
+/// Whether what waits until `next`, in milliseconds since 1970, may be sent.
+pub(super) fn is_due(next: u64, now: UnixMillis) -> bool {
+    schedule::is_due(UnixMillis::new(next), now, retry::LONGEST)
 }
 
 /// Only 2xx is a success. `chance` is a random number.

@@ -8,6 +8,7 @@ use colophon_store::rows::{
 use colophon_store::{Error, View};
 use serde::{Deserialize, Serialize};
 
+use super::state::is_due;
 use crate::intake::secrets::SecretView;
 
 /// Rows that one request looks at, whatever it filters.
@@ -150,7 +151,7 @@ pub fn late(view: &View, now: UnixMillis) -> Result<u64, Error> {
             None => None,
         };
         let is_awake = tenant.is_some_and(|tenant| tenant.suspended.is_none());
-        if row.disabled.is_some() || state.rest > now.get() || !is_awake {
+        if row.disabled.is_some() || !is_due(state.rest, now) || !is_awake {
             continue;
         }
         if let Some((key, _)) = view.scan::<SendRow>(&to).next().transpose()? {

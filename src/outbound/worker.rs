@@ -4,7 +4,7 @@
 //! were slow or failed the last time share half of the places, so that those that are well never wait for
 //! them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -20,13 +20,13 @@ use super::announce::endpoints;
 use super::client::{Client, Message, Reply};
 use super::ledger::{Ledger, Turn, Unsettled, Written};
 use super::manage::secrets;
-use super::state::Verdict;
+use super::state::{Verdict, is_due};
 use crate::app::SharedApp;
 use crate::audit::as_job;
 use crate::http::chain;
 use crate::keys::random_bytes;
 use crate::outgoing;
-use crate::schedule::{Duty, Schedule, found};
+use crate::schedule::{Duty, Ended, Schedule, Taken, found};
 
 /// Events that are sent to an endpoint before others get its place.
 const AT_A_TURN: usize = 50;
@@ -105,33 +105,39 @@ impl Duty for Sends {
         due.place
     }
 
-    async fn due(&self, busy: HashSet<Place>) -> Vec<Due> {
+    async fn due(&self, taken: Taken<Place>) -> Vec<Due> {
         let config = &self.app.config.outbound;
         let places = Places {
             all: config.workers,
             slow: config.workers.div_ceil(2),
             per_tenant: config.per_tenant,
         };
-        if busy.len() >= places.all {
+        if taken.busy.len() >= places.all {
             return Vec::new();
         }
         let press = self.app.press.clone();
         let looked = self.app.reads.resume(move || due(&press.store, press.clock.now())).await;
-        places.seat(found(Self::WHAT, looked), &busy)
+        places.seat(found(Self::WHAT, looked), &taken)
     }
 
-    async fn work(&self, due: Due) {
+    async fn work(&self, due: Due) -> Ended {
         let (app, client, stopping) =
             (self.app.clone(), self.client.clone(), self.stopping.clone());
         let work = move || {
             let sender = Sender { app: &app, client: &client, stopping: &stopping, due: &due };
-            if let Err(error) = as_job("notify", || sender.run()) {
-                tracing::error!(error = %chain(&error), "what came of an event is not settled");
-            }
+            let done = as_job("notify", || sender.run());
+            done.map_or_else(
+                |error| {
+                    tracing::error!(error = %chain(&error), "what came of an event is not settled");
+                    Ended::Unsettled
+                },
+                |()| Ended::Settled,
+            )
         };
-        if let Err(error) = self.app.notifications.resume(work).await {
+        self.app.notifications.resume(work).await.unwrap_or_else(|error| {
             tracing::error!(error = %chain(&error), "a delivery to an endpoint ended unexpectedly");
-        }
+            Ended::Unsettled
+        })
     }
 }
 
@@ -167,26 +173,28 @@ fn look(
 ) -> Result<Option<Due>, Error> {
     let to = (tenant.uid, endpoint);
     let state = view.get::<EndpointState>(&to)?.unwrap_or_default();
-    if row.disabled.is_some() || state.rest > now.get() {
+    if row.disabled.is_some() || !is_due(state.rest, now) {
         return Ok(None);
     }
     let Some((key, _)) = view.scan::<SendRow>(&to).next().transpose()? else { return Ok(None) };
     let since = key.1.0;
     let place = Place { tenant: tenant.uid, endpoint, slow: state.slow };
-    Ok((since <= now.get()).then(|| Due { tenant: tenant.clone(), place, since }))
+    Ok(is_due(since, now).then(|| Due { tenant: tenant.clone(), place, since }))
 }
 
 impl Places {
-    /// Those of `due` that get a place beside the `busy` ones.
-    fn seat(self, due: Vec<Due>, busy: &HashSet<Place>) -> Vec<Due> {
+    /// Those of `due` that get a place beside what is busy.
+    fn seat(self, due: Vec<Due>, Taken { busy, resting }: &Taken<Place>) -> Vec<Due> {
         let mut taken = busy.len();
         let mut slow = busy.iter().filter(|place| place.slow).count();
         let mut of_tenant: HashMap<TenantUid, usize> = HashMap::new();
         for place in busy {
             *of_tenant.entry(place.tenant).or_default() += 1;
         }
+        // It may have become slow or well since.
         let at_work = |place: &Place| {
-            busy.iter().any(|at| (at.tenant, at.endpoint) == (place.tenant, place.endpoint))
+            let mut known = busy.iter().chain(resting);
+            known.any(|at| (at.tenant, at.endpoint) == (place.tenant, place.endpoint))
         };
         let mut seated = Vec::new();
         for due in due.into_iter().filter(|due| !at_work(&due.place)) {
@@ -221,6 +229,9 @@ impl Sender<'_> {
         for _ in 0..AT_A_TURN {
             if self.stopping.load(Ordering::Relaxed) || start.elapsed() > TURN {
                 return Ok(());
+            }
+            if store.room().is_err() {
+                return Ok(()); // it waits for room: what came of it might not be written down
             }
             let Some(turn) = ledger.next(self.app.press.clock.now())? else { break };
             if !self.attempt(&ledger, &turn)? {
@@ -321,8 +332,16 @@ impl Sender<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::App;
+    use crate::clock::SystemClock;
+    use crate::config::Config;
+    use crate::outbound::manage::create;
+    use crate::outbound::replay::test as try_out;
+    use crate::tenants;
+    use crate::units::Size;
     use colophon_model::CodePolicy;
-    use colophon_store::rows::RootsOrigin;
+    use colophon_store::Change;
+    use colophon_store::rows::{EventKey, HoldRow, RootsOrigin};
 
     fn due_of(tenant: u8, endpoint: u8, slow: bool) -> Due {
         let (uid, at) = (TenantUid::from_bytes([tenant; 16]), UnixMillis::new(1));
@@ -340,8 +359,10 @@ mod tests {
         Due { tenant, place: Place { tenant: uid, endpoint, slow }, since: 0 }
     }
 
-    fn busy(all: &[(u8, u8, bool)]) -> HashSet<Place> {
-        all.iter().map(|(tenant, endpoint, slow)| due_of(*tenant, *endpoint, *slow).place).collect()
+    fn busy(all: &[(u8, u8, bool)]) -> Taken<Place> {
+        let place =
+            |&(tenant, endpoint, slow): &(u8, u8, bool)| due_of(tenant, endpoint, slow).place;
+        Taken { busy: all.iter().map(place).collect(), ..Taken::default() }
     }
 
     const PLACES: Places = Places { all: 4, slow: 2, per_tenant: 2 };
@@ -354,19 +375,97 @@ mod tests {
         let seated = PLACES.seat(due(), &hanging);
         assert_eq!(seated.len(), 1);
         assert_eq!(seated[0].place, due_of(5, 1, false).place);
-        let seated = PLACES.seat(due(), &HashSet::new());
+        let seated = PLACES.seat(due(), &Taken::default());
         assert_eq!(seated.len(), 3, "two that are slow, and the one that is not");
     }
 
     #[test]
     fn one_tenant_has_its_share_and_one_endpoint_one_place() {
         let of_one = || (1..=4).map(|n| due_of(1, n, false)).collect::<Vec<_>>();
-        assert_eq!(PLACES.seat(of_one(), &HashSet::new()).len(), 2);
+        assert_eq!(PLACES.seat(of_one(), &Taken::default()).len(), 2);
         assert_eq!(PLACES.seat(of_one(), &busy(&[(1, 9, false)])).len(), 1);
         // It was well when it began, and is slow by now: still the same endpoint.
         let again = vec![due_of(1, 9, true)];
         assert!(PLACES.seat(again, &busy(&[(1, 9, false)])).is_empty());
+        // One that came to nothing takes no place, and is not sent to either.
+        let resting =
+            Taken { resting: busy(&[(1, 1, true), (1, 2, false)]).busy, ..Taken::default() };
+        let seated = PLACES.seat(of_one(), &resting);
+        let places: Vec<Place> = seated.iter().map(|due| due.place).collect();
+        assert_eq!(places, [due_of(1, 3, false).place, due_of(1, 4, false).place]);
         let full = busy(&[(1, 1, false), (2, 1, false), (3, 1, false), (4, 1, false)]);
         assert!(PLACES.seat(vec![due_of(5, 1, false)], &full).is_empty());
+    }
+
+    /// A server whose disk counts as full below `low`, and that may send to this machine.
+    fn server(data: &std::path::Path, low: Size) -> SharedApp {
+        let mut config = Config { data: data.to_owned(), ..Config::default() };
+        (config.space.low, config.space.high) = (low, low);
+        config.space.reserve = Size::bytes(0);
+        config.outbound.allow = vec!["127.0.0.0/8".parse().unwrap()];
+        config.outbound.plain_http = true;
+        Arc::new(App::open(config, Arc::new(SystemClock)).unwrap())
+    }
+
+    /// A tenant with an endpoint that a test event waits for.
+    fn endpoint(app: &SharedApp, url: &str) {
+        let slug = "acme".parse().unwrap();
+        tenants::create(&app.press, &slug, CodePolicy::None).unwrap();
+        let wanted = serde_json::from_value(serde_json::json!({ "url": url })).unwrap();
+        let made = create(&app.press, &slug, &wanted).unwrap();
+        try_out(&app.press, &slug, made.endpoint.id).unwrap();
+    }
+
+    /// What was put off while the clock was years ahead does not wait for years, and neither does what waits for it.
+    #[test]
+    fn what_a_clock_that_was_ahead_has_put_off_is_sent() {
+        let dir = tempfile::tempdir().unwrap();
+        let app = server(&dir.path().join("data"), Size::bytes(0));
+        endpoint(&app, "http://127.0.0.1:9999/");
+        let (store, now) = (&app.press.store, app.press.clock.now());
+        let Due { tenant, place, .. } = due(store, now).unwrap().remove(0);
+        let (to, ahead) = ((tenant.uid, place.endpoint), now.plus(1 << 40).get());
+        let view = store.view().unwrap();
+        let (key, row) = view.scan::<SendRow>(&to).next().unwrap().unwrap();
+        let flow: colophon_model::FlowId = "one".parse().unwrap();
+        let event = EventKey::new(UnixMillis::new(1), 0, [0; 8]);
+        let mut change = Change::new();
+        change.delete::<SendRow>(&key);
+        change.put(&(to, (ahead, key.1.1)), &SendRow { flow: Some(flow.clone()), ..row });
+        change.put(&to, &EndpointState { rest: ahead, ..EndpointState::default() });
+        change.put(&(to.0, to.1, flow), &HoldRow { event, until: ahead });
+        store.commit(change).unwrap();
+        assert_eq!(due(store, now).unwrap().len(), 1);
+        let ledger = Ledger { store, tenant: &tenant, endpoint: place.endpoint };
+        assert!(ledger.next(now).unwrap().is_some());
+    }
+
+    /// An event that is sent, and of which nothing can be written down, would be sent again twice a second, for as long
+    /// as the disk is full. What was on its way when it became full is written down all the same.
+    #[test]
+    fn a_full_disk_has_nothing_sent_and_nothing_sent_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let app = server(&dir.path().join("data"), Size::bytes(0));
+        endpoint(&app, &format!("http://{}/", listener.local_addr().unwrap()));
+        drop(app);
+
+        let app = server(&dir.path().join("data"), Size::bytes(u64::MAX));
+        let (store, now) = (&app.press.store, app.press.clock.now());
+        let due = due(store, now).unwrap().remove(0);
+        let clock = app.press.clock.clone();
+        let client = Client::new(app.press.outbound.policy.clone(), clock, Duration::from_secs(1));
+        let stopping = AtomicBool::new(false);
+        Sender { app: &app, client: &client, stopping: &stopping, due: &due }.run().unwrap();
+        let asked = listener.accept().map(drop).unwrap_err();
+        assert_eq!(asked.kind(), std::io::ErrorKind::WouldBlock, "nobody connected");
+
+        let ledger = Ledger { store, tenant: &due.tenant, endpoint: due.place.endpoint };
+        let turn = ledger.next(now).unwrap().unwrap();
+        let (excerpt, took) = (String::new(), Duration::ZERO);
+        let reply = Reply { status: Ok(204), asked: None, excerpt, took };
+        ledger.record(&turn, &reply, (now, [0; 9]), u64::MAX).unwrap().unwrap();
+        assert!(ledger.next(now).unwrap().is_none(), "it is not sent again");
     }
 }

@@ -198,6 +198,8 @@ fn a_tenant_whose_endpoints_hang_delays_no_other() {
     let world = World::with(|config| {
         config.outbound.workers = 2;
         config.outbound.per_tenant = 1;
+        // Longer than what follows takes: one that is given up makes room for the next.
+        config.outbound.timeout = Span::seconds(60);
     });
     for _ in 0..3 {
         world.endpoint(&hanging.url, ALL);
