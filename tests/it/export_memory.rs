@@ -178,6 +178,19 @@ fn a_check_reads_and_opens_sealed_blobs_in_pieces() {
     check_takes_no_blob_whole(&Site::sealed(), SEALED);
 }
 
+/// A list is read whole, up to a bound. Of one that is longer nothing passes unseen behind the bound.
+#[test]
+fn a_list_that_is_too_long_is_told_and_not_cut() {
+    let site = Site::plain();
+    let list = fs::File::create(site.forge.bag.join(layout::OMITTED)).unwrap();
+    list.set_len((64 << 20) + 1).unwrap();
+    drop(list);
+    site.forge.seal(&[]);
+    let (output, _) = site.verify();
+    let said = said(&output);
+    assert!(!output.status.success() && said.contains("may have 67108864"), "{said}");
+}
+
 /// An import has blobs of no more than 48 MiB in memory, or one that is larger: all of these at once would be more.
 #[test]
 fn an_import_holds_one_large_blob_at_a_time() {
