@@ -37,7 +37,7 @@ pub(crate) use destroy::Destroyed;
 pub use kms::{InvalidKmsKey, KmsKey};
 pub(crate) use kms::{Kms, RECIPIENT};
 pub(crate) use parts::Upload;
-pub(crate) use read::TOO_LARGE;
+pub(crate) use read::{Pieces, TOO_LARGE};
 pub(crate) use signed::{Reply, Signed};
 pub use trouble::Trouble;
 pub use url::{InvalidPlace, PlaceUrl};

@@ -2,18 +2,17 @@
 //! never whole in memory unless that is asked for.
 
 use std::io::{self, Read, Write};
-use std::panic::resume_unwind;
 
 use axum::body::Bytes;
 use colophon_model::{Digest, Digester, Sha256};
 use sha2::Digest as _;
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::envelope::{Opener, Unopened};
 use super::error::ExportError;
-use super::place::{Failure, Place};
+use super::place::{Failure, Pieces};
 use super::upload::Carrier;
+use crate::tasks::Tasks;
 
 /// Pieces that wait to be opened, at most. Stores give them some KiB at a time.
 const WAITING: usize = 8;
@@ -67,7 +66,7 @@ impl Carrier<'_> {
         key: &str,
         how: How<'_>,
     ) -> Result<Option<Object>, ExportError> {
-        match self.again(async || read(self.place, key, how).await).await {
+        match self.again(async || read(self, key, how).await).await {
             Ok(object) => Ok(Some(object)),
             Err(Failure::Missing) => Ok(None),
             Err(failure) => Err(failure.into_trouble(key).into()),
@@ -75,58 +74,67 @@ impl Carrier<'_> {
     }
 }
 
-async fn read(place: &Place, key: &str, how: How<'_>) -> Result<Object, Failure> {
-    let mut pieces = place.pieces(key, how.most).await?;
-    let mut way = Way::new(how);
-    let (mut hasher, mut length) = (sha2::Sha256::new(), 0);
+async fn read(carrier: &Carrier<'_>, key: &str, how: How<'_>) -> Result<Object, Failure> {
+    let pieces = carrier.place.pieces(key, how.most).await?;
+    match how.opener {
+        None => plain(pieces, how.keep).await,
+        Some(opener) => sealed(&carrier.opening, pieces, how.keep, opener.clone()).await,
+    }
+}
+
+async fn plain(mut pieces: Pieces<'_>, keep: usize) -> Result<Object, Failure> {
+    let (mut lying, mut taken) = (Lying::default(), Taken::keeping(keep));
     while let Some(piece) = pieces.next().await? {
-        hasher.update(&piece);
-        length += piece.len() as u64;
-        way.take(piece).await;
+        lying.take(&piece);
+        taken.take(&piece);
     }
-    let sha256 = Sha256::from_bytes(hasher.finalize().into());
-    let (inside, opened) = way.end().await;
-    Ok(Object { sha256, length, inside: inside.end(), opened })
+    Ok(lying.holding(taken, Ok(())))
 }
 
-/// Where pieces go.
-enum Way {
-    Plain(Taken),
-    /// To a thread that opens them: it reads, and is not given.
-    Sealed {
-        to: mpsc::Sender<Bytes>,
-        opening: JoinHandle<(Taken, Result<(), Unopened>)>,
-    },
-}
-
-impl Way {
-    fn new(how: How<'_>) -> Self {
-        let mut taken = Taken::keeping(how.keep);
-        let Some(opener) = how.opener.cloned() else { return Self::Plain(taken) };
-        let (to, from) = mpsc::channel(WAITING);
-        let opening = spawn_blocking(move || {
-            let opened = opener.open_to(Arriving { from, piece: Bytes::new() }, &mut taken);
-            (taken, opened.map(drop))
-        });
-        Self::Sealed { to, opening }
-    }
-
-    async fn take(&mut self, piece: Bytes) {
-        match self {
-            Self::Plain(taken) => taken.take(&piece),
+/// Opening is work for another thread, which is handed the pieces as they come.
+async fn sealed(
+    opening: &Tasks,
+    mut pieces: Pieces<'_>,
+    keep: usize,
+    opener: Opener,
+) -> Result<Object, Failure> {
+    let (to, from) = mpsc::channel(WAITING);
+    let reading = async move {
+        let mut lying = Lying::default();
+        while let Some(piece) = pieces.next().await? {
+            lying.take(&piece);
             // What cannot be opened is taken by nobody; the reason comes at the end.
-            Self::Sealed { to, .. } => drop(to.send(piece).await),
+            drop(to.send(piece).await);
         }
+        Ok(lying)
+    };
+    let work = opening.resume(move || {
+        let mut taken = Taken::keeping(keep);
+        let done = opener.open_to(Arriving { from, piece: Bytes::new() }, &mut taken);
+        (taken, done.map(drop))
+    });
+    let (lying, worked) = tokio::join!(reading, work);
+    let failed = |error| (Taken::keeping(0), Err(Unopened::File(io::Error::other(error))));
+    let (taken, outcome) = worked.unwrap_or_else(failed);
+    Ok(lying?.holding(taken, outcome))
+}
+
+/// An object as it lies there, as far as it came.
+#[derive(Default)]
+struct Lying {
+    hasher: sha2::Sha256,
+    length: u64,
+}
+
+impl Lying {
+    fn take(&mut self, piece: &[u8]) {
+        self.hasher.update(piece);
+        self.length += piece.len() as u64;
     }
 
-    async fn end(self) -> (Taken, Result<(), Unopened>) {
-        match self {
-            Self::Plain(taken) => (taken, Ok(())),
-            Self::Sealed { to, opening } => {
-                drop(to);
-                opening.await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
-            }
-        }
+    fn holding(self, taken: Taken, opened: Result<(), Unopened>) -> Object {
+        let sha256 = Sha256::from_bytes(self.hasher.finalize().into());
+        Object { sha256, length: self.length, inside: taken.end(), opened }
     }
 }
 
@@ -190,6 +198,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::envelope::{Identity, Sealer};
+    use super::super::place::Place;
     use super::super::upload::Retry;
     use super::*;
     use crate::clock::SystemClock;

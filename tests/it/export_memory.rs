@@ -1,5 +1,5 @@
-//! Memory of whoever reads an export: bounded whatever the size of a blob. Each test runs the program on an export with
-//! blobs that together, or one by one, are larger than what it may take.
+//! Memory of whoever reads an export: bounded whatever the size of a blob. The program runs on exports with blobs each of
+//! which is larger than what a check may take, and two of which are larger than what an import may.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -66,16 +66,15 @@ impl Site {
     /// Puts `count` large blobs into the export, and into its only build as files of its branch.
     fn enlarge(&self, count: u8) {
         let files: Vec<(Digest, String)> = (0..count).map(|number| self.blob(number)).collect();
-        let lists: String = files.iter().map(|(_, line)| format!("{line}\n")).collect();
+        let lists = files.iter().map(|(_, line)| format!("{line}\n")).collect::<Vec<_>>().concat();
         self.edit(layout::BLOB_LIST, |text| text + &lists);
         if self.identity.is_some() {
             self.forge.edit(layout::OBJECTS, |text| {
-                let object = |line: &str| line.rsplitn(3, ' ').nth(2).map(str::to_owned);
-                let objects = lists.lines().filter_map(object).map(|line| {
+                let objects = lists.lines().map(|line| {
                     let parts: Vec<&str> = line.split(' ').collect();
-                    format!("{} {} {}\n", parts[0], parts[1], self.key())
+                    format!("{} {} {}\n", parts[0], parts[1], parts[3])
                 });
-                text + &objects.collect::<String>()
+                text + &objects.collect::<Vec<_>>().concat()
             });
         }
         self.edit(layout::BUILDS, |text| {

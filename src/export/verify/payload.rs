@@ -18,6 +18,9 @@ use crate::export::layout;
 
 /// Largest file of the payload that is looked into whole, in bytes. Exports have none that is larger: bags end before.
 const KEPT: usize = 64 << 20;
+/// What is looked into whole, beside the log and statements.
+const LISTS: [&str; 5] =
+    [layout::BUILDS, layout::BLOB_LIST, layout::OBJECTS, layout::OMITTED, layout::CHECKPOINT];
 /// How much of a bundle is looked into, in bytes.
 const BEGINNING: usize = 1 << 20;
 /// What the names of statements about bundles end with.
@@ -330,12 +333,11 @@ impl Check<'_> {
     /// How much of the file of a bag is looked into.
     fn keeps(&self, name: &str) -> usize {
         let first = self.found.lines + 1;
+        let log = [layout::audit(first), layout::acts(first)];
+        let whole = LISTS.contains(&name) || log.iter().any(|part| part == name);
         match name {
             layout::MIRROR => BEGINNING,
-            layout::CHECKPOINT | layout::BLOB_LIST | layout::OBJECTS => KEPT,
-            layout::BUILDS | layout::OMITTED => KEPT,
-            _ if name.ends_with(STATEMENT) => KEPT,
-            _ if name == layout::audit(first) || name == layout::acts(first) => KEPT,
+            _ if whole || name.ends_with(STATEMENT) => KEPT,
             _ => 0,
         }
     }
