@@ -223,7 +223,7 @@ mod tests {
     async fn pieces_give_what_the_whole_gives() {
         let (place, identity) = (place("object-pieces"), Identity::from_secret([1; 32]));
         let (carrier, opener) = (carrier(&place), Opener::new([identity.clone()]));
-        for length in [0, 1, 65_535, 65_536, 65_537, 200_000] {
+        for length in [0_u32, 1, 65_535, 65_536, 65_537, 200_000] {
             let plain: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
             let sealed = Sealer::new(&identity).seal(&plain);
             for (object, opener) in [(Bytes::from(plain.clone()), None), (sealed, Some(&opener))] {
