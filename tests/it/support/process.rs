@@ -143,6 +143,7 @@ pub(crate) fn run_measured(data: &Path, args: &[&str]) -> (Output, u64) {
         most = peak(child.id()).unwrap_or(most);
         std::thread::sleep(Duration::from_millis(2));
     }
+    assert!(most > 0, "this system does not say how much memory a process had");
     (child.wait_with_output().unwrap(), most)
 }
 
