@@ -24,6 +24,7 @@ mod keyring;
 mod keys;
 pub mod layout;
 mod ledger;
+mod object;
 mod pace;
 mod probe;
 mod recipient;

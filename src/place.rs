@@ -5,6 +5,7 @@ mod bucket;
 mod destroy;
 mod kms;
 mod parts;
+mod read;
 mod signed;
 mod trouble;
 mod url;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::Method;
-use colophon_model::{Digest, Sha256};
+use colophon_model::Digest;
 use futures_util::TryStreamExt as _;
 use object_store::aws::AmazonS3;
 use object_store::local::LocalFileSystem;
@@ -28,7 +29,6 @@ use object_store::{
     PutPayload, UpdateVersion,
 };
 use serde::{Deserialize, Serialize};
-use sha2::Digest as _;
 
 use crate::config::ExportConfig;
 use crate::secrets::Secrets;
@@ -37,6 +37,7 @@ pub(crate) use destroy::Destroyed;
 pub use kms::{InvalidKmsKey, KmsKey};
 pub(crate) use kms::{Kms, RECIPIENT};
 pub(crate) use parts::Upload;
+pub(crate) use read::{Pieces, TOO_LARGE};
 pub(crate) use signed::{Reply, Signed};
 pub use trouble::Trouble;
 pub use url::{InvalidPlace, PlaceUrl};
@@ -161,11 +162,6 @@ impl Version {
         (&self.0.e_tag, &self.0.version)
     }
 }
-
-/// Largest object that is read whole without saying how large it may be, in bytes: nothing of that size is written so.
-const WHOLE: u64 = 64 << 20;
-/// The code of an object that is larger than it may be.
-pub(super) const TOO_LARGE: &str = "export-too-large";
 
 type Answered<T> = Result<T, Failure>;
 
@@ -347,61 +343,6 @@ impl Place {
     /// The whole name of an object, as signed calls need it.
     pub(crate) fn full(&self, key: &str) -> Answered<String> {
         Ok(self.path(key)?.to_string())
-    }
-
-    /// Reads an object.
-    pub(crate) async fn get(&self, key: &str) -> Answered<Bytes> {
-        Ok(self.get_version(key).await?.0)
-    }
-
-    /// Reads an object of at most 64 MiB, and which version of it that is.
-    pub(crate) async fn get_version(&self, key: &str) -> Answered<(Bytes, Version)> {
-        let (bytes, version) = self.read(key, WHOLE).await?;
-        Ok((bytes.clone(), Version(version, bytes)))
-    }
-
-    /// Reads an object of at most `most` bytes, whatever is said of its size.
-    pub(super) async fn get_within(&self, key: &str, most: u64) -> Answered<Bytes> {
-        Ok(self.read(key, most).await?.0)
-    }
-
-    async fn read(&self, key: &str, most: u64) -> Answered<(Bytes, UpdateVersion)> {
-        let failed = |error: Error| Failure::of(key, &error);
-        let found = self.store.get(&self.path(key)?).await.map_err(failed)?;
-        let version =
-            UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
-        let (length, mut bytes) = (found.meta.size, Vec::new());
-        let too_large = || {
-            let text = format!("`{key}` has more than {most} bytes");
-            Failure::Trouble(Trouble::new(TOO_LARGE, text))
-        };
-        if length > most {
-            return Err(too_large());
-        }
-        let mut stream = found.into_stream();
-        while let Some(part) = stream.try_next().await.map_err(failed)? {
-            if bytes.len() as u64 + part.len() as u64 > most {
-                return Err(too_large());
-            }
-            bytes.extend_from_slice(&part);
-        }
-        whole(key, length, bytes.len() as u64)?;
-        Ok((bytes.into(), version))
-    }
-
-    /// Checksum and length of an object of any size, and its first bytes, `keep` at most.
-    pub(crate) async fn measure(&self, key: &str, keep: usize) -> Answered<(Sha256, u64, Vec<u8>)> {
-        let failed = |error: Error| Failure::of(key, &error);
-        let found = self.store.get(&self.path(key)?).await.map_err(failed)?;
-        let (said, mut stream) = (found.meta.size, found.into_stream());
-        let (mut hasher, mut length, mut first) = (sha2::Sha256::new(), 0, Vec::new());
-        while let Some(bytes) = stream.try_next().await.map_err(failed)? {
-            hasher.update(&bytes);
-            length += bytes.len() as u64;
-            first.extend_from_slice(&bytes[..bytes.len().min(keep - first.len())]);
-        }
-        whole(key, said, length)?;
-        Ok((Sha256::from_bytes(hasher.finalize().into()), length, first))
     }
 
     /// What is known of an object without reading it.
@@ -593,16 +534,6 @@ impl Place {
         let mode = if audit { lock.mode } else { LockMode::Governance };
         Some(Lock { mode, ..lock })
     }
-}
-
-/// An answer that ends too early is asked for again.
-fn whole(key: &str, said: u64, came: u64) -> Answered<()> {
-    if said == came {
-        return Ok(());
-    }
-    let trouble =
-        Trouble::new("export-unreachable", format!("`{key}` has {said} bytes, and {came} came"));
-    Err(Failure::Trouble(Trouble { passing: true, ..trouble }))
 }
 
 /// Stores in memory that were named before.

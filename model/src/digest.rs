@@ -169,6 +169,22 @@ impl Digest {
     }
 }
 
+/// Makes the [`Digest`] of what comes piece by piece.
+#[derive(Debug, Clone, Default)]
+pub struct Digester(blake3::Hasher);
+
+impl Digester {
+    /// Adds the next piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// The digest of all pieces so far, as if they stood in one.
+    pub fn digest(&self) -> Digest {
+        Digest(*self.0.finalize().as_bytes())
+    }
+}
+
 impl Sha256 {
     /// Hashes `bytes` (FIPS 180-4).
     pub fn of(bytes: &[u8]) -> Self {
@@ -196,6 +212,10 @@ mod tests {
     #[test]
     fn parts_are_hashed_as_one_piece() {
         assert_eq!(Digest::of_parts(&[b"colo", b"", b"phon"]), Digest::of(b"colophon"));
+        let mut digester = Digester::default();
+        assert_eq!(digester.digest(), Digest::of(b""));
+        [&b"colo"[..], b"", b"phon"].iter().for_each(|piece| digester.update(piece));
+        assert_eq!(digester.digest(), Digest::of(b"colophon"));
     }
 
     #[test]

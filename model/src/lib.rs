@@ -23,7 +23,7 @@ mod time;
 mod tree;
 
 pub use artifact::{Artifact, FileSet};
-pub use digest::{Digest, InvalidHash, Oid, Sha256};
+pub use digest::{Digest, Digester, InvalidHash, Oid, Sha256};
 pub use flow::{FlowId, FlowSource, InvalidFlowId, NativeFlowId};
 pub use git::{GitKind, LogEntry, Ordinal, TagObject};
 pub use key::{BuildInputs, BuildKey};

@@ -75,8 +75,8 @@ impl Shelf {
     }
 
     async fn compare(&self, key: &str, zip: &Sha256) -> Result<Put, Trouble> {
-        let found = self.store.measure(key, 0).await;
-        let (found, ..) = found.map_err(|failure| failure.into_trouble(key))?;
+        let found = self.store.measure(key).await;
+        let (found, _) = found.map_err(|failure| failure.into_trouble(key))?;
         if found == *zip {
             return Ok(Put::WasThere);
         }

@@ -14,6 +14,7 @@ use super::error::{ExportError, Trouble};
 use super::pace::Pace;
 use super::place::{Failure, Place, Upload, Version};
 use crate::keys::random_bytes;
+use crate::tasks::Tasks;
 
 /// What is larger goes in parts.
 const WHOLE: u64 = 16 << 20;
@@ -29,6 +30,8 @@ pub(super) struct Retry {
     pub(super) first: Duration,
 }
 
+/// Objects that are opened at a time, at most: as many as are read, so that none waits.
+const OPENING: usize = 64;
 /// The longest wait between two attempts.
 const LONGEST: Duration = Duration::from_secs(20);
 /// How often somebody who waits looks whether the program ends.
@@ -51,6 +54,8 @@ pub(super) struct Carrier<'a> {
     pace: Pace,
     retry: Retry,
     retries: AtomicU64,
+    /// Where what is sealed is opened.
+    pub(super) opening: Tasks,
 }
 
 /// What became of a file.
@@ -65,7 +70,9 @@ pub(super) enum Put {
 impl<'a> Carrier<'a> {
     /// To the folder of a tenant, or to the place itself when that is empty.
     pub(super) fn new(place: &'a Place, folder: String, per_second: u64, retry: Retry) -> Self {
-        Self { place, folder, pace: Pace::new(per_second), retry, retries: AtomicU64::new(0) }
+        let retries = AtomicU64::new(0);
+        let opening = Tasks::new(OPENING, 0);
+        Self { place, folder, pace: Pace::new(per_second), retry, retries, opening }
     }
 
     /// The name at the place of what is named so in the folder.
@@ -183,7 +190,7 @@ impl<'a> Carrier<'a> {
 
     /// Whether the very file is there; an error when another one is. It may be of any size.
     async fn is_there(&self, key: &str, wanted: Sha256) -> Result<bool, ExportError> {
-        let found = match self.again(async || self.place.measure(key, 0).await).await {
+        let found = match self.again(async || self.place.measure(key).await).await {
             Ok((found, ..)) => found,
             Err(Failure::Missing) => return Ok(false),
             Err(failure) => return Err(failure.into_trouble(key).into()),
@@ -290,7 +297,7 @@ mod tests {
         for length in [0, 1000, WHOLE as usize, WHOLE as usize + 1, 2 * PART + WHOLE as usize + 7] {
             let key = format!("of/{length}");
             assert_eq!(carrier.item(&key, &filled(1, length)).await.unwrap(), Put::Written);
-            let (sha256, found, _) = place.measure(&key, 0).await.map_err(|_| ()).unwrap();
+            let (sha256, found) = place.measure(&key).await.map_err(|_| ()).unwrap();
             assert_eq!((sha256, found), (filled(1, length).sha256, length as u64));
             assert_eq!(carrier.item(&key, &filled(1, length)).await.unwrap(), Put::WasThere);
             let other = carrier.item(&key, &filled(2, length.max(1))).await;

@@ -1,6 +1,7 @@
 //! The check of an export, as an auditor does it: everything is read from the place, and nothing of the store that it
 //! was made from is needed.
 
+mod blobs;
 mod erasures;
 pub(super) mod payload;
 mod sealed;
@@ -12,9 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::body::Bytes;
 use colophon_model::audit::{Chain, Walk};
 use colophon_model::{BuildId, Digest, Oid, Sha256, TenantSlug};
-use colophon_store::{MAX_BLOB_LEN, Progress, Report};
+use colophon_store::{Progress, Report};
 use colophon_trust::attest::PublicKey;
-use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::envelope::{KeyId, Opener};
@@ -24,7 +24,6 @@ use super::layout::{self, BagName};
 use super::place::{Place, TOO_LARGE};
 use super::upload::{Carrier, Retry};
 use crate::config::ExportConfig;
-use crate::keys::random_bytes;
 pub use erasures::ErasedExport;
 pub(super) use tags::Tags;
 
@@ -263,10 +262,8 @@ fn lies_right(head: &Head, at: &str) -> bool {
     above != Some(layout::VERSION) || name == Some(head.tenant.slug.as_str())
 }
 
-/// Largest object that is read whole and is no blob, in bytes: bundles are read in parts.
+/// Largest object that is read whole, in bytes; blobs and bundles are not.
 const SMALL: u64 = 64 << 20;
-/// Largest object that can be a blob, with room for what encryption adds.
-const LARGEST: u64 = MAX_BLOB_LEN as u64 + (1 << 20);
 
 impl<'a> Check<'a> {
     fn new(carrier: &'a Carrier<'a>, folder: String, opener: &'a Opener) -> Self {
@@ -398,74 +395,4 @@ impl<'a> Check<'a> {
             self.found.wrong(layout::HEAD, "the bags do not end where it says");
         }
     }
-
-    /// Reads blobs, or some of them, and makes sure that the others are there.
-    async fn read_blobs(
-        &mut self,
-        options: &VerifyOptions,
-        report: Report<'_>,
-    ) -> Result<(), ExportError> {
-        let carrier = self.carrier;
-        let key = carrier.key(layout::BLOBS);
-        let there = carrier.again(async || carrier.place.list(&key).await).await;
-        let there = there.map_err(|failure| failure.into_trouble(layout::BLOBS))?;
-        let there: BTreeSet<&str> =
-            there.iter().filter_map(|name| name.rsplit('/').next()).collect();
-        let salt = random_bytes::<8>().unwrap_or_default();
-        let drawn = |sha256: &Sha256| {
-            let mix = Sha256::of(&[salt.as_slice(), sha256.as_bytes()].concat());
-            u16::from(mix.as_bytes()[0]) * 256 + u16::from(mix.as_bytes()[1])
-                < share(options.percent)
-        };
-        let mut wanted = Vec::new();
-        for (sha256, named) in &self.blobs {
-            if !there.contains(sha256.to_string().as_str()) {
-                self.found
-                    .findings
-                    .push(Finding { at: layout::blob(sha256), problem: "is not there".to_owned() });
-            } else if options.percent >= 100 || drawn(sha256) {
-                wanted.push((*sha256, *named));
-            }
-        }
-        self.found.blobs = self.blobs.len() as u64;
-        let total = Some(wanted.len() as u64);
-        let reads = wanted.into_iter().map(|(sha256, named)| async move {
-            let path = layout::blob(&sha256);
-            // No more is read than it may have: a size that lies costs nothing.
-            let most = named.size.min(LARGEST);
-            (carrier.find_within(&carrier.key(&path), most).await, path, sha256, named)
-        });
-        let mut reads = futures_util::stream::iter(reads).buffer_unordered(options.concurrency);
-        while let Some((read, path, sha256, named)) = reads.next().await {
-            self.found.blobs_read += 1;
-            report(Progress { stage: "reading blobs", done: self.found.blobs_read, total });
-            let read = match read {
-                Err(error) if error.code() == TOO_LARGE => Some(Bytes::new()),
-                read => read?,
-            };
-            let Some(bytes) = read else {
-                self.found.findings.push(Finding { at: path, problem: "is not there".to_owned() });
-                continue;
-            };
-            self.found.bytes += bytes.len() as u64;
-            if Sha256::of(&bytes) != sha256 || bytes.len() as u64 != named.size {
-                self.found.findings.push(Finding { at: path, problem: "was changed".to_owned() });
-                continue;
-            }
-            match named.holds(&bytes, self.opener) {
-                Some(true) => {}
-                Some(false) => {
-                    let problem = "is not the file that its list names".to_owned();
-                    self.found.findings.push(Finding { at: path, problem });
-                }
-                None => self.found.unopened += 1,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Of 65,536, so many.
-const fn share(percent: u8) -> u16 {
-    (percent as u32 * 65_535 / 100) as u16
 }

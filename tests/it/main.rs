@@ -31,6 +31,7 @@ mod events;
 mod export;
 mod export_faults;
 mod export_keys;
+mod export_memory;
 mod export_recipients;
 mod export_requests;
 mod export_s3;

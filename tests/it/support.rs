@@ -7,6 +7,7 @@ pub(crate) mod clients;
 pub(crate) mod collector;
 pub(crate) mod events;
 pub(crate) mod export;
+pub(crate) mod forge;
 pub(crate) mod gates;
 pub(crate) mod import;
 pub(crate) mod numbers;

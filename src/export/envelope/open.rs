@@ -91,18 +91,6 @@ impl Opener {
         Ok(plain.into())
     }
 
-    /// Opens as much of the beginning of a file as is there: chunks that are whole.
-    ///
-    /// # Errors
-    /// When there is no header, or no key for it.
-    pub fn open_start(&self, sealed: &[u8]) -> Result<Vec<u8>, Unopened> {
-        let (mut reader, mut plain, mut buffer) = (self.reader(sealed)?, Vec::new(), [0; 4096]);
-        while let Ok(count @ 1..) = reader.read(&mut buffer) {
-            plain.extend_from_slice(&buffer[..count]);
-        }
-        Ok(plain)
-    }
-
     /// Opens a file of any size in bounded memory; returns the length of what is in it. What was written must not be used
     /// when it fails: the file was cut or changed behind it.
     ///

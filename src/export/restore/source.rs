@@ -11,8 +11,8 @@ use super::error::content;
 use super::{RestoreError, check};
 use crate::export::edge::EdgeState;
 use crate::export::envelope::{Opener, Unopened};
-use crate::export::error::ExportError;
 use crate::export::layout;
+use crate::export::object::{How, Inside};
 use crate::export::upload::Carrier;
 use crate::export::verify::{Proven, Tags};
 
@@ -59,18 +59,27 @@ impl<'a> Source<'a> {
     /// A file of a bag, opened; `None` when the bag has none of that name.
     pub(super) async fn file(&self, bag: &Tags, path: &str) -> Result<Option<Bytes>, RestoreError> {
         let Some((path, sha256)) = named(bag, path) else { return Ok(None) };
-        let at = bag.name.file(path);
-        let found = self.carrier.find_within(&self.carrier.key(&at), FILE).await?;
-        let found = found.ok_or_else(|| content(&at, "is not there any more"))?;
-        check(Sha256::of(&found) == *sha256, &at, "was changed since it was checked")?;
-        let sealed = path.ends_with(layout::SEALED).then(|| key_of(bag));
-        self.open(&at, found, sealed).map(Some)
+        let key = path.ends_with(layout::SEALED).then(|| key_of(bag));
+        let inside = self.object(&bag.name.file(path), sha256, key, (FILE, FILE as usize)).await?;
+        Ok(Some(inside.first.into()))
     }
 
-    /// What is in an object, which is sealed with a key or not at all.
-    fn open(&self, at: &str, object: Bytes, key: Option<String>) -> Result<Bytes, RestoreError> {
-        let Some(key) = key else { return Ok(object) };
-        self.opener.open(&object).map_err(|error| unopened(at, key, &error))
+    /// What is in an object of at most `most` bytes, of which `keep` are kept. It is sealed with a key or not at all.
+    async fn object(
+        &self,
+        at: &str,
+        sha256: &Sha256,
+        key: Option<String>,
+        (most, keep): (u64, usize),
+    ) -> Result<Inside, RestoreError> {
+        let how = How { most, keep, opener: key.is_some().then_some(self.opener) };
+        let found = self.carrier.object(&self.carrier.key(at), how).await?;
+        let found = found.ok_or_else(|| content(at, "is not there any more"))?;
+        check(found.sha256 == *sha256, at, "was changed since it was checked")?;
+        match (found.opened, key) {
+            (Err(error), Some(key)) => Err(unopened(at, key, &error)),
+            _ => Ok(found.inside),
+        }
     }
 
     /// The same as text, empty when there is none.
@@ -91,8 +100,7 @@ impl<'a> Source<'a> {
             .map_err(|error| content(bag.name.file(path), format!("cannot be read: {error}")))
     }
 
-    /// The first bytes of a file of any size, `most` of them; it was hashed when it was checked, and what is made of it
-    /// is compared with ids.
+    /// The first bytes of a file of any size, `most` of them. What is made of them is compared with ids.
     pub(super) async fn beginning(
         &self,
         bag: &Tags,
@@ -100,29 +108,19 @@ impl<'a> Source<'a> {
         most: usize,
     ) -> Result<Option<Vec<u8>>, RestoreError> {
         let Some((path, sha256)) = named(bag, path) else { return Ok(None) };
-        let at = bag.name.file(path);
-        let (carrier, key) = (self.carrier, self.carrier.key(&at));
-        let read = carrier.again(async || carrier.place.measure(&key, most).await).await;
-        let read = read.map_err(|failure| ExportError::from(failure.into_trouble(&at)));
-        let (found, _, bytes) = read?;
-        check(found == *sha256, &at, "was changed since it was checked")?;
-        if !path.ends_with(layout::SEALED) {
-            return Ok(Some(bytes));
-        }
-        let opened = self.opener.open_start(&bytes);
-        opened.map(Some).map_err(|error| unopened(&at, key_of(bag), &error))
+        let key = path.ends_with(layout::SEALED).then(|| key_of(bag));
+        let inside = self.object(&bag.name.file(path), sha256, key, (u64::MAX, most)).await?;
+        Ok(Some(inside.first))
     }
 
     /// The bytes of a blob, which are those that its digest names.
     pub(super) async fn blob(&self, wanted: &Wanted) -> Result<Vec<u8>, RestoreError> {
         let at = layout::blob(&wanted.sha256);
         let most = wanted.size.min(MAX_BLOB_LEN as u64 + (1 << 20));
-        let found = self.carrier.find_within(&self.carrier.key(&at), most).await?;
-        let found = found.ok_or_else(|| content(&at, "is not there any more"))?;
-        check(Sha256::of(&found) == wanted.sha256, &at, "was changed since it was checked")?;
-        let bytes = self.open(&at, found, wanted.key.clone())?;
-        check(Digest::of(&bytes) == wanted.digest, at, "is not the file that it is named as")?;
-        Ok(bytes.into())
+        let (key, whole) = (wanted.key.clone(), most as usize);
+        let inside = self.object(&at, &wanted.sha256, key, (most, whole)).await?;
+        check(inside.digest == wanted.digest, at, "is not the file that it is named as")?;
+        Ok(inside.first)
     }
 
     /// The public keys that the newest bag vouches for, by path.

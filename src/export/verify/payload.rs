@@ -16,8 +16,15 @@ use crate::export::error::ExportError;
 use crate::export::head::Head;
 use crate::export::layout;
 
-/// Files of the payload that are read whole; bundles are not.
+/// Largest file of the payload that is looked into whole, in bytes. Exports have none that is larger: bags end before.
 const KEPT: usize = 64 << 20;
+/// What is looked into whole, beside the log and statements.
+const LISTS: [&str; 5] =
+    [layout::BUILDS, layout::BLOB_LIST, layout::OBJECTS, layout::OMITTED, layout::CHECKPOINT];
+/// How much of a bundle is looked into, in bytes.
+const BEGINNING: usize = 1 << 20;
+/// What the names of statements about bundles end with.
+const STATEMENT: &str = ".dsse.json";
 
 impl Check<'_> {
     /// Checks one bag. Those before it were checked.
@@ -39,7 +46,6 @@ impl Check<'_> {
         }
         let bundle = files.get(layout::MIRROR).map(String::as_str);
         self.git(tags, head, bundle, is_closed(tags, &files, layout::MIRROR));
-        self.attestations(tags, &files);
         Ok(())
     }
 
@@ -76,8 +82,8 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Reads every file that the manifest lists, and makes sure that there is no other. What is larger than text is
-    /// here is cut to its beginning.
+    /// Reads every file that the manifest lists, and makes sure that there is no other. Returns what is looked into together,
+    /// of the bundle its beginning; what can be is looked into by itself, and not kept.
     async fn payload(&mut self, tags: &Tags) -> Result<BTreeMap<String, String>, ExportError> {
         let carrier = self.carrier;
         let folder = tags.name.file("data");
@@ -92,24 +98,26 @@ impl Check<'_> {
         let (mut files, mut octets) = (BTreeMap::new(), 0);
         for (path, sha256) in &tags.manifest {
             let at = tags.name.file(path);
-            let keep = if path == layout::MIRROR { 1 << 20 } else { KEPT };
-            let key = carrier.key(&at);
-            let read = carrier.again(async || carrier.place.measure(&key, keep).await).await;
-            let (found, length, bytes) = match read {
-                Ok(read) => read,
-                Err(crate::export::place::Failure::Missing) => {
-                    self.found.wrong(at, "is not there");
-                    continue;
-                }
-                Err(failure) => return Err(failure.into_trouble(&at).into()),
+            let name = path.strip_suffix(layout::SEALED).unwrap_or(path);
+            let keep = self.keeps(name);
+            let how = self.how(tags, path, keep);
+            let Some(object) = carrier.object(&carrier.key(&at), how).await? else {
+                self.found.wrong(at, "is not there");
+                continue;
             };
-            if found != *sha256 {
-                self.found.wrong(at, "was changed");
+            let unaltered = object.sha256 == *sha256;
+            if !unaltered {
+                self.found.wrong(&at, "was changed");
             }
-            octets += length;
-            let whole = bytes.len() as u64 == length;
-            if let Some((path, bytes)) = self.opened(tags, path, bytes, whole && found == *sha256) {
-                files.insert(path, String::from_utf8_lossy(&bytes).into_owned());
+            octets += object.length;
+            let Some(inside) = self.opened(tags, path, object, unaltered) else { continue };
+            if keep == KEPT && !inside.is_whole() {
+                let text = format!("has {} bytes, and may have {KEPT}", inside.length);
+                self.found.wrong(at, text);
+            } else if name.ends_with(STATEMENT) {
+                self.attestation(tags, name, &inside.first);
+            } else if keep > 0 {
+                files.insert(name.to_owned(), text_of(inside.first));
             }
         }
         self.found.bytes += octets;
@@ -322,24 +330,39 @@ impl Check<'_> {
         }
     }
 
-    fn attestations(&mut self, tags: &Tags, files: &BTreeMap<String, String>) {
-        for (path, text) in files.iter().filter(|(path, _)| path.ends_with(".dsse.json")) {
-            let envelope: Option<Envelope> = serde_json::from_str(text).ok();
-            let payload = envelope
-                .and_then(|envelope| self.keys.values().find_map(|key| envelope.attested_by(key)));
-            let statement: Option<serde_json::Value> =
-                payload.and_then(|payload| serde_json::from_slice(&payload).ok());
-            let about =
-                statement.as_ref().and_then(|it| it["subject"][0]["digest"]["sha256"].as_str());
-            let zip = path.rsplit('/').next().and_then(|name| name.split('.').next());
-            if about.is_none() || about != zip {
-                self.found.wrong(
-                    tags.name.file(path),
-                    "is not signed by a key of the export, or about another bundle",
-                );
-            }
+    /// How much of the file of a bag is looked into.
+    fn keeps(&self, name: &str) -> usize {
+        let first = self.found.lines + 1;
+        let log = [layout::audit(first), layout::acts(first)];
+        let whole = LISTS.contains(&name) || log.iter().any(|part| part == name);
+        match name {
+            layout::MIRROR => BEGINNING,
+            _ if whole || name.ends_with(STATEMENT) => KEPT,
+            _ => 0,
         }
     }
+
+    fn attestation(&mut self, tags: &Tags, path: &str, json: &[u8]) {
+        let envelope: Option<Envelope> = serde_json::from_slice(json).ok();
+        let payload = envelope
+            .and_then(|envelope| self.keys.values().find_map(|key| envelope.attested_by(key)));
+        let statement: Option<serde_json::Value> =
+            payload.and_then(|payload| serde_json::from_slice(&payload).ok());
+        let about = statement.as_ref().and_then(|it| it["subject"][0]["digest"]["sha256"].as_str());
+        let zip = path.rsplit('/').next().and_then(|name| name.split('.').next());
+        if about.is_none() || about != zip {
+            self.found.wrong(
+                tags.name.file(path),
+                "is not signed by a key of the export, or about another bundle",
+            );
+        }
+    }
+}
+
+/// Bytes as text, without a copy where they are.
+fn text_of(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// Whether a line tells that an erasure was begun and given up.

@@ -2,43 +2,38 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use axum::body::Bytes;
-use colophon_model::{Digest, Sha256};
+use colophon_model::Sha256;
 
 use super::tags::Tags;
 use super::{Check, Named};
-use crate::export::envelope::{KeyId, Opener};
+use crate::export::envelope::{KeyId, Unopened};
 use crate::export::layout;
-
-impl Named {
-    /// Whether an object, which is the one of that name, holds the file that is named; `None` when that cannot be told without
-    /// its key.
-    pub(super) fn holds(&self, object: &Bytes, opener: &Opener) -> Option<bool> {
-        match (self.sealed, self.digest) {
-            (_, None) => None,
-            (false, Some(digest)) => Some(Digest::of(object) == digest),
-            (true, Some(digest)) => {
-                Some(opener.open(object).is_ok_and(|file| Digest::of(&file) == digest))
-            }
-        }
-    }
-}
+use crate::export::object::{How, Inside, Object};
 
 impl Check<'_> {
-    /// A file of a bag by the name that it has when it is opened, and what is in it; `None` when it cannot be opened. `unaltered`
-    /// says that all of it is here.
+    /// How a file of a bag is read of which `keep` bytes are wanted: opened where it is sealed and the key was given.
+    pub(super) fn how(&self, tags: &Tags, path: &str, keep: usize) -> How<'_> {
+        let sealed = path.ends_with(layout::SEALED);
+        let opener =
+            (sealed && key(tags).is_some_and(|key| self.opener.has(&key))).then_some(self.opener);
+        // Of what is closed nothing is of use.
+        let keep = if sealed && opener.is_none() { 0 } else { keep };
+        How { most: u64::MAX, keep, opener }
+    }
+
+    /// What is in a file of a bag that was read so; `None` when it cannot be opened. Of one that was changed it is what came
+    /// before the change.
     pub(super) fn opened(
         &mut self,
         tags: &Tags,
         path: &str,
-        bytes: Vec<u8>,
+        object: Object,
         unaltered: bool,
-    ) -> Option<(String, Vec<u8>)> {
-        let Some(name) = path.strip_suffix(layout::SEALED) else {
-            return Some((path.to_owned(), bytes));
-        };
-        let Some(key) = tags.info.value(layout::ENCRYPTION_KEY).and_then(|key| key.parse().ok())
-        else {
+    ) -> Option<Inside> {
+        if !path.ends_with(layout::SEALED) {
+            return Some(object.inside);
+        }
+        let Some(key) = key(tags) else {
             self.found.wrong(tags.name.file(path), "is sealed, and the bag names no key");
             return None;
         };
@@ -47,13 +42,9 @@ impl Check<'_> {
             self.found.unopened += 1;
             return None;
         }
-        let plain = if unaltered {
-            self.opener.open(&bytes).map(|bytes| bytes.to_vec())
-        } else {
-            self.opener.open_start(&bytes)
-        };
-        match plain {
-            Ok(plain) => Some((name.to_owned(), plain)),
+        match object.opened {
+            Ok(()) => Some(object.inside),
+            Err(Unopened::Damaged) if !unaltered => Some(object.inside),
             Err(error) => {
                 self.found.wrong(tags.name.file(path), format!("cannot be opened: {error}"));
                 None
@@ -134,6 +125,11 @@ impl Check<'_> {
         self.found.builds = self.builds;
         self.last_build = tags.info.value("Last-Build").and_then(|id| id.parse().ok());
     }
+}
+
+/// The key that a bag names.
+fn key(tags: &Tags) -> Option<KeyId> {
+    tags.info.value(layout::ENCRYPTION_KEY)?.parse().ok()
 }
 
 /// A line of `objects.txt`: SHA-256, size, key.

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use super::programs::program;
 
@@ -123,12 +124,31 @@ pub(crate) fn refused(data: &Path, args: &[&str]) -> String {
 
 /// Runs `colophon` against a data directory to its end, whatever that is.
 pub(crate) fn run(data: &Path, args: &[&str]) -> Output {
-    Command::new(program("colophon"))
-        .args(args)
-        .arg("--data")
-        .arg(data)
-        .env("COLOPHON_GATES_SMOKE", "off")
-        .env("COLOPHON_SPACE_LOW", "0")
-        .output()
-        .unwrap()
+    command(data, args).output().unwrap()
+}
+
+fn command(data: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(program("colophon"));
+    command.args(args).arg("--data").arg(data);
+    command.env("COLOPHON_GATES_SMOKE", "off").env("COLOPHON_SPACE_LOW", "0");
+    command
+}
+
+/// The same, and the most memory that it had at a time, in MiB (`VmHWM`, proc_pid_status(5)). Linux only.
+pub(crate) fn run_measured(data: &Path, args: &[&str]) -> (Output, u64) {
+    let mut command = command(data, args);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut most = 0;
+    while child.try_wait().unwrap().is_none() {
+        most = peak(child.id()).unwrap_or(most);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert!(most > 0, "this system does not say how much memory a process had");
+    (child.wait_with_output().unwrap(), most)
+}
+
+fn peak(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? >> 10)
 }
