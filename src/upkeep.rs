@@ -2,12 +2,13 @@
 //! what is expired is purged, garbage is collected, edge metadata is signed anew before it ends, and
 //! every blob is read from time to time.
 
+mod erasures;
+mod scrub;
+
 use std::time::Duration;
 
-use colophon_model::Digest;
-use colophon_store::Scrubbed;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::app::SharedApp;
 use crate::audit::as_job;
@@ -16,17 +17,19 @@ use crate::exporter::drill_turn;
 use crate::http::chain;
 use crate::maintenance::{
     Drill, DrillReport, Drilled, Gc, Job, JobError, Purge, Resign, Site, perform,
-    write_missing_records,
 };
 use crate::tasks::TaskError;
-use crate::units::{Size, Span};
+use crate::units::Span;
+
+use erasures::erasures;
+use scrub::scrub;
 
 /// How long after the start a job runs first, unless its interval is shorter.
 const FIRST: Duration = Duration::from_mins(5);
-/// How soon a job is tried again when it could not run.
+/// How soon a job is tried again that came to nothing. The wait doubles each time, up to the job's interval.
 const AGAIN: Duration = Duration::from_mins(1);
-/// Time between two looks for interrupted erasures.
-const ERASURES: Span = Span::hours(1);
+/// Time between two looks for what erasures have left to be done.
+const ERASURES: Duration = Duration::from_hours(1);
 /// How often it is written when tokens were used last.
 const USAGE: Duration = Duration::from_mins(1);
 /// Every blob is read at most this often.
@@ -42,14 +45,14 @@ impl Upkeep {
     /// Starts what the configuration asks for.
     pub fn start(app: &SharedApp) -> Self {
         let mut jobs = JoinSet::new();
-        jobs.spawn(erasures(app.clone()));
+        jobs.spawn(erasures(app.clone(), Waits::new(AGAIN, ERASURES)));
         jobs.spawn(usage(app.clone()));
         let config = &app.config.maintenance;
         if config.enabled {
             jobs.spawn(repeat(app.clone(), config.purge_every, purge));
             jobs.spawn(repeat(app.clone(), config.gc_every, collect));
             jobs.spawn(repeat(app.clone(), config.resign_every, resign));
-            jobs.spawn(scrub(app.clone(), config.scrub_per_second));
+            jobs.spawn(scrub(app.clone(), config.scrub_per_second, Waits::new(AGAIN, CYCLE)));
             jobs.spawn(repeat(app.clone(), app.config.export.drill_every, drill));
         }
         Self { jobs, app: app.clone() }
@@ -88,41 +91,37 @@ async fn repeat<F: Future<Output = bool>>(
     if every.get().is_zero() {
         return;
     }
+    let mut waits = Waits::new(AGAIN, every.get());
     let mut wait = every.get().min(FIRST);
     loop {
         sleep(wait).await;
-        let ran = job(app.clone()).await;
-        wait = if ran { every.get() } else { every.get().min(AGAIN) };
+        wait = waits.after(job(app.clone()).await);
     }
 }
 
-async fn erasures(app: SharedApp) {
-    loop {
-        let ran = finish_erasures(&app).await;
-        sleep(if ran { ERASURES.get() } else { AGAIN }).await;
-    }
+/// How long it is until a job runs again.
+#[derive(Debug, Clone, Copy)]
+struct Waits {
+    /// After it came to nothing for the first time, and how often is looked whether it is wanted.
+    again: Duration,
+    /// After it went well, and the most.
+    most: Duration,
+    /// After it comes to nothing the next time.
+    next: Duration,
 }
 
-/// Whether it ran.
-async fn finish_erasures(app: &SharedApp) -> bool {
-    let worker = app.clone();
-    let work = move || {
-        let resumed = worker.press.store.resume_erasures(&|_| {})?;
-        // Behind that: only what is erased is said to be.
-        let site = Site { press: &worker.press, config: &worker.config };
-        Ok((resumed, write_missing_records(site)?))
-    };
-    // It waits for its turn: a step of the scrub that comes first must not put it off.
-    let Some((count, records)) = settle("erase", app.maintenance.resume(work).await) else {
-        return false;
-    };
-    if count > 0 {
-        tracing::info!(count, "finished erasures that were interrupted");
+impl Waits {
+    fn new(again: Duration, most: Duration) -> Self {
+        let again = again.min(most);
+        Self { again, most, next: again }
     }
-    if records > 0 {
-        tracing::info!(records, "wrote records of erasures that were missing");
+
+    /// The wait after a run that went well, or did not: then twice as long each time.
+    fn after(&mut self, well: bool) -> Duration {
+        let wait = if well { self.most } else { self.next };
+        self.next = if well { self.again } else { self.next.saturating_mul(2).min(self.most) };
+        wait
     }
-    true
 }
 
 /// Whether it ran.
@@ -257,51 +256,31 @@ fn settle<T>(name: &'static str, done: Result<Result<T, JobError>, TaskError>) -
     None
 }
 
-/// Reads all blobs again and again, so much of them in a second.
-async fn scrub(app: SharedApp, rate: Size) {
-    if rate.get() == 0 {
-        return;
-    }
-    loop {
-        let start = Instant::now();
-        if let Some(done) = scrub_all(&app, rate.get()).await {
-            tracing::info!(
-                blobs = done.blobs,
-                bytes = done.bytes,
-                damaged = done.damaged.len(),
-                seconds = start.elapsed().as_secs(),
-                "read and verified every blob"
-            );
-        }
-        sleep(CYCLE.saturating_sub(start.elapsed())).await;
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
 
-async fn scrub_all(app: &SharedApp, rate: u64) -> Option<Scrubbed> {
-    let mut total = Scrubbed::default();
-    loop {
-        let start = Instant::now();
-        let part = scrub_part(app, total.next, rate).await?;
-        total.blobs += part.blobs;
-        total.bytes += part.bytes;
-        total.damaged.extend(part.damaged);
-        total.next = part.next;
-        if total.next.is_none() {
-            return Some(total);
-        }
-        let due = Duration::from_millis(part.bytes.saturating_mul(1000) / rate);
-        sleep(due.saturating_sub(start.elapsed())).await;
-    }
-}
+    use super::*;
+    use crate::app::App;
+    use crate::clock::SystemClock;
+    use crate::config::Config;
 
-/// Reads the blobs after `after`, up to `bytes` of them.
-async fn scrub_part(app: &SharedApp, after: Option<Digest>, bytes: u64) -> Option<Scrubbed> {
-    let press = app.press.clone();
-    // It waits while a job runs, rather than read beside it.
-    let part = app.maintenance.resume(move || Ok(press.store.scrub(after, bytes)?)).await;
-    let part = settle("scrub", part)?;
-    for digest in &part.damaged {
-        tracing::error!(%digest, "a blob is damaged; `colophon fsck --repair` may heal it");
+    /// An app over a new data directory, which goes with what is returned beside it.
+    pub(super) fn app() -> (SharedApp, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config { data: dir.path().join("data"), ..Config::default() };
+        (Arc::new(App::open(config, Arc::new(SystemClock)).unwrap()), dir)
     }
-    Some(part)
+
+    /// What cannot be done now costs as much each time: it must not be tried all the time, nor be forgotten.
+    #[test]
+    fn what_comes_to_nothing_waits_twice_as_long_each_time() {
+        let mut waits = Waits::new(AGAIN, ERASURES);
+        let mut minutes = |well| waits.after(well).as_secs() / 60;
+        let failed: Vec<u64> = (0..8).map(|_| minutes(false)).collect();
+        assert_eq!(failed, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!([minutes(true), minutes(false), minutes(false)], [60, 1, 2]);
+        let often = Duration::from_secs(5);
+        assert_eq!(Waits::new(AGAIN, often).after(false), often, "no longer than its interval");
+    }
 }
