@@ -229,8 +229,8 @@ async fn run_well<J: Job>(
         let site = Site { press: &worker.press, config: &worker.config };
         as_job(name, || perform(&job, site, &|_| {}))
     };
-    let ran = app.maintenance.run(work).await;
-    // One that found another at work comes again soon, and is counted then.
+    let ran = app.maintenance.resume(work).await;
+    // One that found the store at other work comes again soon, and is counted then.
     if !is_busy(&ran) {
         app.press.metrics.job(name, matches!(&ran, Ok(Ok(outcome)) if is_good(outcome)));
     }
@@ -238,14 +238,14 @@ async fn run_well<J: Job>(
 }
 
 const fn is_busy<T>(ran: &Result<Result<T, JobError>, TaskError>) -> bool {
-    matches!(ran, Err(TaskError::Busy(_)) | Ok(Err(JobError::Store(colophon_store::Error::Busy))))
+    matches!(ran, Ok(Err(JobError::Store(colophon_store::Error::Busy))))
 }
 
 /// What came of a job. `None`: another was running, or it failed, which is logged.
 fn settle<T>(name: &'static str, done: Result<Result<T, JobError>, TaskError>) -> Option<T> {
     let error: Box<dyn std::error::Error> = match done {
         Ok(Ok(outcome)) => return Some(outcome),
-        Err(TaskError::Busy(_)) | Ok(Err(JobError::Store(colophon_store::Error::Busy))) => {
+        Ok(Err(JobError::Store(colophon_store::Error::Busy))) => {
             tracing::debug!(name, "another maintenance job runs");
             return None;
         }
@@ -270,6 +270,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let config = Config { data: dir.path().join("data"), ..Config::default() };
         (Arc::new(App::open(config, Arc::new(SystemClock)).unwrap()), dir)
+    }
+
+    /// The server's own jobs wait for the one place: whoever is turned away each time would starve beside a scrub that
+    /// always comes again at once.
+    #[tokio::test]
+    async fn a_job_waits_while_another_has_the_place() {
+        let (app, _dir) = app();
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let other = app.maintenance.admit().unwrap();
+        let other = tokio::spawn(other.run(move || wait.recv().unwrap()));
+        let job = run(&app, "purge", Purge::default());
+        let mut job = std::pin::pin!(job);
+        let first = tokio::time::timeout(Duration::from_millis(50), &mut job).await;
+        assert!(first.is_err(), "the place is taken");
+        release.send(()).unwrap();
+        other.await.unwrap().unwrap();
+        assert!(job.await.is_some());
     }
 
     /// What cannot be done now costs as much each time: it must not be tried all the time, nor be forgotten.
