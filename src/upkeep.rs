@@ -138,9 +138,10 @@ async fn purge(app: SharedApp) -> bool {
         deliveries = found.deliveries,
         refused_bodies = found.refused_bodies,
         origins = found.origins,
+        failed = done.failed.len(),
         "purged"
     );
-    true
+    done.failed.is_empty()
 }
 
 /// Whether it ran.
