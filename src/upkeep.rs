@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use crate::app::SharedApp;
 use crate::audit::as_job;
 use crate::export::Options;
-use crate::exporter::drill_turn;
+use crate::exporter::{DrillTurn, drill_turn};
 use crate::http::chain;
 use crate::maintenance::{
     Drill, DrillReport, Drilled, Gc, Job, JobError, Purge, Resign, Site, perform,
@@ -185,9 +185,9 @@ async fn drill(app: SharedApp) -> bool {
     let worker = app.clone();
     let look = move || -> Result<_, colophon_store::Error> {
         let (press, config) = (&worker.press, &worker.config.export);
-        drill_turn(&press.store.view()?, config, press.clock.now())
+        drill_turn(&press.store.view()?, config)
     };
-    let (slug, from) = match app.reads.resume(look).await {
+    let turn = match app.reads.resume(look).await {
         Ok(Ok(Some(turn))) => turn,
         Ok(Ok(None)) | Err(_) => return true, // nothing is exported yet, or the program is stopping
         Ok(Err(error)) => {
@@ -195,9 +195,13 @@ async fn drill(app: SharedApp) -> bool {
             return false;
         }
     };
-    let job = Drill { from, tenants: vec![slug], options: Options::default() };
+    let (from, tenants) = (turn.from.clone(), vec![turn.tenant.slug.clone()]);
+    let job = Drill { from, tenants, options: Options::default() };
     let is_good = |report: &DrillReport| report.tenants.iter().all(Drilled::is_good);
-    let Some(report) = run_well(&app, NAME, job, is_good).await else { return false };
+    let Some(report) = run_well(&app, NAME, job, is_good).await else {
+        pass_over(&app, turn).await;
+        return false;
+    };
     for done in report.tenants {
         let (tenant, builds, bytes) = (&done.tenant, done.builds, done.bytes);
         match (done.code, done.problems.first()) {
@@ -213,7 +217,17 @@ async fn drill(app: SharedApp) -> bool {
     true
 }
 
-/// Runs a job in the one place there is, if it is free.
+/// Lets others have their turn: a place that cannot be opened, say, is not to be tried for ever.
+async fn pass_over(app: &SharedApp, turn: DrillTurn) {
+    let press = app.press.clone();
+    let pass = move || turn.came_to_nothing(&press.store, press.clock.now());
+    if let Ok(Err(error)) = app.reads.resume(pass).await {
+        tracing::warn!(error = %chain(&error), "that a drill was tried was not written down");
+    }
+}
+
+/// Runs a job in the one place there is, when its turn comes: a scrub on a slow disk takes that place again as soon as it
+/// has left it.
 async fn run<J: Job>(app: &SharedApp, name: &'static str, job: J) -> Option<J::Outcome> {
     run_well(app, name, job, |_| true).await
 }
