@@ -1,6 +1,7 @@
 //! Scrubbing: reading what is stored, a part at a time, to find damage before a user does.
 
 use std::error::Error as _;
+use std::fmt::Write as _;
 
 use colophon_model::Digest;
 use serde::Serialize;
@@ -88,12 +89,21 @@ impl Scrubbed {
             Ok(bytes) => self.bytes += bytes.len() as u64,
             Err(Error::Corrupt { digest }) => self.damaged.push(digest),
             Err(error) => {
-                let blob = key.iter().map(|byte| format!("{byte:02x}")).collect();
-                let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-                self.unread.push(Unread { blob, reason: format!("{error}{cause}") });
+                self.unread.push(Unread::of(key, &error));
                 return;
             }
         }
         self.blobs += 1;
+    }
+}
+
+impl Unread {
+    fn of(key: &[u8], error: &Error) -> Self {
+        let mut blob = String::with_capacity(key.len() * 2);
+        for byte in key {
+            let _ = write!(blob, "{byte:02x}"); // a String takes all
+        }
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        Self { blob, reason: format!("{error}{cause}") }
     }
 }
