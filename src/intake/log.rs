@@ -546,7 +546,9 @@ mod tests {
             slug: format!("tenant-{byte}").parse().unwrap(),
             ..middle.clone()
         });
-        tenants.iter().for_each(|tenant| add_tenant(&store, tenant));
+        for tenant in &tenants {
+            add_tenant(&store, tenant);
+        }
         let mut change = Change::new();
         change.put(&(middle.uid, DeliveryKey::new(row.at, [9; 10])), &Bad);
         store.commit(change).unwrap();
