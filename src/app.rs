@@ -47,7 +47,7 @@ pub struct App {
     pub processors: Fair,
     /// Reads and Git requests run here.
     pub reads: Tasks,
-    /// One maintenance job runs here, and none waits.
+    /// One maintenance job runs here. The server's own wait for it.
     pub maintenance: Tasks,
     /// Audit logs that people have checked at the console: one at a time of all, so that it takes no place from
     /// maintenance, nor many threads.

@@ -15,7 +15,7 @@ mod rest;
 mod status;
 mod worker;
 
-pub use drills::drill_turn;
+pub use drills::{DrillTurn, drill_turn};
 pub use lacks::{Lacks, lacks};
 pub use status::{Count, ExportStatus, KeysLeft, Phase, counts, list, status};
 pub use worker::Exporter;

@@ -2,31 +2,34 @@
 //! what is expired is purged, garbage is collected, edge metadata is signed anew before it ends, and
 //! every blob is read from time to time.
 
+mod erasures;
+mod scrub;
+
 use std::time::Duration;
 
-use colophon_model::Digest;
-use colophon_store::Scrubbed;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::app::SharedApp;
 use crate::audit::as_job;
 use crate::export::Options;
-use crate::exporter::drill_turn;
+use crate::exporter::{DrillTurn, drill_turn};
 use crate::http::chain;
 use crate::maintenance::{
     Drill, DrillReport, Drilled, Gc, Job, JobError, Purge, Resign, Site, perform,
-    write_missing_records,
 };
 use crate::tasks::TaskError;
-use crate::units::{Size, Span};
+use crate::units::Span;
+
+use erasures::erasures;
+use scrub::scrub;
 
 /// How long after the start a job runs first, unless its interval is shorter.
 const FIRST: Duration = Duration::from_mins(5);
-/// How soon a job is tried again when it could not run.
+/// How soon a job is tried again that came to nothing. The wait doubles each time, up to the job's interval.
 const AGAIN: Duration = Duration::from_mins(1);
-/// Time between two looks for interrupted erasures.
-const ERASURES: Span = Span::hours(1);
+/// Time between two looks for what erasures have left to be done.
+const ERASURES: Duration = Duration::from_hours(1);
 /// How often it is written when tokens were used last.
 const USAGE: Duration = Duration::from_mins(1);
 /// Every blob is read at most this often.
@@ -42,14 +45,14 @@ impl Upkeep {
     /// Starts what the configuration asks for.
     pub fn start(app: &SharedApp) -> Self {
         let mut jobs = JoinSet::new();
-        jobs.spawn(erasures(app.clone()));
+        jobs.spawn(erasures(app.clone(), Waits::new(AGAIN, ERASURES)));
         jobs.spawn(usage(app.clone()));
         let config = &app.config.maintenance;
         if config.enabled {
             jobs.spawn(repeat(app.clone(), config.purge_every, purge));
             jobs.spawn(repeat(app.clone(), config.gc_every, collect));
             jobs.spawn(repeat(app.clone(), config.resign_every, resign));
-            jobs.spawn(scrub(app.clone(), config.scrub_per_second));
+            jobs.spawn(scrub(app.clone(), config.scrub_per_second, Waits::new(AGAIN, CYCLE)));
             jobs.spawn(repeat(app.clone(), app.config.export.drill_every, drill));
         }
         Self { jobs, app: app.clone() }
@@ -88,41 +91,37 @@ async fn repeat<F: Future<Output = bool>>(
     if every.get().is_zero() {
         return;
     }
+    let mut waits = Waits::new(AGAIN, every.get());
     let mut wait = every.get().min(FIRST);
     loop {
         sleep(wait).await;
-        let ran = job(app.clone()).await;
-        wait = if ran { every.get() } else { every.get().min(AGAIN) };
+        wait = waits.after(job(app.clone()).await);
     }
 }
 
-async fn erasures(app: SharedApp) {
-    loop {
-        let ran = finish_erasures(&app).await;
-        sleep(if ran { ERASURES.get() } else { AGAIN }).await;
-    }
+/// How long it is until a job runs again.
+#[derive(Debug, Clone, Copy)]
+struct Waits {
+    /// After it came to nothing for the first time, and how often is looked whether it is wanted.
+    again: Duration,
+    /// After it went well, and the most.
+    most: Duration,
+    /// After it comes to nothing the next time.
+    next: Duration,
 }
 
-/// Whether it ran.
-async fn finish_erasures(app: &SharedApp) -> bool {
-    let worker = app.clone();
-    let work = move || {
-        let resumed = worker.press.store.resume_erasures(&|_| {})?;
-        // Behind that: only what is erased is said to be.
-        let site = Site { press: &worker.press, config: &worker.config };
-        Ok((resumed, write_missing_records(site)?))
-    };
-    // It waits for its turn: a step of the scrub that comes first must not put it off.
-    let Some((count, records)) = settle("erase", app.maintenance.resume(work).await) else {
-        return false;
-    };
-    if count > 0 {
-        tracing::info!(count, "finished erasures that were interrupted");
+impl Waits {
+    fn new(again: Duration, most: Duration) -> Self {
+        let again = again.min(most);
+        Self { again, most, next: again }
     }
-    if records > 0 {
-        tracing::info!(records, "wrote records of erasures that were missing");
+
+    /// The wait after a run that went well, or did not: then twice as long each time.
+    fn after(&mut self, well: bool) -> Duration {
+        let wait = if well { self.most } else { self.next };
+        self.next = if well { self.again } else { self.next.saturating_mul(2).min(self.most) };
+        wait
     }
-    true
 }
 
 /// Whether it ran.
@@ -139,9 +138,10 @@ async fn purge(app: SharedApp) -> bool {
         deliveries = found.deliveries,
         refused_bodies = found.refused_bodies,
         origins = found.origins,
+        failed = done.failed.len(),
         "purged"
     );
-    true
+    done.failed.is_empty()
 }
 
 /// Whether it ran.
@@ -185,9 +185,9 @@ async fn drill(app: SharedApp) -> bool {
     let worker = app.clone();
     let look = move || -> Result<_, colophon_store::Error> {
         let (press, config) = (&worker.press, &worker.config.export);
-        drill_turn(&press.store.view()?, config, press.clock.now())
+        drill_turn(&press.store.view()?, config)
     };
-    let (slug, from) = match app.reads.resume(look).await {
+    let turn = match app.reads.resume(look).await {
         Ok(Ok(Some(turn))) => turn,
         Ok(Ok(None)) | Err(_) => return true, // nothing is exported yet, or the program is stopping
         Ok(Err(error)) => {
@@ -195,9 +195,13 @@ async fn drill(app: SharedApp) -> bool {
             return false;
         }
     };
-    let job = Drill { from, tenants: vec![slug], options: Options::default() };
+    let (from, tenants) = (turn.from.clone(), vec![turn.tenant.slug.clone()]);
+    let job = Drill { from, tenants, options: Options::default() };
     let is_good = |report: &DrillReport| report.tenants.iter().all(Drilled::is_good);
-    let Some(report) = run_well(&app, NAME, job, is_good).await else { return false };
+    let Some(report) = run_well(&app, NAME, job, is_good).await else {
+        pass_over(&app, turn).await;
+        return false;
+    };
     for done in report.tenants {
         let (tenant, builds, bytes) = (&done.tenant, done.builds, done.bytes);
         match (done.code, done.problems.first()) {
@@ -213,7 +217,17 @@ async fn drill(app: SharedApp) -> bool {
     true
 }
 
-/// Runs a job in the one place there is, if it is free.
+/// Lets others have their turn: a place that cannot be opened, say, is not to be tried for ever.
+async fn pass_over(app: &SharedApp, turn: DrillTurn) {
+    let press = app.press.clone();
+    let pass = move || turn.came_to_nothing(&press.store, press.clock.now());
+    if let Ok(Err(error)) = app.reads.resume(pass).await {
+        tracing::warn!(error = %chain(&error), "that a drill was tried was not written down");
+    }
+}
+
+/// Runs a job in the one place there is, when its turn comes: a scrub on a slow disk takes that place again as soon as it
+/// has left it.
 async fn run<J: Job>(app: &SharedApp, name: &'static str, job: J) -> Option<J::Outcome> {
     run_well(app, name, job, |_| true).await
 }
@@ -230,8 +244,8 @@ async fn run_well<J: Job>(
         let site = Site { press: &worker.press, config: &worker.config };
         as_job(name, || perform(&job, site, &|_| {}))
     };
-    let ran = app.maintenance.run(work).await;
-    // One that found another at work comes again soon, and is counted then.
+    let ran = app.maintenance.resume(work).await;
+    // One that found the store at other work comes again soon, and is counted then.
     if !is_busy(&ran) {
         app.press.metrics.job(name, matches!(&ran, Ok(Ok(outcome)) if is_good(outcome)));
     }
@@ -239,14 +253,14 @@ async fn run_well<J: Job>(
 }
 
 const fn is_busy<T>(ran: &Result<Result<T, JobError>, TaskError>) -> bool {
-    matches!(ran, Err(TaskError::Busy(_)) | Ok(Err(JobError::Store(colophon_store::Error::Busy))))
+    matches!(ran, Ok(Err(JobError::Store(colophon_store::Error::Busy))))
 }
 
 /// What came of a job. `None`: another was running, or it failed, which is logged.
 fn settle<T>(name: &'static str, done: Result<Result<T, JobError>, TaskError>) -> Option<T> {
     let error: Box<dyn std::error::Error> = match done {
         Ok(Ok(outcome)) => return Some(outcome),
-        Err(TaskError::Busy(_)) | Ok(Err(JobError::Store(colophon_store::Error::Busy))) => {
+        Ok(Err(JobError::Store(colophon_store::Error::Busy))) => {
             tracing::debug!(name, "another maintenance job runs");
             return None;
         }
@@ -257,51 +271,48 @@ fn settle<T>(name: &'static str, done: Result<Result<T, JobError>, TaskError>) -
     None
 }
 
-/// Reads all blobs again and again, so much of them in a second.
-async fn scrub(app: SharedApp, rate: Size) {
-    if rate.get() == 0 {
-        return;
-    }
-    loop {
-        let start = Instant::now();
-        if let Some(done) = scrub_all(&app, rate.get()).await {
-            tracing::info!(
-                blobs = done.blobs,
-                bytes = done.bytes,
-                damaged = done.damaged.len(),
-                seconds = start.elapsed().as_secs(),
-                "read and verified every blob"
-            );
-        }
-        sleep(CYCLE.saturating_sub(start.elapsed())).await;
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
 
-async fn scrub_all(app: &SharedApp, rate: u64) -> Option<Scrubbed> {
-    let mut total = Scrubbed::default();
-    loop {
-        let start = Instant::now();
-        let part = scrub_part(app, total.next, rate).await?;
-        total.blobs += part.blobs;
-        total.bytes += part.bytes;
-        total.damaged.extend(part.damaged);
-        total.next = part.next;
-        if total.next.is_none() {
-            return Some(total);
-        }
-        let due = Duration::from_millis(part.bytes.saturating_mul(1000) / rate);
-        sleep(due.saturating_sub(start.elapsed())).await;
-    }
-}
+    use super::*;
+    use crate::app::App;
+    use crate::clock::SystemClock;
+    use crate::config::Config;
 
-/// Reads the blobs after `after`, up to `bytes` of them.
-async fn scrub_part(app: &SharedApp, after: Option<Digest>, bytes: u64) -> Option<Scrubbed> {
-    let press = app.press.clone();
-    // It waits while a job runs, rather than read beside it.
-    let part = app.maintenance.resume(move || Ok(press.store.scrub(after, bytes)?)).await;
-    let part = settle("scrub", part)?;
-    for digest in &part.damaged {
-        tracing::error!(%digest, "a blob is damaged; `colophon fsck --repair` may heal it");
+    /// An app over a new data directory, which goes with what is returned beside it.
+    pub(super) fn app() -> (SharedApp, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config { data: dir.path().join("data"), ..Config::default() };
+        (Arc::new(App::open(config, Arc::new(SystemClock)).unwrap()), dir)
     }
-    Some(part)
+
+    /// The server's own jobs wait for the one place: whoever is turned away each time would starve beside a scrub that
+    /// always comes again at once.
+    #[tokio::test]
+    async fn a_job_waits_while_another_has_the_place() {
+        let (app, _dir) = app();
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let other = app.maintenance.admit().unwrap();
+        let other = tokio::spawn(other.run(move || wait.recv().unwrap()));
+        let job = run(&app, "purge", Purge::default());
+        let mut job = std::pin::pin!(job);
+        let first = tokio::time::timeout(Duration::from_millis(50), &mut job).await;
+        assert!(first.is_err(), "the place is taken");
+        release.send(()).unwrap();
+        other.await.unwrap().unwrap();
+        assert!(job.await.is_some());
+    }
+
+    /// What cannot be done now costs as much each time: it must not be tried all the time, nor be forgotten.
+    #[test]
+    fn what_comes_to_nothing_waits_twice_as_long_each_time() {
+        let mut waits = Waits::new(AGAIN, ERASURES);
+        let mut minutes = |well| waits.after(well).as_secs() / 60;
+        let failed: Vec<u64> = (0..8).map(|_| minutes(false)).collect();
+        assert_eq!(failed, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!([minutes(true), minutes(false), minutes(false)], [60, 1, 2]);
+        let often = Duration::from_secs(5);
+        assert_eq!(Waits::new(AGAIN, often).after(false), often, "no longer than its interval");
+    }
 }

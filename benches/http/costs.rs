@@ -167,7 +167,7 @@ fn deliveries(press: &Press, tenants: &[TenantRow]) -> anyhow::Result<f64> {
                 let tenant = tenants[n % tenants.len()].clone();
                 press.deliveries.push(Entry { tenant, key, row, body: None });
             }
-            press.deliveries.flush(&press.store)?;
+            press.deliveries.flush(&press.store);
         }
         Ok(())
     })

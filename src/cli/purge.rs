@@ -1,5 +1,6 @@
 //! `colophon purge`.
 
+use anyhow::bail;
 use clap::Args;
 use colophon_model::TenantSlug;
 
@@ -30,7 +31,8 @@ impl Purge {
         let Self { dry_run, older_than, tenant, overrides } = self;
         let job = maintenance::Purge { dry_run, older_than, tenant };
         let purged = job::run(&overrides, out, &job, &Request::Post("/v1/maintenance/purge"))?;
-        out.data(&purged, text)
+        out.data(&purged, text)?;
+        if purged.failed.is_empty() { Ok(()) } else { bail!("not every tenant was purged") }
     }
 }
 
@@ -54,6 +56,9 @@ fn text(purged: &Purged) -> String {
         row("origins of acts", found.origins),
         row("events", found.events),
     ];
+    lines.extend(
+        purged.failed.iter().map(|one| row("failed", format!("{}: {}", one.tenant, one.reason))),
+    );
     if !purged.dry_run && found.bundles + found.tuf_files > 0 {
         lines.push(
             "the bytes of bundles and edge files go with `colophon gc`, after its grace".to_owned(),

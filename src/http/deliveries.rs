@@ -139,7 +139,7 @@ impl DeliveryList {
         tenant: &TenantRow,
         filter: &Filter,
     ) -> Result<Self, colophon_store::Error> {
-        press.deliveries.flush(&press.store)?;
+        press.deliveries.flush(&press.store);
         let view = press.store.view()?;
         let mut rows = view.scan::<DeliveryRow>(&tenant.uid).descending();
         if let Some(before) = filter.before {
@@ -182,7 +182,7 @@ pub fn show(
 ) -> Result<Option<DeliveryView>, colophon_store::Error> {
     // First: what ends meanwhile is then in the log.
     let running = press.deliveries.running(tenant.uid, key);
-    press.deliveries.flush(&press.store)?;
+    press.deliveries.flush(&press.store);
     let view = press.store.view()?;
     let Some(row) = view.get::<DeliveryRow>(&(tenant.uid, key))? else {
         return Ok(running.map(|row| DeliveryView::new(key, row)));
@@ -214,7 +214,7 @@ pub fn replay(
     by: Actor,
 ) -> Result<Option<DeliveryView>, ApiError> {
     let start = Instant::now();
-    press.deliveries.flush(&press.store)?;
+    press.deliveries.flush(&press.store);
     let view = press.store.view()?;
     let Some(row) = view.get::<DeliveryRow>(&(tenant.uid, key))? else { return Ok(None) };
     let Some(body) = body(&view, tenant, &row)? else { return Err(no_body()) };

@@ -451,6 +451,13 @@ impl From<JobError> for ApiError {
                     .hint("the tenant is gone for its users; the server erases the rest by itself")
                     .retry_after(60);
             }
+            JobError::Store(cause @ StoreError::Unreadable { .. }) => {
+                return Self::new(StatusCode::SERVICE_UNAVAILABLE, "unreadable", cause.to_string())
+                    .hint(
+                        "the tenant is gone for its users; the server erases the rest by itself once it can be read",
+                    )
+                    .retry_after(60);
+            }
             // The operator is told which file it is about: only the operator starts jobs.
             JobError::Store(cause @ StoreError::File { .. }) => {
                 return Self::new(StatusCode::INTERNAL_SERVER_ERROR, "file", chain(cause));

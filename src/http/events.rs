@@ -107,7 +107,7 @@ impl One {
         if let Some(record) = view.get::<BuildRecord>(&(uid, build))? {
             return Ok(of_record(&record));
         }
-        press.deliveries.flush(&press.store)?;
+        press.deliveries.flush(&press.store);
         let view = press.store.view()?;
         let row = view.get::<DeliveryRow>(&(uid, delivery))?.ok_or_else(ApiError::not_found)?;
         Ok(of_delivery(&view, uid, delivery, &row)?)

@@ -6,7 +6,6 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::app::SharedApp;
-use crate::http::chain;
 
 /// How long an entry waits for others, unless there are many: what a crash may lose came within this.
 const WAIT: Duration = Duration::from_millis(500);
@@ -50,9 +49,7 @@ async fn flush(app: &SharedApp) {
         return;
     }
     let press = app.press.clone();
-    match app.reads.resume(move || press.deliveries.flush(&press.store)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(error = %chain(&error), "deliveries were not logged"),
-        Err(error) => tracing::warn!(%error, "deliveries were not logged"),
+    if let Err(error) = app.reads.resume(move || press.deliveries.flush(&press.store)).await {
+        tracing::warn!(%error, "deliveries were not logged");
     }
 }

@@ -17,6 +17,7 @@ use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
 use tokio::sync::Notify;
 
 use crate::fair;
+use crate::http::chain;
 
 /// Most entries that wait.
 const WAITING: usize = 16 * 1024;
@@ -180,8 +181,8 @@ impl DeliveryLog {
         !waiting.entries.is_empty() || waiting.lost > 0
     }
 
-    /// How many deliveries were never logged since the start, since there was no room for them to wait or the
-    /// store has stopped.
+    /// How many deliveries were never logged since the start, since there was no room for them to wait, the tenant's
+    /// rows cannot be read or the store has stopped.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
@@ -194,12 +195,12 @@ impl DeliveryLog {
     /// Writes what waits, a change for each tenant, and not too much at a time. While the disk is full all of it
     /// goes on waiting, and whatever comes when as much waits as may is not logged. What another thread is writing is waited for, so that whatever
     /// was pushed before this began is in the store when it returns.
-    pub fn flush(&self, store: &Store) -> Result<(), colophon_store::Error> {
+    pub fn flush(&self, store: &Store) {
         // It waits for others and for lanes, which nobody with a turn on a processor may do.
-        fair::aside(|| self.write(store))
+        fair::aside(|| self.write(store));
     }
 
-    fn write(&self, store: &Store) -> Result<(), colophon_store::Error> {
+    fn write(&self, store: &Store) {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let Waiting { entries, lost, .. } =
             std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
@@ -211,20 +212,8 @@ impl DeliveryLog {
         for entry in entries {
             tenants.entry(entry.tenant.uid).or_default().push_back(entry);
         }
-        while !tenants.is_empty() {
-            match self.write_some(store, &mut tenants) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    // Again and again, perhaps: what cannot be written must not keep the rest from it.
-                    let rows = tenants.values().map(VecDeque::len).sum::<usize>();
-                    self.dropped.fetch_add(rows as u64, Ordering::Relaxed);
-                    return Err(error);
-                }
-            }
-        }
+        while !tenants.is_empty() && self.write_some(store, &mut tenants) {}
         self.give_back(tenants);
-        Ok(())
     }
 
     /// What could not be written waits on, before what has come meanwhile. What there is no room for is lost:
@@ -248,7 +237,7 @@ impl DeliveryLog {
         &self,
         store: &Store,
         tenants: &mut BTreeMap<TenantUid, VecDeque<Entry>>,
-    ) -> Result<bool, colophon_store::Error> {
+    ) -> bool {
         let most = AT_ONCE.div_ceil(tenants.len());
         let Some(change) = together(tenants, most) else {
             return self.write_apart(store, tenants, most);
@@ -266,23 +255,30 @@ impl DeliveryLog {
             }
             tenants.retain(|_, entries| !entries.is_empty());
         }
-        Ok(done)
+        done
     }
 
-    /// The same with a change for each tenant, in its lane.
+    /// The same with a change for each tenant, in its lane. A tenant whose rows cannot be read loses what waits of it,
+    /// since that would wait for ever, and nobody else does.
     fn write_apart(
         &self,
         store: &Store,
         tenants: &mut BTreeMap<TenantUid, VecDeque<Entry>>,
         most: usize,
-    ) -> Result<bool, colophon_store::Error> {
+    ) -> bool {
         let mut tickets = Vec::with_capacity(tenants.len());
-        for (uid, entries) in &*tenants {
+        tenants.retain(|uid, entries| {
             let some: Vec<&Entry> = entries.iter().take(most).collect();
             let lane = store.lane(*uid);
-            let change = change(&lane.view()?, self.bounds, &some)?;
-            tickets.push((*uid, some.len(), lane.submit(change)));
-        }
+            match lane.view().and_then(|view| change(&view, self.bounds, &some)) {
+                Ok(change) => tickets.push((*uid, some.len(), lane.submit(change))),
+                Err(error) => {
+                    self.lose(entries.len(), &error);
+                    return false;
+                }
+            }
+            true
+        });
         let mut has_room = true;
         for (uid, rows, ticket) in tickets {
             if !self.is_done(rows, ticket.wait()) {
@@ -292,7 +288,12 @@ impl DeliveryLog {
             }
         }
         tenants.retain(|_, entries| !entries.is_empty());
-        Ok(has_room)
+        has_room
+    }
+
+    fn lose(&self, rows: usize, error: &dyn std::error::Error) {
+        self.dropped.fetch_add(rows as u64, Ordering::Relaxed);
+        tracing::warn!(rows, error = %chain(error), "deliveries were not logged");
     }
 
     /// Whether nothing more is to be done about so many rows. They are while the disk is full.
@@ -301,10 +302,7 @@ impl DeliveryLog {
             // A conflict: the tenant was erased meanwhile.
             Ok(()) | Err(CommitError::Conflict(_)) => {}
             Err(CommitError::Full { .. }) => return false,
-            Err(error) => {
-                self.dropped.fetch_add(rows as u64, Ordering::Relaxed);
-                tracing::warn!(rows, %error, "deliveries were not logged");
-            }
+            Err(error) => self.lose(rows, &error),
         }
         true
     }
@@ -401,7 +399,7 @@ mod tests {
     use super::*;
     use colophon_model::{CodePolicy, Digest, UnixMillis};
     use colophon_store::rows::RootsOrigin;
-    use colophon_store::{Disk, DiskFile, Options, OsDisk, Watermarks};
+    use colophon_store::{Disk, DiskFile, InvalidRow, Options, OsDisk, Row, Table, Watermarks};
     use std::io;
     use std::sync::Arc;
 
@@ -505,11 +503,11 @@ mod tests {
             log.push(Entry { tenant, key, row, body });
         };
         push();
-        log.flush(&store).unwrap();
+        log.flush(&store);
         assert!(store.explain(&row.body).unwrap().is_none(), "there is no such tenant");
         add_tenant(&store, &tenant);
         push();
-        log.flush(&store).unwrap();
+        log.flush(&store);
         let written = store.view().unwrap().get::<DeliveryRow>(&(tenant.uid, key)).unwrap();
         assert_eq!(written, Some(row.clone()));
         assert!(store.explain(&row.body).unwrap().is_some());
@@ -531,11 +529,58 @@ mod tests {
                 log.push(Entry { tenant, key, row, body: None });
             }
         }
-        log.flush(&store).unwrap();
+        log.flush(&store);
         let view = store.view().unwrap();
         let written = |uid| view.scan::<DeliveryRow>(&uid).map(|row| row.unwrap().0.1).collect();
         assert_eq!((written(tenant.uid), written(gone.uid)), (keys.to_vec(), Vec::new()));
         assert_eq!((log.waiting(), log.dropped()), (0, 0));
+    }
+
+    /// The body of a delivery as damage leaves it.
+    struct Bad;
+
+    impl Row for Bad {
+        const TABLE: Table = Table::DeliveryBody;
+        type Key = (TenantUid, DeliveryKey);
+
+        fn encode(&self) -> Vec<u8> {
+            b"?".to_vec()
+        }
+
+        fn decode(_: &[u8]) -> Result<Self, InvalidRow> {
+            Ok(Self)
+        }
+    }
+
+    /// What of one tenant cannot be read costs nobody else a line of the log, and is counted as what it is.
+    #[test]
+    fn a_tenant_that_cannot_be_read_takes_nothing_from_others() {
+        let store = Store::in_memory().unwrap();
+        let body = Bytes::from_static(b"what came in");
+        let (middle, row) = refused(&body);
+        let tenants = [0, 1, 2].map(|byte| TenantRow {
+            uid: TenantUid::from_bytes([byte; 16]),
+            slug: format!("tenant-{byte}").parse().unwrap(),
+            ..middle.clone()
+        });
+        for tenant in &tenants {
+            add_tenant(&store, tenant);
+        }
+        let mut change = Change::new();
+        change.put(&(middle.uid, DeliveryKey::new(row.at, [9; 10])), &Bad);
+        store.commit(change).unwrap();
+        let log = DeliveryLog::default();
+        for n in 1..4 {
+            for tenant in &tenants {
+                let key = DeliveryKey::new(UnixMillis::new(n), [0; 10]);
+                let (tenant, row, body) = (tenant.clone(), row.clone(), Some(body.clone()));
+                log.push(Entry { tenant, key, row, body });
+            }
+        }
+        log.flush(&store);
+        let view = store.view().unwrap();
+        let written = tenants.map(|tenant| view.scan::<DeliveryRow>(&tenant.uid).count());
+        assert_eq!((written, log.waiting(), log.dropped()), ([3, 0, 3], 0, 3));
     }
 
     /// The server writes by itself all the time. Who reads must not find that a delivery, neither worked on nor
@@ -550,14 +595,14 @@ mod tests {
         let lost = std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(std::sync::atomic::Ordering::SeqCst) {
-                    log.flush(&store).unwrap();
+                    log.flush(&store);
                 }
             });
             let lost = (0..2_000).find(|n| {
                 let key = DeliveryKey::new(UnixMillis::new(*n), [0; 10]);
                 let (tenant, row) = (tenant.clone(), row.clone());
                 log.push(Entry { tenant, key, row, body: None });
-                log.flush(&store).unwrap();
+                log.flush(&store);
                 let view = store.view().unwrap();
                 view.get::<DeliveryRow>(&(uid, key)).unwrap().is_none()
             });
@@ -587,13 +632,13 @@ mod tests {
         };
         let many = WAITING as u64;
         (0..many - 1).for_each(push);
-        log.flush(&store).unwrap();
+        log.flush(&store);
         assert_eq!((log.waiting(), log.dropped()), (many - 1, 0));
         (many - 1..many + 9).for_each(push);
-        log.flush(&store).unwrap();
+        log.flush(&store);
         assert_eq!((log.waiting(), log.dropped()), (many, 9));
         disk.free.store(u64::MAX, Ordering::SeqCst);
-        log.flush(&store).unwrap();
+        log.flush(&store);
         let view = store.view().unwrap();
         let written = view.scan::<DeliveryRow>(&tenant.uid).map(|row| row.unwrap().1.at.get());
         assert!(written.eq(0..many), "all that waited, in order");
@@ -617,7 +662,7 @@ mod tests {
         assert!(tokio::time::timeout(soon, log.crowded()).await.is_err(), "there is time");
         push(CROWD as u64);
         log.crowded().await;
-        log.flush(&store).unwrap();
+        log.flush(&store);
         assert_eq!((log.waiting(), log.dropped()), (0, 0));
         assert!(tokio::time::timeout(soon, log.crowded()).await.is_err(), "once");
     }

@@ -135,12 +135,7 @@ impl Job for Erase {
         let erased = press.store.erase(&self.slug, &act, started, report);
         press.forget(tenant.uid);
         let erased = match erased {
-            Err(error) => {
-                let there = press.store.view()?.get::<TenantRow>(&self.slug)?.is_some();
-                // A hold came in between, or the store refused: the tenant is as it was.
-                shred.filter(|_| there).map_or(Ok(()), Shred::give_up)?;
-                return Err(error.into());
-            }
+            Err(error) => return Err(Self::cut(site, &tenant, shred, error)),
             Ok(erased) => erased,
         };
         let erased = erased.ok_or_else(|| JobError::Unknown(self.slug.clone()))?;
@@ -178,6 +173,32 @@ impl Erase {
         }
         let (slug, given) = (self.slug.clone(), self.confirm.clone());
         Err(JobError::Unconfirmed { slug, given })
+    }
+
+    /// What is done at once when the store cannot erase, or not to the end; returns what the operator is told.
+    fn cut(
+        site: Site<'_>,
+        tenant: &TenantRow,
+        shred: Option<Shred<'_>>,
+        error: colophon_store::Error,
+    ) -> JobError {
+        let there = site.press.store.view().and_then(|view| view.get::<TenantRow>(&tenant.slug));
+        match there {
+            Err(unreadable) => return unreadable.into(),
+            // A hold came in between, or the store refused: the tenant is as it was.
+            Ok(Some(_)) => {
+                if let Some(Err(trouble)) = shred.map(Shred::give_up) {
+                    return trouble;
+                }
+            }
+            // The server does the rest by itself. What is left in the bucket now is found when that is compared.
+            Ok(None) => {
+                if let Err(trouble) = bucket::clear(site, &tenant.slug) {
+                    tracing::warn!(%trouble, "bundles of a tenant that is erased are left in the bucket");
+                }
+            }
+        }
+        error.into()
     }
 
     fn tenant(&self, site: Site<'_>) -> Result<TenantRow, JobError> {

@@ -6,12 +6,13 @@
 
 use std::io;
 
-use colophon_model::UnixMillis;
 use colophon_model::audit::{Act, Chain};
+use colophon_model::{TenantUid, UnixMillis};
 
+use crate::row::Row as _;
 use crate::rows::{AuditHead, AuditLine, AuditOrigin};
 use crate::sync::Arc;
-use crate::{Change, CommitError, Error, Store, Table, View};
+use crate::{Change, CommitError, Error, KeyRange, Store, Table, View};
 
 /// How often a change is prepared anew because other acts of its chain came first. In its lane that takes
 /// somebody who writes beside it.
@@ -78,6 +79,20 @@ pub fn commit(
             done => return done,
         }
     }
+}
+
+/// Whose chains there are, whatever state they are in.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn chains(view: &View) -> Result<Vec<TenantUid>, Error> {
+    let mut chains = Vec::new();
+    let scanned = view.snapshot().visit(AuditHead::TABLE, &KeyRange::prefix(b""), &mut |key, _| {
+        chains.extend(AuditHead::decode_key(key));
+        true
+    });
+    scanned.map_err(Error::Read)?;
+    Ok(chains)
 }
 
 /// A chain that cannot be read cannot be written either.

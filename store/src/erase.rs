@@ -174,15 +174,37 @@ impl Store {
         self.finish_erasure(number, erasure, report).map(Some)
     }
 
-    /// Finishes erasures that were interrupted; returns how many.
+    /// Finishes erasures that were interrupted; returns how many. One that cannot go on keeps no other's rows from
+    /// being deleted.
+    ///
+    /// # Errors
+    /// The first that was met. What could be done of all of them is done.
     pub fn resume_erasures(&self, report: Report<'_>) -> Result<usize, Error> {
         let _turn = self.maintenance()?;
         let open: Vec<(u64, Erasure)> =
             self.view()?.scan::<Erasure>(&()).collect::<Result<_, _>>()?;
-        for (number, erasure) in &open {
-            self.finish_erasure(*number, *erasure, report)?;
+        let (mut told, mut ready) = (Ok(open.len()), Vec::with_capacity(open.len()));
+        for (number, erasure) in open {
+            match self.erase_tenant((number, erasure), &mut Erased::default(), report) {
+                Ok(()) => ready.push(number),
+                Err(error) => told = told.and(Err(error)),
+            }
         }
-        Ok(open.len())
+        if !ready.is_empty()
+            && let Err(error) = self.erase_bytes(&ready, &mut Erased::default(), report)
+        {
+            told = told.and(Err(error));
+        }
+        told
+    }
+
+    /// When each erasure began that is not finished, in the order in which they began.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn open_erasures(&self) -> Result<Vec<UnixMillis>, Error> {
+        let view = self.view()?;
+        view.scan::<Erasure>(&()).map(|row| Ok(row?.1.started)).collect()
     }
 
     /// Whether a tenant of this name was erased, so that the name may not be given again.
@@ -231,22 +253,44 @@ impl Store {
         report: Report<'_>,
     ) -> Result<Erased, Error> {
         let mut erased = Erased::default();
-        if let Some(tenant) = erasure.tenant {
-            erased.rows = self.erase_rows(tenant, report)?;
-            erased.memberships = self.erase_memberships(tenant, report)?;
-            let mut change = Change::new();
-            change.use_reserve().put(&number, &Erasure { tenant: None, ..erasure });
-            self.commit(change)?;
-        }
-        self.erase_blobs(&mut erased, report)?;
+        self.erase_tenant((number, erasure), &mut erased, report)?;
+        self.erase_bytes(&[number], &mut erased, report)?;
+        Ok(erased)
+    }
+
+    /// Deletes all that names the tenant, unless that is done.
+    fn erase_tenant(
+        &self,
+        (number, erasure): (u64, Erasure),
+        erased: &mut Erased,
+        report: Report<'_>,
+    ) -> Result<(), Error> {
+        let Some(tenant) = erasure.tenant else { return Ok(()) };
+        erased.rows = self.erase_rows(tenant, report)?;
+        erased.memberships = self.erase_memberships(tenant, report)?;
+        let mut change = Change::new();
+        change.use_reserve().put(&number, &Erasure { tenant: None, ..erasure });
+        Ok(self.commit(change)?)
+    }
+
+    /// Ends the erasures with these numbers, whose rows are gone: no byte is left that nobody has.
+    fn erase_bytes(
+        &self,
+        numbers: &[u64],
+        erased: &mut Erased,
+        report: Report<'_>,
+    ) -> Result<(), Error> {
+        self.erase_blobs(erased, report)?;
         report(Progress::begin("rewriting segments"));
         erased.segments = self.rewrite_segments(report)?;
         report(Progress::begin("rewriting metadata"));
         self.rewrite_metadata()?;
         let mut change = Change::new();
-        change.use_reserve().delete::<Erasure>(&number);
-        self.commit(change)?;
-        Ok(erased)
+        change.use_reserve();
+        for number in numbers {
+            change.delete::<Erasure>(number);
+        }
+        Ok(self.commit(change)?)
     }
 
     fn erase_rows(&self, tenant: TenantUid, report: Report<'_>) -> Result<u64, Error> {

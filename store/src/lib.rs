@@ -91,7 +91,7 @@ pub use pace::Pace;
 pub use progress::{Progress, Report};
 pub use retention::{PurgeOptions, PurgeReport};
 pub use row::{InvalidRow, KeyPart, Row};
-pub use scrub::Scrubbed;
+pub use scrub::{Scrubbed, Unread};
 pub use segments::files::FileSegments;
 pub use segments::memory::MemorySegments;
 pub use segments::{Location, SegmentInfo, Segments};

@@ -543,7 +543,7 @@ fn an_erasure_clears_the_bucket(store: &Store) {
         scene.uploaded(tenant, &edge);
     }
     assert_eq!(scene.names(store).len(), 3);
-    let erase = |slug: &str| {
+    let job_of = |slug: &str| {
         let (approved_by, leave_keys) = (None, false);
         let job = Erase {
             slug: slug.parse().unwrap(),
@@ -552,8 +552,9 @@ fn an_erasure_clears_the_bucket(store: &Store) {
             leave_keys,
         };
         let site = Site { press: &scene.server.app.press, config: &scene.server.app.config };
-        serde_json::to_value(perform(&job, site, &|_| {}).unwrap().statement).unwrap()
+        perform(&job, site, &|_| {})
     };
+    let erase = |slug: &str| serde_json::to_value(job_of(slug).unwrap().statement).unwrap();
     let statement = erase("other-inc");
     assert_eq!(statement["artifacts"]["removed"], 1, "{statement:#}");
     assert!(!statement["outside"].to_string().contains("bucket"), "nothing is left: {statement:#}");
@@ -573,6 +574,14 @@ fn an_erasure_clears_the_bucket(store: &Store) {
     });
     assert_eq!(scene.names(store).len(), 1, "who stays keeps what is theirs");
     assert_eq!(json!(scene.waiting()), json!(0));
+
+    // The metadata cannot be written anew, so the erasure does not end: the tenant is gone, and its bundles go at once.
+    let data = scene.server.data();
+    for generation in 1..20 {
+        let _ = std::fs::create_dir(data.join(format!("meta.{generation}.redb")));
+    }
+    job_of("acme-inc").unwrap_err();
+    assert_eq!(scene.names(store), Vec::<String>::new());
 }
 
 /// Where the bucket keeps versions, those of what was purged or erased go too, and the marks that it was deleted; what could

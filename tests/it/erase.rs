@@ -13,7 +13,7 @@ use colophon_model::Digest;
 use colophon_store::PreparedBlob;
 use serde_json::Value;
 
-use crate::support::process::{ServerProcess, colophon, refused, run, told};
+use crate::support::process::{ServerProcess, colophon, refused, run_in_turn, told};
 use crate::support::programs::{clone, git_in, git_output, python};
 use crate::support::{ORDER_INTAKE, TestServer, TestTenant, agent, noise, small_flow};
 
@@ -286,9 +286,12 @@ fn an_erasure_that_was_cut_is_finished_after_the_restart() {
     let bearer = format!("Bearer {}", api.as_str().unwrap());
     std::thread::scope(|scope| {
         // Its client is cut off with the server, or told that it is done; either may happen.
-        scope.spawn(|| run(&data, &["tenant", "erase", GONE, "--confirm", GONE]));
+        scope.spawn(|| run_in_turn(&data, &["tenant", "erase", GONE, "--confirm", GONE]));
         let there = || agent().get(&manifest).header("authorization", &bearer).call().unwrap();
-        while there().status() == 200 {}
+        let start = Instant::now();
+        while there().status() == 200 {
+            assert!(start.elapsed() < Duration::from_mins(3), "the erasure does not begin");
+        }
         server.kill();
     });
 

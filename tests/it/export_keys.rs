@@ -15,10 +15,10 @@ use colophon::export::{
 use colophon::maintenance::{
     Identities, Import, RotateExportKey, Site, perform, write_missing_records,
 };
-use colophon_model::audit::Chain;
+use colophon_model::audit::{Act, Action, Actor, Chain, Subject};
 use colophon_model::{Digest, UnixMillis};
-use colophon_store::Change;
 use colophon_store::rows::{ShredPlace, ShredRecord, TenantRow};
+use colophon_store::{Change, Progress};
 
 use crate::support::export::{check, commands, erase, export, files, follow, job, run, seal};
 use crate::support::import::{self, beside};
@@ -343,21 +343,13 @@ fn the_record_of_an_erasure_that_was_killed_is_written_by_the_next_start() {
     drop(server);
 }
 
-/// A crash before the store began leaves a tenant that goes on: no record says that it is erased, readers are told that it came to
-/// nothing, and copies of its keys that were destroyed by then are made again.
-#[test]
-fn an_erasure_that_was_cut_before_the_store_began_came_to_nothing() {
-    let (server, tenant) = press(|_| {});
-    let to = server.path("evidence");
-    export(&server, &url(&to), "acme-inc");
+/// What an erasure leaves that is cut right before the store began. Returns the name of what the store remembers of it, and when
+/// it began.
+fn cut_before_the_store(server: &TestServer, to: &Path) -> (Digest, UnixMillis) {
     let (store, began) = (&server.app.press.store, UnixMillis::new(server.clock_millis()));
-    let row = store
-        .view()
-        .unwrap()
-        .get::<TenantRow>(&"acme-inc".parse::<colophon_model::TenantSlug>().unwrap())
-        .unwrap()
-        .unwrap();
-    let at = ShredPlace { url: url(&to), endpoint: None, region: None };
+    let slug: colophon_model::TenantSlug = "acme-inc".parse().unwrap();
+    let row = store.view().unwrap().get::<TenantRow>(&slug).unwrap().unwrap();
+    let at = ShredPlace { url: url(to), endpoint: None, region: None };
     let record = ErasureRecord {
         approved_by: None,
         began: began.rfc3339(),
@@ -365,7 +357,7 @@ fn an_erasure_that_was_cut_before_the_store_began_came_to_nothing() {
         finished: None,
         format: ErasureRecord::FORMAT,
         former_keys: Vec::new(),
-        key: keys(&server)[0].id().to_string(),
+        key: keys(server)[0].id().to_string(),
         keys: Vec::new(),
         tenant: Erased { slug: row.slug.clone(), uid: row.uid },
     };
@@ -384,6 +376,18 @@ fn an_erasure_that_was_cut_before_the_store_began_came_to_nothing() {
     let mut change = Change::new();
     change.put(&name, &cut);
     store.commit(change).unwrap();
+    (name, began)
+}
+
+/// A crash before the store began leaves a tenant that goes on: no record says that it is erased, readers are told that it came to
+/// nothing, and copies of its keys that were destroyed by then are made again.
+#[test]
+fn an_erasure_that_was_cut_before_the_store_began_came_to_nothing() {
+    let (server, tenant) = press(|_| {});
+    let to = server.path("evidence");
+    export(&server, &url(&to), "acme-inc");
+    let (name, _) = cut_before_the_store(&server, &to);
+    let store = &server.app.press.store;
 
     server.clock.advance(5_000);
     assert_eq!(write_missing_records(site(&server)).unwrap(), 0);
@@ -394,6 +398,33 @@ fn an_erasure_that_was_cut_before_the_store_began_came_to_nothing() {
     assert!(found.is_clean() && found.erased[0].came_to_nothing, "{found:#?}");
     assert_eq!(files(&to.join("v1/acme-inc/erasure")).len(), 2, "that it began, and its signature");
     assert_eq!(files(&server.path("wrapped")).len(), 1, "the copy is there again");
+}
+
+/// Nothing says that a tenant is erased of which bytes are left, whatever else is finished by then; what does not end now is said
+/// once it ends.
+#[test]
+fn no_record_says_that_an_erasure_is_done_before_it_is() {
+    let (server, _) = press(|_| {});
+    let to = server.path("evidence");
+    export(&server, &url(&to), "acme-inc");
+    // The server, which looks every minute, is not to finish it first.
+    let _place = loop {
+        if let Ok(place) = server.app.maintenance.admit() {
+            break place;
+        }
+    };
+    let (_, began) = cut_before_the_store(&server, &to);
+    let store = &server.app.press.store;
+    let act =
+        Act::done(Actor::system("test"), Action::TenantErase, Subject::new("tenant", "acme-inc"));
+    let cut = |step: Progress| assert_ne!(step.stage, "rewriting segments", "interrupted");
+    let erasing = || store.erase(&"acme-inc".parse().unwrap(), &act, began, &cut);
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(erasing)).is_err());
+
+    let records = || files(&to.join("v1/acme-inc/erasure")).len();
+    assert_eq!((write_missing_records(site(&server)).unwrap(), records()), (0, 2), "that it began");
+    assert_eq!(store.resume_erasures(&|_| {}).unwrap(), 1);
+    assert_eq!((write_missing_records(site(&server)).unwrap(), records()), (1, 4));
 }
 
 /// A record that could not be written is written later, the same as the report has it.

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use colophon_model::{Digest, TenantUid, UnixMillis};
-use colophon_store::rows::{TenantHead, TenantRow};
+use colophon_store::rows::{BuildNumber, TenantHead, TenantRow};
 use colophon_store::{CommitError, Error, FsckOptions, Options, Pace, Progress, Store, Table};
 
+use crate::sim::SimDisk;
 use crate::support::{blob, erasure, noise};
 use crate::world::Tenant;
 
@@ -168,6 +170,44 @@ fn an_interrupted_erasure_is_finished_after_opening_again() {
         assert_sound(&store);
         assert!(store.view().unwrap().get::<TenantRow>(&stays.slug).unwrap().is_some());
     }
+}
+
+/// The disk does not give what the end of an erasure moves: nothing is said to be done, and the rows of the tenants that
+/// wait behind it go all the same. Once it gives it, both end.
+#[test]
+fn an_erasure_that_cannot_end_keeps_no_other_from_going_on() {
+    let disk = SimDisk::new();
+    let options = Options { segment_max: 20_000, ..Options::default() };
+    let open = || Store::open_on(Arc::new(disk.clone()), &options).unwrap();
+    let store = open();
+    let tenants: Vec<_> = (1..4).map(|n| Tenant::create(&store, n, NOW)).collect();
+    for n in 0..3 {
+        for (of, tenant) in (1..).zip(&tenants) {
+            tenant.build(&store, &content(of, n, true), NOW);
+        }
+    }
+    let gone = &tenants[..2];
+    for (at, tenant) in (1..).map(|n| NOW.plus(n)).zip(gone) {
+        let cut = |progress: Progress| assert_ne!(progress.stage, "erasing rows", "interrupted");
+        let erasing = || store.erase(&tenant.slug, &erasure(), at, &cut);
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(erasing)).is_err());
+    }
+    drop(store);
+    let store = open();
+    assert_eq!(store.open_erasures().unwrap(), [NOW.plus(1), NOW.plus(2)]);
+    let builds = |tenant: &Tenant| store.view().unwrap().scan::<BuildNumber>(&tenant.uid).count();
+    assert!(gone.iter().all(|tenant| builds(tenant) > 0));
+
+    disk.set_unreadable(true);
+    let told = store.resume_erasures(&silent);
+    assert!(matches!(told, Err(Error::Unreadable { .. })), "{told:?}");
+    assert_eq!(gone.iter().map(builds).collect::<Vec<_>>(), [0, 0]);
+    assert_eq!(store.open_erasures().unwrap(), [NOW.plus(1), NOW.plus(2)], "none is done");
+    disk.set_unreadable(false);
+    assert_eq!(store.resume_erasures(&silent).unwrap(), 2);
+    assert_eq!(store.open_erasures().unwrap(), []);
+    assert_eq!(builds(&tenants[2]), 3);
+    assert_sound(&store);
 }
 
 /// A reader that holds a segment delays the end of an erasure, and nothing else.

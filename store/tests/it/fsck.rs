@@ -1,8 +1,10 @@
 //! A check finds every kind of damage, says where it is, and repairs what it can.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use colophon_model::{Digest, Oid, TenantUid, UnixMillis};
 use colophon_store::rows::{
@@ -14,7 +16,7 @@ use colophon_store::{
     Progress, Store, Table, View,
 };
 
-use crate::support::noise;
+use crate::support::{blob, controlled, noise, uid};
 use crate::world::{Built, Tenant};
 
 const NOW: UnixMillis = UnixMillis::new(1_800_000_000_000);
@@ -279,6 +281,38 @@ fn scrubbing_reads_everything_a_part_at_a_time() {
     assert!(parts > 3 && damaged.len() == 1, "{parts} parts, {damaged:?}");
     assert!(built.lasting().contains(&damaged[0]) || built.provenance == damaged[0]);
     assert!(!store.view().unwrap().has_blob(tenant.uid, &damaged[0]).unwrap());
+}
+
+/// A blob that the disk does not give now is neither damaged nor what ends a scrub: it is named, and what lies behind it
+/// is read.
+#[test]
+fn a_scrub_names_what_it_cannot_read_and_goes_on() {
+    let (store, _, segments) = controlled();
+    let mut change = Change::new();
+    for n in 0..600_u64 {
+        let bytes = if n % 100 == 0 { noise(n, 9000) } else { n.to_be_bytes().to_vec() };
+        change.blob(uid(1), blob(&bytes));
+    }
+    store.commit(change).unwrap();
+    let round = || {
+        let (mut next, mut blobs, mut unread) = (None, 0, BTreeSet::new());
+        loop {
+            let part = store.scrub(next, 1_000_000).unwrap();
+            assert!(part.damaged.is_empty(), "{part:?}");
+            blobs += part.blobs;
+            unread.extend(part.unread.into_iter().map(|unread| unread.blob));
+            next = part.next;
+            if next.is_none() {
+                return (blobs, unread);
+            }
+        }
+    };
+    segments.unread.store(true, Ordering::SeqCst);
+    let large: BTreeSet<_> =
+        (0..6).map(|n| Digest::of(&noise(n * 100, 9000)).to_string()).collect();
+    assert_eq!(round(), (594, large));
+    segments.unread.store(false, Ordering::SeqCst);
+    assert_eq!(round(), (600, BTreeSet::new()));
 }
 
 #[test]

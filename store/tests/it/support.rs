@@ -102,11 +102,13 @@ impl Kv for TestKv {
     }
 }
 
-/// Frames in memory whose appends can be made to fail.
+/// Frames in memory whose appends and reads can be made to fail.
 #[derive(Default)]
 pub(crate) struct TestSegments {
     frames: MemorySegments,
     pub(crate) fail: AtomicBool,
+    /// Whether nothing can be read for now.
+    pub(crate) unread: AtomicBool,
 }
 
 impl Segments for TestSegments {
@@ -118,6 +120,9 @@ impl Segments for TestSegments {
     }
 
     fn read(&self, location: &Location) -> io::Result<Vec<u8>> {
+        if self.unread.load(Ordering::SeqCst) {
+            return Err(io::Error::other("injected"));
+        }
         self.frames.read(location)
     }
 
