@@ -22,7 +22,7 @@ demo-keep: DEMO_FLAGS := --keep
 demo-keep: demo ## The same, and keep the server running until Ctrl-C
 
 test: test-setup ## Set up what the tests need, then run them all
-	$(CARGO) build --locked --workspace --all-targets
+	$(CARGO) build --locked --workspace --bins --examples
 	$(CARGO) test --locked --workspace
 
 test-setup: ## Fetch what the tests need: Python and Node with their packages, the LangFlow starter projects
