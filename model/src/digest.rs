@@ -214,7 +214,9 @@ mod tests {
         assert_eq!(Digest::of_parts(&[b"colo", b"", b"phon"]), Digest::of(b"colophon"));
         let mut digester = Digester::default();
         assert_eq!(digester.digest(), Digest::of(b""));
-        [&b"colo"[..], b"", b"phon"].iter().for_each(|piece| digester.update(piece));
+        for piece in [&b"colo"[..], b"", b"phon"] {
+            digester.update(piece);
+        }
         assert_eq!(digester.digest(), Digest::of(b"colophon"));
     }
 
