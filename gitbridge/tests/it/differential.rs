@@ -246,7 +246,7 @@ fn compare(tenant: &Tenant, shapes: &[Shape]) -> Result<(), TestCaseError> {
 /// otherwise.
 fn config() -> ProptestConfig {
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
-    let cases = asked.unwrap_or(24);
+    let cases = asked.unwrap_or(16);
     ProptestConfig { cases, max_shrink_iters: 100, ..ProptestConfig::default() }
 }
 

@@ -24,7 +24,7 @@ use self::steps::{Step, steps};
 /// How many sequences are tried in all.
 fn cases() -> u32 {
     let set = std::env::var("COLOPHON_MACHINE_CASES").ok();
-    set.map_or(256, |cases| cases.parse().unwrap())
+    set.map_or(160, |cases| cases.parse().unwrap())
 }
 
 fn play(durability: Durability, marks: bool, steps: &[Step]) {
