@@ -1,6 +1,8 @@
 //! The bucket for bundles, on a real SeaweedFS that checks signatures: what lies there, who gets URLs to it, and what
 //! becomes of builds and agents when it fails.
 
+mod edge;
+
 use std::process::{Command, Output, Stdio};
 
 use colophon::artifacts;
@@ -12,6 +14,7 @@ use colophon_store::Change;
 use colophon_store::rows::{BundleAlias, TenantRow, UploadRow};
 use serde_json::{Value, json};
 
+use self::edge::Edge;
 use crate::support::process::ServerProcess;
 use crate::support::programs::program;
 use crate::support::s3::{BUCKET, KEY, READER, Store, WRITER};
@@ -84,34 +87,6 @@ impl Scene {
             store.aws(&["s3", "ls", "--recursive", &format!("s3://{BUCKET}/{}/", self.prefix)]);
         let listed = String::from_utf8(listed.stdout).unwrap();
         listed.lines().filter_map(|line| Some(line.split_whitespace().last()?.to_owned())).collect()
-    }
-}
-
-/// The edge part of a build.
-#[derive(Debug, Clone)]
-struct Edge {
-    build: String,
-    url: String,
-    expires: String,
-    sha256: Sha256,
-}
-
-impl Edge {
-    fn of(answer: &Answer) -> Self {
-        let json = answer.json();
-        let edge = &json["outputs"][1]["edge"];
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        assert_eq!(edge["version"], "1.0.1");
-        Self {
-            build: text(&json["id"]),
-            url: text(&edge["edge_url"]),
-            expires: text(&edge["edge_url_expires"]),
-            sha256: text(&edge["edge_sha256"]).parse().unwrap(),
-        }
-    }
-
-    fn is_elsewhere(&self, server: &TestServer) -> bool {
-        !self.url.starts_with(&server.url)
     }
 }
 
