@@ -229,13 +229,15 @@ fn text(made: &CreatedTenant, root_out: Option<&Path>) -> String {
     let mut text = format!(
         "tenant          {}\nuid             {}\ngit             {}\nwebhook secret  {}\n\
          root metadata   {root}\n\
-         root keys       {roots}\n\
-         keep the secret: it goes into the builder's webhook settings and is not shown again",
+         root keys       {roots}",
         made.slug, made.uid, made.git_url, made.webhook_secret
     );
     for (what, folder) in made.buckets.named() {
         let _ = write!(text, "\n{what:<15} {folder}");
     }
+    text.push_str(
+        "\nkeep the secret: it goes into the builder's webhook settings and is not shown again",
+    );
     for CreatedToken { token, view } in &made.tokens {
         let kind = view.kind.word();
         let _ = write!(text, "\ntoken {kind:<9} {token}\n                id {}; ", view.id);
