@@ -13,7 +13,6 @@ use axum::body::Bytes;
 use colophon_model::{BuildRecord, TenantUid};
 use colophon_store::rows::{DeliveryBody, DeliveryKey, DeliveryRow, SlugOf, TenantRow};
 use colophon_store::{Change, CommitError, PreparedBlob, Store, View};
-
 use tokio::sync::Notify;
 
 use crate::fair;
