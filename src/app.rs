@@ -18,7 +18,7 @@ use crate::bundles::Bundles;
 use crate::clock::SharedClock;
 use crate::config::{Config, Durability};
 use crate::console::Console;
-use crate::fair::Fair;
+use crate::fair::{self, Courtesy, Fair, Steps};
 use crate::gates::Gates;
 use crate::intake::log::{Bounds, DeliveryLog};
 use crate::intake::pulls;
@@ -45,6 +45,8 @@ pub struct App {
     pub bodies: Bodies,
     /// Turns on processors, which builds take.
     pub processors: Fair,
+    /// Turns of connections on the threads that answer.
+    pub steps: Steps,
     /// Reads and Git requests run here.
     pub reads: Tasks,
     /// One maintenance job runs here. The server's own wait for it.
@@ -102,13 +104,19 @@ impl App {
         if config.admin.tenant_label {
             press.metrics.count_by_tenant();
         }
-        let processors = Fair::new(config.limits.of_processors());
+        let courtesy = Courtesy::default();
+        let processors = Fair::courteous(config.limits.of_processors(), &courtesy);
+        let reads = Fair::courteous(config.limits.of_reads(), &courtesy);
         Self {
             press,
             builds: Tasks::within(config.limits.of_builds()).on(processors.clone()),
             processors,
             bodies: Bodies::new(config.limits.of_bodies()),
-            reads: Tasks::within(config.limits.of_reads()),
+            reads: Tasks::over(reads),
+            steps: Steps::new(
+                std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+                &courtesy,
+            ),
             maintenance: Tasks::new(1, 0),
             audits: Tasks::new(1, AUDITS_WAITING),
             git_turnstiles: Turnstiles::new(config.git.per_tenant, TURNSTILE_PATIENCE),
@@ -134,7 +142,8 @@ pub const QUOTA_WINDOW: u64 = 24 * 60 * 60 * 1000;
 pub fn open_press(config: &Config, clock: SharedClock, owner: Owner) -> anyhow::Result<Press> {
     // First: a mistake in the configuration or in a template must not leave a new data directory behind.
     let compiler = templates::compiler(config.compiler.templates.as_deref())?
-        .with_wheels(wheels::read(config.compiler.wheels.as_deref())?);
+        .with_wheels(wheels::read(config.compiler.wheels.as_deref())?)
+        .with_pauses(fair::breathe);
     let artifacts = Artifacts::new(config)?;
     let store = Store::open(&config.data, &store_options(config, owner))
         .with_context(|| format!("cannot open data directory `{}`", config.data.display()))?;

@@ -1,23 +1,28 @@
 //! A fair queue: so much at a time, in turns among tenants, within bounds for each and in total. One that
 //! has a thousand things waiting waits for itself, and nobody else does.
 
+mod courtesy;
 mod held;
 mod party;
 mod queue;
 pub mod slice;
+mod steps;
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-pub use held::{aside, breathe, holding, share};
+pub use courtesy::Courtesy;
+pub use held::{aside, breathe, holding, rest, share};
 pub use party::{Party, Share};
+pub use steps::{InTurns, Standing, Steps};
 
+use courtesy::Narrow;
 use queue::{Begun, Queue, Ticket};
 
 /// How much of one kind of work is taken.
@@ -108,6 +113,8 @@ pub struct Fair(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     queue: Mutex<Queue<oneshot::Sender<Turn>>>,
+    /// Told when work of somebody runs who seldom has any.
+    courtesy: Option<Courtesy>,
     refused_total: AtomicU64,
     refused_share: AtomicU64,
     waited_nanos: AtomicU64,
@@ -150,14 +157,20 @@ pub struct Ended;
 impl Fair {
     /// A queue within `bounds`. At least one runs.
     pub fn new(bounds: Bounds) -> Self {
-        let bounds = Bounds { running: bounds.running.max(1), ..bounds };
-        Self(Arc::new(Inner {
-            queue: Mutex::new(Queue::new(bounds)),
-            refused_total: AtomicU64::new(0),
-            refused_share: AtomicU64::new(0),
-            waited_nanos: AtomicU64::new(0),
-            waits: AtomicU64::new(0),
-        }))
+        Self(Inner::new(bounds, None))
+    }
+
+    /// The same, in which those who seldom have work are let by. So they are in all other queues with this `courtesy`.
+    pub fn courteous(bounds: Bounds, courtesy: &Courtesy) -> Self {
+        let inner = Inner::new(bounds, Some(courtesy.clone()));
+        let queue: Weak<Inner> = Arc::downgrade(&inner);
+        courtesy.tell(queue);
+        Self(inner)
+    }
+
+    /// How much may run.
+    pub fn most(&self) -> usize {
+        self.queue().running_most()
     }
 
     /// How busy it is.
@@ -234,12 +247,22 @@ impl Fair {
     }
 
     fn turn(&self, begun: Begun) -> Turn {
+        if let Some(courtesy) = self.0.courtesy.as_ref().filter(|_| begun.is_alone) {
+            courtesy.come(begun.share);
+        }
         Turn { fair: self.clone(), begun: Some(begun), start: Instant::now() }
     }
 
     fn leave(&self, begun: Begun, spent: Duration) {
         let next = self.queue().leave(begun, nanos(spent));
         self.tell(next);
+        self.go(begun);
+    }
+
+    fn go(&self, begun: Begun) {
+        if let Some(courtesy) = self.0.courtesy.as_ref().filter(|_| begun.is_alone) {
+            courtesy.go(begun.share);
+        }
     }
 
     fn tell(&self, next: Vec<(Begun, oneshot::Sender<Turn>)>) {
@@ -254,6 +277,28 @@ impl Fair {
     }
 }
 
+impl Inner {
+    fn new(bounds: Bounds, courtesy: Option<Courtesy>) -> Arc<Self> {
+        let bounds = Bounds { running: bounds.running.max(1), ..bounds };
+        Arc::new(Self {
+            queue: Mutex::new(Queue::new(bounds, courtesy.clone().unwrap_or_default())),
+            courtesy,
+            refused_total: AtomicU64::new(0),
+            refused_share: AtomicU64::new(0),
+            waited_nanos: AtomicU64::new(0),
+            waits: AtomicU64::new(0),
+        })
+    }
+}
+
+impl Narrow for Inner {
+    fn widen(self: Arc<Self>) {
+        let fair = Fair(self);
+        let next = fair.queue().widen();
+        fair.tell(next);
+    }
+}
+
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -264,15 +309,22 @@ impl Turn {
         self.begun.map_or(Share::Server, |begun| begun.share)
     }
 
+    /// It is the thread at hand that works in it. When nothing else of its share ran or waited as it began, the thread
+    /// goes before those that work for long.
+    pub fn begin_here(&self) {
+        slice::set(self.begun.is_some_and(|begun| begun.is_alone));
+    }
+
     /// Goes on as `share`'s work, when that would be the next. Else the turn ends.
     pub fn hand_over(mut self, share: Share) -> Option<Self> {
         let begun = self.begun?;
         let spent = nanos(self.start.elapsed());
         let handed = self.fair.queue().hand_over(begun, share, spent);
-        let (begun, next) = handed?;
+        let (anew, next) = handed?;
         self.begun = None;
         self.fair.tell(next);
-        Some(self.fair.turn(begun))
+        self.fair.go(begun);
+        Some(self.fair.turn(anew))
     }
 
     fn queue(&self) -> Fair {

@@ -24,6 +24,7 @@ use crate::audit::AuditWriter;
 use crate::clock::SharedClock;
 use crate::config::{self, Config};
 use crate::exporter::Exporter;
+use crate::fair::Steps;
 use crate::http;
 use crate::intake::flush::DeliveryFlush;
 use crate::intake::pulls::Pulls;
@@ -109,7 +110,7 @@ impl Server {
                 http::admin_router(app.clone()),
                 None,
                 &settings,
-                Crowd::unbounded(),
+                (Crowd::unbounded(), app.steps.clone()),
             );
             // Until the very end: what watches the server sees how it stops.
             beside.spawn(door.serve(std::future::pending(), Duration::ZERO));
@@ -117,7 +118,13 @@ impl Server {
         beside.spawn(renew(app.tls.get().cloned(), self.hangups));
         beside.spawn(live(app.clone()));
         let tls = app.tls.get().cloned();
-        let door = door(self.listener, http::router(app.clone()), tls, &settings, Crowd::new(&app));
+        let door = door(
+            self.listener,
+            http::router(app.clone()),
+            tls,
+            &settings,
+            (Crowd::new(&app), app.steps.clone()),
+        );
         notify::say("READY=1");
         let draining = app.clone();
         let stop = async move {
@@ -147,10 +154,10 @@ fn door(
     router: Router,
     tls: Option<Arc<Tls>>,
     settings: &config::Server,
-    crowd: Crowd,
+    (crowd, steps): (Crowd, Steps),
 ) -> Door {
     let header_timeout = settings.header_timeout.get();
-    Door { listener, router, tls, most: settings.max_connections, header_timeout, crowd }
+    Door { listener, router, tls, most: settings.max_connections, header_timeout, crowd, steps }
 }
 
 /// Takes a new certificate when its files change: looks from time to time, and at once on SIGHUP. Without a certificate it

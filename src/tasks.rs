@@ -14,7 +14,6 @@ pub struct Tasks {
     places: Fair,
     /// Turns on processors, when the work takes them as it goes.
     processors: Option<Fair>,
-    most: usize,
 }
 
 /// How busy one kind of work is.
@@ -70,7 +69,12 @@ impl Tasks {
 
     /// Runs what `bounds` allow.
     pub fn within(bounds: Bounds) -> Self {
-        Self { places: Fair::new(bounds), processors: None, most: bounds.running.max(1) }
+        Self::over(Fair::new(bounds))
+    }
+
+    /// Runs what a queue allows.
+    pub const fn over(places: Fair) -> Self {
+        Self { places, processors: None }
     }
 
     /// The same, where work needs a turn among `processors` too.
@@ -81,7 +85,7 @@ impl Tasks {
 
     /// How busy it is at this moment.
     pub fn load(&self) -> Load {
-        Load { most: self.most, state: self.places.state() }
+        Load { most: self.places.most(), state: self.places.state() }
     }
 
     /// Takes a place in the queue, for whom the request that is being answered here is from, or says that
@@ -107,6 +111,16 @@ impl Tasks {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, TaskError> {
         self.admit()?.run(work).await
+    }
+
+    /// Takes a place and runs `work` in it, as `share`'s, which has proven who it is.
+    pub async fn run_for<T: Send + 'static>(
+        &self,
+        share: Share,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, TaskError> {
+        let party = Party::of(share);
+        self.place(self.places.enter(party)?, party).run(work).await
     }
 
     /// Runs the next piece of work that was admitted before, or the server's own: it waits for its turn
@@ -203,6 +217,7 @@ impl Place {
         let place = self.entered.turn().await?;
         let Some((processors, party)) = self.processors else {
             return spawn(move || {
+                place.begin_here();
                 let _place = place;
                 work()
             })

@@ -26,10 +26,11 @@ use crate::{
 /// So many generated modules are rendered on the thread at hand.
 const FEW: usize = 4;
 
-/// Compiles flows. Holds the parsed templates and the wheels of an operator, and nothing else; share one between threads.
+/// Compiles flows. Holds the parsed templates and the wheels of an operator; share one between threads.
 pub struct Compiler {
     templates: Templates,
     wheels: Wheels,
+    pause: fn(),
 }
 
 /// What one flow compiles to. A function of plan, tenant and flow id.
@@ -75,13 +76,20 @@ impl Compiler {
     /// Parses the built-in templates with an operator's files in the place of some, or beside them.
     /// All that is wrong with those is told at once.
     pub fn with_templates(files: &TemplateFiles) -> Result<Self, Error> {
-        Ok(Self { templates: Templates::new(files)?, wheels: Wheels::default() })
+        Ok(Self { templates: Templates::new(files)?, wheels: Wheels::default(), pause: || {} })
     }
 
     /// The same with wheels for edge bundles.
     #[must_use]
     pub fn with_wheels(self, wheels: Wheels) -> Self {
         Self { wheels, ..self }
+    }
+
+    /// Calls `pause` between pieces of its work, each some tenths of a millisecond long, on the thread that does it: to
+    /// let others go first there, say.
+    #[must_use]
+    pub fn with_pauses(self, pause: fn()) -> Self {
+        Self { pause, ..self }
     }
 
     /// Digest of the template set, with the runtime files.
@@ -100,6 +108,7 @@ impl Compiler {
         limits: &Limits,
     ) -> Result<Plan, Problems> {
         let flow = json::parse(body, limits)?;
+        (self.pause)();
         secrets::check(&flow)?;
         if flow.get("schema_version").is_some() {
             return builder::parse(&flow, policy, limits);
@@ -157,6 +166,7 @@ impl Compiler {
         flow: &FlowId,
     ) -> Result<Compiled, Problems> {
         let names = Names { tenant, flow };
+        (self.pause)();
         let mut modules = match &plan.graph {
             Graph::Builder(graph) => cloud::modules(plan, graph, names),
             Graph::Langflow(graph) => langflow::modules(plan, graph, names),
@@ -164,6 +174,7 @@ impl Compiler {
         };
         modules.push(Module::verbatim(names.canonical_flow(), plan.canonical.as_bytes()));
         modules.extend(names.packages().map(|path| Module::verbatim(path, "")));
+        (self.pause)();
         let bundle = match &plan.graph {
             Graph::Builder(graph) if graph.has_edge_part() => Some(self.bundle(graph, names)?),
             Graph::Builder(_) | Graph::Langflow(_) | Graph::Activepieces(_) => None,
@@ -239,7 +250,8 @@ impl Compiler {
             Content::Python { template, context, shape } => {
                 let rendered = self.templates.render(template, &context);
                 let rendered = rendered.map_err(|e| fault(template, "E_RENDER", &e))?;
-                let formatted = gate::python(&rendered, shape)
+                (self.pause)();
+                let formatted = gate::python(&rendered, shape, self.pause)
                     .map_err(|e| fault(template, e.code, &e.detail))?;
                 formatted.into_bytes()
             }
@@ -251,6 +263,7 @@ impl Compiler {
                 rendered.source.into_bytes()
             }
         };
+        (self.pause)();
         Ok((path, Artifact::new(FileMode::Regular, bytes)))
     }
 }

@@ -20,8 +20,12 @@ pub(crate) struct Refusal {
 
 /// Parses a module, checks that its statements are of the kinds `shape` allows and its texts those
 /// that the template wrote or was given, and formats it in the style of black (which is ruff's
-/// default).
-pub(crate) fn python(rendered: &Rendered<'_>, shape: &Shape) -> Result<String, Refusal> {
+/// default). Calls `pause` in between.
+pub(crate) fn python(
+    rendered: &Rendered<'_>,
+    shape: &Shape,
+    pause: fn(),
+) -> Result<String, Refusal> {
     let refuse = |code, detail| Refusal { code, detail };
     let (source, options) = (&rendered.source, PyFormatOptions::default());
     let parsed = parse(source, ParseOptions::from(options.source_type()));
@@ -31,10 +35,12 @@ pub(crate) fn python(rendered: &Rendered<'_>, shape: &Shape) -> Result<String, R
     };
     shape.check(module).map_err(|detail| refuse("E_GATE_SHAPE", detail))?;
     rendered.check(module).map_err(|detail| refuse("E_GATE_SHAPE", detail))?;
+    pause();
     // What `format_module_source` does, but for parsing it once more.
     let trivia = TriviaRanges::from(parsed.tokens());
     let formatted = format_module_ast(&parsed, &trivia, source, options)
         .map_err(|e| refuse("E_GATE_FORMAT", e.to_string()))?;
+    pause();
     let printed = formatted.print().map_err(|e| refuse("E_GATE_FORMAT", e.to_string()))?;
     Ok(printed.into_code())
 }
@@ -52,7 +58,7 @@ mod tests {
     /// A module whose template is all of it.
     fn check(source: &str) -> Result<String, Refusal> {
         let rendered = Rendered { source: source.to_owned(), passed: Vec::new(), fixed: source };
-        python(&rendered, &shape::FLOW)
+        python(&rendered, &shape::FLOW, || {})
     }
 
     #[test]
@@ -79,6 +85,6 @@ mod tests {
     fn a_text_that_no_template_wrote_is_refused() {
         let rendered =
             Rendered { source: "NAME = \"a\"\n".to_owned(), passed: Vec::new(), fixed: "" };
-        assert_eq!(python(&rendered, &shape::FLOW).unwrap_err().code, "E_GATE_SHAPE");
+        assert_eq!(python(&rendered, &shape::FLOW, || {}).unwrap_err().code, "E_GATE_SHAPE");
     }
 }

@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::out::Out;
 use crate::clock::SystemClock;
 use crate::config::{Config, Overrides};
-use crate::fair::slice;
+use crate::fair::{self, slice};
 use crate::secrets::Secrets;
 use crate::serve::{Server, Signals};
 use crate::telemetry;
@@ -18,9 +18,10 @@ use crate::telemetry;
 /// How long blocking work may go on after the last connection is closed.
 const LAST_WORK: Duration = Duration::from_secs(10);
 
-/// So many steps of requests are taken before a busy thread looks which others have come: a step may be a whole
-/// no-op, and tokio's own 61 of them are some milliseconds.
-const EVENT_INTERVAL: u32 = 4;
+/// So many tasks a busy thread goes on with before it looks which others have come, from clients and from threads that
+/// work: one may be a whole no-op, and is followed by up to three that it has woken before the next is counted. tokio's
+/// own 61 were some milliseconds, in which a clone that was ready waited to be sent.
+const EVENT_INTERVAL: u32 = 1;
 
 #[derive(Serialize)]
 struct Ready {
@@ -36,9 +37,12 @@ pub(super) fn run(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
     let secrets = Secrets::new(&config.secrets, Arc::new(SystemClock));
     let _telemetry = telemetry::start(&config.telemetry, &secrets)?;
     let runtime = runtime(&mut Builder::new_multi_thread())?;
+    // Threads that are started on the way work for long, as the store's does. This one takes connections afterwards.
+    slice::long();
     let result = runtime.block_on(async {
         let data = config.data.display().to_string();
         let server = Server::start(config, Arc::new(SystemClock)).await?;
+        slice::short();
         let signals = Signals::new();
         let admin = server.admin_address().map(|address| format!("http://{address}"));
         let ready = Ready { listening: server.url(), admin, data };
@@ -60,28 +64,33 @@ pub(super) fn run(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
 /// Its threads are of two kinds that begin alike: some answer requests, some work. The first go before the others,
 /// whatever those are at. Only they park.
 fn runtime(builder: &mut Builder) -> std::io::Result<Runtime> {
-    builder.on_thread_start(slice::usual).on_thread_park(slice::short);
-    builder.event_interval(EVENT_INTERVAL).enable_all().build()
+    builder.on_thread_start(slice::long).on_thread_park(|| {
+        slice::short();
+        fair::rest();
+    });
+    builder.event_interval(EVENT_INTERVAL).global_queue_interval(EVENT_INTERVAL);
+    builder.enable_all().build()
 }
 
 #[cfg(all(test, target_os = "linux", target_env = "gnu"))]
 mod tests {
     use super::*;
-    use crate::fair::slice::tests::slice;
+    use crate::fair::slice::tests::{BATCH, OTHER, told};
 
-    /// One that answers has a short slice, one that works has none, whoever started it.
+    /// One that answers goes before one that works, whoever started it.
     #[test]
     fn threads_that_answer_go_before_those_that_work() {
-        let usual = slice();
+        let before = told();
         let runtime = runtime(Builder::new_multi_thread().worker_threads(1)).unwrap();
-        let slices = async {
+        let both = async {
             // It parks until then.
             tokio::time::sleep(Duration::from_millis(1)).await;
             #[expect(clippy::disallowed_methods, reason = "the thread is what is asked about")]
-            let working = tokio::task::spawn_blocking(slice).await.unwrap();
-            (slice(), working)
+            let working = tokio::task::spawn_blocking(told).await.unwrap();
+            (told(), working)
         };
-        let (answering, working) = runtime.block_on(runtime.spawn(slices)).unwrap();
-        assert_eq!((answering, working), (usual.map(|_| 100_000), usual));
+        let (answering, working) = runtime.block_on(runtime.spawn(both)).unwrap();
+        let usual = before.map(|(_, slice)| (BATCH, slice));
+        assert_eq!((answering, working), (before.map(|_| (OTHER, 100_000)), usual));
     }
 }

@@ -9,7 +9,7 @@ use super::{Party, Share, Turn};
 /// How long a thread works before it lets those go first who wait for its processor. The system takes a processor
 /// away from a thread after some milliseconds only, and whoever wakes up meanwhile to answer something short
 /// waits for that.
-const BREATH: Duration = Duration::from_micros(400);
+const BREATH: Duration = Duration::from_micros(200);
 
 thread_local! {
     static HELD: RefCell<Option<Turn>> = const { RefCell::new(None) };
@@ -54,9 +54,14 @@ pub fn aside<T>(wait: impl FnOnce() -> T) -> T {
 /// Between two pieces of work: lets other threads go first when this one has worked for a while. It keeps its
 /// turn, and where nobody waits for the processor it costs next to nothing.
 pub fn breathe() {
+    breathe_after(BREATH);
+}
+
+/// The same after another time.
+pub(super) fn breathe_after(worked: Duration) {
     let now = Instant::now();
     match SINCE.get() {
-        Some(since) if now.duration_since(since) < BREATH => {}
+        Some(since) if now.duration_since(since) < worked => {}
         Some(_) => {
             std::thread::yield_now();
             SINCE.set(Some(Instant::now()));
@@ -65,7 +70,13 @@ pub fn breathe() {
     }
 }
 
+/// The thread at hand has nothing to do and waits: what it did before does not count any more.
+pub fn rest() {
+    SINCE.set(None);
+}
+
 fn put(turn: Turn) {
+    turn.begin_here();
     // It has waited just now.
     SINCE.set(Some(Instant::now()));
     HELD.set(Some(turn));

@@ -9,7 +9,7 @@
 use std::collections::btree_map::BTreeMap;
 use std::collections::{HashMap, VecDeque};
 
-use super::{Bounds, Full, Party, Share};
+use super::{Bounds, Courtesy, Full, Party, Share};
 
 /// Shares that are kept in mind. With more, those that idle are forgotten, and what they have had.
 const MOST: usize = 1024;
@@ -25,6 +25,8 @@ type Tag = (u64, u64);
 #[derive(Debug)]
 pub(super) struct Queue<W> {
     bounds: Bounds,
+    /// While others are to be let by, one share has half at a time.
+    courtesy: Courtesy,
     shares: HashMap<Share, Lot<W>>,
     /// Shares with something to begin, by tag.
     ready: BTreeMap<Tag, Share>,
@@ -59,6 +61,8 @@ pub(super) type Ticket = u64;
 pub(super) struct Begun {
     pub(super) share: Share,
     estimate: u64,
+    /// Nothing else of its share ran or waited when it began.
+    pub(super) is_alone: bool,
 }
 
 /// How busy it is.
@@ -128,9 +132,10 @@ impl<W> Lot<W> {
 }
 
 impl<W> Queue<W> {
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(super) fn new(bounds: Bounds, courtesy: Courtesy) -> Self {
         Self {
             bounds,
+            courtesy,
             shares: HashMap::new(),
             ready: BTreeMap::new(),
             now: 0,
@@ -139,6 +144,10 @@ impl<W> Queue<W> {
             cost: FIRST_COST,
             arrivals: 0,
         }
+    }
+
+    pub(super) const fn running_most(&self) -> usize {
+        self.bounds.running
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -162,7 +171,7 @@ impl<W> Queue<W> {
 
     /// Begins at once, or not at all.
     pub(super) fn enter_now(&mut self, share: Share) -> Option<Begun> {
-        let (most, has_room) = (self.bounds.running_of(share), self.running < self.bounds.running);
+        let (most, has_room) = (self.most(share), self.running < self.bounds.running);
         let lot = self.arrive(share);
         if has_room && lot.waiting == 0 && lot.running < most {
             return Some(self.begin(share));
@@ -204,8 +213,12 @@ impl<W> Queue<W> {
         while self.running < self.bounds.running
             && let Some((_, share)) = self.ready.pop_first()
         {
+            let most = self.most(share);
             let Some(lot) = self.shares.get_mut(&share) else { continue };
             lot.listed = None;
+            if lot.running >= most {
+                continue; // it had more before others were to be let by
+            }
             let Some(waiter) = lot.pop() else { continue };
             self.waiting -= 1;
             next.push((self.begin(share), waiter));
@@ -224,7 +237,7 @@ impl<W> Queue<W> {
         if begun.share == to {
             return Some((begun, Vec::new()));
         }
-        let most = self.bounds.running_of(to);
+        let most = self.most(to);
         let lot = self.arrive(to);
         let (may, tag) = (lot.running < most && lot.waiting == 0, lot.tag());
         let is_next = self.ready.keys().next().is_none_or(|(first, _)| tag <= *first);
@@ -255,6 +268,21 @@ impl<W> Queue<W> {
         self.cost.saturating_mul(ahead) / u64::try_from(at_once).unwrap_or(u64::MAX).max(1)
     }
 
+    /// How much of a share may run now.
+    fn most(&self, share: Share) -> usize {
+        let most = self.bounds.running_of(share);
+        let is_narrow = share != Share::Server && self.courtesy.is_due_from(share);
+        if is_narrow { (most / 2).max(1) } else { most }
+    }
+
+    /// There is nobody any more who was to be let by: whose turn is it now?
+    pub(super) fn widen(&mut self) -> Vec<(Begun, W)> {
+        let waiting = self.shares.iter().filter(|(_, lot)| lot.waiting > 0);
+        let waiting: Vec<Share> = waiting.map(|(share, _)| *share).collect();
+        waiting.into_iter().for_each(|share| self.list(share));
+        self.begin_next()
+    }
+
     fn arrive(&mut self, share: Share) -> &mut Lot<W> {
         let (crowd, now) = (self.shares.len(), self.now);
         // Now and then, so that it costs little for each who comes.
@@ -281,7 +309,9 @@ impl<W> Queue<W> {
     fn begin(&mut self, share: Share) -> Begun {
         let estimate = self.cost;
         self.running += 1;
+        let mut is_alone = true;
         if let Some(lot) = self.shares.get_mut(&share) {
+            is_alone = lot.is_idle();
             lot.running += 1;
             self.now = self.now.max(lot.spent);
             lot.expected = lot.expected.saturating_add(estimate);
@@ -289,7 +319,7 @@ impl<W> Queue<W> {
                 self.list(share);
             }
         }
-        Begun { share, estimate }
+        Begun { share, estimate, is_alone }
     }
 
     /// Says whether the share may belong elsewhere among those that have something to begin.
@@ -305,7 +335,7 @@ impl<W> Queue<W> {
 
     /// Puts the share where it belongs among those that have something to begin.
     fn list(&mut self, share: Share) {
-        let most = self.bounds.running_of(share);
+        let most = self.most(share);
         let Some(lot) = self.shares.get_mut(&share) else { return };
         let first = lot.lines.front().and_then(|(_, line)| line.front());
         let wanted = first.filter(|_| lot.running < most).map(|(ticket, _)| (lot.tag(), *ticket));

@@ -26,6 +26,8 @@ enum Move {
     Go(usize),
     /// Work turns out to be another share's.
     HandOver(usize, u8),
+    /// Work of somebody begins elsewhere who seldom has any, or ends.
+    Guest(u8),
 }
 
 /// Numbers that are the same for the same seed (Knuth's MMIX generator).
@@ -44,10 +46,11 @@ impl Dice {
 
     fn step(&mut self) -> Move {
         let share = u8::try_from(self.below(5)).unwrap();
-        match self.below(11) {
+        match self.below(12) {
             0..5 => Move::Come(share, self.below(3)),
             5..9 => Move::End(self.size(1000), 1 + self.below(5_000_000)),
             9 => Move::Go(self.size(1000)),
+            10 => Move::Guest(share),
             _ => Move::HandOver(self.size(1000), share),
         }
     }
@@ -56,6 +59,8 @@ impl Dice {
 /// What is known from outside: who runs and who waits.
 struct World {
     queue: Queue<u64>,
+    courtesy: Courtesy,
+    guests: Vec<Share>,
     bounds: Bounds,
     running: Vec<Begun>,
     waiting: BTreeMap<u64, (Party, u64)>,
@@ -64,8 +69,21 @@ struct World {
 
 impl World {
     fn new(bounds: Bounds) -> Self {
-        let (running, waiting) = (Vec::new(), BTreeMap::new());
-        Self { queue: Queue::new(bounds), bounds, running, waiting, came: 0 }
+        let (running, waiting, courtesy) = (Vec::new(), BTreeMap::new(), Courtesy::default());
+        let queue = Queue::new(bounds, courtesy.clone());
+        Self { queue, courtesy, guests: Vec::new(), bounds, running, waiting, came: 0 }
+    }
+
+    /// Comes, and goes when it was there.
+    fn guest(&mut self, share: Share) {
+        let Some(at) = self.guests.iter().position(|guest| *guest == share) else {
+            self.guests.push(share);
+            return self.courtesy.come(share);
+        };
+        self.guests.remove(at);
+        self.courtesy.go(share);
+        let next = self.queue.widen();
+        self.began(next);
     }
 
     fn began(&mut self, next: Vec<(Begun, u64)>) {
@@ -97,6 +115,7 @@ impl World {
                     self.began(next);
                 }
             }
+            Move::Guest(share) => self.guest(tenant(share)),
             _ => {}
         }
     }
@@ -132,18 +151,24 @@ impl World {
         assert!(counts.running <= running && counts.waiting <= waiting, "{at}");
         let shares: HashSet<Share> = self.waiting.values().map(|(party, _)| party.share).collect();
         assert_eq!(counts.waiting_shares, shares.len());
+        let each = self.bounds.running_each;
         for share in (0..5).map(tenant) {
-            assert!(self.runs(share) <= self.bounds.running_each, "{at}");
+            let is_narrow = self.guests.iter().any(|guest| *guest != share);
+            let most = if is_narrow { (each / 2).max(1) } else { each };
+            assert!(self.runs(share) <= each, "{at}");
             assert!(self.waits(share) <= self.bounds.waiting_each, "{at}");
             // Work conserving: who waits is kept by a bound, and by nothing else.
-            let kept = counts.running == self.bounds.running
-                || self.runs(share) == self.bounds.running_each;
+            let kept = counts.running == self.bounds.running || self.runs(share) >= most;
             assert!(self.waits(share) == 0 || kept, "{at}: {share:?} waits for nothing");
         }
     }
 
     /// Everything ends; everybody who waits has had a turn, and nothing is kept of anybody.
     fn end(mut self) {
+        while let Some(guest) = self.guests.first().copied() {
+            self.guest(guest);
+            self.check("the guests go");
+        }
         while let Some(begun) = self.running.pop() {
             let next = self.queue.leave(begun, 1);
             self.began(next);
@@ -159,7 +184,7 @@ impl World {
 fn bounds_hold_nothing_idles_and_nobody_is_forgotten() {
     for seed in 0..3000 {
         let mut dice = Dice(seed);
-        let (running, each) = (1 + dice.size(4), 1 + dice.size(3));
+        let (running, each) = (1 + dice.size(4), 1 + dice.size(4));
         let mut world = World::new(bounds(running, each, dice.size(12), dice.size(6)));
         let moves: Vec<Move> = (0..200).map(|_| dice.step()).collect();
         for (n, step) in moves.iter().enumerate() {
@@ -177,7 +202,8 @@ fn shares_that_are_always_busy_get_the_same() {
     for (costs, places) in
         [([1_000, 100_000], 1), ([90_000, 1_000], 1), ([50_000, 50_000], 2), ([2_000, 70_000], 3)]
     {
-        let mut queue: Queue<()> = Queue::new(bounds(places, places, 1000, 500));
+        let mut queue: Queue<()> =
+            Queue::new(bounds(places, places, 1000, 500), Courtesy::default());
         let cost = |share| costs[usize::from(share == tenant(1))];
         let mut running = Vec::new();
         for n in 0..200 {
@@ -212,7 +238,7 @@ fn long_work_of_one_share_leaves_a_place_to_others() {
 /// The point of it all: a tenant that comes while another has a thousand waiting has its turn next.
 #[test]
 fn whoever_comes_during_a_storm_is_next() {
-    let mut queue: Queue<u32> = Queue::new(bounds(2, 2, 2000, 1000));
+    let mut queue: Queue<u32> = Queue::new(bounds(2, 2, 2000, 1000), Courtesy::default());
     let storm = Party::of(tenant(1));
     let mut running: Vec<Begun> = (0..2).map(|_| queue.enter_now(storm.share).unwrap()).collect();
     for n in 0..1000 {
@@ -234,7 +260,7 @@ fn whoever_comes_during_a_storm_is_next() {
 /// What was expected of work that turned out to be cheap must not stand in the way of whoever comes then.
 #[test]
 fn a_wrong_estimate_is_no_advantage() {
-    let mut queue: Queue<u32> = Queue::new(bounds(4, 4, 2000, 1000));
+    let mut queue: Queue<u32> = Queue::new(bounds(4, 4, 2000, 1000), Courtesy::default());
     let storm = Party::of(tenant(1));
     let running: Vec<Begun> = (0..4).map(|_| queue.enter_now(storm.share).unwrap()).collect();
     for n in 0..1000 {
@@ -254,7 +280,7 @@ fn a_wrong_estimate_is_no_advantage() {
 #[test]
 fn claims_from_one_address_take_turns() {
     let at = |claim| Party::stranger(Some([192, 0, 2, 1].into()), claim);
-    let mut queue: Queue<u64> = Queue::new(bounds(1, 1, 1000, 100));
+    let mut queue: Queue<u64> = Queue::new(bounds(1, 1, 1000, 100), Courtesy::default());
     let mut begun = queue.enter_now(at(1).share).unwrap();
     for _ in 0..100 {
         queue.wait(at(1), false, 1).unwrap();
@@ -273,7 +299,7 @@ fn claims_from_one_address_take_turns() {
 /// Strangers must not make the server remember them all.
 #[test]
 fn shares_that_went_are_forgotten() {
-    let mut queue: Queue<()> = Queue::new(bounds(1000, 1000, 0, 0));
+    let mut queue: Queue<()> = Queue::new(bounds(1000, 1000, 0, 0), Courtesy::default());
     let _held = queue.enter_now(tenant(0)).unwrap();
     for n in 0..100_000u32 {
         let share = Share::Network(Some(std::net::Ipv4Addr::from(n).into()));
@@ -285,7 +311,7 @@ fn shares_that_went_are_forgotten() {
 
 #[test]
 fn the_wait_is_told_by_what_work_costs_and_who_is_busy() {
-    let mut queue: Queue<()> = Queue::new(bounds(4, 2, 100, 20));
+    let mut queue: Queue<()> = Queue::new(bounds(4, 2, 100, 20), Courtesy::default());
     let begun = queue.enter_now(tenant(1)).unwrap();
     for _ in 0..64 {
         let begun = queue.enter_now(tenant(1)).unwrap();
@@ -336,6 +362,47 @@ fn a_turn_that_is_put_aside_is_anothers() {
         assert_eq!(share(), tenant(1));
     });
     assert_eq!((fair.state().running, share()), (0, Share::Server));
+}
+
+/// Work on one thread must not have a fifth of the processors beside four threads of another: while it runs, the other has
+/// half, in all queues that know of it, and whoever waited for that goes on afterwards.
+#[tokio::test]
+async fn those_who_seldom_have_work_are_let_by() {
+    let courtesy = Courtesy::default();
+    let builds = Fair::courteous(bounds(4, 4, 0, 0), &courtesy);
+    let reads = Fair::courteous(bounds(4, 2, 4, 4), &courtesy);
+    let storm = Party::of(tenant(1));
+    let _first = reads.enter_now(storm.share).unwrap();
+    let second = reads.enter_now(storm.share).unwrap();
+    let guest = builds.enter_now(tenant(2)).unwrap();
+    drop(second);
+    let second = reads.enter(storm).unwrap();
+    assert_eq!((reads.state().running, reads.state().waiting), (1, 1));
+    drop(guest);
+    let _second = second.turn().await.unwrap();
+    assert_eq!((reads.state().running, reads.state().waiting), (2, 0));
+}
+
+/// Nobody is in their own way: without anybody else, two pieces of work of one share run at a time.
+#[test]
+fn nobody_lets_themselves_by() {
+    let courtesy = Courtesy::default();
+    let reads = Fair::courteous(bounds(4, 2, 0, 0), &courtesy);
+    let turns: Vec<_> = (0..2).map(|_| reads.enter_now(tenant(1)).unwrap()).collect();
+    // Of the second, another of its share ran when it began: it is nobody's guest.
+    assert!(courtesy.is_due_from(tenant(2)) && !courtesy.is_due_from(tenant(1)));
+    drop(turns);
+    assert!(!courtesy.is_due_from(tenant(2)));
+}
+
+/// The server's own work is bounded with all other alone, whoever is let by.
+#[test]
+fn the_server_itself_is_not_narrowed() {
+    let courtesy = Courtesy::default();
+    let reads = Fair::courteous(bounds(4, 2, 0, 0), &courtesy);
+    courtesy.come(tenant(1));
+    let turns: Vec<_> = (0..4).map(|_| reads.enter_now(Share::Server).unwrap()).collect();
+    assert_eq!((turns.len(), reads.state().running), (4, 4));
 }
 
 /// Threads that put turns aside and take them again, more of them than there are turns: all come to an end.

@@ -24,7 +24,7 @@ use super::remembered::{self, Known};
 use super::sender::Sender;
 use super::{ApiError, auth, prefer, sender};
 use crate::app::{App, SharedApp};
-use crate::fair;
+use crate::fair::{Party, Share, Standing};
 use crate::pipeline::{Delivery, Finished, Outcome};
 use crate::tasks::TaskError;
 use crate::telemetry::request;
@@ -46,7 +46,7 @@ pub(super) async fn create(
     wanted: Result<Query<Wanted>, QueryRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (Parts { headers, .. }, body) = request.into_parts();
+    let (Parts { headers, extensions, .. }, body) = request.into_parts();
     let (start, from) = (Instant::now(), request::remote());
     // What can be refused without the body is refused before it is read.
     let slug = auth::tenant_header(&headers)?;
@@ -64,12 +64,10 @@ pub(super) async fn create(
         return app.builds.run_proven(prove, move |sender| dry_run(&worker, sender, &body)).await;
     }
     let look = || remembered::look(&app, (&headers, from), &slug, &body, start);
-    // What is answered on this thread takes its turn like all other work: or a storm of no-ops would have the processors.
-    let turn = app.processors.enter_patiently(request::party()).turn().await;
-    let turn = turn.map_err(TaskError::from)?;
     let known = request::within(request::About::current(), look);
-    drop(turn);
-    fair::breathe();
+    if let (Some(uid), Some(standing)) = (known.tenant(), extensions.get::<Standing>()) {
+        standing.set(Party::of(Share::Tenant(uid)));
+    }
     let known = match known {
         Known::Noop(noop) => {
             let (tenant, told) = *noop;
@@ -82,19 +80,23 @@ pub(super) async fn create(
         Known::Sent(sent) => Some(sent),
         Known::Nothing => None,
     };
-    let prove = move || {
-        let sent = match known {
-            Some(known) => *known,
-            None => proven(&prover, (&headers, from), &sent)?,
-        };
-        drop(held);
-        Ok((sent.0.tenant.uid, sent))
-    };
     let (announce, announced) = oneshot::channel();
     let announce = wait.map(|_| announce);
     let run = move |sent| deliver(&worker, sent, start, announce);
     let tasks = app.clone();
-    let work = async move { tasks.builds.run_proven(prove, run).await };
+    let work = async move {
+        if let Some(known) = known {
+            drop(held);
+            let share = Share::Tenant(known.0.tenant.uid);
+            return tasks.builds.run_for(share, move || run(*known)).await?;
+        }
+        let prove = move || {
+            let sent = proven(&prover, (&headers, from), &sent)?;
+            drop(held);
+            Ok((sent.0.tenant.uid, sent))
+        };
+        tasks.builds.run_proven(prove, run).await
+    };
     let Some(wait) = wait else {
         let (tenant, told) = work.await?;
         return Ok(answer_of(&app, &tenant, told, start));

@@ -9,7 +9,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use colophon_gitbridge::{Limits, Protocol, Response as GitResponse, Tags, UploadPack};
-use colophon_model::TenantBranch;
+use colophon_model::{TenantBranch, TenantUid};
 use colophon_store::rows::TenantRow;
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -21,6 +21,7 @@ use super::{ApiError, auth};
 use crate::app::{App, SharedApp};
 use crate::fair::{Party, Share};
 use crate::projection::TenantLog;
+use crate::telemetry::request;
 use crate::tokens::Scope;
 
 /// Largest request, inflated, in bytes: Git's own default (`http.maxRequestBuffer`).
@@ -71,21 +72,49 @@ pub(super) async fn upload_pack(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    // Nobody's body is read before it is known whose it is.
+    // Nobody's body is read before it is known whose it is. Whose token is remembered need not be asked for first.
     let (reader, credentials) = (app.clone(), headers.clone());
-    let repo = app.reads.run(move || Repo::open(&reader, &repo, &credentials)).await??;
+    let open = move || Repo::open(&reader, &repo, &credentials);
+    let known = match request::party().share {
+        Share::Tenant(uid) => Known::Sender(uid, open),
+        _ => Known::Repo(app.reads.run(open).await??),
+    };
+    let share = Share::Tenant(known.uid());
     // Who waits for the tenant's other requests takes no place that another tenant could have.
-    let passage =
-        app.git_turnstiles.pass(repo.tenant.uid).await.ok_or_else(ApiError::busy_tenant)?;
-    let share = Share::Tenant(repo.tenant.uid);
+    let passage = app.git_turnstiles.pass(known.uid()).await.ok_or_else(ApiError::busy_tenant)?;
     let _held = app.bodies.hold(Party::of(share))?;
     let longest = app.config.git.longest.get();
     let body =
         timeout(longest, read_body(&app, body, REQUEST_LIMIT)).await.map_err(|_| too_slow())??;
     let reader = app.clone();
-    let plan = move || begin(&reader, &repo, &headers, &body);
-    let begun = app.reads.resume_for(share, plan).await??;
+    let begun = match known {
+        Known::Repo(repo) => {
+            let plan = move || begin(&reader, &repo, &headers, &body);
+            app.reads.resume_for(share, plan).await??
+        }
+        Known::Sender(_, open) => {
+            let plan = move || begin(&reader, &open()?, &headers, &body);
+            app.reads.run_for(share, plan).await??
+        }
+    };
     answer("application/x-git-upload-pack-result", begun.body(app, passage))
+}
+
+/// What is known of a request before its body is read.
+enum Known<F> {
+    /// Whose token it brings, and what opens the repository that it names.
+    Sender(TenantUid, F),
+    /// The repository, which that token may read.
+    Repo(Repo),
+}
+
+impl<F> Known<F> {
+    const fn uid(&self) -> TenantUid {
+        match self {
+            Self::Sender(uid, _) => *uid,
+            Self::Repo(repo) => repo.tenant.uid,
+        }
+    }
 }
 
 fn too_slow() -> ApiError {

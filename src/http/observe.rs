@@ -19,6 +19,7 @@ use tracing::{Instrument as _, Span};
 use super::party::party;
 use super::remote::{Peer, client};
 use crate::app::{App, SharedApp};
+use crate::fair::Standing;
 use crate::metrics::Answered;
 use crate::pipeline::Press;
 use crate::telemetry::request::About;
@@ -66,7 +67,11 @@ impl Seen {
         let scheme = if app.tls.get().is_some() { "https" } else { "http" };
         let span = span(method, route.as_ref().map(MatchedPath::as_str), (request, scheme));
         let about = About::new(&span, request.headers(), remote);
-        about.comes_as(party(app, request, remote));
+        let party = party(app, request, remote);
+        about.comes_as(party);
+        if let Some(standing) = request.extensions().get::<Standing>() {
+            standing.set(party);
+        }
         let (start, version) = (Instant::now(), request.version());
         let (status, head) = (StatusCode::OK, None);
         Self { start, method, route, version, about, span, status, head, press }

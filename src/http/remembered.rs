@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
-use colophon_model::{Digest, TenantSlug};
+use colophon_model::{Digest, TenantSlug, TenantUid};
 use colophon_store::rows::TenantRow;
 
 use super::delivering::{self, About, Told};
@@ -26,6 +26,17 @@ pub(super) enum Known {
     Sent(Box<(Delivery, About)>),
     /// Nothing. Whether anybody knows is for the store to say.
     Nothing,
+}
+
+impl Known {
+    /// Whose it is, which was proven.
+    pub(super) fn tenant(&self) -> Option<TenantUid> {
+        match self {
+            Self::Noop(noop) => Some(noop.0.uid),
+            Self::Sent(sent) => Some(sent.0.tenant.uid),
+            Self::Nothing => None,
+        }
+    }
 }
 
 /// Looks at a delivery that names `slug`. It refuses nobody: a proof that does not hold is looked at again by

@@ -81,6 +81,7 @@ pub(super) fn assemble(
         };
         let nth = (kind, index as u64 + 1);
         members.push(Member::settle(press, view, &mut branch, *entry, nth)?);
+        fair::breathe();
     }
     let mut change = Change::new();
     let records = commit(press, view, &mut change, &branch, &members)?;
@@ -92,6 +93,7 @@ pub(super) fn assemble(
     } else {
         None
     };
+    fair::breathe();
     put_rows(&mut change, &branch, &members, &records);
     for edge in members.iter().filter_map(|member| member.edge.as_ref()) {
         press.artifacts.request(&mut change, view, (tenant.uid, edge.sha256), now)?;
@@ -104,6 +106,7 @@ pub(super) fn assemble(
         }
     }
     branch.put_head(&mut change, &after);
+    fair::breathe();
     press.follow(&mut change, view, tenant.uid, branch.stamp.time())?;
     builds_made(&mut change, view, &records.records, now)?;
     press.announce(&mut change, view, tenant, &records.records)?;
@@ -335,6 +338,7 @@ fn commit(
     let first = members.first().ok_or(BuildError::Contended)?;
     let manifest = manifest_file(&branch.manifest())?;
     branch.put_manifest(view, change, &manifest)?;
+    fair::breathe();
     let targets: BTreeSet<Target> =
         members.iter().flat_map(|m| m.plan().targets()).copied().collect();
     let tags = branch.tags(&targets);
@@ -386,6 +390,7 @@ fn put_blobs(view: &View, change: &mut Change, members: &[Member<'_>]) -> Result
     for blob in NewFile::pack_all(&new)? {
         change.blob(uid, blob);
     }
+    fair::breathe();
     let mut both = members.iter().zip(&versions);
     both.try_for_each(|(member, versions)| put_rest(change, uid, member, versions))
 }

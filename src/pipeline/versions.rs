@@ -12,6 +12,7 @@ use colophon_store::{PreparedBlob, View};
 use rayon::prelude::*;
 
 use super::BuildError;
+use crate::fair;
 
 /// Files of so many bytes together are packed on one core: a fraction of a millisecond.
 const LITTLE: usize = 128 * 1024;
@@ -116,6 +117,8 @@ impl NewFile<'_> {
         };
         let Versions { view, uid, .. } = self.versions;
         let blob = (self.file.digest(), self.file.bytes());
-        Ok(PreparedBlob::version_of(view, *uid, blob, base)?)
+        let packed = PreparedBlob::version_of(view, *uid, blob, base)?;
+        fair::breathe();
+        Ok(packed)
     }
 }

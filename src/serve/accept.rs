@@ -23,6 +23,7 @@ use tower::ServiceExt as _;
 
 use super::crowd::{self, Crowd, Seat};
 use super::tls::Tls;
+use crate::fair::{Party, Standing, Steps};
 use crate::http::Peer;
 
 /// How long a TLS handshake may take.
@@ -46,6 +47,8 @@ pub(super) struct Door {
     pub(super) header_timeout: Duration,
     /// How many of them from one address.
     pub(super) crowd: Crowd,
+    /// Whose connection goes on next.
+    pub(super) steps: Steps,
 }
 
 impl Door {
@@ -72,15 +75,18 @@ impl Door {
                         tokio::spawn(crowd::turn_away(stream, self.tls.is_none(), place));
                         continue;
                     };
+                    let standing = Standing::new(Party::stranger(Some(peer.ip()), 0));
                     let connection = Connection {
                         router: self.router.clone(),
                         peer,
+                        standing: standing.clone(),
                         header_timeout: self.header_timeout,
                         watcher: open.watcher(),
                         _place: place,
                         _seat: seat,
                     };
-                    tokio::spawn(connection.begin(stream, self.tls.clone()));
+                    let connection = connection.begin(stream, self.tls.clone());
+                    tokio::spawn(self.steps.of(standing, connection));
                 }
                 Err(error) if is_of_one(&error) => {}
                 Err(error) => {
@@ -102,6 +108,7 @@ fn is_of_one(error: &io::Error) -> bool {
 struct Connection {
     router: Router,
     peer: SocketAddr,
+    standing: Standing,
     header_timeout: Duration,
     watcher: Watcher,
     _place: OwnedSemaphorePermit,
@@ -121,13 +128,14 @@ impl Connection {
     }
 
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let (router, peer) = (self.router, Peer(self.peer));
+        let (router, peer, standing) = (self.router, Peer(self.peer), self.standing);
         let asked = Arc::new(AtomicBool::new(false));
         let silent = silence(asked.clone(), self.header_timeout);
         let service = service_fn(move |request: Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
             let (mut request, router) = (request.map(Body::new), router.clone());
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(standing.clone());
             async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(never)) }
         });
         let builder = builder(self.header_timeout);
