@@ -61,7 +61,7 @@ pub(super) type Ticket = u64;
 pub(super) struct Begun {
     pub(super) share: Share,
     estimate: u64,
-    /// Nothing else of its share ran or waited when it began.
+    /// Nothing else of its share ran or waited when it began, and it is not the server's own.
     pub(super) is_alone: bool,
 }
 
@@ -311,7 +311,7 @@ impl<W> Queue<W> {
         self.running += 1;
         let mut is_alone = true;
         if let Some(lot) = self.shares.get_mut(&share) {
-            is_alone = lot.is_idle();
+            is_alone = lot.is_idle() && share != Share::Server;
             lot.running += 1;
             self.now = self.now.max(lot.spent);
             lot.expected = lot.expected.saturating_add(estimate);

@@ -12,8 +12,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::courtesy::{Courtesy, Narrow};
-use super::queue::{Begun, Queue, Ticket};
-use super::{Bounds, Party, held, nanos};
+use super::queue::{Begun, Counts, Queue, Ticket};
+use super::{Bounds, Party, State, held, nanos};
 
 /// How long a thread takes steps before it lets those go first who wait for its processor: the other thread that takes
 /// steps may be one of them, and somebody's next step wait for that.
@@ -44,11 +44,11 @@ pub struct InTurns<F> {
 struct Step {
     steps: Steps,
     standing: Standing,
-    state: Mutex<State>,
+    state: Mutex<Now>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Now {
     at: At,
     /// The task that the future is.
     task: Option<Waker>,
@@ -83,9 +83,20 @@ impl Steps {
         Self(lines)
     }
 
+    /// How many may be ready or taken at a time, and how busy it is. None is ever refused, and how long they wait is not
+    /// told apart.
+    pub fn load(&self) -> (usize, State) {
+        let queue = self.queue();
+        let Counts { running, waiting, waiting_shares } = queue.counts();
+        let (refused_total, refused_share, waited, waits) = (0, 0, Duration::ZERO, 0);
+        let state =
+            State { running, waiting, waiting_shares, refused_total, refused_share, waited, waits };
+        (queue.running_most(), state)
+    }
+
     /// Has each step of `future` wait for its turn.
     pub fn of<F: Future>(&self, standing: Standing, future: F) -> InTurns<F> {
-        let state = Mutex::new(State { at: At::Rest, task: None });
+        let state = Mutex::new(Now { at: At::Rest, task: None });
         let step = Arc::new(Step { steps: self.clone(), standing, state });
         InTurns { future: Box::pin(future), waker: Waker::from(step.clone()), step }
     }
@@ -135,12 +146,12 @@ impl Standing {
 }
 
 impl Step {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Now> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gets in line.
-    fn enter(self: &Arc<Self>, state: &mut State) {
+    fn enter(self: &Arc<Self>, state: &mut Now) {
         let party = self.standing.party();
         let mut queue = self.steps.queue();
         state.at = match queue.enter_now(party.share) {

@@ -395,11 +395,12 @@ fn nobody_lets_themselves_by() {
     assert!(!courtesy.is_due_from(tenant(2)));
 }
 
-/// The server's own work is bounded with all other alone, whoever is let by.
+/// The server's own work is bounded with all other alone, whoever is let by; and nobody has to let it by.
 #[test]
-fn the_server_itself_is_not_narrowed() {
+fn the_server_itself_is_neither_narrowed_nor_let_by() {
     let courtesy = Courtesy::default();
     let reads = Fair::courteous(bounds(4, 2, 0, 0), &courtesy);
+    drop(reads.enter_now(Share::Server).inspect(|_| assert!(!courtesy.is_due_from(tenant(1)))));
     courtesy.come(tenant(1));
     let turns: Vec<_> = (0..4).map(|_| reads.enter_now(Share::Server).unwrap()).collect();
     assert_eq!((turns.len(), reads.state().running), (4, 4));

@@ -23,6 +23,8 @@ fn kinds(app: &App) -> Vec<(&'static str, usize, State)> {
         tasks.into_iter().map(|(kind, tasks)| (kind, tasks.load())).map(split).collect();
     let limits = &app.config.limits;
     kinds.push(("processor", limits.of_processors().running, app.processors.state()));
+    let (most, steps) = app.steps.load();
+    kinds.push(("step", most, steps));
     kinds.push(("body", limits.of_bodies()[0].running, app.bodies.state()));
     kinds
 }

@@ -11,8 +11,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use hyper::body::Incoming;
+use hyper::rt::Executor;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -79,6 +80,7 @@ impl Door {
                     let connection = Connection {
                         router: self.router.clone(),
                         peer,
+                        steps: self.steps.clone(),
                         standing: standing.clone(),
                         header_timeout: self.header_timeout,
                         watcher: open.watcher(),
@@ -108,6 +110,7 @@ fn is_of_one(error: &io::Error) -> bool {
 struct Connection {
     router: Router,
     peer: SocketAddr,
+    steps: Steps,
     standing: Standing,
     header_timeout: Duration,
     watcher: Watcher,
@@ -129,6 +132,7 @@ impl Connection {
 
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let (router, peer, standing) = (self.router, Peer(self.peer), self.standing);
+        let streams = Streams { steps: self.steps, standing: standing.clone() };
         let asked = Arc::new(AtomicBool::new(false));
         let silent = silence(asked.clone(), self.header_timeout);
         let service = service_fn(move |request: Request<Incoming>| {
@@ -138,7 +142,7 @@ impl Connection {
             request.extensions_mut().insert(standing.clone());
             async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(never)) }
         });
-        let builder = builder(self.header_timeout);
+        let builder = builder(self.header_timeout, streams);
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         tokio::select! {
             ended = self.watcher.watch(connection.into_owned()) => {
@@ -164,8 +168,24 @@ fn never<T>(error: Infallible) -> T {
     match error {}
 }
 
-fn builder(header_timeout: Duration) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+/// Runs what HTTP/2 has on the way over one connection, each for itself and all in that connection's turns.
+#[derive(Clone)]
+struct Streams {
+    steps: Steps,
+    standing: Standing,
+}
+
+impl<F> Executor<F> for Streams
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        tokio::spawn(self.steps.of(self.standing.clone(), stream));
+    }
+}
+
+fn builder(header_timeout: Duration, streams: Streams) -> Builder<Streams> {
+    let mut builder = Builder::new(streams);
     builder
         .http1()
         .timer(TokioTimer::new())
