@@ -57,7 +57,7 @@ impl Courtesy {
         // One that is left lets nobody by any more.
         if left < before && left < 2 {
             let queues = self.0.queues.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            queues.iter().filter_map(Weak::upgrade).for_each(|queue| queue.widen());
+            queues.iter().filter_map(Weak::upgrade).for_each(Narrow::widen);
         }
     }
 

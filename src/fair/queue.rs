@@ -279,7 +279,9 @@ impl<W> Queue<W> {
     pub(super) fn widen(&mut self) -> Vec<(Begun, W)> {
         let waiting = self.shares.iter().filter(|(_, lot)| lot.waiting > 0);
         let waiting: Vec<Share> = waiting.map(|(share, _)| *share).collect();
-        waiting.into_iter().for_each(|share| self.list(share));
+        for share in waiting {
+            self.list(share);
+        }
         self.begin_next()
     }
 

@@ -77,7 +77,7 @@ pub(super) async fn upload_pack(
     let open = move || Repo::open(&reader, &repo, &credentials);
     let known = match request::party().share {
         Share::Tenant(uid) => Known::Sender(uid, open),
-        _ => Known::Repo(app.reads.run(open).await??),
+        _ => Known::Repo(Box::new(app.reads.run(open).await??)),
     };
     let share = Share::Tenant(known.uid());
     // Who waits for the tenant's other requests takes no place that another tenant could have.
@@ -105,7 +105,7 @@ enum Known<F> {
     /// Whose token it brings, and what opens the repository that it names.
     Sender(TenantUid, F),
     /// The repository, which that token may read.
-    Repo(Repo),
+    Repo(Box<Repo>),
 }
 
 impl<F> Known<F> {

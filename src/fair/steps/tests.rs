@@ -9,7 +9,7 @@ use super::*;
 use crate::fair::Share;
 
 /// How long a test waits for what must come.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 fn tenant(n: u8) -> Standing {
     Standing::new(Party::of(Share::Tenant(TenantUid::from_bytes([n; 16]))))
@@ -68,20 +68,20 @@ async fn every_event_is_followed_by_a_step() {
     let pairs = (0..64u8).map(|n| {
         let (there, mut come) = mpsc::channel(1);
         let (back, mut again) = mpsc::channel(1);
-        let ping = async move {
+        let asks = async move {
             for n in 0..200 {
                 there.send(n).await.unwrap();
                 assert_eq!(again.recv().await, Some(n));
                 yield_now().await;
             }
         };
-        let pong = async move {
+        let answers = async move {
             while let Some(n) = come.recv().await {
                 back.send(n).await.unwrap();
             }
         };
-        let ping = tokio::spawn(steps.of(tenant(n % 5), ping));
-        (ping, tokio::spawn(steps.of(tenant(n % 3), pong)))
+        let asking = tokio::spawn(steps.of(tenant(n % 5), asks));
+        (asking, tokio::spawn(steps.of(tenant(n % 3), answers)))
     });
     let pairs: Vec<_> = pairs.collect();
     for _ in 0..100 {
@@ -90,9 +90,9 @@ async fn every_event_is_followed_by_a_step() {
         courtesy.go(Share::Operator);
     }
     let ended = async {
-        for (ping, pong) in pairs {
-            ping.await.unwrap();
-            pong.await.unwrap();
+        for (asking, answering) in pairs {
+            asking.await.unwrap();
+            answering.await.unwrap();
         }
     };
     timeout(LONGEST, ended).await.expect("a step was lost");
