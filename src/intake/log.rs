@@ -22,8 +22,8 @@ use crate::http::chain;
 const WAITING: usize = 16 * 1024;
 /// With so many waiting, they are written before their time: what comes meanwhile is to find room.
 const CROWD: usize = WAITING / 4;
-/// About how many entries are written in one commit.
-const AT_ONCE: usize = 512;
+/// About how many entries are written in one commit: a build that comes meanwhile waits for it.
+const AT_ONCE: usize = 128;
 /// Most bytes of bodies that wait. Over it an entry is written without its body.
 const WAITING_BYTES: usize = 64 << 20;
 

@@ -219,8 +219,9 @@ impl<'txn> Tables<'txn> {
     }
 }
 
-/// So many rows are written before other threads go first: a fifth of a millisecond or so.
-const PAUSE_AFTER: usize = 32;
+/// So many rows are written before other threads go first: half a millisecond or so. With fewer, whoever waits for the
+/// change waits for them each time.
+const PAUSE_AFTER: usize = 128;
 
 /// One state of a database, which it keeps open: a rewrite may have put another in its place.
 pub(crate) struct RedbSnapshot {
