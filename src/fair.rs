@@ -309,15 +309,19 @@ impl Turn {
         self.begun.map_or(Share::Server, |begun| begun.share)
     }
 
-    /// It is the thread at hand that works in it. When nothing else of its share ran or waited as it began, the thread
-    /// goes before those that work for long.
+    /// It is the thread at hand that works in it. Where those are let by who seldom have work, it goes before threads that
+    /// work for long when nothing else of its share ran or waited as it began.
     pub fn begin_here(&self) {
-        slice::set(self.begun.is_some_and(|begun| begun.is_alone));
+        let is_guest = self.fair.0.courtesy.is_some();
+        slice::set(is_guest && self.begun.is_some_and(|begun| begun.is_alone));
     }
 
     /// Goes on as `share`'s work, when that would be the next. Else the turn ends.
     pub fn hand_over(mut self, share: Share) -> Option<Self> {
         let begun = self.begun?;
+        if begun.share == share {
+            return Some(self);
+        }
         let spent = nanos(self.start.elapsed());
         let handed = self.fair.queue().hand_over(begun, share, spent);
         let (anew, next) = handed?;

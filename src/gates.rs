@@ -23,7 +23,7 @@ use colophon_model::{GateResult, GateStatus, SandboxLevel, SandboxReport};
 pub use config::{CommandConfig, GatesConfig, Mode};
 pub use users::{InvalidUsers, UserRange};
 
-use crate::fair::{self, Bounds, Fair, Party, Share};
+use crate::fair::{self, Bounds, Fair, Party, Share, slice};
 
 use cached::Cached;
 use command::Tool;
@@ -114,6 +114,8 @@ impl Gates {
     fn check_in_turn(&self, share: Share, compiled: &Compiled) -> Result<Vec<GateResult>, Refused> {
         let mut results = Vec::new();
         let _place = self.places.enter_patiently(Party::of(share)).block();
+        // What is started here competes as this thread does, for as long as it runs.
+        slice::long();
         let (ruff, commands): (Vec<_>, Vec<_>) = self.tools.iter().partition(|t| t.is_ruff());
         for tool in ruff {
             gate(&mut results, &tool.name, tool.mode, || self.run(tool, compiled))?;

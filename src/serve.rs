@@ -24,7 +24,7 @@ use crate::audit::AuditWriter;
 use crate::clock::SharedClock;
 use crate::config::{self, Config};
 use crate::exporter::Exporter;
-use crate::fair::Steps;
+use crate::fair::{Steps, slice};
 use crate::http;
 use crate::intake::flush::DeliveryFlush;
 use crate::intake::pulls::Pulls;
@@ -102,7 +102,10 @@ impl Server {
         let exporter = Exporter::start(&app);
         // On a thread of its own: the imports of a worker take seconds, and nothing waits for them.
         let warm = app.clone();
-        std::thread::spawn(move || warm.press.gates.warm_up());
+        std::thread::spawn(move || {
+            slice::long();
+            warm.press.gates.warm_up();
+        });
         let mut beside = JoinSet::new();
         if let Some(listener) = self.admin {
             let door = door(

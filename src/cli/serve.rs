@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use rayon::ThreadPoolBuilder;
 use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
 
@@ -18,10 +19,12 @@ use crate::telemetry;
 /// How long blocking work may go on after the last connection is closed.
 const LAST_WORK: Duration = Duration::from_secs(10);
 
-/// So many tasks a busy thread goes on with before it looks which others have come, from clients and from threads that
-/// work: one may be a whole no-op, and is followed by up to three that it has woken before the next is counted. tokio's
-/// own 61 were some milliseconds, in which a clone that was ready waited to be sent.
+/// So many tasks a busy thread goes on with before it looks which others have come from clients: one may be a whole no-op,
+/// and is followed by up to three that it has woken before the next is counted. tokio's own 61 were some milliseconds, in
+/// which a clone that was ready waited to be sent.
 const EVENT_INTERVAL: u32 = 1;
+/// So many until it looks what came from other threads: with 1 its own would wait for all of those.
+const OTHERS_INTERVAL: u32 = 2;
 
 #[derive(Serialize)]
 struct Ready {
@@ -39,6 +42,11 @@ pub(super) fn run(overrides: &Overrides, out: Out) -> anyhow::Result<()> {
     let runtime = runtime(&mut Builder::new_multi_thread())?;
     // Threads that are started on the way work for long, as the store's does. This one takes connections afterwards.
     slice::long();
+    // Threads of the pool would take after whoever needs it first.
+    let pool = ThreadPoolBuilder::new().start_handler(|_| slice::long());
+    if let Err(error) = pool.build_global() {
+        tracing::debug!(%error, "there is a pool already");
+    }
     let result = runtime.block_on(async {
         let data = config.data.display().to_string();
         let server = Server::start(config, Arc::new(SystemClock)).await?;
@@ -68,7 +76,7 @@ fn runtime(builder: &mut Builder) -> std::io::Result<Runtime> {
         slice::short();
         fair::rest();
     });
-    builder.event_interval(EVENT_INTERVAL).global_queue_interval(EVENT_INTERVAL);
+    builder.event_interval(EVENT_INTERVAL).global_queue_interval(OTHERS_INTERVAL);
     builder.enable_all().build()
 }
 

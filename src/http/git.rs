@@ -21,7 +21,6 @@ use super::{ApiError, auth};
 use crate::app::{App, SharedApp};
 use crate::fair::{Party, Share};
 use crate::projection::TenantLog;
-use crate::telemetry::request;
 use crate::tokens::Scope;
 
 /// Largest request, inflated, in bytes: Git's own default (`http.maxRequestBuffer`).
@@ -73,12 +72,14 @@ pub(super) async fn upload_pack(
     body: Body,
 ) -> Result<Response, ApiError> {
     // Nobody's body is read before it is known whose it is. Whose token is remembered need not be asked for first.
-    let (reader, credentials) = (app.clone(), headers.clone());
-    let open = move || Repo::open(&reader, &repo, &credentials);
-    let known = match request::party().share {
-        Share::Tenant(uid) => Known::Sender(uid, open),
-        _ => Known::Repo(Box::new(app.reads.run(open).await??)),
-    };
+    let (reader, name, credentials) = (app.clone(), repo.clone(), headers.clone());
+    let open = move || Repo::open(&reader, &name, &credentials);
+    let slug = split(&repo).map(|(slug, _)| slug);
+    let known =
+        match slug.and_then(|slug| auth::remembered_tenant(&app, &headers, slug, Scope::Git)) {
+            Some(uid) => Known::Sender(uid, open),
+            None => Known::Repo(Box::new(app.reads.run(open).await??)),
+        };
     let share = Share::Tenant(known.uid());
     // Who waits for the tenant's other requests takes no place that another tenant could have.
     let passage = app.git_turnstiles.pass(known.uid()).await.ok_or_else(ApiError::busy_tenant)?;
@@ -94,7 +95,7 @@ pub(super) async fn upload_pack(
         }
         Known::Sender(_, open) => {
             let plan = move || begin(&reader, &open()?, &headers, &body);
-            app.reads.run_for(share, plan).await??
+            app.reads.resume_for(share, plan).await??
         }
     };
     answer("application/x-git-upload-pack-result", begun.body(app, passage))
@@ -160,6 +161,12 @@ struct Repo {
     door: UploadPack,
 }
 
+/// The slug that a repository's name holds, and whether the one with every tag is meant.
+fn split(name: &str) -> Option<(&str, bool)> {
+    let name = name.strip_suffix(".git")?;
+    Some(name.strip_suffix("+all").map_or((name, false), |slug| (slug, true)))
+}
+
 impl Repo {
     /// `<slug>.git`, or `<slug>+all.git` with every tag. Git asks for credentials when it sees the
     /// challenge.
@@ -168,11 +175,8 @@ impl Repo {
         let tenant = auth::token_tenant(app, &view, headers, Scope::Git).map_err(|e| {
             if e.is_unauthorized() { e.challenge("Basic realm=\"colophon\"") } else { e }
         })?;
-        let name = name.strip_suffix(".git").ok_or_else(ApiError::not_found)?;
-        let (slug, tags) = match name.strip_suffix("+all") {
-            Some(slug) => (slug, Tags::All),
-            None => (name, Tags::Newest(app.config.git.tags)),
-        };
+        let (slug, has_all) = split(name).ok_or_else(ApiError::not_found)?;
+        let tags = if has_all { Tags::All } else { Tags::Newest(app.config.git.tags) };
         if slug != tenant.slug.as_str() {
             return Err(ApiError::not_found());
         }
