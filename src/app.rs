@@ -16,7 +16,7 @@ use crate::artifacts::Artifacts;
 use crate::bodies::Bodies;
 use crate::bundles::Bundles;
 use crate::clock::SharedClock;
-use crate::config::{Config, Durability};
+use crate::config::{self, Config, Durability};
 use crate::console::Console;
 use crate::fair::{self, Courtesy, Fair, Steps};
 use crate::gates::Gates;
@@ -113,10 +113,7 @@ impl App {
             processors,
             bodies: Bodies::new(config.limits.of_bodies()),
             reads: Tasks::over(reads),
-            steps: Steps::new(
-                std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-                &courtesy,
-            ),
+            steps: Steps::new(config::processors(), &courtesy),
             maintenance: Tasks::new(1, 0),
             audits: Tasks::new(1, AUDITS_WAITING),
             git_turnstiles: Turnstiles::new(config.git.per_tenant, TURNSTILE_PATIENCE),

@@ -35,6 +35,7 @@ pub use events::Events;
 pub use export::{Encryption, ExportConfig};
 pub use intake::Intake;
 pub use limits::Limits;
+pub(crate) use limits::processors;
 pub use maintenance::Maintenance;
 pub use outbound::Outbound;
 pub use secrets::{KeysConfig, SecretsConfig, SopsConfig, VaultConfig};

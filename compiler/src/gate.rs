@@ -52,6 +52,8 @@ pub(crate) fn passed() -> Vec<GateResult> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::shape;
 
@@ -79,6 +81,19 @@ mod tests {
         ] {
             assert_eq!(check(source).unwrap_err().code, code, "{source}");
         }
+    }
+
+    /// To check, format and print a long module takes too long in one piece for whoever waits for the processor.
+    #[test]
+    fn a_module_is_not_checked_formatted_and_printed_in_one_piece() {
+        static PAUSES: AtomicUsize = AtomicUsize::new(0);
+        let source = "from __future__ import annotations\n";
+        let rendered = Rendered { source: source.to_owned(), passed: Vec::new(), fixed: source };
+        let pause = || {
+            PAUSES.fetch_add(1, Ordering::Relaxed);
+        };
+        python(&rendered, &shape::FLOW, pause).unwrap();
+        assert_eq!(PAUSES.load(Ordering::Relaxed), 2);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::path::Path;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use colophon_compiler::{CodePolicy, Compiled, Compiler, Limits};
 use colophon_model::{FlowId, TenantSlug};
@@ -43,4 +45,29 @@ fn outputs_do_not_depend_on_threads_or_runs() {
         compile(&Compiler::new().unwrap(), &flows, 2) == first,
         "in a second run, from a second compiler"
     );
+}
+
+/// Whoever waits for the processor goes on between the pieces of a compile: while a flow is read, and between
+/// its modules. What comes out is the same.
+#[test]
+fn it_pauses_between_its_pieces() {
+    static PAUSES: AtomicUsize = AtomicUsize::new(0);
+    let quiet = Compiler::new().unwrap();
+    let pausing = Compiler::new().unwrap().with_pauses(|| {
+        PAUSES.fetch_add(1, Relaxed);
+    });
+    let (tenant, limits) = (TenantSlug::new("acme-inc").unwrap(), Limits::default());
+    for body in flows() {
+        let before = PAUSES.load(Relaxed);
+        let Ok(plan) = pausing.parse(&body, CodePolicy::AllowCustom, &limits) else { continue };
+        let read = PAUSES.load(Relaxed);
+        assert!(read > before, "while it is read");
+        let flow = FlowId::from_name(plan.name.as_str());
+        let compiled = pausing.compile(&plan, &tenant, &flow);
+        if compiled.is_ok() {
+            assert!(PAUSES.load(Relaxed) >= read + 6, "{flow}");
+        }
+        assert!(compiled == quiet.compile(&plan, &tenant, &flow), "{flow}");
+    }
+    assert!(PAUSES.load(Relaxed) > 0);
 }

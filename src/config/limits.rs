@@ -111,7 +111,8 @@ const fn unless_zero(set: usize, otherwise: usize) -> usize {
     if set == 0 { otherwise } else { set }
 }
 
-fn processors() -> usize {
+/// How many processors there are for the program, at least one.
+pub(crate) fn processors() -> usize {
     available_parallelism().map_or(1, NonZero::get)
 }
 
