@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 pub use courtesy::Courtesy;
-pub use held::{aside, breathe, holding, rest, share};
+pub use held::{aside, at_last, breathe, holding, rest, resume, share};
 pub use party::{Party, Share};
 pub use steps::{InTurns, Standing, Steps};
 

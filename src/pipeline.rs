@@ -573,7 +573,7 @@ impl Press {
             }
             Gated::Refused(gates) => refused::refuse(self, &view, job, flow, gates.clone(), now)?,
         };
-        match fair::aside(|| lane.submit(change).wait()) {
+        match fair::at_last(|| lane.submit(change).wait()) {
             Ok(()) => {
                 self.progress.changed(tenant.uid);
                 if let Some(record) = records.last().filter(|record| record.failure.is_none()) {
@@ -581,7 +581,10 @@ impl Press {
                 }
                 records.pop().map(told).transpose()
             }
-            Err(CommitError::Conflict(_)) => Ok(None),
+            Err(CommitError::Conflict(_)) => {
+                fair::resume();
+                Ok(None)
+            }
             Err(error) => Err(error.into()),
         }
     }

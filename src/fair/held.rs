@@ -4,15 +4,22 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use super::{Party, Share, Turn};
+use super::{Fair, Party, Share, Turn};
 
 /// How long a thread works before it lets those go first who wait for its processor. The system takes a processor
 /// away from a thread after some milliseconds only, and whoever wakes up meanwhile to answer something short
 /// waits for that.
 const BREATH: Duration = Duration::from_micros(200);
 
+/// What a thread works in.
+enum Held {
+    Turn(Turn),
+    /// What is left of its work needs no turn. Another would be of this queue, and of the same share.
+    Over(Fair, Share),
+}
+
 thread_local! {
-    static HELD: RefCell<Option<Turn>> = const { RefCell::new(None) };
+    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
     /// Since when the thread works without a pause, as far as is known.
     static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
 }
@@ -22,7 +29,7 @@ struct Holding;
 
 impl Drop for Holding {
     fn drop(&mut self) {
-        drop(take());
+        drop(HELD.take());
     }
 }
 
@@ -35,20 +42,45 @@ pub fn holding<T>(turn: Turn, work: impl FnOnce() -> T) -> T {
 
 /// Whose turn this thread works in; without one, the server's.
 pub fn share() -> Share {
-    HELD.with_borrow(|held| held.as_ref().map_or(Share::Server, Turn::share))
+    HELD.with_borrow(|held| match held {
+        Some(Held::Turn(turn)) => turn.share(),
+        Some(Held::Over(_, share)) => *share,
+        None => Share::Server,
+    })
 }
 
 /// Waits without holding the turn: others go on meanwhile. It is waited for anew afterwards. Without a
 /// turn it only waits.
 pub fn aside<T>(wait: impl FnOnce() -> T) -> T {
-    let Some(turn) = take() else { return wait() };
-    let (queue, share) = (turn.queue(), turn.share());
-    drop(turn);
-    let done = wait();
-    if let Some(turn) = queue.enter_patiently(Party::of(share)).block() {
-        put(turn);
+    let is_mine = HELD.with_borrow(|held| matches!(held, Some(Held::Turn(_))));
+    let done = at_last(wait);
+    if is_mine {
+        resume();
     }
     done
+}
+
+/// Waits for the last thing that the work waits for. The turn ends here: what is left to do is too little to
+/// wait for another. [`resume`] takes one when it is more after all.
+pub fn at_last<T>(wait: impl FnOnce() -> T) -> T {
+    if let Some(held) = HELD.take() {
+        HELD.set(Some(held.over()));
+    }
+    let done = wait();
+    SINCE.set(Some(Instant::now()));
+    done
+}
+
+/// Waits for another turn, when the one of this thread has ended before its work.
+pub fn resume() {
+    let over = HELD.with_borrow(|held| match held {
+        Some(Held::Over(queue, share)) => Some((queue.clone(), *share)),
+        _ => None,
+    });
+    let turn = over.and_then(|(queue, share)| queue.enter_patiently(Party::of(share)).block());
+    if let Some(turn) = turn {
+        put(turn);
+    }
 }
 
 /// Between two pieces of work: lets other threads go first when this one has worked for a while. It keeps its
@@ -79,9 +111,15 @@ fn put(turn: Turn) {
     turn.begin_here();
     // It has waited just now.
     SINCE.set(Some(Instant::now()));
-    HELD.set(Some(turn));
+    HELD.set(Some(Held::Turn(turn)));
 }
 
-fn take() -> Option<Turn> {
-    HELD.take()
+impl Held {
+    /// The turn ends, if it has not.
+    fn over(self) -> Self {
+        match self {
+            Self::Turn(turn) => Self::Over(turn.queue(), turn.share()),
+            over @ Self::Over(..) => over,
+        }
+    }
 }

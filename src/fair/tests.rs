@@ -364,6 +364,23 @@ fn a_turn_that_is_put_aside_is_anothers() {
     assert_eq!((fair.state().running, share()), (0, Share::Server));
 }
 
+/// Who has waited for the last time is done, and does not stand in line once more for it.
+#[test]
+fn after_the_last_wait_there_is_no_other() {
+    let fair = Fair::new(bounds(1, 1, 0, 0));
+    let turn = fair.enter_now(tenant(1)).unwrap();
+    holding(turn, || {
+        let others = at_last(|| fair.enter_now(tenant(2)).unwrap());
+        assert_eq!((share(), fair.state().waits), (tenant(1), 0));
+        aside(|| ());
+        drop(others);
+        assert_eq!(fair.state().running, 0);
+        resume();
+        assert_eq!((share(), fair.state().running), (tenant(1), 1));
+    });
+    assert_eq!((fair.state().running, share()), (0, Share::Server));
+}
+
 /// Work on one thread must not have a fifth of the processors beside four threads of another: while it runs, the other has
 /// half, in all queues that know of it, and whoever waited for that goes on afterwards.
 #[tokio::test]

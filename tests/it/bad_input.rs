@@ -156,15 +156,25 @@ fn a_stranger_is_refused_before_his_body_is_read() {
     let tenant = server.tenant("acme-inc");
     assert_eq!(server.build(&tenant, &small_flow("one", None, "x")).status, 201);
     let wrong = server.tenant("other").api;
-    for (route, status) in [
-        ("POST /v1/t/acme-inc/edge/report", 401),
-        ("PUT /v1/t/acme-inc/edge/one/env", 404),
-        ("POST /v1/tenants", 401),
-        ("POST /v1/tenants/acme-inc/hooks", 401),
-        ("PUT /v1/tenants/acme-inc/mirror", 401),
-        ("PUT /v1/tenants/acme-inc/webhook", 401),
-        ("POST /v1/maintenance/gc", 401),
-        ("POST /git/acme-inc.git/git-upload-pack", 401),
+    // The tenant's own tokens, of which the server has seen that they are good for something else.
+    for (token, path) in [
+        (&tenant.edge, "/v1/t/acme-inc/tuf/timestamp.json"),
+        (&tenant.api, "/v1/t/acme-inc/builds"),
+    ] {
+        assert_eq!(server.get_with(path, token).status, 200, "{path}");
+    }
+    for (wrong, route, status) in [
+        (&wrong, "POST /v1/t/acme-inc/edge/report", 401),
+        (&wrong, "PUT /v1/t/acme-inc/edge/one/env", 404),
+        (&wrong, "POST /v1/tenants", 401),
+        (&wrong, "POST /v1/tenants/acme-inc/hooks", 401),
+        (&wrong, "PUT /v1/tenants/acme-inc/mirror", 401),
+        (&wrong, "PUT /v1/tenants/acme-inc/webhook", 401),
+        (&wrong, "POST /v1/maintenance/gc", 401),
+        (&wrong, "POST /git/acme-inc.git/git-upload-pack", 401),
+        (&tenant.edge, "POST /git/acme-inc.git/git-upload-pack", 403),
+        (&tenant.api, "POST /git/acme-inc.git/git-upload-pack", 403),
+        (&tenant.api, "POST /v1/t/acme-inc/edge/report", 403),
     ] {
         let mut stream = connect(&server.url);
         let head = format!(
