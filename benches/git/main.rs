@@ -38,6 +38,11 @@ use clap::Parser;
 use crate::content::Place;
 use crate::size::Effort;
 
+/// The product's, since its routes are served here.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// A tenant's repository through the product and through stock git.
 #[derive(Parser)]
 struct Args {
