@@ -172,9 +172,9 @@ fn a_stranger_is_refused_before_his_body_is_read() {
         (&wrong, "PUT /v1/tenants/acme-inc/webhook", 401),
         (&wrong, "POST /v1/maintenance/gc", 401),
         (&wrong, "POST /git/acme-inc.git/git-upload-pack", 401),
-        (&tenant.edge, "POST /git/acme-inc.git/git-upload-pack", 403),
-        (&tenant.api, "POST /git/acme-inc.git/git-upload-pack", 403),
-        (&tenant.api, "POST /v1/t/acme-inc/edge/report", 403),
+        (&tenant.edge, "POST /git/acme-inc.git/git-upload-pack", 401),
+        (&tenant.api, "POST /git/acme-inc.git/git-upload-pack", 401),
+        (&tenant.api, "POST /v1/t/acme-inc/edge/report", 401),
     ] {
         let mut stream = connect(&server.url);
         let head = format!(
