@@ -309,11 +309,16 @@ impl Turn {
         self.begun.map_or(Share::Server, |begun| begun.share)
     }
 
+    /// Whether nothing else of its share ran or waited as it began.
+    pub fn is_alone(&self) -> bool {
+        self.begun.is_some_and(|begun| begun.is_alone)
+    }
+
     /// It is the thread at hand that works in it. Where those are let by who seldom have work, it goes before threads that
     /// work for long when nothing else of its share ran or waited as it began.
     pub fn begin_here(&self) {
         let is_guest = self.fair.0.courtesy.is_some();
-        slice::set(is_guest && self.begun.is_some_and(|begun| begun.is_alone));
+        slice::set(is_guest && self.is_alone());
     }
 
     /// Goes on as `share`'s work, when that would be the next. Else the turn ends.

@@ -7,6 +7,7 @@ mod auth;
 mod blobs;
 mod body;
 mod branches;
+mod brief;
 mod build_reads;
 mod build_view;
 mod builds;

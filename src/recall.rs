@@ -25,6 +25,8 @@ const SENDERS: u64 = 4 * 1024 * 1024;
 const CURRENT: u64 = 32 * 1024 * 1024;
 /// Most bytes of which bodies tags are over: some ten thousand.
 const SIGNED: u64 = 4 * 1024 * 1024;
+/// Most bytes of which requests for packs are answered quickly: some thousand.
+const BRIEF: u64 = 1024 * 1024;
 /// What a file of a build takes, about, with its path and digests.
 const FILE: u64 = 256;
 /// A blob is kept when it takes at most this part of the room: a large one would drive out many that are
@@ -42,6 +44,7 @@ pub struct Recall {
     nobody: OnceLock<Key>,
     current: Standing<(TenantUid, Digest), Arc<Current>>,
     signed: Made<Tag, Digest>,
+    brief: Made<Digest, ()>,
     largest: u64,
 }
 
@@ -110,6 +113,7 @@ impl Recall {
             nobody: OnceLock::new(),
             current: Standing::new(CURRENT),
             signed: Made::new(SIGNED),
+            brief: Made::new(BRIEF),
             largest: room / PART,
         }
     }
@@ -244,9 +248,26 @@ impl Recall {
         self.signed.keep_while(tenant, tag, body, || store.era() == era);
     }
 
+    /// Whether this request for a pack, named by its digest, took little work when it was made last.
+    pub fn is_brief(&self, tenant: TenantUid, request: Digest) -> bool {
+        self.brief.kept(tenant, request).is_some()
+    }
+
+    /// Remembers of a request whether it took little work, in the era `era`: a tenant that was erased must leave
+    /// nothing here.
+    pub fn keep_brief(
+        &self,
+        (store, era): (&Store, u64),
+        (tenant, request): (TenantUid, Digest),
+        is_brief: bool,
+    ) {
+        self.brief.keep_while(tenant, request, (), || is_brief && store.era() == era);
+    }
+
     /// Forgets what is kept of a tenant that was erased.
     pub fn forget(&self, tenant: TenantUid) {
         self.signed.forget(tenant);
+        self.brief.forget(tenant);
         self.grants.forget(tenant);
         self.trees.forget(tenant);
         self.blobs.forget(tenant);

@@ -142,6 +142,12 @@ impl Tasks {
         self.place(self.places.enter_patiently(party), party).run(work).await
     }
 
+    /// A turn for what `share` wants done on the thread at hand, when it has nothing else under way here and a place is
+    /// free.
+    pub fn alone(&self, share: Share) -> Option<Turn> {
+        self.places.enter_now(share).filter(Turn::is_alone)
+    }
+
     /// Finds out with `prove` which tenant work is for, and then runs it as that tenant's: on the same
     /// thread when that tenant is the next anyhow, else in its turn.
     pub async fn run_proven<
@@ -318,5 +324,23 @@ mod tests {
         release.send(()).unwrap();
         assert_eq!(first.await.unwrap().unwrap(), Share::Tenant(tenant(1)));
         assert!(tasks.run_proven(|| Ok((tenant(1), ())), work).await.is_ok());
+    }
+
+    /// What is done on the thread at hand counts as its tenant's, and a tenant that has work under way waits as ever.
+    #[tokio::test]
+    async fn a_tenant_that_has_nothing_else_under_way_gets_a_turn_at_hand() {
+        let tasks = Arc::new(Tasks::within(Bounds::total(2, 1)));
+        let share = Share::Tenant(tenant(1));
+        let turn = tasks.alone(share).unwrap();
+        assert_eq!(tasks.load().state.running, 1);
+        assert!(tasks.alone(share).is_none(), "it has one");
+        assert!(tasks.alone(Share::Tenant(tenant(2))).is_some());
+        let (release, busy) = occupy(&tasks).await;
+        assert!(tasks.alone(Share::Tenant(tenant(2))).is_none(), "no place is free");
+        drop(turn);
+        assert!(tasks.alone(share).is_some());
+        release.send(()).unwrap();
+        busy.await.unwrap();
+        assert_eq!(tasks.load().state.running, 0);
     }
 }

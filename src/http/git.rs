@@ -15,6 +15,7 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::body::read_body;
+use super::brief::Asked;
 use super::git_stream::{Answer, StreamError, whole};
 use super::path::Segments;
 use super::{ApiError, auth};
@@ -93,9 +94,16 @@ pub(super) async fn upload_pack(
             let plan = move || begin(&reader, &repo, &headers, &body);
             app.reads.resume_for(share, plan).await??
         }
-        Known::Sender(_, open) => {
-            let plan = move || begin(&reader, &open()?, &headers, &body);
-            app.reads.resume_for(share, plan).await??
+        Known::Sender(uid, open) => {
+            let asked = Asked::new(uid, &repo, &headers, &body);
+            let plan = move || {
+                let known = (&reader.press.recall, &reader.press.store);
+                asked.answer(known, || begin(&reader, &open()?, &headers, &body))
+            };
+            match asked.turn(&app) {
+                Some(_turn) => plan()?,
+                None => app.reads.resume_for(share, plan).await??,
+            }
         }
     };
     answer("application/x-git-upload-pack-result", begun.body(app, passage))
@@ -133,13 +141,18 @@ fn begin(app: &App, repo: &Repo, headers: &HeaderMap, body: &Bytes) -> Result<An
     match repo.door.answer(&log, protocol(headers), &request) {
         Ok(response) => {
             let GitResponse { head, refs, pack } = response;
-            let mut answer = Answer { uid, head, refs, pack };
+            let has_pack = pack.is_some();
+            let mut answer = Answer { uid, head, refs, has_pack, pack };
             answer.fill(app).map_err(|e: StreamError| ApiError::internal(&e))?;
             Ok(answer)
         }
-        Err(error) if error.is_clients() => {
-            Ok(Answer { uid, head: error.to_packet(), refs: Vec::new(), pack: None })
-        }
+        Err(error) if error.is_clients() => Ok(Answer {
+            uid,
+            head: error.to_packet(),
+            refs: Vec::new(),
+            has_pack: false,
+            pack: None,
+        }),
         Err(error) => Err(ApiError::internal(&error)),
     }
 }

@@ -36,11 +36,18 @@ pub(super) struct Answer {
     pub(super) head: Vec<u8>,
     /// What follows it, shared with other answers.
     pub(super) refs: Vec<Bytes>,
+    /// Whether there is a pack in it.
+    pub(super) has_pack: bool,
     /// What is still to be made.
     pub(super) pack: Option<PackStream>,
 }
 
 impl Answer {
+    /// Whether it is a pack, all of which is there.
+    pub(super) const fn is_whole_pack(&self) -> bool {
+        self.has_pack && self.pack.is_none()
+    }
+
     /// Makes the next chunk of the answer, behind what is in `head`. The pack is gone after its end.
     pub(super) fn fill(&mut self, app: &App) -> Result<(), StreamError> {
         let turn = app.press.objects.turn();
