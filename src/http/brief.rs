@@ -120,7 +120,7 @@ mod tests {
         let is_brief_after = |has_pack: bool, work: Duration| {
             let answer = pack.answer((&recall, &store), || {
                 let start = worked();
-                while worked() - start < work {}
+                while worked().saturating_sub(start) < work {}
                 let (head, refs) = (Vec::new(), Vec::new());
                 Ok::<_, Infallible>(Answer { uid: TENANT, head, refs, has_pack, pack: None })
             });
