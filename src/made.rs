@@ -112,6 +112,11 @@ impl<K: Eq + Hash + Clone, V: Weigh + Clone> Made<K, V> {
         }
     }
 
+    /// Forgets one thing. What is kept of others stays.
+    pub fn lose(&self, tenant: TenantUid, key: K) {
+        self.0.remove(&(tenant, key));
+    }
+
     /// Forgets what is kept of a tenant that was erased.
     pub fn forget(&self, tenant: TenantUid) {
         self.0.retain(|(uid, _), _| *uid != tenant);

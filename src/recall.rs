@@ -261,7 +261,11 @@ impl Recall {
         (tenant, request): (TenantUid, Digest),
         is_brief: bool,
     ) {
-        self.brief.keep_while(tenant, request, (), || is_brief && store.era() == era);
+        if is_brief {
+            self.brief.keep_while(tenant, request, (), || store.era() == era);
+        } else {
+            self.brief.lose(tenant, request);
+        }
     }
 
     /// Forgets what is kept of a tenant that was erased.
@@ -340,5 +344,22 @@ mod tests {
         assert_eq!(recall.blobs.len(), 1);
         recall.forget(TENANT);
         assert_eq!(recall.blobs.len(), 0);
+    }
+
+    /// Lists of refs and long packs are asked for all the time, and must not drive out what is known of brief ones.
+    #[test]
+    fn requests_that_are_not_brief_drive_out_none_that_are() {
+        let (store, recall) = (Store::in_memory().unwrap(), small());
+        let request = |n: u32| Digest::of(&n.to_le_bytes());
+        let ask = |n, is_brief| {
+            recall.keep_brief((&store, store.era()), (TENANT, request(n)), is_brief);
+        };
+        let room = (BRIEF / crate::made::OVERHEAD) as u32;
+        (0..2 * room).for_each(|n| ask(n, true));
+        let kept = || (0..2 * room).filter(|n| recall.is_brief(TENANT, request(*n))).count();
+        let before = kept();
+        assert!(before > 0);
+        (2 * room..4 * room).for_each(|n| ask(n, false));
+        assert_eq!(kept(), before);
     }
 }

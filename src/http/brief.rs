@@ -1,8 +1,9 @@
 //! Packs that take little work: whoever has nothing else under way gets them from the thread that answers, and waits for
 //! no other to wake up.
 //!
-//! That a pack takes little is known from the last time that the same was asked for. It holds the same objects then,
-//! whatever was built since.
+//! That a pack takes little is known from the last time that the same was asked for. It holds the same objects again when
+//! it names them by their ids. Tags that come along, and refs that are asked for by name, grow build by build; each answer
+//! is measured, so the first that takes long is the last that is made here.
 
 use std::time::Duration;
 
